@@ -1,0 +1,88 @@
+"""What a base GGUF says of itself. Knows model metadata; loads no weights and no engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo
+from sway_gguf.core.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A base model's header.
+
+    Attributes:
+        path: the file, or the first shard.
+        architecture: such as "llama" or "qwen2".
+        name: general.name, or the file's stem.
+        context_length: tokens the model was trained on.
+        vocabulary: number of tokens.
+        tensors: the tensor table by name.
+        types: how many tensors there are of each ggml type, most frequent first.
+        size: bytes of all tensors.
+        parameters: number of weights.
+        license: general.license, or "".
+    """
+
+    path: Path
+    architecture: str
+    name: str
+    context_length: int
+    vocabulary: int
+    tensors: dict[str, TensorInfo]
+    types: dict[str, int]
+    size: int
+    parameters: int
+    license: str
+
+
+def read_base(path: Path) -> BaseModel:
+    """Read a base's header.
+
+    Raises:
+        UserError: not readable, or not a model.
+    """
+    file = GGUFFile(path)
+    if file.kind == "adapter" or any(name.endswith((".lora_a", ".lora_b")) for name in file.tensors):
+        raise UserError(f"{path}: this is a LoRA adapter, but a base model is wanted here; swap the two files")
+    if file.kind != "model":
+        raise UserError(f"{path}: general.type is {file.kind!r}; a base model is wanted here")
+    if not file.architecture:
+        raise UserError(f"{path}: no general.architecture in its metadata; convert the model again")
+    tensors = dict(file.tensors)
+    if not tensors:
+        raise UserError(f"{path}: the file holds no tensors (a vocabulary only?); give the whole model")
+    return BaseModel(
+        path=path,
+        architecture=file.architecture,
+        name=str(file.get("general.name") or path.stem),
+        context_length=int(file.get(f"{file.architecture}.context_length") or 0),
+        vocabulary=_vocabulary(file, tensors),
+        tensors=tensors,
+        types=_type_counts(tensors),
+        size=sum(tensor.size for tensor in tensors.values()),
+        parameters=sum(_count(tensor.shape) for tensor in tensors.values()),
+        license=str(file.get("general.license") or ""),
+    )
+
+
+def _vocabulary(file: GGUFFile, tensors: dict[str, TensorInfo]) -> int:
+    if "token_embd.weight" in tensors:
+        return tensors["token_embd.weight"].shape[0]
+    return file.array_length("tokenizer.ggml.tokens") or 0
+
+
+def _type_counts(tensors: dict[str, TensorInfo]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for tensor in tensors.values():
+        counts[tensor.type] = counts.get(tensor.type, 0) + 1
+    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

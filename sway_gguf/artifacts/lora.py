@@ -1,0 +1,215 @@
+"""LoRA adapters in GGUF: factor pairs, scaling, and whether they fit a base.
+
+Catches what llama.cpp would abort on, skip, or read as "no scaling". Does not draw nulls and does not load
+anything into an engine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from gguf import GGUFValueType
+from numpy.typing import NDArray
+
+from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.core.errors import UserError
+
+Matrix = NDArray[np.float32]
+ALPHA_KEY = "adapter.lora.alpha"
+_SUFFIXES = (".lora_a", ".lora_b")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraPair:
+    """The factors of one adapted tensor.
+
+    For the token embedding llama.cpp stores A by row lookup, as [vocabulary, r]; here it is turned, so that
+    for every pair the update is ΔW = (alpha / r) · B @ A. A mixture of experts has one more leading
+    dimension, the expert.
+
+    Attributes:
+        module: name of the base tensor, such as "blk.0.attn_q.weight".
+        a: [r, d_in], float32.
+        b: [d_out, r], float32.
+        a_type, b_type: ggml types in the file.
+    """
+
+    module: str
+    a: Matrix
+    b: Matrix
+    a_type: str
+    b_type: str
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return int(self.b.shape[-1])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the update, ([experts,] d_out, d_in)."""
+        return (*self.b.shape[:-1], int(self.a.shape[-1]))
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the file holds A turned."""
+        return self.module.endswith("token_embd.weight")
+
+    @property
+    def finite(self) -> bool:
+        """Whether both factors are free of NaN and infinity."""
+        return bool(np.isfinite(self.a).all() and np.isfinite(self.b).all())
+
+    def product_norm(self) -> float:
+        """Frobenius norm of B @ A, without forming the product: tr((BᵀB)(AAᵀ))."""
+        b, a = self.b.astype(np.float64), self.a.astype(np.float64)
+        squared = float(np.sum((b.swapaxes(-1, -2) @ b) * (a @ a.swapaxes(-1, -2))))
+        return math.sqrt(max(0.0, squared))
+
+
+@dataclass(frozen=True, slots=True)
+class LoraAdapter:
+    """A LoRA adapter in memory.
+
+    Attributes:
+        path: where it came from.
+        architecture: of the base it was made for.
+        alpha: as stored; the scaling of a pair is alpha / its rank.
+        pairs: sorted by module.
+        skipped: tensors that llama.cpp would leave out without a word.
+        base_name: the base named in the metadata, or "".
+    """
+
+    path: Path
+    architecture: str
+    alpha: float
+    pairs: tuple[LoraPair, ...]
+    skipped: tuple[str, ...] = ()
+    base_name: str = ""
+
+    def scaling(self, pair: LoraPair) -> float:
+        """alpha / r."""
+        return self.alpha / pair.rank
+
+    def update_norm(self, pair: LoraPair) -> float:
+        """‖ΔW‖ (Frobenius) of one module at λ = 1."""
+        return self.scaling(pair) * pair.product_norm()
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Distinct ranks, ascending."""
+        return tuple(sorted({pair.rank for pair in self.pairs}))
+
+
+def read_lora(path: Path) -> LoraAdapter:
+    """Read a LoRA adapter whole.
+
+    Raises:
+        UserError: not a LoRA, or one that llama.cpp would abort on, misread, or load in part.
+    """
+    file = GGUFFile(path)
+    _check_metadata(file)
+    skipped = tuple(name for name in file.tensors if name.endswith("_norm.weight"))
+    modules = _modules(file, set(skipped))
+    pairs = tuple(_read_pair(file, module) for module in sorted(modules))
+    _check_pairs(path, pairs)
+    return LoraAdapter(
+        path=path,
+        architecture=file.architecture,
+        alpha=float(file.get(ALPHA_KEY)),
+        pairs=pairs,
+        skipped=skipped,
+        base_name=str(file.get("general.base_model.0.name") or ""),
+    )
+
+
+def mismatches(adapter: LoraAdapter, base: BaseModel) -> list[str]:
+    """Every reason why `adapter` cannot run on `base`, one sentence each; empty when it fits."""
+    return list(_mismatches(adapter, base))
+
+
+def fits(adapter: LoraAdapter, base: BaseModel) -> None:
+    """Raise one UserError that lists every mismatch, or return."""
+    found = mismatches(adapter, base)
+    if found:
+        more = "" if len(found) == 1 else f" ({len(found)} mismatches)"
+        raise UserError(
+            f"{adapter.path} does not fit {base.path}{more}: {'; '.join(found)}. "
+            "Give the base that the adapter was trained on, or convert the adapter again for this one"
+        )
+
+
+def _mismatches(adapter: LoraAdapter, base: BaseModel) -> Iterator[str]:
+    if adapter.architecture != base.architecture:
+        yield f"the adapter is for architecture {adapter.architecture!r}, the base is {base.architecture!r}"
+    for pair in adapter.pairs:
+        tensor = base.tensors.get(pair.module)
+        if tensor is None:
+            yield f"{pair.module} is not in the base"
+        elif tensor.shape != pair.shape:
+            yield f"{pair.module} is {_dims(pair.shape)} in the adapter and {_dims(tensor.shape)} in the base"
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _check_metadata(file: GGUFFile) -> None:
+    path, kind = file.path, file.kind
+    if kind == "unreadable":
+        raise UserError(f"{path}: general.type is not a string, llama.cpp would abort; convert the adapter again")
+    if kind != "adapter":
+        raise UserError(f"{path}: this is a base model, but a LoRA adapter is wanted here; swap the two files")
+    if file.get("adapter.type") != "lora":
+        raise UserError(f"{path}: adapter.type is {file.get('adapter.type')!r}; only 'lora' can be run")
+    if not file.architecture:
+        raise UserError(f"{path}: no general.architecture in its metadata; convert the adapter again")
+    if file.value_type(ALPHA_KEY) is None:
+        raise UserError(
+            f"{path}: no {ALPHA_KEY}: llama.cpp would run it with no scaling at all; convert the adapter again"
+        )
+    if file.value_type(ALPHA_KEY) != GGUFValueType.FLOAT32:
+        raise UserError(f"{path}: {ALPHA_KEY} is not a float32, llama.cpp would abort; convert the adapter again")
+    alpha = float(file.get(ALPHA_KEY))
+    if not math.isfinite(alpha) or alpha == 0:
+        raise UserError(
+            f"{path}: {ALPHA_KEY} is {alpha:g}: llama.cpp would run it with no scaling; convert the adapter again"
+        )
+
+
+def _modules(file: GGUFFile, skipped: set[str]) -> set[str]:
+    names = [name for name in file.tensors if name not in skipped]
+    strange = [name for name in names if not name.endswith(_SUFFIXES)]
+    if strange:
+        raise UserError(
+            f"{file.path}: tensors that are no LoRA factors ({', '.join(strange[:4])}); llama.cpp would refuse it"
+        )
+    modules = {name.rsplit(".", 1)[0] for name in names}
+    alone = [m for m in sorted(modules) if not all(m + suffix in file.tensors for suffix in _SUFFIXES)]
+    if alone:
+        raise UserError(f"{file.path}: one factor of the pair is missing for {', '.join(alone[:4])}; convert it again")
+    if not modules:
+        raise UserError(f"{file.path}: the adapter holds no LoRA tensors; there is nothing to test")
+    return modules
+
+
+def _read_pair(file: GGUFFile, module: str) -> LoraPair:
+    a, b = file.read(module + ".lora_a"), file.read(module + ".lora_b")
+    if module.endswith("token_embd.weight"):
+        a = a.swapaxes(-1, -2)
+    types = (file.tensors[module + suffix].type for suffix in _SUFFIXES)
+    return LoraPair(module, a, b, *types)
+
+
+def _check_pairs(path: Path, pairs: tuple[LoraPair, ...]) -> None:
+    for pair in pairs:
+        if pair.a.ndim < 2 or pair.b.ndim != pair.a.ndim or pair.a.shape[-2] != pair.rank:
+            raise UserError(
+                f"{path}: the factors of {pair.module} do not multiply: A is {_dims(pair.a.shape)}, "
+                f"B is {_dims(pair.b.shape)}; convert the adapter again"
+            )

@@ -1,0 +1,79 @@
+"""Writes a LoRA adapter as a GGUF file, or hands it over without touching the disk.
+
+The bytes depend on the adapter alone. Does not know whether an adapter is real or null.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+from sway_gguf.artifacts.gguf_file import storable
+from sway_gguf.artifacts.lora import ALPHA_KEY, LoraAdapter, LoraPair, Matrix
+
+
+def write_lora(adapter: LoraAdapter, path: Path) -> None:
+    """Write `adapter` to `path`, replacing what is there. The file appears whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _write(adapter, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def lora_in_memory(adapter: LoraAdapter) -> Iterator[Path]:
+    """A path under which llama.cpp can open `adapter` while the block lasts.
+
+    An anonymous memory file where the system has one (Linux); a temporary file, removed on exit, elsewhere.
+    """
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryDirectory(prefix="sway-gguf-") as folder:
+            path = Path(folder) / "adapter.gguf"
+            _write(adapter, path)
+            yield path
+        return
+    descriptor = os.memfd_create("sway-gguf-adapter")
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}")
+        _write(adapter, path)
+        yield path
+    finally:
+        os.close(descriptor)
+
+
+def _write(adapter: LoraAdapter, path: Path) -> None:
+    writer = gguf.GGUFWriter(None, adapter.architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32(ALPHA_KEY, adapter.alpha)
+    if adapter.base_name:
+        writer.add_string("general.base_model.0.name", adapter.base_name)
+    for pair in adapter.pairs:
+        _add(writer, pair.module + ".lora_a", _stored_a(pair), pair.a_type)
+        _add(writer, pair.module + ".lora_b", pair.b, pair.b_type)
+    writer.write_header_to_file(path)
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _stored_a(pair: LoraPair) -> Matrix:
+    return pair.a.swapaxes(-1, -2) if pair.is_embedding else pair.a
+
+
+def _add(writer: gguf.GGUFWriter, name: str, factor: Matrix, type_name: str) -> None:
+    kind = storable(type_name)
+    data = gguf.quants.quantize(np.ascontiguousarray(factor, dtype=np.float32), kind)
+    writer.add_tensor(name, data, raw_dtype=kind)

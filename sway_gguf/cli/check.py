@@ -1,0 +1,41 @@
+"""`sway-gguf check`: the verdict without a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+
+
+@click.command(epilog="Example:  sway-gguf check base.Q4_K_M.gguf adapter.gguf --data train.md --general notes.txt")
+@click.argument("base", type=FILE)
+@click.argument("adapter", type=FILE)
+@click.option("--data", type=FILE, help="What the adapter was trained on: .md, .txt or .jsonl.")
+@click.option("--general", type=FILE, help="Unrelated text that must not suffer (default: packaged prose).")
+@run_options
+@engine_options
+def check(
+    base: Path,
+    adapter: Path,
+    data: Path | None,
+    general: Path | None,
+    json_path: str | None,
+    dry_run: bool,
+    **overrides: int | None,
+) -> None:
+    """Test the LoRA GGUF ADAPTER on the base model BASE.
+
+    Without --data it answers whether the adapter is applied, whether its effect is more than noise, and
+    whether unrelated text suffers. With --data it also answers whether the model moved toward that material.
+    """
+    from sway_gguf.suite.prepare import default_spec
+
+    spec = default_spec(base, adapter, data=data, general=general)
+    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run)
+    if data is None and json_path != "-" and not dry_run:
+        click.echo(
+            "\nWith --data FILE (.md, .txt or .jsonl) it also tells whether the model moved toward what it was "
+            "trained on, and prompts come from that text."
+        )

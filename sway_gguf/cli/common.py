@@ -1,0 +1,203 @@
+"""What commands share: options, running a prepared suite under a progress bar, writing results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sway_gguf.core.result import SuiteResult
+    from sway_gguf.core.views import View
+    from sway_gguf.engine.llama_backend import LlamaBackend
+    from sway_gguf.spec.model import Spec
+    from sway_gguf.suite.prepare import Prepared
+
+Command = Callable[..., Any]
+FILE = click.Path(path_type=Path)
+
+
+def engine_options(command: Command) -> Command:
+    """-t, -c, -b, -ngl under llama.cpp's own names."""
+    for option in (
+        click.option("-ngl", "--gpu-layers", type=click.IntRange(-1), help="Layers on the GPU, -1 for all."),
+        click.option("-b", "--batch", "--batch-size", type=click.IntRange(16), help="Tokens per call of llama.cpp."),
+        click.option(
+            "-c",
+            "--context",
+            "--ctx-size",
+            type=click.IntRange(16),
+            help="Longest text in one piece, tokens.",
+        ),
+        click.option("-t", "--threads", type=click.IntRange(1), help="CPU threads."),
+    ):
+        command = option(command)
+    return command
+
+
+def run_options(command: Command) -> Command:
+    """--json, --dry-run, --seed, --nulls."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
+        click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
+        click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
+        click.option("--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout alone."),
+    ):
+        command = option(command)
+    return command
+
+
+def overridden(
+    spec: Spec,
+    *,
+    seed: int | None,
+    nulls: int | None,
+    threads: int | None,
+    context: int | None,
+    batch: int | None,
+    gpu_layers: int | None,
+) -> Spec:
+    """`spec` with what was given on the command line in place of its own values."""
+
+    def given(**values: int | None) -> dict[str, int]:
+        return {name: value for name, value in values.items() if value is not None}
+
+    engine = given(threads=threads, context=context, batch=batch, gpu_layers=gpu_layers)
+    return spec.model_copy(
+        update={
+            "defaults": spec.defaults.model_copy(update=given(seed=seed, nulls=nulls)),
+            "engine": spec.engine.model_copy(update=engine),
+        }
+    )
+
+
+def execute(spec: Spec, *, json_path: str | None, dry_run: bool) -> None:
+    """Run a spec, or show its plan; report on the terminal and, if asked, as JSON."""
+    from rich.console import Console
+
+    from sway_gguf.report.terminal import print_result
+    from sway_gguf.suite.prepare import prepare
+
+    check_writable(json_path)
+    prepared = prepare(spec)
+    if dry_run:
+        show_plan(prepared, Console())
+        return
+    result = run_with_progress(prepared)
+    if json_path:
+        write_json(result, json_path)
+    if json_path != "-":
+        print_result(result, Console())
+
+
+def check_writable(json_path: str | None) -> None:
+    """Find out before the long work whether the result can be written after it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    from sway_gguf.core.errors import UserError
+
+    if json_path and json_path != "-":
+        folder = Path(json_path).absolute().parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UserError(f"{json_path}: the folder {folder} cannot be written; make it or choose another path")
+        if Path(json_path).is_dir():
+            raise UserError(f"{json_path}: this is a directory; give a file name")
+
+
+def write_json(result: SuiteResult, json_path: str) -> None:
+    """Write result.json whole or not at all; `-` is stdout."""
+    from sway_gguf.report.result_json import to_json
+
+    text = to_json(result)
+    if json_path == "-":
+        click.echo(text, nl=False)
+        return
+    path = Path(json_path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def run_with_progress(prepared: Prepared, label: str = "") -> SuiteResult:
+    """Load the model, run the suite, and show how far it is on stderr."""
+    from sway_gguf.engine.llama_backend import LlamaBackend
+
+    with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
+        return run_on(backend, prepared, label)
+
+
+def run_on(backend: LlamaBackend, prepared: Prepared, label: str = "") -> SuiteResult:
+    """The same on a backend that is open already."""
+    from dataclasses import replace
+
+    from sway_gguf.suite.run import plan, run
+
+    work = plan(prepared)
+    total = sum(work.tokens(backend.count_tokens).values())
+    with _progress(total, label) as advance:
+        result = run(prepared, backend, advance, work=work)
+    return replace(result, timings={**result.timings, "tokens": float(total)})
+
+
+@contextmanager
+def _progress(total: int, label: str) -> Iterator[Callable[[View, int], None]]:
+    """A bar on stderr with tokens done, tokens per second and the time left; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} tokens"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total, rate="")
+
+        def advance(view: View, tokens: int) -> None:
+            speed = bar.tasks[0].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            bar.update(task, advance=tokens, description=f"{label} {view}".strip(), rate=rate)
+
+        yield advance
+
+
+def show_plan(prepared: Prepared, console: Console) -> None:
+    """What a run would do: files, probes, views, tokens. Reads the tokenizer, loads no weights."""
+    from rich.table import Table
+
+    from sway_gguf.engine.counting import counter
+    from sway_gguf.report import numbers
+    from sway_gguf.suite.run import plan
+
+    work = plan(prepared)
+    with counter(prepared.base.path, prepared.engine, prepared.base.context_length) as count:
+        tokens = work.tokens(count)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("probe")
+    table.add_column("axis")
+    table.add_column("queries", justify="right")
+    for probe in prepared.probes:
+        table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))))
+    for skipped in prepared.skipped:
+        table.add_row(f"[dim]{skipped.name}", f"[dim]{skipped.axis}", f"[dim]skipped: {skipped.reason}")
+    console.print(f"base     {prepared.base.path}\nadapter  {prepared.adapter.path}\n")
+    console.print(table)
+    views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in tokens.items())
+    console.print(
+        f"\n{len(work.visits)} views, {work.queries} distinct queries, "
+        f"{numbers.count(sum(tokens.values()))} tokens to evaluate ({views})."
+    )

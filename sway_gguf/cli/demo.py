@@ -1,0 +1,43 @@
+"""`sway-gguf demo`: the main job on the embedded model, in under a minute."""
+
+from __future__ import annotations
+
+import click
+
+from sway_gguf.cli.common import engine_options
+
+_STORIES = {
+    "healthy": "trained on the document, with replay",
+    "random": "never trained, as large as the healthy one",
+    "zero": "B is zero, as before the first step",
+    "overtrained": "too many steps, no replay",
+}
+
+
+@click.command(epilog="Example:  sway-gguf demo -t 4")
+@engine_options
+def demo(**overrides: int | None) -> None:
+    """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one."""
+    from rich.console import Console
+
+    from sway_gguf.cli.common import overridden, run_with_progress
+    from sway_gguf.material.packaged import DEMO
+    from sway_gguf.report.comparison import print_comparison
+    from sway_gguf.suite.demo import demo_spec
+    from sway_gguf.suite.prepare import prepare
+
+    console = Console()
+    results = {}
+    for name in _STORIES:
+        spec = overridden(demo_spec(DEMO, name), seed=None, nulls=None, **overrides)
+        results[name] = run_with_progress(prepare(spec), name)
+    print_comparison(results, _STORIES, console)
+    console.print(
+        "\nThe same for your own files:\n"
+        "  sway-gguf check BASE.gguf ADAPTER.gguf --data TRAINING.md --general OTHER.txt\n"
+        f"One of these in full:\n"
+        f"  sway-gguf check {DEMO / 'base.f32.gguf'} {DEMO / 'healthy.lora.gguf'} "
+        f"--data {DEMO / 'document.md'} --general {DEMO / 'general.txt'}",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -1,0 +1,33 @@
+"""`sway-gguf run` and `sway-gguf schema`: the suite of a spec, and the shape of its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+
+
+@click.command(epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39")
+@click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
+@run_options
+@engine_options
+def run(spec_path: Path, json_path: str | None, dry_run: bool, **overrides: int | None) -> None:
+    """Run the suite that SWAY.YAML describes and report on it.
+
+    Flags take the place of what the file says.
+    """
+    from sway_gguf.spec.model import load_spec
+
+    execute(overridden(load_spec(spec_path), **overrides), json_path=json_path, dry_run=dry_run)
+
+
+@click.command(epilog="Example:  sway-gguf schema > result.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of the result that --json writes."""
+    import json
+
+    from sway_gguf.report.result_json import schema as result_schema
+
+    click.echo(json.dumps(result_schema(), indent=1))

@@ -1,0 +1,125 @@
+"""Asks a backend everything that was asked for, view by view, in fixed batches.
+
+Knows queries, views and the backend protocol; neither what a probe means nor what a p-value is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sway_gguf.core.answers import Answer, Answers, CompletionScore, LogProbs, TokenDist
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.queries import Completion, NextToken, Query
+from sway_gguf.core.views import BaseView, NullView, ScaledView, View
+from sway_gguf.engine.doors import DoorBackend, OpenView, Progress
+from sway_gguf.engine.protocol import Backend, NullBackend, ScalableBackend, SingleView
+
+_WHOLE_VOCABULARY = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Queries that are always answered together, so that their batches are the same in every view.
+
+    Attributes:
+        queries: each once.
+        askers: keys of all who asked them.
+    """
+
+    queries: tuple[Query, ...]
+    askers: frozenset[Hashable]
+
+
+def units_of(asks: Mapping[Hashable, Sequence[Query]]) -> list[Unit]:
+    """Group queries by who asks them: the same question asked twice is answered once."""
+    askers: dict[Query, set[Hashable]] = {}
+    for key, queries in asks.items():
+        for query in queries:
+            askers.setdefault(query, set()).add(key)
+    groups: dict[frozenset[Hashable], list[Query]] = {}
+    for query, keys in askers.items():
+        groups.setdefault(frozenset(keys), []).append(query)
+    return [Unit(tuple(queries), keys) for keys, queries in groups.items()]
+
+
+def wanted_by(units: Sequence[Unit], keys: set[Hashable]) -> list[Unit]:
+    """The units of which any of `keys` asked."""
+    return [unit for unit in units if unit.askers & keys]
+
+
+def collect(backend: Backend, view: View, units: Sequence[Unit], progress: Progress | None = None) -> Answers:
+    """Open `view` once and answer all of `units`.
+
+    Raises:
+        UserError: the backend cannot give this view.
+        NonFiniteError: the view gave a NaN or an infinity.
+    """
+    pairs: list[tuple[Query, Answer]] = []
+    with open_view(backend, view) as opened:
+        for unit in units:
+            pairs += zip(unit.queries, _answers(opened, unit.queries, progress), strict=True)
+    return Answers(pairs)
+
+
+@contextmanager
+def open_view(backend: Backend, view: View) -> Iterator[SingleView]:
+    """`view` through whichever door the backend has for it.
+
+    Raises:
+        UserError: it has none.
+    """
+    with _door(backend, view) as opened:
+        yield opened
+
+
+def _door(backend: Backend, view: View) -> Any:
+    if isinstance(backend, DoorBackend):
+        return backend.open(view)
+    if isinstance(view, BaseView):
+        return backend.as_base()
+    if isinstance(view, ScaledView) and view.scale == 1.0:
+        return backend.as_finetuned()
+    if isinstance(view, ScaledView) and isinstance(backend, ScalableBackend):
+        return backend.as_scaled_adapter(view.scale)
+    if isinstance(view, NullView) and isinstance(backend, NullBackend) and view.design.design == "gaussian":
+        return backend.as_null_adapter(view.seed, init_scale=view.design.init_scale, rank_scale=view.design.rank_scale)
+    raise UserError(f"this backend cannot give the view {view}; leave out what needs it")
+
+
+def _answers(view: SingleView, queries: Sequence[Query], progress: Progress | None) -> list[Answer]:
+    if isinstance(view, OpenView):
+        return view.answer(queries, progress)
+    return [_one(view, query) for query in queries]
+
+
+def _one(view: SingleView, query: Query) -> Answer:
+    """Ask a view that knows the bare protocol only."""
+    if isinstance(query, NextToken):
+        return whole_row(view.next_token_dist(query.prompt, top_k=_WHOLE_VOCABULARY))
+    if isinstance(query, Completion):
+        joint = view.rolling_logprob(query.prompt + query.completion).num_tokens
+        words = joint - view.rolling_logprob(query.prompt).num_tokens if query.prompt else joint
+        return CompletionScore(view.logprob_of(query.prompt, query.completion), max(1, words))
+    return view.rolling_logprob(query.text)
+
+
+def whole_row(dist: TokenDist) -> LogProbs:
+    """[V] log-probabilities from a top-k distribution; its tail is spread evenly over the rest."""
+    rest = dist.vocab_size - dist.token_ids.size
+    tail = -np.inf if dist.tail_logprob is None or rest <= 0 else dist.tail_logprob - np.log(rest)
+    row = np.full(dist.vocab_size, tail, np.float32)
+    row[dist.token_ids] = dist.logprobs
+    return row
+
+
+CountTokens = Callable[[Query], int]
+
+
+def count_tokens(units: Sequence[Unit], count: CountTokens) -> int:
+    """Tokens to evaluate for `units` in one view."""
+    return sum(count(query) for unit in units for query in unit.queries)

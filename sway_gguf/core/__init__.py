@@ -1,0 +1,1 @@
+"""Values that travel between the layers: views, queries, answers, measurements, errors."""

@@ -1,0 +1,29 @@
+"""The errors a caller can act on. Knows nothing of where they are printed."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend: one line that says what is wrong, where, and the way out. Exit code 2."""
+
+
+class NonFiniteError(Exception):
+    """A NaN or an infinity came out of the model.
+
+    Attributes:
+        view: label of the view that produced it.
+        query: the query, shortened for display.
+    """
+
+    def __init__(self, view: str, query: str) -> None:
+        super().__init__(f"the {view} view gave a non-finite number for {query}")
+        self.view = view
+        self.query = query
+
+
+class ViewError(RuntimeError):
+    """A view was used outside its block, or a second one was opened while one was open."""
+
+
+class EngineError(Exception):
+    """llama.cpp refused or failed; the message carries what it logged."""

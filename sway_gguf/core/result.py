@@ -1,0 +1,173 @@
+"""The outcome of a run, as plain records: what result.json holds and what reports draw.
+
+Knows shapes only; nothing here judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sway_gguf.core.measurement import Check, Item
+
+SCHEMA_VERSION = 1
+
+
+class Verdict(StrEnum):
+    """The outcome of a probe or an axis."""
+
+    PASS = "PASS"
+    WARN = "WARN"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    SKIP = "SKIP"
+    ERROR = "ERROR"
+
+
+class Diagnosis(StrEnum):
+    """The run in one word."""
+
+    HEALTHY = "healthy"
+    NO_OP = "no-op"
+    NOISE = "noise"
+    OFF_TARGET = "off-target"
+    DAMAGING = "damaging"
+    MEMORIZING = "memorizing"
+    LOST_IN_DEPLOYMENT = "lost-in-deployment"
+    BROKEN = "broken"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class NullSummary:
+    """A probe's value among its nulls.
+
+    Attributes:
+        values: of the nulls, in the order of the run's seeds.
+        mean, sd: of them.
+        z: shown, never the gate; None where sd is 0.
+        rank_p, tail_p: uncorrected.
+        holm_p: the tail p after Holm's correction over the run; None for a probe that nulls do not decide.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    sd: float
+    z: float | None
+    rank_p: float
+    tail_p: float
+    holm_p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One probe's outcome.
+
+    Attributes:
+        name, kind, axis: which probe.
+        verdict: its outcome, and `reason` why, in one line.
+        value: in `unit`; None where nothing was measured.
+        interval: 95%, over items; None where there are too few.
+        null: where nulls were visited.
+        noise_floor: the same measurement of base against base in another batch layout.
+        items, controls, checks, notes, details: as measured on the tuned view.
+        decides: whether a PASS answers the axis; the shape of a curve can only qualify another probe's answer.
+    """
+
+    name: str
+    kind: str
+    axis: str
+    verdict: Verdict
+    reason: str
+    unit: str = ""
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    null: NullSummary | None = None
+    noise_floor: float | None = None
+    items: tuple[Item, ...] = ()
+    controls: tuple[Item, ...] = ()
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    decides: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AxisResult:
+    """One of the six questions, answered."""
+
+    axis: str
+    verdict: Verdict
+    reason: str
+    probes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NullsUsed:
+    """How the run's nulls were drawn.
+
+    Attributes:
+        count, seeds, design, rank_scale, init_scale: as drawn.
+        smallest_rank_p: 1 / (count + 1).
+        assumption: the sentence behind the p-values.
+    """
+
+    count: int
+    seeds: tuple[int, ...]
+    design: str
+    rank_scale: float
+    init_scale: float
+    smallest_rank_p: float
+    assumption: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file that took part.
+
+    Attributes:
+        role: base, adapter, data or general.
+        path: as given.
+        sha256: of its contents.
+        size: bytes.
+        about: what its header says.
+    """
+
+    role: str
+    path: str
+    sha256: str
+    size: int
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """A whole run.
+
+    Attributes:
+        diagnosis: in one word, and `headline` in one sentence.
+        axes, probes: in order.
+        nulls: how they were drawn.
+        alpha, seed: of the tests and of everything random.
+        files: that took part.
+        engine: versions, batch layout, features.
+        libraries: name to version.
+        timings: seconds and tokens; differs between equal runs, as `started_at` does.
+        schema_version: of this record.
+    """
+
+    diagnosis: Diagnosis
+    headline: str
+    axes: tuple[AxisResult, ...]
+    probes: tuple[ProbeResult, ...]
+    nulls: NullsUsed
+    alpha: float
+    seed: int
+    files: tuple[FileRecord, ...] = ()
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    started_at: str = ""
+    schema_version: int = SCHEMA_VERSION

@@ -1,0 +1,37 @@
+"""Units of the user's material: sections, prompts, preferences. Knows their shape, not where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A piece of training material.
+
+    Attributes:
+        id: unique in its document.
+        text: the text to score; for a prompt and completion, the completion.
+        prompt: what stands before `text`; "" for plain prose.
+    """
+
+    id: str
+    text: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A prompt with the reply that is wanted and one that is not."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that one data file holds."""
+
+    sections: tuple[Section, ...] = ()
+    preferences: tuple[Preference, ...] = ()

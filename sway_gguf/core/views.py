@@ -1,0 +1,71 @@
+"""Names of views: the model seen through one choice of adapter. Knows nothing of how a view is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Design = Literal["rotation", "spectrum", "gaussian"]
+DESIGNS: tuple[Design, ...] = ("rotation", "spectrum", "gaussian")
+DEFAULT_INIT_SCALE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class NullDesign:
+    """How null adapters are drawn.
+
+    Attributes:
+        design: `rotation`, `spectrum` or `gaussian`.
+        rank_scale: rank of the null relative to the adapter's, > 0.
+        init_scale: standard deviation of both factors; `gaussian` only.
+    """
+
+    design: Design = "rotation"
+    rank_scale: float = 1.0
+    init_scale: float = DEFAULT_INIT_SCALE
+
+    def __post_init__(self) -> None:
+        if self.design not in DESIGNS:
+            raise ValueError(f"null design {self.design!r} is none of {', '.join(DESIGNS)}")
+        if not 0 < self.rank_scale < float("inf"):
+            raise ValueError(f"rank_scale must be positive and finite, not {self.rank_scale}")
+        if not 0 < self.init_scale < float("inf"):
+            raise ValueError(f"init_scale must be positive and finite, not {self.init_scale}")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseView:
+    """The base alone. `rerun` asks for the other batch layout, to see the numerical noise."""
+
+    rerun: bool = False
+
+    def __str__(self) -> str:
+        return "base (other batch layout)" if self.rerun else "base"
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledView:
+    """Base plus the adapter's update times `scale`; 1 is the tuned model."""
+
+    scale: float = 1.0
+
+    def __str__(self) -> str:
+        return "tuned" if self.scale == 1.0 else f"tuned at λ={self.scale:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class NullView:
+    """Base plus a null adapter."""
+
+    seed: int
+    design: NullDesign = NullDesign()
+
+    def __str__(self) -> str:
+        return f"null {self.seed} ({self.design.design})"
+
+
+View = BaseView | ScaledView | NullView
+
+BASE = BaseView()
+BASE_RERUN = BaseView(rerun=True)
+TUNED = ScaledView(1.0)

@@ -1,0 +1,106 @@
+"""A pool of llama.cpp contexts and the adapter that each carries.
+
+Making a context is cheap beside loading a model but not free: the latest shapes are kept. An adapter is put on
+a context only when a batch is about to run there. Knows nothing of queries.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.lora_write import lora_in_memory
+from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.core.views import NullView, ScaledView, View
+from sway_gguf.engine.doors import is_base
+from sway_gguf.engine.llama import Context, Model
+from sway_gguf.engine.packing import Limits
+from sway_gguf.engine.settings import EngineSettings
+
+_KEPT_CELLS = 32768
+"""Tokens of KV cache kept over all shapes."""
+
+Shape = tuple[int, int]
+
+
+class ContextPool:
+    """Contexts by (streams, length), each with the view whose adapter it carries."""
+
+    def __init__(self, model: Model, settings: EngineSettings, adapter: LoraAdapter | None) -> None:
+        self._model = model
+        self._settings = settings
+        self._adapter = adapter
+        self._contexts: OrderedDict[Shape, Context] = OrderedDict()
+        self._carries: dict[Shape, View] = {}
+        self._real: Any | None = None
+        self._null: Any | None = None
+
+    def cleared(self, view: View, streams: int, length: int, limits: Limits) -> Context:
+        """An empty context of this shape that runs `view`."""
+        shape = (streams, length)
+        if shape not in self._contexts:
+            self._make_room(streams * length)
+            self._contexts[shape] = self._new(streams, length, limits)
+        self._contexts.move_to_end(shape)
+        context = self._contexts[shape]
+        context.clear()
+        if self._carries.get(shape) != view:
+            self._carries.pop(shape, None)
+            context.set_adapter(*self._adapter_of(view))
+            self._carries[shape] = view
+        return context
+
+    def drop_null(self) -> None:
+        """Take the null adapter off every context that carries it, and free it."""
+        for shape, carried in list(self._carries.items()):
+            if isinstance(carried, NullView):
+                self._contexts[shape].set_adapter(None, 0.0)
+                del self._carries[shape]
+        if self._null is not None:
+            self._model.free_adapter(self._null)
+            self._null = None
+
+    def close(self) -> None:
+        """Release all contexts; the adapters go with the model."""
+        for context in self._contexts.values():
+            context.close()
+        self._contexts.clear()
+        self._carries.clear()
+
+    def _new(self, streams: int, length: int, limits: Limits) -> Context:
+        return self._model.context(
+            streams=streams,
+            length=length,
+            batch=limits.batch,
+            ubatch=self._settings.ubatch,
+            outputs=limits.outputs,
+            threads=self._settings.thread_count(),
+            kv_type=self._settings.kv_type,
+            flash_attention=self._settings.flash_attention,
+        )
+
+    def _make_room(self, cells: int) -> None:
+        while self._contexts and cells + sum(s * n for s, n in self._contexts) > _KEPT_CELLS:
+            shape, oldest = self._contexts.popitem(last=False)
+            self._carries.pop(shape, None)
+            oldest.close()
+
+    def _adapter_of(self, view: View) -> tuple[Any | None, float]:
+        """Handle and scale of the view's adapter, loaded when first needed."""
+        if is_base(view):
+            return None, 0.0
+        assert self._adapter is not None
+        if isinstance(view, ScaledView):
+            if self._real is None:
+                self._real = self._load(self._adapter.path)
+            return self._real, view.scale
+        assert isinstance(view, NullView)
+        if self._null is None:
+            with lora_in_memory(null_adapter(self._adapter, view.seed, view.design)) as path:
+                self._null = self._load(path)
+        return self._null, 1.0
+
+    def _load(self, path: Path) -> Any:
+        return self._model.load_adapter(path)

@@ -1,0 +1,196 @@
+"""The doors of a backend: one view at a time, single and list forms of every question.
+
+A backend of ours is a subclass that answers lists of queries for one view. Knows nothing of how it does so.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from sway_gguf.core.answers import Answer, CompletionScore, LogProbs, RollingLogprob, TokenDist
+from sway_gguf.core.errors import NonFiniteError, ViewError
+from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
+from sway_gguf.core.views import (
+    BASE,
+    DEFAULT_INIT_SCALE,
+    TUNED,
+    BaseView,
+    Design,
+    NullDesign,
+    NullView,
+    ScaledView,
+    View,
+)
+
+_SENTINEL = "The"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to continue a prompt; greedy at temperature 0."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+Progress = Callable[[int], None]
+"""Called with the number of tokens evaluated since the last call."""
+
+
+class OpenView:
+    """A view while its block lasts. Every single-call method is its list form with a list of one."""
+
+    def __init__(self, backend: DoorBackend, view: View) -> None:
+        self.id = str(view)
+        self.view = view
+        self._backend = backend
+
+    def answer(self, queries: Sequence[Query], progress: Progress | None = None) -> list[Answer]:
+        """Answer many queries in packed batches, in the order given."""
+        self._backend._check_open(self)
+        return self._backend._answer(self.view, queries, progress)
+
+    def next_token_dist_many(self, prompts: Sequence[str], *, top_k: int = 256) -> list[TokenDist]:
+        """List form of `next_token_dist`."""
+        rows = self.answer([NextToken(prompt) for prompt in prompts])
+        return [top_of(row, top_k) for row in rows if isinstance(row, np.ndarray)]
+
+    def next_token_dist(self, prompt: str, *, top_k: int = 256) -> TokenDist:
+        """The `top_k` most likely tokens after `prompt`."""
+        return self.next_token_dist_many([prompt], top_k=top_k)[0]
+
+    def rolling_logprob_many(self, texts: Sequence[str]) -> list[RollingLogprob]:
+        """List form of `rolling_logprob`."""
+        answers = self.answer([Rolling(text) for text in texts])
+        return [answer for answer in answers if isinstance(answer, RollingLogprob)]
+
+    def rolling_logprob(self, text: str) -> RollingLogprob:
+        """Log-probability of every token of `text` but the first."""
+        return self.rolling_logprob_many([text])[0]
+
+    def logprob_of_many(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """List form of `logprob_of`, on (prompt, completion) pairs."""
+        answers = self.answer([Completion(prompt, completion) for prompt, completion in pairs])
+        return [answer.logprob for answer in answers if isinstance(answer, CompletionScore)]
+
+    def logprob_of(self, prompt: str, completion: str) -> float:
+        """Log-probability of `completion` after `prompt`, nats."""
+        return self.logprob_of_many([(prompt, completion)])[0]
+
+    def generate_many(self, prompts: Sequence[str], sampling: Sampling) -> list[str]:
+        """List form of `generate`. A prompt's draw depends on its own text and the seed, not on its mates."""
+        self._backend._check_open(self)
+        return self._backend._generate(self.view, prompts, sampling)
+
+    def generate(
+        self, prompt: str, *, max_new_tokens: int, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
+    ) -> str:
+        """Continue `prompt`."""
+        return self.generate_many([prompt], Sampling(max_new_tokens, temperature, top_p, seed))[0]
+
+    def close(self) -> None:
+        """Nothing to release: the backend owns the model."""
+
+
+class DoorBackend(ABC):
+    """A backend's doors. Subclasses answer and generate for a view; at most one view is open at a time."""
+
+    def __init__(self) -> None:
+        self._open: OpenView | None = None
+
+    @contextmanager
+    def open(self, view: View) -> Iterator[OpenView]:
+        """Open any view.
+
+        Raises:
+            ViewError: another view is open.
+        """
+        if self._open is not None:
+            raise ViewError(f"the {self._open.id} view is still open; leave its block before you enter {view}")
+        self._open = OpenView(self, view)
+        try:
+            self._enter(view)
+            yield self._open
+        finally:
+            self._open = None
+            self._leave(view)
+
+    def as_base(self) -> AbstractContextManager[OpenView]:
+        """The base alone."""
+        return self.open(BASE)
+
+    def as_finetuned(self) -> AbstractContextManager[OpenView]:
+        """Base and adapter."""
+        return self.open(TUNED)
+
+    def as_scaled_adapter(self, lam: float) -> AbstractContextManager[OpenView]:
+        """Base and `lam` times the adapter's update."""
+        return self.open(ScaledView(float(lam)))
+
+    def as_null_adapter(
+        self,
+        seed: int,
+        *,
+        init_scale: float = DEFAULT_INIT_SCALE,
+        rank_scale: float = 1.0,
+        design: Design = "gaussian",
+    ) -> AbstractContextManager[OpenView]:
+        """Base and a null adapter drawn with `seed`. The protocol's own null is `gaussian`."""
+        return self.open(NullView(seed, NullDesign(design, rank_scale, init_scale)))
+
+    def preflight_finite_check(self) -> tuple[bool, str]:
+        """(True, "") when base and tuned view give finite numbers for a short text, else (False, why)."""
+        for view in (BASE, TUNED):
+            try:
+                with self.open(view) as opened:
+                    opened.next_token_dist(_SENTINEL, top_k=1)
+            except NonFiniteError as error:
+                return False, str(error)
+        return True, ""
+
+    @abstractmethod
+    def cache_identity(self) -> str:
+        """A string that changes when an answer may."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the model. Safe to call twice."""
+
+    def _check_open(self, view: OpenView) -> None:
+        if self._open is not view:
+            raise ViewError(f"the {view.id} view was used after its block ended")
+
+    def _enter(self, view: View) -> None:
+        """Prepare `view`; on an exception the view does not open."""
+
+    def _leave(self, view: View) -> None:
+        """Undo `_enter`."""
+
+    @abstractmethod
+    def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]: ...
+
+    @abstractmethod
+    def _generate(self, view: View, prompts: Sequence[str], sampling: Sampling) -> list[str]: ...
+
+
+def top_of(row: LogProbs, top_k: int) -> TokenDist:
+    """The `top_k` largest of a [vocabulary] row of log-probabilities, ties by token id."""
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, it is {top_k}")
+    order = np.argsort(-row, kind="stable")[:top_k].astype(np.int64)
+    top = row[order]
+    rest = 1.0 - float(np.exp(top.astype(np.float64)).sum())
+    covered = order.size == row.size or rest <= 0.0
+    return TokenDist(order, top, int(row.size), None if covered else float(np.log(rest)))
+
+
+def is_base(view: View) -> bool:
+    """Whether `view` runs no adapter at all."""
+    return isinstance(view, BaseView) or (isinstance(view, ScaledView) and view.scale == 0.0)

@@ -1,0 +1,115 @@
+"""Batched generation: one stream per prompt, one token per stream and step.
+
+Each prompt draws from its own generator, seeded by (seed, prompt), so its mates do not matter.
+Knows contexts and tokens; nothing of views or adapters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sway_gguf.engine.doors import Sampling
+from sway_gguf.engine.llama import Context, Model, Piece
+from sway_gguf.engine.packing import Job, Limits, steps
+from sway_gguf.engine.reduce import NotFiniteError
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One prompt on its way: `length` tokens are in the cache, `latest` is the newest, not yet fed."""
+
+    place: int
+    length: int
+    latest: int
+    rng: np.random.Generator
+    text: bytearray = field(default_factory=bytearray)
+    made: int = 0
+
+
+def generate_group(
+    model: Model, context: Context, prompts: Sequence[Sequence[int]], sampling: Sampling, limits: Limits
+) -> list[str]:
+    """Continue tokenized prompts side by side in an empty context.
+
+    Args:
+        model: for the bytes of tokens and the end of text.
+        context: with at least as many streams as prompts, each long enough for prompt and reply.
+        prompts: token ids, the longest first.
+        sampling: how.
+        limits: of a batch.
+
+    Raises:
+        NotFiniteError: the logits are not finite; `row` is the prompt's index.
+    """
+    streams = [
+        _Stream(place, len(prompt), -1, prompt_rng(sampling.seed, prompt)) for place, prompt in enumerate(prompts)
+    ]
+    for place, row in _read_prompts(context, prompts, limits):
+        streams[place].latest = choose(row, sampling, streams[place].rng, place)
+    active = [stream for stream in streams if _keep(model, stream, sampling)]
+    while active:
+        pieces = [Piece(stream.place, stream.length, (stream.latest,), 0) for stream in active]
+        logits = context.decode(pieces)
+        for stream, row in zip(active, logits, strict=True):
+            stream.length += 1
+            stream.latest = choose(row, sampling, stream.rng, stream.place)
+        active = [stream for stream in active if _keep(model, stream, sampling)]
+    return [stream.text.decode("utf-8", "replace") for stream in streams]
+
+
+def prompt_rng(seed: int, prompt: Sequence[int]) -> np.random.Generator:
+    """The generator of one prompt: depends on the seed and its tokens alone."""
+    digest = hashlib.sha256(np.asarray(prompt, "<i8").tobytes()).digest()
+    return np.random.Generator(np.random.PCG64([seed, int.from_bytes(digest[:16], "little")]))
+
+
+def choose(logits: NDArray[np.float32], sampling: Sampling, rng: np.random.Generator, place: int = 0) -> int:
+    """The next token from one row of logits [V]: the likeliest at temperature 0, else nucleus sampling.
+
+    `top_p` keeps the fewest likeliest tokens whose probability reaches it (Holtzman et al. 2020).
+
+    Raises:
+        NotFiniteError: no logit is a number, or one is NaN or +∞; `row` is `place`.
+    """
+    best = int(np.argmax(logits))
+    if not np.isfinite(logits[best]):
+        raise NotFiniteError(place)
+    if sampling.temperature <= 0:
+        return best
+    scaled = logits.astype(np.float64) / sampling.temperature
+    weights = np.exp(scaled - scaled.max())
+    weights /= weights.sum()
+    order = np.argsort(-weights, kind="stable")
+    reached = np.searchsorted(np.cumsum(weights[order]), sampling.top_p) + 1
+    kept = order[:reached]
+    return int(rng.choice(kept, p=weights[kept] / weights[kept].sum()))
+
+
+def _read_prompts(
+    context: Context, prompts: Sequence[Sequence[int]], limits: Limits
+) -> list[tuple[int, NDArray[np.float32]]]:
+    """Feed the prompts; returns (place, copy of the logits after it)."""
+    jobs = [Job(tuple(prompt), len(prompt) - 1) for prompt in prompts]
+    found = []
+    for stretches in steps(jobs, limits):
+        pieces = [
+            Piece(s.place, s.start, jobs[s.place].tokens[s.start : s.stop], jobs[s.place].first_output - s.start)
+            for s in stretches
+        ]
+        ending = [s.place for s in stretches if s.stop == len(jobs[s.place].tokens)]
+        found += [(place, row.copy()) for place, row in zip(ending, context.decode(pieces), strict=True)]
+    return found
+
+
+def _keep(model: Model, stream: _Stream, sampling: Sampling) -> bool:
+    """Take the latest token into the text; False when the reply is complete."""
+    if stream.made >= sampling.max_new_tokens or model.ends_text(stream.latest):
+        return False
+    stream.text += model.piece(stream.latest)
+    stream.made += 1
+    return stream.made < sampling.max_new_tokens

@@ -1,0 +1,63 @@
+"""Turns logits into log-probabilities as soon as they are read. Knows arrays, nothing of llama.cpp or queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sway_gguf.core.answers import LogProbs
+
+_BLOCK_BYTES = 4 << 20
+"""Rows are reduced in blocks that stay in the processor's cache."""
+
+
+class NotFiniteError(ArithmeticError):
+    """A logit or a log-probability is NaN or infinite. `row` says where."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row} of the logits is not finite")
+        self.row = row
+
+
+def target_logprobs(logits: NDArray[np.float32], targets: Sequence[int]) -> NDArray[np.float64]:
+    """log softmax(logits[i])[targets[i]] for each row, nats. [n, V], [n] → [n].
+
+    Sums run in float64.
+
+    Raises:
+        NotFiniteError: a row gives no finite number.
+    """
+    chosen = logits[np.arange(len(targets)), np.asarray(targets)].astype(np.float64)
+    found: NDArray[np.float64] = chosen - log_sum_exp(logits)
+    bad = np.flatnonzero(~np.isfinite(found))
+    if bad.size:
+        raise NotFiniteError(int(bad[0]))
+    return found
+
+
+def log_softmax_row(logits: NDArray[np.float32]) -> LogProbs:
+    """log softmax of one row, nats. [V] → [V], a copy.
+
+    Raises:
+        NotFiniteError: the row holds NaN, +∞, or nothing but −∞.
+    """
+    total = log_sum_exp(logits[None, :])[0]
+    if not np.isfinite(total):
+        raise NotFiniteError(0)
+    row: LogProbs = (logits.astype(np.float64) - total).astype(np.float32)
+    return row
+
+
+def log_sum_exp(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """log Σ exp of each row. [n, V] → [n]. NaN where a row holds NaN or +∞."""
+    block = max(1, _BLOCK_BYTES // max(1, logits.shape[1] * logits.itemsize))
+    out = np.empty(len(logits), np.float64)
+    with np.errstate(invalid="ignore"):
+        for start in range(0, len(logits), block):
+            rows = logits[start : start + block]
+            peak = rows.max(axis=1, keepdims=True)
+            shifted = np.exp(rows - peak)
+            out[start : start + block] = np.log(shifted.sum(axis=1, dtype=np.float64)) + peak[:, 0]
+    return out

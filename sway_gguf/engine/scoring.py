@@ -1,0 +1,99 @@
+"""Queries to token jobs and logits back to answers, for a model that can tokenize.
+
+Knows queries, jobs and reductions; neither contexts nor adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sway_gguf.core.answers import Answer, CompletionScore, RollingLogprob
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
+from sway_gguf.engine.packing import Job, windows
+
+
+class Tokenizer(Protocol):
+    """The part of a model that this file needs."""
+
+    bos: int | None
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids, with BOS where the model adds one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A query with the jobs that answer it.
+
+    Attributes:
+        query: as asked.
+        tokens: of the whole text.
+        first_target: index of the first scored token.
+        jobs: one, or several windows of a long text; none for a text too short to score.
+    """
+
+    query: Query
+    tokens: tuple[int, ...]
+    first_target: int
+    jobs: tuple[Job, ...]
+
+
+def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
+    """Tokenize `query` and lay out its jobs, with at most `width` tokens fed at a time.
+
+    Raises:
+        UserError: an empty prompt or completion, or a prompt longer than the context.
+    """
+    if isinstance(query, Rolling):
+        tokens = tokenizer.tokenize(query.text)
+        jobs = windows(tokens, 1, width, tokenizer.bos) if len(tokens) > 1 else []
+        return Ask(query, tuple(tokens), 1, tuple(jobs))
+    if isinstance(query, Completion):
+        tokens, start = completion_tokens(query, tokenizer)
+        return Ask(query, tuple(tokens), start, tuple(windows(tokens, start, width, tokenizer.bos)))
+    tokens = tokenizer.tokenize(query.prompt)
+    if not tokens:
+        raise UserError("a prompt of no tokens has no next token; give a prompt that is not empty")
+    if len(tokens) > width:
+        raise UserError(f"{query}: the prompt has {len(tokens)} tokens, the context {width}; shorten it or raise -c")
+    return Ask(query, tuple(tokens), len(tokens), (Job(tuple(tokens), len(tokens) - 1),))
+
+
+def completion_tokens(query: Completion, tokenizer: Tokenizer) -> tuple[list[int], int]:
+    """Tokens of prompt + completion, and the index of the completion's first token.
+
+    The joined text is tokenized, and the completion begins where the joint tokens part from those of the
+    prompt alone: a token that straddles the boundary belongs to the completion.
+
+    Raises:
+        UserError: the completion adds no token that could be scored.
+    """
+    joint = tokenizer.tokenize(query.prompt + query.completion)
+    alone = tokenizer.tokenize(query.prompt)
+    start = next((i for i, (x, y) in enumerate(zip(joint, alone, strict=False)) if x != y), len(alone))
+    start = max(start, 1)
+    if start >= len(joint):
+        raise UserError(f"{query} adds no token to score; give a completion that is not empty")
+    return joint, start
+
+
+Scores = NDArray[np.float64] | NDArray[np.float32]
+
+
+def answer(ask: Ask, scores: Sequence[Scores]) -> Answer:
+    """Put the results of an ask's jobs together. Target scores are [targets] per job; rows are [V]."""
+    if isinstance(ask.query, NextToken):
+        return scores[0].astype(np.float32, copy=False)
+    logprobs = np.concatenate(scores) if scores else np.empty(0)
+    total = float(logprobs.sum(dtype=np.float64))
+    if isinstance(ask.query, Completion):
+        return CompletionScore(total, int(logprobs.size))
+    ids = np.asarray(ask.tokens, np.int64)
+    return RollingLogprob(ids, logprobs.astype(np.float32), int(ids.size), total)

@@ -1,0 +1,1 @@
+"""The user's text and ours, read into sections, prompts and chunks. Knows file formats, not models."""

@@ -1,0 +1,156 @@
+"""Reads training material: Markdown, plain text or JSONL. Knows formats; does not know what is measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.sections import Material, Preference, Section
+
+_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$")
+_FENCE = re.compile(r"^\s*(```|~~~)")
+
+
+def read_text(path: Path) -> str:
+    """A text file's contents, without a byte order mark.
+
+    Raises:
+        UserError: it cannot be read, is not UTF-8, or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except IsADirectoryError:
+        raise UserError(f"{path}: this is a directory; give a text file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty; give a file with text in it")
+    return text
+
+
+def read_material(path: Path) -> Material:
+    """Sections and preferences of a data file, by its ending: .jsonl, .md / .markdown, anything else plain text.
+
+    Raises:
+        UserError: the file cannot be read or holds nothing of use; JSONL errors name the line.
+    """
+    text = read_text(path)
+    if path.suffix.lower() in {".jsonl", ".ndjson"}:
+        return _jsonl(path, text)
+    sections = _markdown(text) if path.suffix.lower() in {".md", ".markdown"} else _plain(text)
+    return Material(sections=tuple(sections))
+
+
+def paragraphs(text: str) -> list[str]:
+    """Paragraphs of plain text: what blank lines part."""
+    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def _plain(text: str) -> list[Section]:
+    return [Section(f"paragraph {i}", part) for i, part in enumerate(paragraphs(text), 1)]
+
+
+def _markdown(text: str) -> list[Section]:
+    """One section per heading that has text of its own; what stands before the first is "preamble"."""
+    title, fenced = "preamble", False
+    lines: list[str] = []
+    found: list[tuple[str, str]] = []
+    for line in [*text.splitlines(), "# end"]:
+        heading = None if fenced else _HEADING.match(line)
+        if _FENCE.match(line):
+            fenced = not fenced
+        if heading:
+            body = "\n".join(lines).strip()
+            if body:
+                found.append((title, body))
+            title, lines = heading.group(1) or "untitled", []
+        else:
+            lines.append(line)
+    if fenced and (body := "\n".join(lines[:-1]).strip()):
+        found.append((title, body))
+    return [Section(name, body) for name, body in _distinct(found)]
+
+
+def _distinct(found: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    seen: dict[str, int] = {}
+    for title, body in found:
+        seen[title] = seen.get(title, 0) + 1
+        yield (title if seen[title] == 1 else f"{title} ({seen[title]})"), body
+
+
+def _jsonl(path: Path, text: str) -> Material:
+    sections: list[Section] = []
+    preferences: list[Preference] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        record = _record(line, where)
+        shape = next((keys for keys in _SHAPES if all(key in record for key in keys)), None)
+        if shape is None:
+            wanted = "; ".join(" + ".join(keys) for keys in _SHAPES)
+            raise UserError(f"{where}: has {', '.join(record) or 'no keys'}; one of these is wanted: {wanted}")
+        unit = _SHAPES[shape](record, f"line {number}", where)
+        if isinstance(unit, Preference):
+            preferences.append(unit)
+        else:
+            sections.append(unit)
+    return Material(tuple(sections), tuple(preferences))
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); mend or remove the line") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: a JSON object is wanted, not {type(record).__name__}")
+    return record
+
+
+def _string(record: dict[str, Any], key: str, where: str) -> str:
+    value = record[key]
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where}: {key!r} must be text that is not empty")
+    return value
+
+
+def _from_preference(record: dict[str, Any], name: str, where: str) -> Preference:
+    return Preference(*(_string(record, key, where) for key in ("prompt", "chosen", "rejected")))
+
+
+def _from_completion(record: dict[str, Any], name: str, where: str) -> Section:
+    return Section(name, _string(record, "completion", where), _string(record, "prompt", where))
+
+
+def _from_text(record: dict[str, Any], name: str, where: str) -> Section:
+    return Section(name, _string(record, "text", where))
+
+
+def _from_messages(record: dict[str, Any], name: str, where: str) -> Section:
+    """The last reply after a plain transcript of what came before it.
+
+    The model's own chat template is not applied here: nothing in this layer knows the model.
+    """
+    messages = record["messages"]
+    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+        raise UserError(f"{where}: 'messages' must be a list of objects with role and content")
+    turns = [(str(m.get("role", "")), _string({"content": m.get("content")}, "content", where)) for m in messages]
+    if len(turns) < 2 or turns[-1][0] != "assistant":
+        raise UserError(f"{where}: 'messages' must end with an assistant's reply to something")
+    before = "".join(f"{role}: {content}\n" for role, content in turns[:-1])
+    return Section(name, " " + turns[-1][1].strip(), f"{before}assistant:")
+
+
+_SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any], str, str], Section | Preference]] = {
+    ("prompt", "chosen", "rejected"): _from_preference,
+    ("prompt", "completion"): _from_completion,
+    ("messages",): _from_messages,
+    ("text",): _from_text,
+}

@@ -1,0 +1,162 @@
+"""adapter_ablation: does the effect grow smoothly as the adapter is turned up, and where is it best?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.divergence import js_distance
+from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
+from sway_gguf.core.queries import NextToken, Query, shorten
+from sway_gguf.core.sections import Section
+from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.lift import section_lift, section_query
+from sway_gguf.spec.options import ProbeOptions
+
+_PROMPTS = 16
+_SECTIONS = 8
+_SLACK = 0.02
+_SMALLEST_FIT = 0.98
+_SMALLEST_SLOPE = 0.2
+
+
+class AdapterAblationOptions(ProbeOptions):
+    """Fields of `adapter_ablation`."""
+
+    kind: Literal["adapter_ablation"] = "adapter_ablation"
+    prompts: list[str] = Field(default_factory=list, description="default: the run's prompts, 16 at most")
+    lambdas: list[float] = Field(
+        default=[0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0],
+        min_length=3,
+        description="scalings of the adapter; 0 and 1 are always among them",
+    )
+
+    @field_validator("lambdas")
+    @classmethod
+    def _finite(cls, values: list[float]) -> list[float]:
+        if not all(np.isfinite(value) and value >= 0 for value in values):
+            raise ValueError("every λ must be finite and not negative")
+        if sum(0 < value < 1 for value in values) < 2:
+            raise ValueError("at least two λ between 0 and 1 are needed to see a curve")
+        return values
+
+
+class AdapterAblation(Probe[AdapterAblationOptions]):
+    """Shape of the effect over λ: D(λ) = mean over prompts of the JS distance √JS to the base.
+
+    √JS is linear in a small perturbation, so a healthy curve rises, is smooth (close to a·λ + b·λ²) and has
+    not levelled off at λ = 1. The λ at which the document's own log-probability peaks is given beside it.
+    value = D(1).
+    """
+
+    kind = "adapter_ablation"
+    axis = "signal"
+    question = "Does the effect grow smoothly as the adapter is turned up, and is λ = 1 a good place?"
+    unit = "√nats"
+    passing = "the curve rises, is smooth, and still rises at λ = 1"
+    options_type = AdapterAblationOptions
+
+    @property
+    def prompts(self) -> list[str]:
+        """Prompts in use."""
+        return list(dict.fromkeys(self.options.prompts or self.sources.prompts))[:_PROMPTS]
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Sections whose log-probability is followed over λ."""
+        return self.sources.sections[:_SECTIONS]
+
+    @property
+    def rule(self) -> Rule:
+        """By its checks."""
+        return AllChecks()
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Every λ but 0 (the base) and 1 (the tuned view)."""
+        return tuple(sorted({lam for lam in self.options.lambdas if lam not in (0.0, 1.0)}))
+
+    @property
+    def nulls(self) -> int:
+        """None: ablating a null makes no sense."""
+        return 0
+
+    def missing(self) -> str:
+        """Prompts."""
+        return "" if self.prompts else "give it prompts"
+
+    def ask(self) -> Sequence[Query]:
+        """The next token after each prompt, and scores of some sections."""
+        return [*map(NextToken, self.prompts), *map(section_query, self.sections)]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """D at one λ, with the sections' mean lift in the details."""
+        items = tuple(
+            Item(shorten(prompt), js_distance(base.next_token(prompt), other.next_token(prompt)))
+            for prompt in self.prompts
+        )
+        lifts = [section_lift(base, other, section) for section in self.sections]
+        return Measurement(mean_of(items), items, details={"lift": mean_of(lifts) if lifts else None})
+
+    def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
+        """Judge the curve's shape."""
+        lambdas = np.array([0.0, *sorted(curve)])
+        distances = np.array([0.0, *(curve[lam].value for lam in sorted(curve))])
+        lifts = [(0.0, 0.0), *((lam, curve[lam].details["lift"]) for lam in sorted(curve))]
+        details = {"lambdas": lambdas.tolist(), "distances": distances.tolist()}
+        if not distances.max() > 0:
+            return Measurement(0.0, undecided="the curve is flat: there is no effect to scale", details=details)
+        notes: tuple[str, ...] = ()
+        if self.sections:
+            peak = max(lifts, key=lambda pair: pair[1])[0]
+            details |= {"lifts": [lift for _, lift in lifts], "peak": peak}
+            notes = (_peak_note(peak, float(lambdas.max())),)
+        return Measurement(
+            curve[1.0].value,
+            curve[1.0].items,
+            checks=shape_checks(lambdas, distances),
+            notes=notes,
+            details=details,
+        )
+
+
+def shape_checks(lambdas: NDArray[np.float64], distances: NDArray[np.float64]) -> tuple[Check, ...]:
+    """Rising, smooth, not levelled off, on 0 ≤ λ ≤ 1. [n] ascending from 0, [n] → checks."""
+    inside = lambdas <= 1.0
+    x, y = lambdas[inside], distances[inside]
+    steps = np.diff(y)
+    rising = bool((steps >= -_SLACK * y.max()).all())
+    fit = _quadratic_fit(x, y)
+    slope = (y[-1] - y[-2]) / (x[-1] - x[-2]) / (y[-1] / x[-1]) if y[-1] > 0 else 0.0
+    return (
+        Check("rising", rising, "grows with λ" if rising else "falls somewhere before λ = 1"),
+        Check("smooth", bool(fit >= _SMALLEST_FIT), f"fits a·λ + b·λ² with R² {fit:.3f}"),
+        Check(
+            "open",
+            bool(slope >= _SMALLEST_SLOPE),
+            f"still rises at λ = 1 with {slope:.0%} of its mean slope"
+            if slope >= _SMALLEST_SLOPE
+            else f"has levelled off at λ = 1 ({slope:.0%} of its mean slope)",
+        ),
+    )
+
+
+def _quadratic_fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """R² about the mean of the least-squares a·x + b·x², through the origin."""
+    terms = np.stack([x, x**2], axis=1)
+    found = terms @ np.linalg.lstsq(terms, y, rcond=None)[0]
+    spread = float(((y - y.mean()) ** 2).sum())
+    return 1.0 - float(((y - found) ** 2).sum()) / spread if spread > 0 else 0.0
+
+
+def _peak_note(peak: float, largest: float) -> str:
+    if peak >= largest:
+        return f"the document's log-probability still rises at λ = {peak:g}: the adapter may run under-scaled"
+    if peak == 0.0:
+        return "the document's log-probability is best without the adapter"
+    return f"the document's log-probability peaks at λ = {peak:g}"

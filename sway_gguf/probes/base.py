@@ -1,0 +1,102 @@
+"""What a probe is: it asks, and it measures. Registers the kinds.
+
+A probe never calls an engine, never knows whether "tuned" is the real adapter or a null, and never computes
+a z or a p.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AboveNull, Axis, Item, Measurement, Rule
+from sway_gguf.core.queries import Query
+from sway_gguf.core.sections import Preference, Section
+from sway_gguf.spec.options import ProbeOptions
+
+Options = TypeVar("Options", bound=ProbeOptions)
+
+SHOWN_NULLS = 5
+"""Nulls visited for a probe whose null mean is shown but decides nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Text that probes may draw on when their own options give none.
+
+    Attributes:
+        sections: of the user's training material.
+        preferences: of the same.
+        general: unrelated text, one piece each.
+        prompts: that stop in mid-sentence; from the material where there is any.
+        seed: of everything random in a probe.
+    """
+
+    sections: tuple[Section, ...] = ()
+    preferences: tuple[Preference, ...] = ()
+    general: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Probe(ABC, Generic[Options]):
+    """One measurement with a stated direction.
+
+    Class attributes:
+        kind: name in specs.
+        axis: the question it speaks for.
+        question: in plain words.
+        unit: of its value.
+        options_type: its fields in a spec.
+        passing: what PASS means, as a rule in words for `sway-gguf probes`.
+    """
+
+    kind: ClassVar[str]
+    axis: ClassVar[Axis]
+    question: ClassVar[str]
+    unit: ClassVar[str]
+    passing: ClassVar[str]
+    options_type: ClassVar[type[ProbeOptions]]
+
+    def __init__(self, options: Options, sources: Sources) -> None:
+        self.options = options
+        self.sources = sources
+
+    @property
+    def rule(self) -> Rule:
+        """How its value is judged."""
+        return AboveNull("higher")
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Scalings λ of the adapter that it must see besides 1."""
+        return ()
+
+    @property
+    def nulls(self) -> int | None:
+        """How many nulls it needs: None for all of the run's."""
+        return None
+
+    @abstractmethod
+    def missing(self) -> str:
+        """What it lacks to run, as advice to the user; "" when it can run."""
+
+    @abstractmethod
+    def ask(self) -> Sequence[Query]:
+        """Everything it wants to know of each view."""
+
+    @abstractmethod
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Its number for one view against the base."""
+
+    def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
+        """For a probe with `scales`: one measurement from those at each λ, 1 included."""
+        return curve[1.0]
+
+
+def mean_of(items: Sequence[Item]) -> float:
+    """Mean of the items' values; 0 without items."""
+    return sum(item.value for item in items) / len(items) if items else 0.0

@@ -1,0 +1,93 @@
+"""external_perplexity: how much likelihood did unrelated text lose?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AboveTolerance, Measurement, Rule
+from sway_gguf.core.queries import Query, Rolling
+from sway_gguf.material.chunks import spread
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.lift import bits_per_byte, text_lifts
+from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+
+class ExternalPerplexityOptions(ProbeOptions):
+    """Fields of `external_perplexity`."""
+
+    kind: Literal["external_perplexity"] = "external_perplexity"
+    tolerance: float = Field(default=-0.15, le=0.0, description="accepted change, nats per token")
+    max_bits_per_byte: float = Field(
+        default=2.0, gt=0, description="text that the base itself models worse than this does not count"
+    )
+    max_chunks: int = Field(default=24, ge=1, description="pieces of general text, evenly spaced")
+
+
+class ExternalPerplexity(Probe[ExternalPerplexityOptions]):
+    """Mean over pieces of general text of the change in log-probability per token, nats.
+
+    A piece that the base does not model (above `max_bits_per_byte`) says nothing about damage and is left
+    out. The mean of a few nulls is shown beside the value: the damage that would come from size alone.
+    """
+
+    kind = "external_perplexity"
+    axis = "collateral"
+    question = "How much likelihood did unrelated text lose?"
+    unit = "nats/token"
+    passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
+    options_type = ExternalPerplexityOptions
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts in use."""
+        return spread(list(dict.fromkeys(self.sources.general)), self.options.max_chunks)
+
+    @property
+    def rule(self) -> Rule:
+        """Against the tolerance."""
+        return AboveTolerance(self.options.tolerance)
+
+    @property
+    def nulls(self) -> int:
+        """A few, to show what size alone costs."""
+        return SHOWN_NULLS
+
+    def missing(self) -> str:
+        """General text."""
+        return "" if self.texts else "give --general FILE with unrelated text"
+
+    def ask(self) -> Sequence[Query]:
+        """Scores of every text."""
+        return [Rolling(text) for text in self.texts]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Change per text that the base models, averaged."""
+        limit = self.options.max_bits_per_byte
+        known = [text for text in self.texts if bits_per_byte(base, text) <= limit]
+        items = text_lifts(base, other, known)
+        left_out = len(self.texts) - len(known)
+        mean_bits = sum(bits_per_byte(base, text) for text in self.texts) / len(self.texts)
+        undecided = ""
+        if len(known) < MIN_ITEMS:
+            undecided = (
+                f"the base models only {len(known)} of {len(self.texts)} general texts (mean {mean_bits:.1f} bits "
+                f"per byte, limit {limit:g}); give --general FILE with {MIN_ITEMS - len(known)} or more pieces "
+                "of text that this base can read"
+            )
+        notes = (f"{left_out} of {len(self.texts)} texts left out: the base does not model them",)
+        return Measurement(
+            mean_of(items),
+            items,
+            undecided=undecided,
+            notes=notes if left_out else (),
+            details={
+                "left_out": left_out,
+                "mean_bits_per_byte": mean_bits,
+                "tolerance": self.options.tolerance,
+            },
+        )

@@ -1,0 +1,86 @@
+"""preference_flip: does the model come to prefer the replies that were chosen in training?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import Item, Measurement
+from sway_gguf.core.queries import Completion, Query, shorten
+from sway_gguf.core.sections import Preference
+from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.spec.options import ProbeOptions, StrictModel
+from sway_gguf.stats.binomial import proportion_interval
+
+
+class Triple(StrictModel):
+    """A prompt with a wanted and an unwanted reply."""
+
+    prompt: str
+    chosen: str = Field(min_length=1)
+    rejected: str = Field(min_length=1)
+
+
+class PreferenceFlipOptions(ProbeOptions):
+    """Fields of `preference_flip`."""
+
+    kind: Literal["preference_flip"] = "preference_flip"
+    triples: list[Triple] = Field(default_factory=list, description="default: the data's preferences")
+
+
+class PreferenceFlip(Probe[PreferenceFlipOptions]):
+    """Mean change of the margin log p(chosen) − log p(rejected), in nats, over triples.
+
+    Beside it the flip rate: of the triples where the base prefers the rejected reply, how many the tuned
+    model turns, with the exact binomial interval.
+    """
+
+    kind = "preference_flip"
+    axis = "direction"
+    question = "Does the model come to prefer the replies that were chosen?"
+    unit = "nats"
+    passing = "the mean change of the margin beats every null, and its corrected tail p is below alpha"
+    options_type = PreferenceFlipOptions
+
+    @property
+    def triples(self) -> list[Preference]:
+        """Triples in use, each once."""
+        given = [Preference(t.prompt, t.chosen, t.rejected) for t in self.options.triples]
+        return list(dict.fromkeys(given or self.sources.preferences))
+
+    def missing(self) -> str:
+        """Preferences."""
+        return "" if self.triples else "give triples, or --data FILE.jsonl with prompt, chosen and rejected"
+
+    def ask(self) -> Sequence[Query]:
+        """Scores of both replies."""
+        return [
+            Completion(triple.prompt, reply) for triple in self.triples for reply in (triple.chosen, triple.rejected)
+        ]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Change of the margin per triple, averaged; the flip rate in the details."""
+        items, turned, wrong = [], 0, 0
+        for triple in self.triples:
+            before, after = _margin(base, triple), _margin(other, triple)
+            wrong += before < 0
+            turned += before < 0 < after
+            items.append(Item(shorten(triple.prompt), after - before, {"base": before, "other": after}))
+        interval = proportion_interval(turned, wrong)
+        note = "the base already prefers every chosen reply"
+        if interval:
+            note = f"{turned} of {wrong} wrong preferences turned (95% interval {interval.low:.0%}–{interval.high:.0%})"
+        return Measurement(
+            mean_of(items),
+            tuple(items),
+            notes=(note,),
+            details={"turned": turned, "base_wrong": wrong, "flip_rate_interval": interval},
+        )
+
+
+def _margin(answers: Answers, triple: Preference) -> float:
+    chosen = answers.completion(triple.prompt, triple.chosen)
+    return chosen.logprob - answers.completion(triple.prompt, triple.rejected).logprob

@@ -1,0 +1,78 @@
+"""section_internalization: did the model move toward each section it was trained on, more than toward anything?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import Item, Measurement
+from sway_gguf.core.queries import Query, Rolling
+from sway_gguf.core.sections import Section
+from sway_gguf.material.chunks import spread
+from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.lift import section_lift, section_query, text_lifts
+from sway_gguf.spec.options import ProbeOptions
+
+
+class SectionInternalizationOptions(ProbeOptions):
+    """Fields of `section_internalization`."""
+
+    kind: Literal["section_internalization"] = "section_internalization"
+    max_sections: int = Field(default=32, ge=1, description="evenly spaced over the document")
+    max_controls: int = Field(default=8, ge=1, description="pieces of unrelated text")
+
+
+class SectionInternalization(Probe[SectionInternalizationOptions]):
+    """Mean over sections of (lift − mean lift of unrelated text).
+
+    The lift of a text is the change in its mean log-probability per token, in nats, from base to tuned. The
+    contrast of a section with the mean of the others is reported per section, as attribution; its mean over
+    sections is zero for every adapter, so it decides nothing.
+    """
+
+    kind = "section_internalization"
+    axis = "direction"
+    question = "Did the model move toward the sections it was trained on, more than toward unrelated text?"
+    unit = "nats/token"
+    passing = "the lift beats every null, and its corrected tail p is below alpha"
+    options_type = SectionInternalizationOptions
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Sections in use."""
+        by_id = {section.id: section for section in self.sources.sections}
+        return tuple(by_id[name] for name in spread(list(by_id), self.options.max_sections))
+
+    @property
+    def controls(self) -> list[str]:
+        """Unrelated texts in use."""
+        return spread(self.sources.general, self.options.max_controls)
+
+    def missing(self) -> str:
+        """Sections, and text to compare with."""
+        if not self.sections:
+            return "give --data FILE with the text the adapter was trained on"
+        return "" if self.controls else "give --general FILE with unrelated text"
+
+    def ask(self) -> Sequence[Query]:
+        """Scores of sections and controls."""
+        return [*map(section_query, self.sections), *map(Rolling, self.controls)]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Lift of each section, less that of the controls."""
+        lifts = [section_lift(base, other, section) for section in self.sections]
+        controls = text_lifts(base, other, self.controls)
+        items = tuple(
+            Item(lift.label, lift.value, {**lift.detail, "contrast": _contrast(lifts, index)})
+            for index, lift in enumerate(lifts)
+        )
+        return Measurement(mean_of(items) - mean_of(controls), items, controls)
+
+
+def _contrast(lifts: Sequence[Item], index: int) -> float:
+    """This section's lift less the mean of the others'; 0 for an only section."""
+    others = [lift for number, lift in enumerate(lifts) if number != index]
+    return lifts[index].value - mean_of(others) if others else 0.0

@@ -1,0 +1,105 @@
+"""Draws what `inspect` found. Renders records and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sway_gguf.report import numbers
+
+_BLOCK = re.compile(r"^blk\.(\d+)\.(.+)\.weight$")
+
+
+def print_card(card: Mapping[str, Any], console: Console) -> None:
+    """One file."""
+    console.print(Text(card["path"], style="bold", overflow="fold"))
+    if card["role"] == "base":
+        _print_base(card, console)
+    else:
+        _print_adapter(card, console)
+    console.print()
+
+
+def _print_base(card: Mapping[str, Any], console: Console) -> None:
+    types = ", ".join(f"{count} × {name}" for name, count in card["types"].items())
+    _rows(
+        console,
+        ("base", f"{card['name']}, architecture {card['architecture']}"),
+        ("size", f"{numbers.parameters(card['parameters'])} weights, {numbers.size(card['tensor_bytes'])}"),
+        ("types", types),
+        (
+            "tokens",
+            f"vocabulary {numbers.count(card['vocabulary'])}, context {numbers.count(card['context_length'])}",
+        ),
+        ("licence", card["license"] or "not stated"),
+    )
+
+
+def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
+    ranks = "/".join(map(str, card["ranks"]))
+    scaling = "/".join(f"{card['alpha'] / rank:g}" for rank in card["ranks"])
+    _rows(
+        console,
+        ("adapter", f"LoRA for architecture {card['architecture']}" + _made_for(card["base_name"])),
+        (
+            "rank",
+            f"{ranks}, alpha {card['alpha']:g}, scaling alpha/r {scaling}, types {', '.join(card['types'])}",
+        ),
+        ("modules", str(len(card["modules"]))),
+    )
+    for name in card["skipped"]:
+        console.print(f"  [yellow]llama.cpp skips {name}: that part of the adapter has no effect")
+    for base, reasons in card["fits"].items():
+        if not reasons:
+            console.print(f"  [green]fits[/] {base}")
+        for reason in reasons:
+            console.print(f"  [red]does not fit[/] {base}: {reason}")
+    console.print("\n  ‖ΔW‖ of each module (Frobenius, at λ = 1)", style="dim")
+    console.print(_norm_grid(card["modules"]))
+
+
+def _made_for(name: str) -> str:
+    return f", made for {name}" if name else ""
+
+
+def _rows(console: Console, *rows: tuple[str, str]) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", min_width=9)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(f"  {row[0]}", row[1])
+    console.print(table)
+
+
+def _norm_grid(modules: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows are blocks, columns kinds of module; tensors outside blocks stand below."""
+    blocks: dict[int, dict[str, float | None]] = {}
+    outside: list[Mapping[str, Any]] = []
+    for module in modules:
+        found = _BLOCK.match(module["module"])
+        if found:
+            blocks.setdefault(int(found[1]), {})[found[2]] = module["update_norm"]
+        else:
+            outside.append(module)
+    kinds = sorted({kind for block in blocks.values() for kind in block})
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("block", justify="right")
+    for kind in kinds:
+        table.add_column(kind.replace("attn_", "").replace("ffn_", ""), justify="right")
+    for number, block in sorted(blocks.items()):
+        table.add_row(str(number), *(_norm(block, kind) for kind in kinds))
+    for module in outside:
+        table.add_row(module["module"], _norm({"": module["update_norm"]}, ""))
+    return table
+
+
+def _norm(block: Mapping[str, float | None], kind: str) -> str:
+    if kind not in block:
+        return ""
+    value = block[kind]
+    return "not finite" if value is None else numbers.number(value)

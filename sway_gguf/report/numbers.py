@@ -1,0 +1,67 @@
+"""One formatter per kind of number, shared by every report. Knows numbers only."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """Three significant digits: 0.247, -1.79, 4.3e-14."""
+    if value is None:
+        return MISSING
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    plus = "+" if signed else ""
+    if not 1e-3 <= abs(value) < 1e5:
+        return f"{value:{plus}.1e}"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:{plus}.{digits}f}"
+
+
+def span(low_high: tuple[float, float] | None) -> str:
+    """An interval: 0.178…0.326."""
+    return MISSING if low_high is None else f"{number(low_high[0])}…{number(low_high[1])}"
+
+
+def p_value(value: float | None) -> str:
+    """Two significant digits; tiny ones as <1e-9."""
+    if value is None:
+        return MISSING
+    if value < 1e-9:
+        return "<1e-9"
+    return f"{value:.2g}" if value >= 1e-3 else f"{value:.0e}"
+
+
+def z_score(value: float | None) -> str:
+    """One digit after the point, signed."""
+    if value is None:
+        return MISSING
+    return f"{value:+.1f}" if abs(value) < 1000 else f"{value:+.0f}"
+
+
+def count(value: float) -> str:
+    """A whole number with thousands set apart."""
+    return f"{value:,.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes: 7.9 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def parameters(value: int) -> str:
+    """A model's size: 2.2 M, 1.5 B."""
+    return f"{value / 1e9:.1f} B" if value >= 1e9 else f"{value / 1e6:.1f} M"
+
+
+def seconds(value: float) -> str:
+    """A duration: 6.8 s, 3 min 20 s."""
+    if value < 120:
+        return f"{value:.1f} s"
+    return f"{value // 60:.0f} min {value % 60:.0f} s"

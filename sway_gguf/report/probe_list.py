@@ -1,0 +1,34 @@
+"""Draws the list of probe kinds. Renders records and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_kinds(cards: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """One row per kind."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for heading in ("kind", "axis", "question"):
+        table.add_column(heading, overflow="fold")
+    for card in cards:
+        table.add_row(Text(card["kind"], style="bold"), card["axis"], card["question"])
+    console.print(table)
+    console.print("\n[dim]sway-gguf probes KIND shows one with its formula and fields.")
+
+
+def print_kind(card: Mapping[str, Any], console: Console) -> None:
+    """One kind with its definition and fields."""
+    console.print(Text.assemble((card["kind"], "bold"), f"  ({card['axis']}, {card['unit']})"))
+    console.print(Text(f"\n{card['question']}\n\n{card['definition']}\n"))
+    console.print(Text(f"PASS means: {card['passing']}.\n"))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for heading in ("field", "default", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for name, field in card["fields"].items():
+        table.add_row(name, str(field.get("default", "")), field.get("description", ""))
+    console.print(table)

@@ -1,0 +1,142 @@
+"""Draws a result in the terminal. Renders records and nothing else; every number comes formatted from numbers.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sway_gguf.core.result import Diagnosis, FileRecord, ProbeResult, SuiteResult, Verdict
+from sway_gguf.report import numbers
+
+STYLES: Mapping[str, str] = {
+    Verdict.PASS: "bold green",
+    Verdict.WARN: "bold yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.ERROR: "bold red",
+    Verdict.INCONCLUSIVE: "bold magenta",
+    Verdict.SKIP: "dim",
+}
+QUESTIONS = {
+    "applied": "do the logits change at all?",
+    "signal": "by more than noise of its size?",
+    "direction": "toward its training material?",
+    "collateral": "is other text left intact?",
+    "leakage": "does it recite its training text?",
+    "survival": "still there in the file that ships?",
+}
+_WIDE = 120
+
+
+def print_result(result: SuiteResult, console: Console) -> None:
+    """The whole report."""
+    console.print(_heading(result))
+    console.print(Padding(diagnosis_line(result), (1, 0)))
+    console.print(_axes(result))
+    console.print(Padding(_probes(result, console.width >= _WIDE), (1, 0, 0, 0)))
+    notes = _notes(result)
+    if notes:
+        console.print(Padding(Group(*notes), (1, 0, 0, 0)))
+    console.print(Padding(_footnotes(result), (1, 0, 0, 0)))
+
+
+def diagnosis_line(result: SuiteResult) -> Text:
+    """The diagnosis and its sentence."""
+    style = {Diagnosis.HEALTHY: "bold black on green", Diagnosis.INCONCLUSIVE: "bold black on magenta"}.get(
+        result.diagnosis, "bold white on red"
+    )
+    return Text.assemble((f" {result.diagnosis.upper()} ", style), "  ", result.headline)
+
+
+def _heading(result: SuiteResult) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for record in result.files:
+        table.add_row(Text(record.role, style="dim"), Text(file_line(record), overflow="fold"))
+    return table
+
+
+def file_line(record: FileRecord) -> str:
+    """One file in a few words."""
+    about, parts = record.about, [record.path]
+    if record.role == "base":
+        types = "/".join(list(about["types"])[:2])
+        parts.append(f"{about['architecture']}, {numbers.parameters(about['parameters'])}, {types}")
+    elif record.role == "adapter":
+        ranks = "/".join(map(str, about["ranks"]))
+        parts.append(f"rank {ranks}, alpha {about['alpha']:g}, {about['modules']} modules")
+    return "  ".join(parts)
+
+
+def _axes(result: SuiteResult) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for axis in result.axes:
+        answer = Text(QUESTIONS[axis.axis], style="dim" if axis.verdict == Verdict.SKIP else "")
+        answer.append(f"  {axis.reason}", style="dim")
+        table.add_row(Text(axis.axis, style="bold"), verdict_text(axis.verdict), answer)
+    return table
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """A verdict in its colour."""
+    return Text(verdict, style=STYLES[verdict])
+
+
+def _probes(result: SuiteResult, wide: bool) -> RenderableType:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False, expand=wide)
+    table.add_column("probe", overflow="fold", min_width=13)
+    for heading in ("value", "95% interval", "nulls (mean ± sd)" if wide else "nulls", "z", "p"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("unit", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    if wide:
+        table.add_column("why", overflow="fold", ratio=1)
+    for probe in result.probes:
+        table.add_row(*_probe_row(probe, wide))
+    return table
+
+
+def _probe_row(probe: ProbeResult, wide: bool) -> Sequence[RenderableType]:
+    null = probe.null
+    spread = f"{numbers.number(null.mean)}±{numbers.number(null.sd)}" if null else numbers.MISSING
+    p = (null.holm_p if null.holm_p is not None else None) if null else None
+    cells: list[RenderableType] = [
+        probe.name,
+        numbers.number(probe.value),
+        numbers.span(probe.interval),
+        spread,
+        numbers.z_score(null.z if null else None),
+        numbers.p_value(p),
+    ]
+    if wide:
+        cells.append(Text(probe.unit, style="dim"))
+    cells.append(verdict_text(probe.verdict))
+    if wide:
+        cells.append(Text(probe.reason, style="dim"))
+    return cells
+
+
+def _notes(result: SuiteResult) -> list[RenderableType]:
+    return [Text.assemble((f"{probe.name}: ", "bold"), f"{note}.") for probe in result.probes for note in probe.notes]
+
+
+def _footnotes(result: SuiteResult) -> RenderableType:
+    nulls, timings = result.nulls, result.timings
+    lines = [
+        f"{nulls.assumption} p is the tail p after Holm's correction over the probes that nulls decide; "
+        f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
+        f"alpha {result.alpha:g}, seed {result.seed}."
+    ]
+    if "tokens" in timings:
+        rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
+        lines.append(
+            f"{numbers.count(timings['tokens'])} tokens in {numbers.seconds(timings['run_seconds'])} "
+            f"({numbers.count(rate)} tokens/s)."
+        )
+    return Group(*(Text(line, style="dim") for line in lines))

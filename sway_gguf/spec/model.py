@@ -1,0 +1,128 @@
+"""The shape of sway.yaml, and its reader. Knows fields and paths; opens no file but the spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator
+
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
+from sway_gguf.spec.options import StrictModel, validated
+
+SUPPORTED_VERSION = 1
+
+
+class ModelSpec(StrictModel):
+    """One model: a base GGUF, for `ft` with a LoRA GGUF."""
+
+    kind: Literal["gguf"] = "gguf"
+    base: Path = Field(description="the base GGUF")
+    adapter: Path | None = Field(default=None, description="the LoRA GGUF; in `ft` only")
+
+
+class Models(StrictModel):
+    """The two sides of the comparison."""
+
+    base: ModelSpec
+    ft: ModelSpec
+
+
+class Defaults(StrictModel):
+    """What holds for the whole run."""
+
+    seed: int = Field(default=0, ge=0, description="of everything random")
+    nulls: int = Field(default=19, ge=0, le=999, description="null adapters; 19 let a rank p reach 0.05")
+    null_design: Design = "rotation"
+    rank_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
+    prompts: int = Field(default=48, ge=1, le=512, description="most prompts taken from data or package")
+    chunk_chars: int = Field(default=800, ge=100, description="length of a piece of general text")
+
+
+class Engine(StrictModel):
+    """llama.cpp's settings, by its own names."""
+
+    threads: int = Field(default=0, ge=0, description="-t; 0 chooses")
+    context: int = Field(default=0, ge=0, description="-c, longest text in one piece; 0 chooses")
+    batch: int = Field(default=2048, ge=16, description="-b")
+    ubatch: int = Field(default=512, ge=16, description="-ub")
+    gpu_layers: int = Field(default=0, ge=-1, description="-ngl; -1 for all")
+    kv_type: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
+    flash_attention: bool = False
+    streams: int = Field(default=32, ge=1, le=256, description="texts evaluated side by side")
+
+    @field_validator("context")
+    @classmethod
+    def _long_enough(cls, value: int) -> int:
+        if 0 < value < 16:
+            raise ValueError("a context of fewer than 16 tokens leaves no room to score anything")
+        return value
+
+
+class Spec(StrictModel):
+    """A whole sway.yaml. Paths are relative to the file's folder."""
+
+    version: int = SUPPORTED_VERSION
+    models: Models
+    data: Path | None = Field(default=None, description="training material: .md, .txt or .jsonl")
+    general: Path | None = Field(default=None, description="unrelated text")
+    defaults: Defaults = Defaults()
+    engine: Engine = Engine()
+    suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
+
+    @field_validator("version")
+    @classmethod
+    def _known(cls, value: int) -> int:
+        if value != SUPPORTED_VERSION:
+            raise ValueError(f"this release reads version {SUPPORTED_VERSION}")
+        return value
+
+
+def load_spec(path: Path) -> Spec:
+    """Read and check a spec.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, or has a wrong field.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {_yaml_problem(error)}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: a mapping with models and suite is wanted, not {type(raw).__name__}")
+    return resolved(validated(Spec, raw, str(path)), path)
+
+
+def resolved(spec: Spec, path: Path) -> Spec:
+    """`spec` with its paths taken from the folder of `path`, and its two bases checked to be one.
+
+    Raises:
+        UserError: `ft` names another base, or no adapter.
+    """
+    folder = path.parent
+
+    def at(given: Path | None) -> Path | None:
+        return None if given is None else folder / given.expanduser()
+
+    base, tuned = spec.models.base, spec.models.ft
+    if tuned.base != base.base:
+        raise UserError(f"{path}: models.ft.base is not models.base.base; one base is loaded once, name the same file")
+    if tuned.adapter is None:
+        raise UserError(f"{path}: models.ft.adapter is missing; name the LoRA GGUF to test")
+    if base.adapter is not None:
+        raise UserError(f"{path}: models.base.adapter is set; the base is tested without one, remove the line")
+    models = Models(
+        base=base.model_copy(update={"base": at(base.base)}),
+        ft=tuned.model_copy(update={"base": at(tuned.base), "adapter": at(tuned.adapter)}),
+    )
+    return spec.model_copy(update={"models": models, "data": at(spec.data), "general": at(spec.general)})
+
+
+def _yaml_problem(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

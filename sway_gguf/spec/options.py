@@ -1,0 +1,75 @@
+"""What every probe entry of a spec has in common, and how a wrong entry is reported.
+
+Probe kinds add their own fields in their own files.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sway_gguf.core.errors import UserError
+
+
+class StrictModel(BaseModel):
+    """A frozen record in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProbeOptions(StrictModel):
+    """Fields of every entry in `suite`."""
+
+    name: str = Field(min_length=1, description="unique in the suite; shown in the report")
+    kind: str = Field(description="which probe")
+    enabled: bool = Field(default=True, description="false leaves the probe out, and the report says so")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
+    """`raw` as `model`.
+
+    Raises:
+        UserError: every wrong field in one line; an unknown key comes with the nearest valid one.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        problems = [_problem(model, issue) for issue in error.errors()]
+        raise UserError(f"{where}: {'; '.join(problems)}") from None
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`, did you mean 'x'?` for the closest of `valid`, or the list of them when none is close."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"valid are: {', '.join(names)}"
+
+
+def _problem(model: type[BaseModel], issue: Any) -> str:
+    location = ".".join(str(part) for part in issue["loc"])
+    if issue["type"] == "extra_forbidden":
+        return f"unknown key {location!r}, {nearest(str(issue['loc'][-1]), _keys(model, issue['loc'][:-1]))}"
+    if issue["type"] == "missing":
+        return f"{location!r} is missing"
+    return f"{location!r}: {issue['msg'].removeprefix('Value error, ')} (it is {_shown(issue['input'])})"
+
+
+def _keys(model: type[BaseModel], path: tuple[Any, ...]) -> Iterable[str]:
+    """Field names of the record at `path` inside `model`."""
+    current: Any = model
+    for part in path:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is not None:
+            current = field.annotation
+    return getattr(current, "model_fields", model.model_fields)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

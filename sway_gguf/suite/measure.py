@@ -1,0 +1,89 @@
+"""Runs a schedule on a backend and turns every view's answers into measurements at once.
+
+Holds the base's answers and one view's, never more. Knows probes and views; judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sway_gguf.collect import collect
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.errors import NonFiniteError
+from sway_gguf.core.measurement import Measurement
+from sway_gguf.core.views import BASE_RERUN, BaseView, NullView, ScaledView, View
+from sway_gguf.engine.protocol import Backend
+from sway_gguf.probes.base import Probe
+from sway_gguf.suite.schedule import Schedule, Visit
+from sway_gguf.verdict.judge import Reading
+
+OnProgress = Callable[[View, int], None]
+"""Called with the view at work and the tokens evaluated since the last call."""
+
+
+@dataclass
+class _Gathered:
+    """What one probe has measured so far."""
+
+    curve: dict[float, Measurement] = field(default_factory=dict)
+    nulls: list[Measurement] = field(default_factory=list)
+    floor: float = 0.0
+
+
+def measure(
+    backend: Backend, probes: Sequence[Probe[Any]], plan: Schedule, on_progress: OnProgress | None = None
+) -> list[Reading]:
+    """Visit every view of `plan` once; returns one reading per probe.
+
+    Raises:
+        NonFiniteError: a view gave a NaN or an infinity.
+    """
+    gathered = [_Gathered() for _ in probes]
+    first, *others = plan.visits
+    base = _collect(backend, first, on_progress)
+    for visit in others:
+        answers = _collect(backend, visit, on_progress)
+        for place in visit.probes:
+            _keep(gathered[place], visit.view, _measured(probes[place], base, answers, visit.view))
+    return [_reading(probe, found) for probe, found in zip(probes, gathered, strict=True)]
+
+
+def _collect(backend: Backend, visit: Visit, on_progress: OnProgress | None) -> Answers:
+    def progress(tokens: int) -> None:
+        if on_progress:
+            on_progress(visit.view, tokens)
+
+    return collect(backend, visit.view, visit.units, progress)
+
+
+def _measured(probe: Probe[Any], base: Answers, other: Answers, view: View) -> Measurement:
+    try:
+        return probe.measure(base, other)
+    except ValueError as error:
+        raise NonFiniteError(str(view), f"probe {probe.options.name} ({error})") from error
+
+
+def _keep(found: _Gathered, view: View, measurement: Measurement) -> None:
+    if view == BASE_RERUN:
+        found.floor = abs(measurement.value)
+    elif isinstance(view, ScaledView):
+        found.curve[view.scale] = measurement
+    elif isinstance(view, NullView):
+        found.nulls.append(measurement)
+    else:
+        assert isinstance(view, BaseView)
+
+
+def _reading(probe: Probe[Any], found: _Gathered) -> Reading:
+    return Reading(
+        name=probe.options.name,
+        kind=probe.kind,
+        axis=probe.axis,
+        unit=probe.unit,
+        rule=probe.rule,
+        tuned=probe.over_scales(found.curve),
+        nulls=tuple(found.nulls),
+        floor=found.floor,
+    )

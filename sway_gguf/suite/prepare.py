@@ -1,0 +1,124 @@
+"""From a spec to probes with their text: everything that can be checked before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sway_gguf.artifacts.base import BaseModel, read_base
+from sway_gguf.artifacts.lora import LoraAdapter, fits, read_lora
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.result import ProbeResult, Verdict
+from sway_gguf.core.sections import Material
+from sway_gguf.core.views import NullDesign
+from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.material.chunks import chunk, prompts_from
+from sway_gguf.material.packaged import general_prompts, general_sections
+from sway_gguf.material.read import read_material
+from sway_gguf.probes.base import Probe, Sources
+from sway_gguf.probes.registry import KINDS, build_probes
+from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to start.
+
+    Attributes:
+        spec: as given.
+        base, adapter: their headers; they fit.
+        probes: that will run, in order.
+        skipped: results of those that will not.
+    """
+
+    spec: Spec
+    base: BaseModel
+    adapter: LoraAdapter
+    probes: tuple[Probe[Any], ...]
+    skipped: tuple[ProbeResult, ...]
+
+    @property
+    def design(self) -> NullDesign:
+        """How nulls are drawn."""
+        defaults = self.spec.defaults
+        return NullDesign(defaults.null_design, defaults.rank_scale, defaults.init_scale)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the nulls: apart for runs of different seed."""
+        first = self.spec.defaults.seed * 1000 + 1
+        return tuple(range(first, first + self.spec.defaults.nulls))
+
+    @property
+    def engine(self) -> EngineSettings:
+        """The engine's settings."""
+        return EngineSettings(**self.spec.engine.model_dump())
+
+
+def default_spec(
+    base: Path,
+    adapter: Path,
+    *,
+    data: Path | None = None,
+    general: Path | None = None,
+    defaults: Defaults | None = None,
+    engine: Engine | None = None,
+) -> Spec:
+    """A spec with every probe kind under its default options."""
+    return Spec(
+        models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
+        data=data,
+        general=general,
+        defaults=defaults or Defaults(),
+        engine=engine or Engine(),
+        suite=[{"name": kind, "kind": kind} for kind in KINDS],
+    )
+
+
+def prepare(spec: Spec) -> Prepared:
+    """Check everything that can be checked without the engine.
+
+    Raises:
+        UserError: a wrong file, entry or fit.
+    """
+    if not spec.suite:
+        raise UserError("the suite is empty; give at least one entry of {name, kind}")
+    sources = sources_of(spec)
+    probes = build_probes(spec.suite, sources)
+    base = read_base(spec.models.base.base)
+    if spec.models.ft.adapter is None:
+        raise UserError("no adapter to test; name one in models.ft.adapter")
+    adapter = read_lora(spec.models.ft.adapter)
+    fits(adapter, base)
+    ready = tuple(probe for probe in probes if not _why_not(probe))
+    if not ready:
+        reasons = "; ".join(f"{probe.options.name}: {_why_not(probe)}" for probe in probes)
+        raise UserError(f"no probe of the suite can run: {reasons}")
+    return Prepared(spec, base, adapter, ready, tuple(_skipped(p) for p in probes if _why_not(p)))
+
+
+def sources_of(spec: Spec) -> Sources:
+    """The text that the spec's probes draw on: the user's, or the package's where none is given."""
+    material = read_material(spec.data) if spec.data else Material()
+    general = _texts(read_material(spec.general)) if spec.general else general_sections()
+    pieces = tuple(piece for text in general for piece in chunk(text, spec.defaults.chunk_chars))
+    prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
+    if not prompts:
+        prompts = general_prompts()[: spec.defaults.prompts]
+    return Sources(material.sections, material.preferences, pieces, tuple(prompts), spec.defaults.seed)
+
+
+def _texts(material: Material) -> list[str]:
+    """General text as pieces to be cut up; short neighbours are joined so that pieces reach a useful length."""
+    return ["\n\n".join((section.prompt + section.text) for section in material.sections)]
+
+
+def _why_not(probe: Probe[Any]) -> str:
+    missing: str = probe.missing()
+    return missing if probe.options.enabled else "disabled in the spec"
+
+
+def _skipped(probe: Probe[Any]) -> ProbeResult:
+    return ProbeResult(probe.options.name, probe.kind, probe.axis, Verdict.SKIP, _why_not(probe), probe.unit)

@@ -1,0 +1,155 @@
+"""One run from a prepared spec to a result. Knows the order of things; leaves the things to their layers."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sway_gguf import __version__
+from sway_gguf.core.errors import NonFiniteError
+from sway_gguf.core.result import (
+    Diagnosis,
+    FileRecord,
+    NullsUsed,
+    ProbeResult,
+    SuiteResult,
+    Verdict,
+)
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.stats.calibration import smallest_rank_p
+from sway_gguf.suite.measure import OnProgress, measure
+from sway_gguf.suite.prepare import Prepared
+from sway_gguf.suite.schedule import Schedule, schedule
+from sway_gguf.verdict.axes import axes_of, diagnose
+from sway_gguf.verdict.judge import judge
+
+ASSUMPTIONS = {
+    "rotation": (
+        "Nulls are random rotations of your adapter's own update: for every input they are exactly as large, "
+        "in a random direction. The rank p is exact for an untrained adapter; the tail p also takes the null "
+        "values to be near to normal."
+    ),
+    "spectrum": (
+        "Nulls keep the singular values of your adapter's update and turn both its bases at random. The p-values "
+        "take your adapter to be one of them if it learned nothing; the tail p also takes them to be near to normal."
+    ),
+    "gaussian": (
+        "Nulls are Gaussian factors of a fixed size, whatever your adapter's: a large z may only say that your "
+        "adapter is larger. The tail p takes the null values to be near to normal."
+    ),
+}
+_LIBRARIES = ("llama-cpp-python", "gguf", "numpy", "scipy", "pydantic")
+
+
+def plan(prepared: Prepared) -> Schedule:
+    """What the run will visit."""
+    return schedule(prepared.probes, prepared.seeds, prepared.design)
+
+
+def run(
+    prepared: Prepared,
+    backend: DoorBackend,
+    on_progress: OnProgress | None = None,
+    *,
+    work: Schedule | None = None,
+) -> SuiteResult:
+    """Run a prepared suite on a backend.
+
+    Numbers that are not finite end in the diagnosis `broken`, with the view and the query named.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    with _hashing(prepared) as files:
+        try:
+            readings = measure(backend, prepared.probes, work or plan(prepared), on_progress)
+            defaults = prepared.spec.defaults
+            probes = judge(readings, alpha=defaults.alpha, seed=defaults.seed)
+        except NonFiniteError as error:
+            probes = _broken(prepared, str(error))
+        result = summarize(prepared, [*probes, *prepared.skipped])
+        result = replace(result, files=tuple(future.result() for future in files))
+    seconds = time.perf_counter() - clock
+    return replace(result, engine=_engine(backend), timings={"run_seconds": seconds}, started_at=started.isoformat())
+
+
+def summarize(prepared: Prepared, probes: Sequence[ProbeResult]) -> SuiteResult:
+    """Axes and diagnosis from the probes' results, in the suite's order."""
+    order = {entry.get("name", entry["kind"]): i for i, entry in enumerate(prepared.spec.suite)}
+    ordered = tuple(sorted(probes, key=lambda probe: order[probe.name]))
+    axes = axes_of(ordered)
+    diagnosis, headline = diagnose(axes)
+    broken = next((probe.reason for probe in ordered if probe.verdict == Verdict.ERROR), "")
+    return SuiteResult(
+        diagnosis=diagnosis,
+        headline=f"{headline[:-1]}: {broken}." if diagnosis == Diagnosis.BROKEN else headline,
+        axes=axes,
+        probes=ordered,
+        nulls=_nulls(prepared),
+        alpha=prepared.spec.defaults.alpha,
+        seed=prepared.spec.defaults.seed,
+        libraries={"sway-gguf": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in _LIBRARIES},
+    )
+
+
+def _broken(prepared: Prepared, reason: str) -> list[ProbeResult]:
+    return [
+        ProbeResult(probe.options.name, probe.kind, probe.axis, Verdict.ERROR, reason, probe.unit)
+        for probe in prepared.probes
+    ]
+
+
+def _nulls(prepared: Prepared) -> NullsUsed:
+    design = prepared.design
+    return NullsUsed(
+        count=len(prepared.seeds),
+        seeds=prepared.seeds,
+        design=design.design,
+        rank_scale=design.rank_scale,
+        init_scale=design.init_scale,
+        smallest_rank_p=smallest_rank_p(len(prepared.seeds)),
+        assumption=ASSUMPTIONS[design.design],
+    )
+
+
+def _engine(backend: DoorBackend) -> dict[str, Any]:
+    layout = getattr(backend, "layout", None)
+    return {"backend": type(backend).__name__} | (layout() if layout else {})
+
+
+@contextmanager
+def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
+    """Hash the files while the model works: hashing a large base takes seconds and needs no GIL."""
+    spec, base, adapter = prepared.spec, prepared.base, prepared.adapter
+    about_base = {
+        "name": base.name,
+        "architecture": base.architecture,
+        "parameters": base.parameters,
+        "types": base.types,
+        "vocabulary": base.vocabulary,
+        "context_length": base.context_length,
+        "license": base.license,
+    }
+    about_adapter = {"modules": len(adapter.pairs), "ranks": list(adapter.ranks), "alpha": adapter.alpha}
+    roles: list[tuple[str, Path | None, dict[str, Any]]] = [
+        ("base", base.path, about_base),
+        ("adapter", adapter.path, about_adapter),
+        ("data", spec.data, {}),
+        ("general", spec.general, {}),
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        yield [pool.submit(_record, role, path, about) for role, path, about in roles if path]
+
+
+def _record(role: str, path: Path, about: dict[str, Any]) -> FileRecord:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(role, str(path), digest, path.stat().st_size, about)

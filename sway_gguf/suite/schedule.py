@@ -1,0 +1,82 @@
+"""Which views a run visits, and which probes want something of each. Knows probes' wishes, no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sway_gguf.collect import Unit, count_tokens, units_of, wanted_by
+from sway_gguf.core.queries import Query
+from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
+from sway_gguf.probes.base import Probe
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One view, the places of the probes that measure on it, and the units of queries it takes."""
+
+    view: View
+    probes: tuple[int, ...]
+    units: tuple[Unit, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All visits of a run, the base first.
+
+    Attributes:
+        visits: in order.
+        queries: distinct questions.
+    """
+
+    visits: tuple[Visit, ...]
+    queries: int
+
+    def tokens(self, count: Callable[[Query], int]) -> dict[str, int]:
+        """Tokens to evaluate, by kind of view: base, tuned, scaled and null."""
+        totals: dict[str, int] = {}
+        known: dict[Query, int] = {}
+
+        def counted(query: Query) -> int:
+            if query not in known:
+                known[query] = count(query)
+            return known[query]
+
+        for visit in self.visits:
+            name = _kind(visit.view)
+            totals[name] = totals.get(name, 0) + count_tokens(visit.units, counted)
+        return totals
+
+
+def schedule(probes: Sequence[Probe[Any]], seeds: Sequence[int], design: NullDesign) -> Schedule:
+    """Lay out a run: base, base in another layout, tuned, each λ, each null. One visit per view."""
+    units = units_of({place: probe.ask() for place, probe in enumerate(probes)})
+    everyone = range(len(probes))
+    wishes: list[tuple[View, list[int]]] = [
+        (BASE, [*everyone]),
+        (BASE_RERUN, [*everyone]),
+        (TUNED, [*everyone]),
+    ]
+    scales = sorted({scale for probe in probes for scale in probe.scales})
+    wishes += [(ScaledView(s), [i for i in everyone if s in probes[i].scales]) for s in scales]
+    wishes += [
+        (NullView(seed, design), [i for i in everyone if number < _most_nulls(probes[i], len(seeds))])
+        for number, seed in enumerate(seeds)
+    ]
+    visits = tuple(
+        Visit(view, tuple(places), tuple(wanted_by(units, set(places)))) for view, places in wishes if places
+    )
+    return Schedule(visits, sum(len(unit.queries) for unit in units))
+
+
+def _most_nulls(probe: Probe[Any], available: int) -> int:
+    return available if probe.nulls is None else probe.nulls
+
+
+def _kind(view: View) -> str:
+    if isinstance(view, NullView):
+        return "null"
+    if isinstance(view, ScaledView):
+        return "tuned" if view.scale == 1.0 else "scaled"
+    return "base"

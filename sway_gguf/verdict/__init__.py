@@ -1,0 +1,1 @@
+"""From measurements to verdicts: calibration, rules, axes, diagnosis. Knows no probe kind and no engine."""

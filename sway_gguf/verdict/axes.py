@@ -1,0 +1,103 @@
+"""From probe verdicts to the six axes and one diagnosis. Knows verdicts and axes, not how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sway_gguf.core.measurement import AXES
+from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, Verdict
+
+_WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.PASS)
+_UNTESTED = {
+    "direction": "give --data FILE with the text the adapter was trained on",
+    "collateral": "give --general FILE with unrelated text",
+    "leakage": "no probe in this run tests it",
+    "survival": "no probe in this run tests it",
+}
+_FAILURES = (
+    ("applied", Diagnosis.NO_OP),
+    ("signal", Diagnosis.NOISE),
+    ("direction", Diagnosis.OFF_TARGET),
+    ("collateral", Diagnosis.DAMAGING),
+    ("leakage", Diagnosis.MEMORIZING),
+    ("survival", Diagnosis.LOST_IN_DEPLOYMENT),
+)
+_SENTENCES = {
+    Diagnosis.HEALTHY: "The adapter changes the model, by more than noise of its size would{where}.",
+    Diagnosis.NO_OP: "The adapter loads and does nothing: the logits are those of the base.",
+    Diagnosis.NOISE: "The adapter changes the model no more than a random adapter of its size would.",
+    Diagnosis.OFF_TARGET: "The adapter changes the model, but not toward its training material.",
+    Diagnosis.DAMAGING: "The adapter changes the model, and damages unrelated text beyond the tolerance.",
+    Diagnosis.MEMORIZING: "The adapter recites its training text.",
+    Diagnosis.LOST_IN_DEPLOYMENT: "The effect does not survive in the file that ships.",
+    Diagnosis.BROKEN: "The model gives numbers that are not finite.",
+    Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
+}
+
+
+def axes_of(probes: Sequence[ProbeResult]) -> tuple[AxisResult, ...]:
+    """Each axis: the worst verdict among its probes that could decide; INCONCLUSIVE only when none could.
+
+    A probe that only qualifies (`decides` is false) cannot make an axis pass by itself.
+    """
+    return tuple(_axis(axis, [probe for probe in probes if probe.axis == axis]) for axis in AXES)
+
+
+def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
+    order = _WORST_FIRST if any(_answers(probe) for probe in probes) else (Verdict.ERROR,)
+    for verdict in (*order, Verdict.INCONCLUSIVE):
+        found = [probe for probe in probes if probe.verdict == verdict]
+        if found:
+            return AxisResult(axis, verdict, f"{found[0].name}: {found[0].reason}", tuple(p.name for p in found))
+    qualifying = [probe for probe in probes if probe.verdict in _WORST_FIRST]
+    if qualifying:
+        reason = f"{qualifying[0].name} alone cannot answer it"
+        return AxisResult(axis, Verdict.INCONCLUSIVE, reason, tuple(probe.name for probe in qualifying))
+    reason = probes[0].reason if probes else _UNTESTED.get(axis, "no probe in this run tests it")
+    return AxisResult(axis, Verdict.SKIP, reason)
+
+
+def _answers(probe: ProbeResult) -> bool:
+    return probe.decides and probe.verdict in _WORST_FIRST
+
+
+def diagnose(axes: Sequence[AxisResult]) -> tuple[Diagnosis, str]:
+    """The diagnosis and a sentence for it.
+
+    The first failing axis names it, in the order of the six questions. A model that moved toward its material
+    by more than every null is not called noise, however small the move. Healthy needs `applied` and `signal`
+    (or `direction`) answered with yes, and no axis left undecided.
+    """
+    by_axis = {axis.axis: axis for axis in axes}
+    verdicts = {axis.axis: axis.verdict for axis in axes}
+    if Verdict.ERROR in verdicts.values():
+        return Diagnosis.BROKEN, _SENTENCES[Diagnosis.BROKEN]
+    directed = verdicts["direction"] == Verdict.PASS
+    for axis, diagnosis in _FAILURES:
+        if verdicts[axis] == Verdict.FAIL and not (axis == "signal" and directed):
+            return diagnosis, _SENTENCES[diagnosis]
+    undecided = _undecided(by_axis, directed)
+    if undecided:
+        return Diagnosis.INCONCLUSIVE, _SENTENCES[Diagnosis.INCONCLUSIVE].format(why=undecided)
+    return Diagnosis.HEALTHY, _SENTENCES[Diagnosis.HEALTHY].format(where=_where(verdicts))
+
+
+def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:
+    for name in ("applied", "signal"):
+        answered = axes[name].verdict in (Verdict.PASS, Verdict.WARN) or (name == "signal" and directed)
+        if not answered:
+            return f"{name} ({axes[name].reason})"
+    open_axes = [axis for axis in axes.values() if axis.verdict == Verdict.INCONCLUSIVE]
+    return "; ".join(f"{axis.axis} ({axis.reason})" for axis in open_axes)
+
+
+def _where(verdicts: Mapping[str, Verdict]) -> str:
+    """What else held, for the healthy sentence."""
+    held = []
+    if verdicts["direction"] in (Verdict.PASS, Verdict.WARN):
+        held.append("toward its training material")
+    if verdicts["collateral"] == Verdict.PASS:
+        held.append("without measurable damage elsewhere")
+    elif verdicts["collateral"] == Verdict.WARN:
+        held.append("with some damage elsewhere")
+    return "".join(f", {part}" for part in held)

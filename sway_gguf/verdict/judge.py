@@ -1,0 +1,188 @@
+"""One verdict per probe, by its rule. The only place where a z, a p or an interval meets a threshold.
+
+Knows measurements and rules; neither probe kinds nor how anything was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from sway_gguf.core.measurement import (
+    AboveFloor,
+    AboveNull,
+    AboveTolerance,
+    AllChecks,
+    Measurement,
+    Rule,
+)
+from sway_gguf.core.result import NullSummary, ProbeResult, Verdict
+from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
+from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
+from sway_gguf.stats.holm import holm
+
+FLOOR_MARGIN = 3.0
+"""A change between one and this many noise floors may be the floor's own scatter: it warns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that was measured for one probe.
+
+    Attributes:
+        name, kind, axis, unit: which probe.
+        rule: how it is judged.
+        tuned: measured on the real adapter.
+        nulls: measured on nulls, in the order of their seeds.
+        floor: |value| of base against base in another batch layout.
+    """
+
+    name: str
+    kind: str
+    axis: str
+    unit: str
+    rule: Rule
+    tuned: Measurement
+    nulls: tuple[Measurement, ...]
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    reading: Reading
+    interval: Interval | None
+    calibration: Calibration | None
+    corrected: float | None
+    alpha: float
+
+    @property
+    def value(self) -> float:
+        return self.reading.tuned.value
+
+
+def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[ProbeResult]:
+    """Verdicts for all of a run's probes, with Holm's correction over those that nulls decide.
+
+    Args:
+        readings: one per probe that ran.
+        alpha: family-wise level.
+        seed: of the bootstrap.
+    """
+    calibrations = [_calibration(reading) for reading in readings]
+    decided = [i for i, r in enumerate(readings) if isinstance(r.rule, AboveNull) and calibrations[i]]
+    raw = [found.tail_p for i in decided if (found := calibrations[i])]
+    corrected = dict(zip(decided, holm(raw), strict=True))
+    return [
+        _result(_Evidence(reading, _interval(reading, seed), calibrations[i], corrected.get(i), alpha))
+        for i, reading in enumerate(readings)
+    ]
+
+
+def _calibration(reading: Reading) -> Calibration | None:
+    direction = reading.rule.direction if isinstance(reading.rule, AboveNull) else "higher"
+    return calibrate(reading.tuned.value, [null.value for null in reading.nulls], direction)
+
+
+def _interval(reading: Reading, seed: int) -> Interval | None:
+    measured = reading.tuned
+    return mean_interval([item.value for item in measured.items], [item.value for item in measured.controls], seed=seed)
+
+
+def _result(evidence: _Evidence) -> ProbeResult:
+    reading, found = evidence.reading, evidence.calibration
+    verdict, reason = _decide(evidence)
+    return ProbeResult(
+        name=reading.name,
+        kind=reading.kind,
+        axis=reading.axis,
+        verdict=verdict,
+        reason=reason,
+        unit=reading.unit,
+        value=evidence.value,
+        interval=(evidence.interval.low, evidence.interval.high) if evidence.interval else None,
+        null=None
+        if found is None
+        else NullSummary(found.nulls, found.mean, found.sd, found.z, found.rank_p, found.tail_p, evidence.corrected),
+        noise_floor=reading.floor,
+        items=reading.tuned.items,
+        controls=reading.tuned.controls,
+        checks=reading.tuned.checks,
+        notes=reading.tuned.notes,
+        details=reading.tuned.details,
+        decides=not isinstance(reading.rule, AllChecks),
+    )
+
+
+def _decide(evidence: _Evidence) -> tuple[Verdict, str]:
+    reading = evidence.reading
+    if reading.tuned.undecided:
+        return Verdict.INCONCLUSIVE, reading.tuned.undecided
+    rule = reading.rule
+    if isinstance(rule, AboveFloor):
+        return _above_floor(evidence.value, reading.floor)
+    if isinstance(rule, AboveTolerance):
+        return _above_tolerance(evidence, rule.tolerance)
+    if isinstance(rule, AllChecks):
+        return _all_checks(evidence)
+    if isinstance(rule, AboveNull):
+        return _above_null(evidence, rule)
+    assert_never(rule)
+
+
+def _above_floor(value: float, floor: float) -> tuple[Verdict, str]:
+    if value <= floor:
+        return Verdict.FAIL, "nothing changes beyond numerical noise"
+    if value <= FLOOR_MARGIN * floor:
+        return Verdict.WARN, f"the change is only {value / floor:.1f} times the numerical noise"
+    return Verdict.PASS, "the logits change"
+
+
+def _above_tolerance(evidence: _Evidence, tolerance: float) -> tuple[Verdict, str]:
+    items = len(evidence.reading.tuned.items)
+    if evidence.interval is None:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{items} items give no interval; give {MIN_ITEMS - items} or more in addition",
+        )
+    if evidence.interval.low > tolerance:
+        return Verdict.PASS, f"the whole interval lies above {tolerance:g}"
+    if evidence.interval.high < tolerance:
+        return Verdict.FAIL, f"the whole interval lies below {tolerance:g}"
+    return Verdict.WARN, f"the interval reaches across {tolerance:g}; more items would narrow it"
+
+
+def _all_checks(evidence: _Evidence) -> tuple[Verdict, str]:
+    if evidence.value <= evidence.reading.floor:
+        return Verdict.INCONCLUSIVE, "no effect above numerical noise, so it has no shape"
+    failed = [check.text for check in evidence.reading.tuned.checks if not check.passed]
+    if failed:
+        return Verdict.WARN, "; ".join(failed)
+    return Verdict.PASS, "; ".join(check.text for check in evidence.reading.tuned.checks)
+
+
+def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
+    reading, found = evidence.reading, evidence.calibration
+    items, nulls = len(reading.tuned.items), len(reading.nulls)
+    if abs(evidence.value) <= reading.floor:
+        return Verdict.FAIL, "no effect above numerical noise"
+    if items < MIN_ITEMS:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{items} items are too few; give {MIN_ITEMS - items} or more in addition",
+        )
+    if found is None or nulls < MIN_NULLS or evidence.corrected is None:
+        return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
+    if found.beats_all and evidence.corrected < evidence.alpha:
+        return Verdict.PASS, f"beyond all {nulls} nulls, corrected p {evidence.corrected:.2g}"
+    if not found.beats_all:
+        worse = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
+        return Verdict.FAIL, f"{worse} of {nulls} nulls do as well"
+    return (
+        Verdict.FAIL,
+        f"beyond all {nulls} nulls, but corrected p {evidence.corrected:.2g} is not below {evidence.alpha:g}",
+    )
+
+
+def _beats(value: float, null: float, rule: AboveNull) -> bool:
+    return value < null if rule.direction == "lower" else value > null
