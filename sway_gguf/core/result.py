@@ -50,6 +50,7 @@ class NullSummary:
         z: shown, never the gate; None where sd is 0.
         rank_p, tail_p: uncorrected.
         holm_p: the tail p after Holm's correction over the run; None for a probe that nulls do not decide.
+        family_p: by rank over all such probes of the run at once (step-down maxT); None likewise.
     """
 
     values: tuple[float, ...]
@@ -59,6 +60,7 @@ class NullSummary:
     rank_p: float
     tail_p: float
     holm_p: float | None
+    family_p: float | None
 
 
 @dataclass(frozen=True, slots=True)

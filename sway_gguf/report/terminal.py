@@ -130,6 +130,7 @@ def _footnotes(result: SuiteResult) -> RenderableType:
     nulls, timings = result.nulls, result.timings
     lines = [
         f"{nulls.assumption} p is the tail p after Holm's correction over the probes that nulls decide; "
+        "a pass also needs to beat every null, probe by probe and over all probes together; "
         f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
         f"alpha {result.alpha:g}, seed {result.seed}."
     ]

@@ -19,7 +19,8 @@ from sway_gguf.core.measurement import (
 )
 from sway_gguf.core.result import NullSummary, ProbeResult, Verdict
 from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
-from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
+from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate, smallest_rank_p
+from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
 
 FLOOR_MARGIN = 3.0
@@ -54,6 +55,7 @@ class _Evidence:
     interval: Interval | None
     calibration: Calibration | None
     corrected: float | None
+    family: float | None
     alpha: float
 
     @property
@@ -62,7 +64,11 @@ class _Evidence:
 
 
 def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[ProbeResult]:
-    """Verdicts for all of a run's probes, with Holm's correction over those that nulls decide.
+    """Verdicts for all of a run's probes, corrected over those that nulls decide.
+
+    Holm's correction leans on tail p-values, which take nulls to be near to normal; a divergence's are not, and
+    simulated runs then raised false alarms in 7 to 8 of 100. So a pass also needs the family-wise rank p, which
+    assumes exchangeability alone.
 
     Args:
         readings: one per probe that ran.
@@ -73,8 +79,9 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[Probe
     decided = [i for i, r in enumerate(readings) if isinstance(r.rule, AboveNull) and calibrations[i]]
     raw = [found.tail_p for i in decided if (found := calibrations[i])]
     corrected = dict(zip(decided, holm(raw), strict=True))
+    family = dict(zip(decided, family_rank_p([_views(readings[i]) for i in decided]), strict=True))
     return [
-        _result(_Evidence(reading, _interval(reading, seed), calibrations[i], corrected.get(i), alpha))
+        _result(_Evidence(reading, _interval(reading, seed), calibrations[i], corrected.get(i), family.get(i), alpha))
         for i, reading in enumerate(readings)
     ]
 
@@ -82,6 +89,16 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[Probe
 def _calibration(reading: Reading) -> Calibration | None:
     direction = reading.rule.direction if isinstance(reading.rule, AboveNull) else "higher"
     return calibrate(reading.tuned.value, [null.value for null in reading.nulls], direction)
+
+
+def _views(reading: Reading) -> list[float]:
+    """The real value and the nulls', turned so that higher is better."""
+    values = [reading.tuned.value, *(null.value for null in reading.nulls)]
+    direction = reading.rule.direction if isinstance(reading.rule, AboveNull) else "higher"
+    if direction == "two-sided":
+        center = sum(values) / len(values)
+        return [abs(value - center) for value in values]
+    return [-value for value in values] if direction == "lower" else values
 
 
 def _interval(reading: Reading, seed: int) -> Interval | None:
@@ -103,7 +120,9 @@ def _result(evidence: _Evidence) -> ProbeResult:
         interval=(evidence.interval.low, evidence.interval.high) if evidence.interval else None,
         null=None
         if found is None
-        else NullSummary(found.nulls, found.mean, found.sd, found.z, found.rank_p, found.tail_p, evidence.corrected),
+        else NullSummary(
+            found.nulls, found.mean, found.sd, found.z, found.rank_p, found.tail_p, evidence.corrected, evidence.family
+        ),
         noise_floor=reading.floor,
         items=reading.tuned.items,
         controls=reading.tuned.controls,
@@ -173,15 +192,17 @@ def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
         )
     if found is None or nulls < MIN_NULLS or evidence.corrected is None:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
-    if found.beats_all and evidence.corrected < evidence.alpha:
+    stands_out = (evidence.family or 0.0) <= max(evidence.alpha, smallest_rank_p(nulls))
+    if found.beats_all and evidence.corrected < evidence.alpha and stands_out:
         return Verdict.PASS, f"beyond all {nulls} nulls, corrected p {evidence.corrected:.2g}"
     if not found.beats_all:
         worse = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
         return Verdict.FAIL, f"{worse} of {nulls} nulls do as well"
-    return (
-        Verdict.FAIL,
-        f"beyond all {nulls} nulls, but corrected p {evidence.corrected:.2g} is not below {evidence.alpha:g}",
-    )
+    if evidence.corrected >= evidence.alpha:
+        lacking = f"corrected p {evidence.corrected:.2g} is not below {evidence.alpha:g}"
+    else:
+        lacking = "over all probes together some null stands out as far"
+    return Verdict.FAIL, f"beyond all {nulls} nulls here, but {lacking}"
 
 
 def _beats(value: float, null: float, rule: AboveNull) -> bool:
