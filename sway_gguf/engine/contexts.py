@@ -76,7 +76,7 @@ class ContextPool:
             batch=limits.batch,
             ubatch=self._settings.ubatch,
             outputs=limits.outputs,
-            threads=self._settings.thread_count(),
+            threads=self._settings.threads,
             kv_type=self._settings.kv_type,
             flash_attention=self._settings.flash_attention,
         )

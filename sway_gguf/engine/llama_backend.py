@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ class LlamaBackend(DoorBackend):
 
     def __init__(self, base: Path, adapter: Path | None, settings: EngineSettings | None = None) -> None:
         super().__init__()
-        self.settings = settings or EngineSettings()
         self.base = read_base(base)
+        wanted = settings or EngineSettings()
+        self.settings = replace(wanted, threads=wanted.thread_count(self.base.parameters))
         self.adapter = read_lora(adapter) if adapter else None
         if self.adapter:
             fits(self.adapter, self.base)
@@ -89,7 +91,7 @@ class LlamaBackend(DoorBackend):
             "cells": limits.cells,
             "kv_type": self.settings.kv_type,
             "flash_attention": self.settings.flash_attention,
-            "threads": self.settings.thread_count(),
+            "threads": self.settings.threads,
             "gpu_layers": self.settings.gpu_layers,
         }
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 
 _DEFAULT_CONTEXT = 2048
+_SMALL_MODEL = 50_000_000
+"""Weights below which one thread is the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,8 @@ class EngineSettings:
     """Settings of the llama.cpp backend.
 
     Attributes:
-        threads: -t; 0 takes half of the logical processors where there are more than four, else all.
+        threads: -t; 0 takes one for a model of fewer than 50 million weights, else half of the logical
+            processors where there are more than four, else all.
         context: -c, the longest text evaluated in one piece, tokens; 0 takes 2048 or what the model was
             trained on, whichever is less. Longer texts are scored in windows.
         batch: -b, tokens per call.
@@ -33,10 +36,15 @@ class EngineSettings:
     flash_attention: bool = False
     streams: int = 32
 
-    def thread_count(self) -> int:
-        """Threads to use on this machine."""
+    def thread_count(self, parameters: int) -> int:
+        """Threads to use on this machine for a model of so many weights.
+
+        llama.cpp's threads wait for each other after every operation, spinning. For a small model the waits are
+        longer than the work as soon as anything else runs on the machine: ten times slower, not twice as fast.
+        """
         logical = os.cpu_count() or 1
-        return self.threads or (logical // 2 if logical > 4 else logical)
+        usual = logical // 2 if logical > 4 else logical
+        return self.threads or (1 if parameters < _SMALL_MODEL else usual)
 
     def width(self, trained: int) -> int:
         """Tokens evaluated in one piece by a model trained on `trained`."""

@@ -21,7 +21,7 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
         folder / f"{adapter}.lora.gguf",
         data=folder / "document.md",
         general=folder / "general.txt",
-        defaults=Defaults(prompts=24),
+        defaults=Defaults(prompts=24, chunk_chars=400),
         engine=Engine(),
     )
     preferences = read_material(folder / "preferences.jsonl").preferences
