@@ -1,0 +1,207 @@
+"""One end-to-end path per command on the demo model, and every way to go wrong: one line, exit code 2."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from sway_gguf.artifacts.lora import read_lora
+from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.material.packaged import DEMO
+from sway_gguf.report.result_json import schema
+
+BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
+TEXT = ["--data", str(DEMO / "document.md"), "--general", str(DEMO / "general.txt")]
+
+
+def sway(*words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from sway_gguf.cli.main import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, encoding="utf-8")
+
+
+def succeeded(*words: str) -> str:
+    done = sway(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def complaint(*words: str) -> str:
+    done = sway(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith(("sway-gguf:", "Error:"))
+    return lines[-1]
+
+
+def test_check_gives_a_verdict_with_numbers(tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    text = succeeded("check", BASE, HEALTHY, *TEXT, "--json", str(out))
+    assert "HEALTHY" in text
+    record = json.loads(out.read_text(encoding="utf-8"))
+    jsonschema.validate(record, schema())
+    assert record["diagnosis"] == "healthy"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_check_without_data_answers_what_it_can_and_says_what_data_would_add() -> None:
+    text = succeeded("check", BASE, HEALTHY, "--general", str(DEMO / "general.txt"), "--nulls", "5")
+    assert re.search(r"applied +PASS", text)
+    assert re.search(r"direction +SKIP", text)
+    assert "With --data FILE" in text
+
+
+def test_json_to_stdout_is_only_json_and_repeats_exactly() -> None:
+    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--json", "-")
+    first, second = (json.loads(succeeded(*words)) for _ in range(2))
+    for record in (first, second):
+        del record["timings"], record["started_at"]
+    assert first == second
+    other = json.loads(succeeded(*words, "--seed", "1"))
+    assert other["nulls"]["seeds"] != first["nulls"]["seeds"]
+
+
+@pytest.mark.parametrize("name", ["random", "zero", "overtrained"])
+def test_the_demos_other_adapters_get_their_diagnosis(name: str) -> None:
+    record = json.loads(succeeded("check", BASE, str(DEMO / f"{name}.lora.gguf"), *TEXT, "--json", "-"))
+    assert record["diagnosis"] == {"random": "noise", "zero": "no-op", "overtrained": "damaging"}[name]
+
+
+def test_demo_shows_four_diagnoses_and_the_next_step() -> None:
+    text = succeeded("demo")
+    for word in ("HEALTHY", "NOISE", "NO-OP", "DAMAGING", "sway-gguf check"):
+        assert word in text
+
+
+def test_run_takes_a_spec_and_flags_over_it(tmp_path: Path) -> None:
+    spec = tmp_path / "sway.yaml"
+    spec.write_text(
+        f"version: 1\nmodels:\n  base: {{kind: gguf, base: {BASE}}}\n"
+        f"  ft: {{kind: gguf, base: {BASE}, adapter: {HEALTHY}}}\n"
+        f"data: {DEMO / 'document.md'}\nsuite:\n  - {{name: moved, kind: delta_kl}}\n",
+        encoding="utf-8",
+    )
+    record = json.loads(succeeded("run", str(spec), "--json", "-", "--nulls", "6", "-t", "1", "-c", "128", "-b", "256"))
+    assert [probe["name"] for probe in record["probes"]] == ["moved"]
+    assert record["nulls"]["count"] == 6
+    assert (record["engine"]["threads"], record["engine"]["context"], record["engine"]["batch"]) == (1, 128, 256)
+
+
+def test_dry_run_shows_the_plan_that_the_run_then_keeps() -> None:
+    text = succeeded("check", BASE, HEALTHY, *TEXT, "--dry-run")
+    planned = re.search(r"([\d,]+) tokens to evaluate", text)
+    assert planned
+    assert "28 views" in text
+    record = json.loads(succeeded("check", BASE, HEALTHY, *TEXT, "--json", "-"))
+    assert record["timings"]["tokens"] == float(planned[1].replace(",", ""))
+
+
+def test_inspect_tells_what_is_in_a_file_and_whether_it_fits() -> None:
+    text = succeeded("inspect", BASE, HEALTHY)
+    assert "rank     8, alpha 16" in re.sub(r" {5,}", "     ", text)
+    assert "fits" in text
+    cards = json.loads(succeeded("inspect", BASE, HEALTHY, "--json"))
+    assert [card["role"] for card in cards] == ["base", "adapter"]
+    assert len(cards[1]["modules"]) == 21
+    assert cards[1]["fits"] == {BASE: []}
+
+
+def test_inspect_lists_every_mismatch(stories: Path) -> None:
+    cards = json.loads(succeeded("inspect", BASE, str(stories / "zog.f32.lora.gguf"), "--json"))
+    assert len(cards[1]["fits"][BASE]) == 35
+
+
+@pytest.mark.parametrize("design", ["rotation", "spectrum", "gaussian"])
+def test_null_writes_an_adapter_that_runs(tmp_path: Path, design: str) -> None:
+    out = tmp_path / "null.gguf"
+    succeeded("null", BASE, HEALTHY, "--seed", "7", "--design", design, "--rank-scale", "0.5", "-o", str(out))
+    assert read_lora(out).ranks == (4,)
+    record = json.loads(succeeded("check", BASE, str(out), "--json", "-", "--nulls", "5"))
+    assert record["axes"][0]["verdict"] == "PASS"
+    assert "--force" in complaint("null", BASE, HEALTHY, "-o", str(out))
+
+
+def test_probes_lists_kinds_and_shows_one() -> None:
+    assert "delta_kl" in succeeded("probes")
+    assert "max_bits_per_byte" in succeeded("probes", "external_perplexity")
+    assert "did you mean 'applied'" in complaint("probes", "aplied")
+    assert len(json.loads(succeeded("probes", "--json"))) >= 6
+
+
+def test_schema_is_json_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(succeeded("schema")))
+
+
+@pytest.mark.parametrize("command", ["", "demo", "check", "run", "inspect", "null", "probes", "schema"])
+def test_help_has_an_example(command: str) -> None:
+    text = succeeded(*command.split(), "--help")
+    assert "sway-gguf" in text
+    assert not command or "Example:" in text
+
+
+def damaged(folder: Path, source: str, share: float) -> str:
+    data = Path(source).read_bytes()
+    path = folder / f"cut-{share}.gguf"
+    path.write_bytes(data[: int(len(data) * share)])
+    return str(path)
+
+
+def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.gguf").touch()
+    (tmp_path / "text.gguf").write_text("hello", encoding="utf-8")
+    wrong = [str(tmp_path / "none.gguf"), str(tmp_path), str(tmp_path / "empty.gguf"), str(tmp_path / "text.gguf")]
+    wrong += [damaged(tmp_path, HEALTHY, share) for share in (0.0001, 0.01, 0.5, 0.999)]
+    for path in wrong:
+        assert path in complaint("check", BASE, path)
+    for path in [*wrong[:4], damaged(tmp_path, BASE, 0.5)]:
+        assert path in complaint("check", path, HEALTHY)
+    assert "swap" in complaint("check", HEALTHY, BASE)
+    assert "swap" in complaint("check", BASE, BASE)
+
+
+def test_bad_words_on_the_command_line(tmp_path: Path) -> None:
+    assert "Missing argument" in complaint("check")
+    assert "No such command" in complaint("chekc")
+    assert "--nulls" in complaint("check", BASE, HEALTHY, "--nulls", "-3")
+    assert "none.md" in complaint("check", BASE, HEALTHY, "--data", "none.md")
+    assert "folder" in complaint("check", BASE, HEALTHY, "--json", str(tmp_path / "no" / "r.json"))
+
+
+def test_a_diverged_adapter_is_broken_not_an_error(tmp_path: Path) -> None:
+    real = read_lora(Path(HEALTHY))
+    real.pairs[3].a[0, 0] = float("nan")
+    write_lora(real, tmp_path / "nan.gguf")
+    record = json.loads(succeeded("check", BASE, str(tmp_path / "nan.gguf"), "--json", "-"))
+    assert record["diagnosis"] == "broken"
+    assert "tuned view" in record["headline"]
+    assert "NaN" in complaint("null", BASE, str(tmp_path / "nan.gguf"), "-o", str(tmp_path / "n.gguf"))
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
+    code = "from sway_gguf.cli.main import main; main()"
+    first = subprocess.Popen([sys.executable, "-c", code, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert first.stdout is not None
+    first.stdout.close()
+    _, errors = first.communicate(timeout=60)
+    assert errors == b""
+
+
+def test_the_published_adapter_is_healthy(stories: Path) -> None:
+    words: Sequence[str] = (
+        str(stories / "stories260K.f32.gguf"),
+        str(stories / "zog.f16.lora.gguf"),
+        "--data",
+        str(stories / "zog.md"),
+        "--general",
+        str(stories / "general.txt"),
+    )
+    record = json.loads(succeeded("check", *words, "--json", "-"))
+    assert record["diagnosis"] == "healthy"

@@ -1,0 +1,125 @@
+"""Reading the user's files, and cutting text into chunks and prompts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.sections import Preference, Section
+from sway_gguf.material.chunks import chunk, prompts_from, spread
+from sway_gguf.material.packaged import general_prompts, general_sections
+from sway_gguf.material.read import read_material
+
+MARKDOWN = """Before any heading.
+
+# Tea
+
+Boil water.
+
+```
+# not a heading
+```
+
+## Milk
+## Tea
+
+Wait.
+"""
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_markdown_sections_follow_headings_outside_code(tmp_path: Path) -> None:
+    found = read_material(written(tmp_path, "a.md", MARKDOWN)).sections
+    assert [section.id for section in found] == ["preamble", "Tea", "Tea (2)"]
+    assert found[1].text == "Boil water.\n\n```\n# not a heading\n```"
+
+
+def test_plain_text_sections_are_paragraphs(tmp_path: Path) -> None:
+    found = read_material(written(tmp_path, "a.txt", "One\nmore.\n\n\nTwo.\n")).sections
+    assert [section.text for section in found] == ["One\nmore.", "Two."]
+
+
+def test_jsonl_of_every_shape(tmp_path: Path) -> None:
+    records = [
+        {"text": "Plain."},
+        {"prompt": "Q", "completion": " A"},
+        {"prompt": "Q", "chosen": " good", "rejected": " bad"},
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
+    ]
+    found = read_material(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, records)) + "\n\n"))
+    assert found.sections == (
+        Section("line 1", "Plain."),
+        Section("line 2", " A", "Q"),
+        Section("line 4", " Hello", "user: Hi\nassistant:"),
+    )
+    assert found.preferences == (Preference("Q", " good", " bad"),)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "JSON object"),
+        ('{"question": "?"}', "one of these is wanted"),
+        ('{"text": 3}', "'text' must be text"),
+        ('{"prompt": "Q", "completion": ""}', "'completion' must be text"),
+        ('{"messages": [{"role": "user", "content": "Hi"}]}', "assistant's reply"),
+    ],
+)
+def test_a_bad_jsonl_line_is_named_with_its_number(tmp_path: Path, line: str, complaint: str) -> None:
+    path = written(tmp_path, "a.jsonl", '{"text": "fine"}\n' + line + "\n")
+    with pytest.raises(UserError, match="line 2") as caught:
+        read_material(path)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    for path in (tmp_path, tmp_path / "none.md", written(tmp_path, "empty.txt", " \n"), tmp_path / "latin.txt"):
+        with pytest.raises(UserError, match=path.name):
+            read_material(path)
+
+
+@given(st.lists(st.text(st.characters(codec="ascii"), min_size=1), max_size=12), st.integers(20, 200))
+def test_chunks_are_never_much_longer_than_asked(paragraphs: list[str], size: int) -> None:
+    assert all(len(piece) <= size for piece in chunk("\n\n".join(paragraphs), size))
+
+
+def test_chunks_join_short_paragraphs_and_cut_long_ones_between_sentences() -> None:
+    assert chunk("One.\n\nTwo.\n\n" + "Three is long. " * 4, 30) == [
+        "One.\n\nTwo.\n\nThree is long.",
+        "Three is long. Three is long.",
+        "Three is long.",
+    ]
+
+
+@given(st.integers(0, 50), st.integers(1, 20))
+def test_spread_keeps_order_and_both_ends_of_short_lists(count: int, most: int) -> None:
+    items = [str(number) for number in range(count)]
+    found = spread(items, most)
+    assert len(found) == min(count, most)
+    assert found == sorted(found, key=int)
+
+
+def test_prompts_stop_in_mid_sentence() -> None:
+    prose = Section("a", "The blue hat was very old. It made the rain go up into the sky.")
+    assert prompts_from([prose], 4) == ["The blue hat", "The blue hat was very old. It made the rain go"]
+    assert prompts_from([Section("b", " red", "Roses are")], 4) == ["Roses are"]
+
+
+def test_packaged_prose_is_long_enough_and_varied() -> None:
+    sections = general_sections()
+    assert sum(map(len, sections)) >= 12_000
+    assert len(sections) >= 16
+    assert len(general_prompts()) >= 40

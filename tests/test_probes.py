@@ -1,0 +1,189 @@
+"""Each probe on scripted answers, with values derived by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sway_gguf.core.answers import Answer, Answers, CompletionScore
+from sway_gguf.core.divergence import js, js_distance, kl
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.measurement import Measurement
+from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
+from sway_gguf.core.sections import Preference, Section
+from sway_gguf.engine.fake import distribution, rolling
+from sway_gguf.probes.adapter_ablation import shape_checks
+from sway_gguf.probes.base import Probe, Sources
+from sway_gguf.probes.registry import KINDS, build_probes
+
+
+def probe_of(kind: str, sources: Sources, **options: Any) -> Probe[Any]:
+    return build_probes([{"name": kind, "kind": kind, **options}], sources)[0]
+
+
+def answers(pairs: Mapping[Query, Answer]) -> Answers:
+    return Answers(pairs.items())
+
+
+def test_applied_is_the_mean_over_prompts_of_the_largest_change() -> None:
+    probe = probe_of("applied", Sources(prompts=("a", "b")))
+    base = answers({NextToken("a"): distribution(1, 1), NextToken("b"): distribution(1, 1)})
+    other = answers({NextToken("a"): distribution(1, 1), NextToken("b"): distribution(3, 1)})
+    # ½ → ¼ is the larger change of the second prompt: ln 2
+    assert probe.measure(base, other).value == pytest.approx(math.log(2) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("divergence", ["js", "kl"])
+def test_delta_kl_is_the_mean_divergence_in_the_direction_stated(divergence: str) -> None:
+    probe = probe_of("delta_kl", Sources(prompts=("a", "b")), divergence=divergence)
+    p, q = distribution(1, 1, 2), distribution(5, 1, 1)
+    found = probe.measure(
+        answers({NextToken("a"): p, NextToken("b"): p}), answers({NextToken("a"): p, NextToken("b"): q})
+    )
+    expected = js(p, q) if divergence == "js" else kl(q, p)
+    assert [item.value for item in found.items] == pytest.approx([0.0, expected], abs=1e-9)
+    assert found.value == pytest.approx(expected / 2)
+
+
+def test_section_internalization_takes_off_what_unrelated_text_gained() -> None:
+    sections = (Section("one", "x"), Section("two", " y", "p"))
+    probe = probe_of("section_internalization", Sources(sections=sections, general=("g",)))
+    base = answers(
+        {Rolling("x"): rolling(-2, -4), Completion("p", " y"): CompletionScore(-6, 2), Rolling("g"): rolling(-1, -1)}
+    )
+    other = answers(
+        {Rolling("x"): rolling(-1, -2), Completion("p", " y"): CompletionScore(-2, 2), Rolling("g"): rolling(-0.5, -1)}
+    )
+    found = probe.measure(base, other)
+    # lifts: 1.5 and 2; the control gained 0.25
+    assert [item.value for item in found.items] == pytest.approx([1.5, 2.0])
+    assert found.value == pytest.approx(1.75 - 0.25)
+    assert [item.detail["contrast"] for item in found.items] == pytest.approx([-0.5, 0.5])
+
+
+def test_preference_flip_is_the_mean_change_of_the_margin() -> None:
+    triples = (Preference("p", " a", " b"), Preference("q", " a", " b"))
+    probe = probe_of("preference_flip", Sources(preferences=triples))
+
+    def scores(first: float, second: float) -> Answers:
+        return answers(
+            {
+                Completion("p", " a"): CompletionScore(first, 1),
+                Completion("p", " b"): CompletionScore(-2.0, 1),
+                Completion("q", " a"): CompletionScore(second, 1),
+                Completion("q", " b"): CompletionScore(-2.0, 1),
+            }
+        )
+
+    found = probe.measure(scores(-3.0, -1.0), scores(-1.0, -1.5))
+    # margins −1 → +1 and +1 → +0.5
+    assert found.value == pytest.approx((2.0 - 0.5) / 2)
+    assert (found.details["turned"], found.details["base_wrong"]) == (1, 1)
+
+
+def bits_text(bits: float, text: str) -> Answer:
+    return rolling(-bits * math.log(2) * len(text))
+
+
+def test_external_perplexity_leaves_out_what_the_base_cannot_read() -> None:
+    texts = ("known one", "known two", "old prose")
+    probe = probe_of("external_perplexity", Sources(general=texts))
+    base = answers({Rolling(t): bits_text(4.0 if t == "old prose" else 1.0, t) for t in texts})
+    other = answers({Rolling(t): bits_text(9.0 if t == "old prose" else 1.1, t) for t in texts})
+    found = probe.measure(base, other)
+    assert len(found.items) == 2
+    assert found.value == pytest.approx(-0.1 * math.log(2) * 9)
+    assert "only 2 of 3" in found.undecided
+    assert "--general" in found.undecided
+
+
+def test_external_perplexity_decides_with_five_known_texts() -> None:
+    texts = tuple(f"text {n}" for n in range(5))
+    known = answers({Rolling(t): bits_text(1.0, t) for t in texts})
+    assert probe_of("external_perplexity", Sources(general=texts)).measure(known, known).undecided == ""
+
+
+def test_ablation_asks_for_every_scale_but_zero_and_one() -> None:
+    assert probe_of("adapter_ablation", Sources(prompts=("a",)), lambdas=[0, 0.25, 0.5, 1, 2]).scales == (0.25, 0.5, 2)
+
+
+def curve(*values: float) -> tuple[np.ndarray, np.ndarray]:
+    return np.linspace(0, 1, len(values)), np.array(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "failed"),
+    [
+        ((0, 0.1, 0.2, 0.3, 0.4), set()),
+        ((0, 0.13, 0.24, 0.33, 0.4), set()),
+        ((0, 0.3, 0.1, 0.3, 0.4), {"rising", "smooth"}),
+        ((0, 0.3, 0.39, 0.399, 0.4), {"smooth", "open"}),
+        ((0, 0.0, 0.0, 0.0, 0.4), {"smooth"}),
+    ],
+    ids=["straight", "bent", "dented", "saturated", "a jump"],
+)
+def test_shapes_of_curves(values: tuple[float, ...], failed: set[str]) -> None:
+    assert {check.name for check in shape_checks(*curve(*values)) if not check.passed} == failed
+
+
+def test_ablation_finds_the_scale_at_which_the_document_is_likeliest() -> None:
+    section = Section("s", "x")
+    probe = probe_of("adapter_ablation", Sources(prompts=("a",), sections=(section,)))
+    lift = {0.25: 0.1, 0.5: 0.3, 0.75: 0.6, 1.0: 0.9, 1.25: 1.2, 1.5: 1.0, 2.0: -3.0}
+    points = {lam: Measurement(0.1 * lam, details={"lift": lift[lam]}) for lam in lift}
+    found = probe.over_scales(points)
+    assert found.value == pytest.approx(0.1)
+    assert found.details["peak"] == 1.25
+    assert all(check.passed for check in found.checks)
+
+
+def test_ablation_of_a_zero_adapter_has_no_shape() -> None:
+    probe = probe_of("adapter_ablation", Sources(prompts=("a",)))
+    flat = {lam: Measurement(0.0, details={"lift": None}) for lam in (*probe.scales, 1.0)}
+    assert "flat" in probe.over_scales(flat).undecided
+
+
+def test_ablation_measures_the_js_distance() -> None:
+    probe = probe_of("adapter_ablation", Sources(prompts=("a",)))
+    p, q = distribution(1, 1), distribution(3, 1)
+    found = probe.measure(answers({NextToken("a"): p}), answers({NextToken("a"): q}))
+    assert found.value == pytest.approx(js_distance(p, q))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_probe_says_what_it_lacks_and_measures_only_what_it_asked(kind: str) -> None:
+    assert probe_of(kind, Sources()).missing()
+    full = Sources(
+        sections=(Section("s", "x y"),), preferences=(Preference("p", " a", " b"),), general=("g",), prompts=("a",)
+    )
+    probe = probe_of(kind, full)
+    assert probe.missing() == ""
+    given = {
+        query: distribution(1, 2)
+        if isinstance(query, NextToken)
+        else CompletionScore(-1, 1)
+        if isinstance(query, Completion)
+        else rolling(-1)
+        for query in probe.ask()
+    }
+    assert probe.measure(answers(given), answers(given)).value == 0
+
+
+def test_every_wrong_entry_is_named_at_once() -> None:
+    entries = [
+        {"name": "a", "kind": "delta_k"},
+        {"name": "b", "kind": "delta_kl", "promts": ["x"]},
+        {"name": "c", "kind": "external_perplexity", "tolerance": 0.3},
+        {"name": "d", "kind": "applied"},
+        {"name": "d", "kind": "applied"},
+    ]
+    with pytest.raises(UserError) as caught:
+        build_probes(entries, Sources())
+    message = str(caught.value)
+    for part in ("did you mean 'delta_kl'", "did you mean 'prompts'", "'tolerance'", "two entries are named 'd'"):
+        assert part in message
+    assert "\n" not in message

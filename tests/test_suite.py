@@ -1,0 +1,227 @@
+"""A whole run on the fake backend: what is visited, what is asked, and what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sway_gguf.collect import collect, units_of, whole_row
+from sway_gguf.core.answers import Answer, TokenDist
+from sway_gguf.core.errors import NonFiniteError, UserError
+from sway_gguf.core.queries import NextToken, Query, Rolling
+from sway_gguf.core.result import Diagnosis, SuiteResult, Verdict
+from sway_gguf.core.sections import Preference, Section
+from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
+from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
+from sway_gguf.material.packaged import DEMO
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
+from sway_gguf.probes.registry import KINDS, build_probes
+from sway_gguf.report.result_json import from_json, schema, to_json
+from sway_gguf.report.terminal import print_result
+from sway_gguf.suite.demo import demo_spec
+from sway_gguf.suite.prepare import Prepared, prepare
+from sway_gguf.suite.run import run
+from sway_gguf.suite.schedule import Schedule, schedule
+
+SOURCES = Sources(
+    sections=tuple(Section(f"s{n}", f"section {n} tells something new") for n in range(8)),
+    preferences=tuple(Preference(f"p{n}", " yes", " no") for n in range(8)),
+    general=tuple(f"general text number {n} is long enough" for n in range(10)),
+    prompts=tuple(f"prompt {n}" for n in range(12)),
+)
+
+
+def all_probes() -> list[Probe[Any]]:
+    return build_probes([{"name": kind, "kind": kind} for kind in KINDS], SOURCES)
+
+
+def effect(section: float = 0.0, general: float = 0.0, logit: float = 0.0, scatter: float = 0.02) -> Script:
+    """Views shift sections, general text and logits; nulls scatter about nothing."""
+
+    def shift(view: View, query: Query) -> float:
+        if isinstance(view, NullView):
+            return float(np.random.default_rng([view.seed, len(str(query))]).normal(0, scatter))
+        if not isinstance(view, ScaledView):
+            return 0.0
+        if isinstance(query, NextToken):
+            return logit * view.scale
+        text = query.text if isinstance(query, Rolling) else query.prompt + query.completion
+        return view.scale * (general if text.startswith("general") else section * (1 if "no" not in text else -1))
+
+    return wordy_script(shift)
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Prepared:
+    """The demo's files with probes over scripted text."""
+    ready = prepare(demo_spec(DEMO, "healthy"))
+    return Prepared(ready.spec, ready.base, ready.adapter, tuple(all_probes()), ())
+
+
+@pytest.fixture
+def result_of(prepared: Prepared) -> Callable[[Script], SuiteResult]:
+    return lambda script: run(prepared, FakeBackend(script))  # type: ignore[arg-type]
+
+
+def plan_of(seeds: int = 7) -> Schedule:
+    return schedule(all_probes(), tuple(range(1, seeds + 1)), NullDesign())
+
+
+def test_each_view_is_visited_once_and_the_base_comes_first() -> None:
+    views = [visit.view for visit in plan_of().visits]
+    assert views[:3] == [BASE, BASE_RERUN, TUNED]
+    assert len(set(views)) == len(views)
+    assert sum(isinstance(view, NullView) for view in views) == 7
+
+
+def test_a_question_asked_by_several_probes_is_answered_once_per_view() -> None:
+    backend = FakeBackend(effect())
+    for visit in plan_of().visits:
+        collect(backend, visit.view, visit.units)
+    assert len(backend.asked) == len(set(backend.asked))
+
+
+def test_units_keep_what_is_asked_together_together() -> None:
+    units = units_of({"a": [NextToken("x"), NextToken("y")], "b": [NextToken("y"), NextToken("z")]})
+    assert {unit.queries: set(unit.askers) for unit in units} == {
+        (NextToken("x"),): {"a"},
+        (NextToken("y"),): {"a", "b"},
+        (NextToken("z"),): {"b"},
+    }
+
+
+def test_shown_nulls_are_few_and_scales_are_for_ablation_alone() -> None:
+    places = {probe.kind: place for place, probe in enumerate(all_probes())}
+    visits = plan_of().visits
+    nulls = [visit for visit in visits if isinstance(visit.view, NullView)]
+    assert sum(places["external_perplexity"] in visit.probes for visit in nulls) == SHOWN_NULLS
+    assert all(places["delta_kl"] in visit.probes for visit in nulls)
+    scaled = [visit for visit in visits if isinstance(visit.view, ScaledView) and visit.view != TUNED]
+    assert all(visit.probes == (places["adapter_ablation"],) for visit in scaled)
+
+
+@pytest.mark.parametrize(
+    ("script", "diagnosis"),
+    [
+        (effect(section=1.0, logit=2.0), Diagnosis.HEALTHY),
+        (effect(), Diagnosis.NO_OP),
+        (effect(section=0.001, logit=0.001), Diagnosis.NOISE),
+        (effect(section=-1.0, logit=2.0), Diagnosis.OFF_TARGET),
+        (effect(section=1.0, logit=2.0, general=-0.6), Diagnosis.DAMAGING),
+    ],
+    ids=str,
+)
+def test_scripted_adapters_get_their_diagnosis(
+    result_of: Callable[[Script], SuiteResult], script: Script, diagnosis: Diagnosis
+) -> None:
+    assert result_of(script).diagnosis == diagnosis
+
+
+def test_numbers_that_are_not_finite_end_in_broken_with_view_and_query(
+    result_of: Callable[[Script], SuiteResult],
+) -> None:
+    def script(view: View, query: Query) -> Answer:
+        if view == TUNED:
+            raise NonFiniteError(str(view), str(query))
+        return effect()(view, query)
+
+    found = result_of(script)
+    assert found.diagnosis == Diagnosis.BROKEN
+    assert "tuned view" in found.headline
+    assert {probe.verdict for probe in found.probes} == {Verdict.ERROR}
+
+
+def test_the_order_of_the_suite_changes_nothing_but_the_order(prepared: Prepared) -> None:
+    def reversed_run() -> SuiteResult:
+        turned = Prepared(prepared.spec, prepared.base, prepared.adapter, prepared.probes[::-1], ())
+        return run(turned, FakeBackend(effect(section=1.0, logit=2.0)))  # type: ignore[arg-type]
+
+    straight = run(prepared, FakeBackend(effect(section=1.0, logit=2.0)))  # type: ignore[arg-type]
+    assert reversed_run().probes == straight.probes
+
+
+def test_result_json_holds_everything_and_comes_back(result_of: Callable[[Script], SuiteResult]) -> None:
+    found = result_of(effect(section=1.0, logit=2.0))
+    text = to_json(found)
+    jsonschema.validate(json.loads(text), schema())
+    assert to_json(from_json(text, "r.json")) == text
+    record = json.loads(text)
+    assert len(record["nulls"]["seeds"]) == 19
+    assert all(len(file["sha256"]) == 64 for file in record["files"])
+    kl = next(probe for probe in record["probes"] if probe["kind"] == "delta_kl")
+    assert len(kl["items"]) == 12
+    assert len(kl["null"]["values"]) == 19
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("{", "not JSON"), ("{}", "schema version"), ('{"schema_version": 1}', "run the suite")]
+)
+def test_a_result_that_is_none_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        from_json(text, "r.json")
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_report_fits_the_terminal(result_of: Callable[[Script], SuiteResult], width: int) -> None:
+    console = Console(width=width, record=True, file=open("/dev/null", "w") if Path("/dev/null").exists() else None)  # noqa: SIM115
+    print_result(result_of(effect(section=1.0, logit=2.0)), console)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("HEALTHY", "applied", "signal", "direction", "collateral", "leakage", "survival", "Holm"):
+        assert word in text
+    assert "…\n" not in text
+
+
+class BareBackend:
+    """A backend that knows the bare protocol: single calls, no other doors."""
+
+    def __init__(self) -> None:
+        self._fake = FakeBackend(effect(section=1.0))
+
+    def as_base(self) -> Any:
+        return self._wrapped(BASE)
+
+    def as_finetuned(self) -> Any:
+        return self._wrapped(TUNED)
+
+    def _wrapped(self, view: View) -> Any:
+        from contextlib import contextmanager
+
+        @contextmanager
+        def door() -> Any:
+            with self._fake.open(view) as opened:
+                yield type(
+                    "Bare",
+                    (),
+                    {name: getattr(opened, name) for name in ("rolling_logprob", "logprob_of", "next_token_dist")},
+                )
+
+        return door()
+
+
+def test_our_probes_run_on_any_backend_of_the_protocol() -> None:
+    units = plan_of().visits[0].units
+    bare, full = collect(BareBackend(), TUNED, units), collect(FakeBackend(effect(section=1.0)), TUNED, units)
+    for probe in all_probes():
+        for query in probe.ask():
+            if isinstance(query, NextToken):
+                assert bare.next_token(query.prompt) == pytest.approx(full.next_token(query.prompt), abs=1e-6)
+            elif isinstance(query, Rolling):
+                assert bare.rolling(query.text).total_logprob == full.rolling(query.text).total_logprob
+
+
+def test_a_view_that_a_backend_cannot_give_is_named() -> None:
+    with pytest.raises(UserError, match="cannot give the view null"):
+        collect(BareBackend(), NullView(1), [])
+
+
+def test_the_tail_of_a_truncated_distribution_is_spread_evenly() -> None:
+    found = whole_row(TokenDist(np.array([2]), np.log(np.array([0.4], np.float32)), 4, float(np.log(0.6))))
+    assert np.exp(found) == pytest.approx([0.2, 0.2, 0.4, 0.2], abs=1e-6)
