@@ -1,0 +1,113 @@
+"""How often does an adapter that learned nothing pass? Simulated runs in which it is one more null.
+
+Goes through the product's own path: probes, measurements, calibration, Holm, axes, diagnosis. Knows the fake
+backend; no model is loaded. Prints the family-wise rate with its exact 95% interval, for several shapes of noise.
+
+    python benchmarks/false_alarms.py --runs 300
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from sway_gguf.core.measurement import AboveNull
+from sway_gguf.core.queries import NextToken, Query, Rolling
+from sway_gguf.core.result import Verdict
+from sway_gguf.core.sections import Preference, Section
+from sway_gguf.core.views import NullDesign, NullView, ScaledView, View
+from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
+from sway_gguf.probes.base import Sources
+from sway_gguf.probes.registry import build_probes
+from sway_gguf.stats.binomial import proportion_interval
+from sway_gguf.suite.measure import measure
+from sway_gguf.suite.schedule import schedule
+from sway_gguf.verdict.judge import judge
+
+ALPHA = 0.05
+CALIBRATED = ("delta_kl", "section_internalization", "preference_flip")
+Draw = Callable[[np.random.Generator], float]
+
+NOISES: dict[str, Draw] = {
+    "normal": lambda rng: float(rng.normal()),
+    "heavy tails (t, 4 degrees)": lambda rng: float(rng.standard_t(4)),
+    "skewed (lognormal)": lambda rng: float(rng.lognormal(0.0, 0.6)),
+}
+
+
+def run_passes(run: int, noise: Draw, nulls: int = 19, shared: float = 0.5) -> int:
+    """How many calibrated probes pass in one run whose adapter is drawn like its nulls.
+
+    Args:
+        run: its number; every random draw depends on it.
+        noise: one draw of a view's effect on one item.
+        nulls: to compare with.
+        shared: part of the effect that all items of a view share, which makes items and probes dependent.
+    """
+    sources = Sources(
+        sections=tuple(Section(f"s{n}", f"run {run} section {n} tells of something") for n in range(8)),
+        preferences=tuple(Preference(f"run {run} question {n}", " yes", " no") for n in range(8)),
+        general=tuple(f"run {run} general text {n} is here" for n in range(6)),
+        prompts=tuple(f"run {run} prompt {n}" for n in range(8)),
+    )
+    probes = build_probes([{"name": kind, "kind": kind} for kind in CALIBRATED], sources)
+    plan = schedule(probes, tuple(range(1, nulls + 1)), NullDesign())
+    readings = measure(FakeBackend(_script(run, noise, shared)), probes, plan)
+    assert all(isinstance(reading.rule, AboveNull) for reading in readings)
+    return sum(result.verdict == Verdict.PASS for result in judge(readings, alpha=ALPHA, seed=run))
+
+
+def _script(run: int, noise: Draw, shared: float) -> Script:
+    def shift(view: View, query: Query) -> float:
+        name = _drawn_as(view)
+        if not name:
+            return 0.0
+        own, common = _rng(run, name, _key(query)), _rng(run, name, "all")
+        return 0.3 * ((1 - shared) * noise(own) + shared * noise(common))
+
+    return wordy_script(shift)
+
+
+def _drawn_as(view: View) -> str:
+    if isinstance(view, NullView):
+        return f"null {view.seed}"
+    return "real" if isinstance(view, ScaledView) else ""
+
+
+def _key(query: Query) -> str:
+    if isinstance(query, NextToken):
+        return query.prompt
+    return query.text if isinstance(query, Rolling) else f"{query.prompt}{query.completion}"
+
+
+def _rng(run: int, name: str, key: str) -> np.random.Generator:
+    digest = hashlib.sha256(f"{run}\0{name}\0{key}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+
+
+def false_alarms(runs: int, noise: Draw, nulls: int = 19) -> int:
+    """Runs of `runs` in which at least one calibrated probe passes."""
+    return sum(run_passes(run, noise, nulls) > 0 for run in range(runs))
+
+
+def main() -> None:
+    """Print one line per shape of noise."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--nulls", type=int, default=19)
+    options = parser.parse_args()
+    print(f"{options.runs} runs, {options.nulls} nulls, {len(CALIBRATED)} calibrated probes, alpha {ALPHA}")
+    for name, noise in NOISES.items():
+        alarms = false_alarms(options.runs, noise, options.nulls)
+        interval = proportion_interval(alarms, options.runs)
+        assert interval is not None
+        print(
+            f"{name:28} {alarms:4} false alarms  {alarms / options.runs:.3f}  ({interval.low:.3f}…{interval.high:.3f})"
+        )
+
+
+if __name__ == "__main__":
+    main()
