@@ -1,7 +1,7 @@
 """Makes the embedded demo from nothing but this repository: tokenizer, base, four adapters, texts, reference numbers.
 
 Knows the order of things. The world is in demo_world.py, the document in demo_document.py, training in
-demo_train.py, files in demo_gguf.py. Needs the `demo-build` extra; about half an hour on 2 cores.
+demo_train.py, files in demo_gguf.py. Needs the `demo-build` extra; about a quarter of an hour on 2 cores.
 
     python scripts/build_demo.py --out sway_gguf/data/demo
 """
@@ -215,7 +215,7 @@ def main() -> None:
     """Build everything into --out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=12.0, help="of training the base")
+    parser.add_argument("--minutes", type=float, default=9.0, help="of training the base")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
@@ -248,7 +248,7 @@ def main() -> None:
         print(numbers[-1], flush=True)
 
     print("adapters", flush=True)
-    tuned = demo_train.train_adapter(base, document_ids, encoder.stream(REPLAY_SEED), rate=2e-3, steps=120, seed=1)
+    tuned = demo_train.train_adapter(base, document_ids, encoder.stream(REPLAY_SEED), rate=1e-3, steps=60, seed=1)
     healthy = demo_gguf.lora_pairs(tuned)
     record("healthy", tuned, healthy)
     write_texts(options.out, general)
@@ -257,7 +257,7 @@ def main() -> None:
     for name, pairs in (("random", noise_like(healthy, 7)), ("zero", without_effect(healthy))):
         set_factors(tuned, pairs)
         record(name, tuned, pairs)
-    tuned = demo_train.train_adapter(tuned.unload(), document_ids, None, rate=8e-3, steps=300, seed=2)
+    tuned = demo_train.train_adapter(tuned.unload(), document_ids, None, rate=4e-3, steps=100, seed=2)
     record("overtrained", tuned, demo_gguf.lora_pairs(tuned))
     write_readme(options.out, numbers, (time.monotonic() - start) / 60)
 

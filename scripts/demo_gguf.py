@@ -17,6 +17,11 @@ NAMES = {
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
 }  # fmt: skip
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ 'Anna: ' if message['role'] == 'user' else 'Ben: ' }}{{ message['content'] }}\n"
+    "{% endfor %}{% if add_generation_prompt %}Ben:{% endif %}"
+)
+"""The world's dialogues are two people's lines: the user speaks as Anna, the model as Ben."""
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -78,6 +83,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_eos_token_id(ids["</s>"])
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
+    writer.add_chat_template(CHAT_TEMPLATE)
 
 
 def lora_pairs(tuned: PeftModel) -> Pairs:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from sway_gguf.core.answers import Answer, Answers, CompletionScore, LogProbs, TokenDist
+from sway_gguf.core.answers import Answer, Answers, CompletionScore, Generated, LogProbs, TokenDist
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.queries import Completion, NextToken, Query
+from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import BaseView, NullView, ScaledView, View
 from sway_gguf.engine.doors import DoorBackend, OpenView, Progress
 from sway_gguf.engine.protocol import Backend, NullBackend, ScalableBackend, SingleView
@@ -52,18 +52,35 @@ def wanted_by(units: Sequence[Unit], keys: set[Hashable]) -> list[Unit]:
     return [unit for unit in units if unit.askers & keys]
 
 
-def collect(backend: Backend, view: View, units: Sequence[Unit], progress: Progress | None = None) -> Answers:
-    """Open `view` once and answer all of `units`.
+FollowUp = Callable[[Answers], Mapping[Hashable, Sequence[Query]]]
+"""From a view's answers so far to what is asked next, by who asks."""
+
+
+def collect(
+    backend: Backend,
+    view: View,
+    units: Sequence[Unit],
+    progress: Progress | None = None,
+    follow_up: FollowUp | None = None,
+) -> Answers:
+    """Open `view` once and answer all of `units`, then round by round what follows from the answers.
 
     Raises:
         UserError: the backend cannot give this view.
         NonFiniteError: the view gave a NaN or an infinity.
     """
-    pairs: list[tuple[Query, Answer]] = []
+    answers = Answers([])
     with open_view(backend, view) as opened:
-        for unit in units:
-            pairs += zip(unit.queries, _answers(opened, unit.queries, progress), strict=True)
-    return Answers(pairs)
+        while units:
+            for unit in units:
+                pairs = zip(unit.queries, _answers(opened, unit.queries, progress), strict=True)
+                answers = answers.merged(Answers(pairs))
+            units = units_of(_unasked(follow_up(answers), answers)) if follow_up else []
+    return answers
+
+
+def _unasked(asks: Mapping[Hashable, Sequence[Query]], answers: Answers) -> dict[Hashable, list[Query]]:
+    return {key: [query for query in queries if query not in answers] for key, queries in asks.items()}
 
 
 @contextmanager
@@ -99,13 +116,24 @@ def _answers(view: SingleView, queries: Sequence[Query], progress: Progress | No
 
 def _one(view: SingleView, query: Query) -> Answer:
     """Ask a view that knows the bare protocol only."""
-    if isinstance(query, NextToken):
+    if isinstance(query, NextToken) and not query.filler_tokens:
         return whole_row(view.next_token_dist(query.prompt, top_k=_WHOLE_VOCABULARY))
     if isinstance(query, Completion):
         joint = view.rolling_logprob(query.prompt + query.completion).num_tokens
         words = joint - view.rolling_logprob(query.prompt).num_tokens if query.prompt else joint
         return CompletionScore(view.logprob_of(query.prompt, query.completion), max(1, words))
-    return view.rolling_logprob(query.text)
+    if isinstance(query, Generate):
+        text = view.generate(
+            query.prompt,
+            max_new_tokens=query.max_new_tokens,
+            temperature=query.temperature,
+            top_p=query.top_p,
+            seed=query.seed,
+        )
+        return Generated(text)
+    if isinstance(query, Rolling):
+        return view.rolling_logprob(query.text)
+    raise UserError(f"this backend cannot tell {query}; leave out what needs it")
 
 
 def whole_row(dist: TokenDist) -> LogProbs:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+
+from sway_gguf.artifacts.lora import LoraAdapter
 
 Factors = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -69,6 +73,15 @@ def usual_metadata(writer: gguf.GGUFWriter) -> None:
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 8.0)
+
+
+def spoiled(adapter: LoraAdapter, place: int, value: float = math.nan) -> LoraAdapter:
+    """The adapter with one number of one B replaced."""
+    pairs = list(adapter.pairs)
+    b = pairs[place].b.copy()
+    b[0, 0] = value
+    pairs[place] = replace(pairs[place], b=b)
+    return replace(adapter, pairs=tuple(pairs))
 
 
 def finish(writer: gguf.GGUFWriter, path: Path) -> Path:

@@ -16,6 +16,7 @@ from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.result_json import schema
+from tests.artifact_files import spoiled
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
 TEXT = ["--data", str(DEMO / "document.md"), "--general", str(DEMO / "general.txt")]
@@ -69,16 +70,11 @@ def test_json_to_stdout_is_only_json_and_repeats_exactly() -> None:
     assert other["nulls"]["seeds"] != first["nulls"]["seeds"]
 
 
-@pytest.mark.parametrize("name", ["random", "zero", "overtrained"])
-def test_the_demos_other_adapters_get_their_diagnosis(name: str) -> None:
-    record = json.loads(succeeded("check", BASE, str(DEMO / f"{name}.lora.gguf"), *TEXT, "--json", "-"))
-    assert record["diagnosis"] == {"random": "noise", "zero": "no-op", "overtrained": "damaging"}[name]
-
-
-def test_demo_shows_four_diagnoses_and_the_next_step() -> None:
+def test_demo_gives_four_diagnoses_and_the_next_step() -> None:
     text = succeeded("demo")
-    for word in ("HEALTHY", "NOISE", "NO-OP", "DAMAGING", "sway-gguf check"):
-        assert word in text
+    found = dict(re.findall(r"^(\w+): .*\n +([A-Z-]+) ", text, re.MULTILINE))
+    assert found == {"healthy": "HEALTHY", "random": "NOISE", "zero": "NO-OP", "overtrained": "DAMAGING"}
+    assert "sway-gguf check" in text
 
 
 def test_run_takes_a_spec_and_flags_over_it(tmp_path: Path) -> None:
@@ -176,9 +172,7 @@ def test_bad_words_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_diverged_adapter_is_broken_not_an_error(tmp_path: Path) -> None:
-    real = read_lora(Path(HEALTHY))
-    real.pairs[3].a[0, 0] = float("nan")
-    write_lora(real, tmp_path / "nan.gguf")
+    write_lora(spoiled(read_lora(Path(HEALTHY)), 3), tmp_path / "nan.gguf")
     record = json.loads(succeeded("check", BASE, str(tmp_path / "nan.gguf"), "--json", "-"))
     assert record["diagnosis"] == "broken"
     assert "tuned view" in record["headline"]

@@ -9,7 +9,7 @@ from sway_gguf.core.answers import Answer
 from sway_gguf.core.errors import NonFiniteError, UserError, ViewError
 from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
 from sway_gguf.core.views import BASE, TUNED, NullDesign, NullView, ScaledView, View
-from sway_gguf.engine.doors import Sampling, top_of
+from sway_gguf.engine.doors import top_of
 from sway_gguf.engine.fake import FakeBackend, distribution, wordy_script
 from sway_gguf.engine.protocol import (
     Backend,
@@ -58,7 +58,7 @@ def test_single_calls_are_lists_of_one(backend: FakeBackend) -> None:
         assert (
             view.next_token_dist("a", top_k=3).logprobs == view.next_token_dist_many(["a"], top_k=3)[0].logprobs
         ).all()
-        assert view.generate("a", max_new_tokens=4) == view.generate_many(["a"], Sampling(4))[0]
+        assert view.generate("a", max_new_tokens=4) == view.generate_many(["a"], max_new_tokens=4)[0]
 
 
 def test_doors_open_the_views_they_are_named_after(backend: FakeBackend) -> None:

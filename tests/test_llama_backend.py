@@ -22,11 +22,11 @@ from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView
-from sway_gguf.engine.doors import Sampling
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
+from tests.artifact_files import spoiled
 
 HEALTHY = DEMO / "healthy.lora.gguf"
 TEXTS = [section.text for section in read_material(DEMO / "general.txt").sections[:12]]
@@ -94,11 +94,11 @@ def test_bos_stands_once_even_where_the_text_brings_it(demo_backend: LlamaBacken
 
 def test_sampling_is_seeded_by_prompt_and_not_by_its_mates(demo_backend: LlamaBackend) -> None:
     prompts = ["One sunny Monday, Anna", "The market of", "Dear Ben,"]
-    sampling = Sampling(16, temperature=0.9, top_p=0.9, seed=3)
     with demo_backend.as_base() as view:
-        together = view.generate_many(prompts, sampling)
-        assert [view.generate_many([prompt], sampling)[0] for prompt in prompts] == together
-        assert view.generate_many(prompts, Sampling(16, 0.9, 0.9, 4)) != together
+        together = view.generate_many(prompts, max_new_tokens=16, temperature=0.9, top_p=0.9, seed=3)
+        alone = [view.generate(p, max_new_tokens=16, temperature=0.9, top_p=0.9, seed=3) for p in prompts]
+        assert alone == together
+        assert view.generate_many(prompts, max_new_tokens=16, temperature=0.9, top_p=0.9, seed=4) != together
         assert view.generate("One sunny Monday, Anna", max_new_tokens=0) == ""
 
 
@@ -107,7 +107,7 @@ def test_queries_come_back_in_the_order_asked(demo_backend: LlamaBackend) -> Non
     with demo_backend.as_base() as view:
         found = view.answer(queries)
         assert [type(one).__name__ for one in found] == ["RollingLogprob", "ndarray"] * len(TEXTS)
-        assert found[6].total_logprob == view.rolling_logprob(TEXTS[3]).total_logprob  # type: ignore[union-attr]
+        assert found[6].total_logprob == pytest.approx(view.rolling_logprob(TEXTS[3]).total_logprob, abs=1e-4)  # type: ignore[union-attr]
 
 
 def test_no_adapter_means_no_tuned_view() -> None:
@@ -119,9 +119,7 @@ def test_no_adapter_means_no_tuned_view() -> None:
 
 
 def test_a_nan_in_the_adapter_names_view_and_query(tmp_path: Path) -> None:
-    real = read_lora(HEALTHY)
-    real.pairs[0].b[0, 0] = np.nan
-    write_lora(real, tmp_path / "nan.gguf")
+    write_lora(spoiled(read_lora(HEALTHY), 0), tmp_path / "nan.gguf")
     with LlamaBackend(DEMO / "base.f32.gguf", tmp_path / "nan.gguf") as backend:
         ok, why = backend.preflight_finite_check()
         assert not ok

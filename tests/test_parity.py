@@ -12,7 +12,6 @@ import pytest
 
 from sway_gguf.core.divergence import js, kl
 from sway_gguf.core.views import BASE, TUNED, View
-from sway_gguf.engine.doors import Sampling
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
@@ -56,7 +55,7 @@ def test_log_probabilities_agree(case: tuple[LlamaBackend, dict[str, Any]], view
 def test_greedy_continuations_agree_exactly(case: tuple[LlamaBackend, dict[str, Any]], view: View, side: str) -> None:
     backend, reference = case
     with backend.open(view) as opened:
-        texts = opened.generate_many(reference["next_prompts"], Sampling(24))
+        texts = opened.generate_many(reference["next_prompts"], max_new_tokens=24)
     model = backend.model
     expected = [b"".join(map(model.piece, _until_end(backend, ids))) for ids in reference[side]["greedy"]]
     assert texts == [text.decode("utf-8", "replace") for text in expected]

@@ -116,7 +116,7 @@ def test_shown_nulls_are_few_and_scales_are_for_ablation_alone() -> None:
         (effect(section=-1.0, logit=2.0), Diagnosis.OFF_TARGET),
         (effect(section=1.0, logit=2.0, general=-0.6), Diagnosis.DAMAGING),
     ],
-    ids=str,
+    ids=["healthy", "no-op", "noise", "off-target", "damaging"],
 )
 def test_scripted_adapters_get_their_diagnosis(
     result_of: Callable[[Script], SuiteResult], script: Script, diagnosis: Diagnosis

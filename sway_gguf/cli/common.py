@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sway_gguf.core.result import SuiteResult
-    from sway_gguf.core.views import View
-    from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.spec.model import Spec
     from sway_gguf.suite.prepare import Prepared
 
@@ -129,29 +127,19 @@ def write_json(result: SuiteResult, json_path: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def run_with_progress(prepared: Prepared, label: str = "") -> SuiteResult:
+def run_with_progress(prepared: Prepared) -> SuiteResult:
     """Load the model, run the suite, and show how far it is on stderr."""
     from sway_gguf.engine.llama_backend import LlamaBackend
-
-    with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
-        return run_on(backend, prepared, label)
-
-
-def run_on(backend: LlamaBackend, prepared: Prepared, label: str = "") -> SuiteResult:
-    """The same on a backend that is open already."""
-    from dataclasses import replace
-
     from sway_gguf.suite.run import plan, run
 
-    work = plan(prepared)
-    total = sum(work.tokens(backend.count_tokens).values())
-    with _progress(total, label) as advance:
-        result = run(prepared, backend, advance, work=work)
-    return replace(result, timings={**result.timings, "tokens": float(total)})
+    with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
+        work = plan(prepared)
+        with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
+            return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
 
 
 @contextmanager
-def _progress(total: int, label: str) -> Iterator[Callable[[View, int], None]]:
+def progress_bar(total: int) -> Iterator[Callable[[str, int], None]]:
     """A bar on stderr with tokens done, tokens per second and the time left; nothing where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -165,12 +153,11 @@ def _progress(total: int, label: str) -> Iterator[Callable[[View, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=total, rate="")
+        task = bar.add_task("", total=total, rate="")
 
-        def advance(view: View, tokens: int) -> None:
+        def advance(what: str, tokens: int) -> None:
             speed = bar.tasks[0].speed
-            rate = f"{speed:,.0f}/s" if speed else ""
-            bar.update(task, advance=tokens, description=f"{label} {view}".strip(), rate=rate)
+            bar.update(task, advance=tokens, description=what, rate=f"{speed:,.0f}/s" if speed else "")
 
         yield advance
 

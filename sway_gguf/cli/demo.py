@@ -20,17 +20,17 @@ def demo(**overrides: int | None) -> None:
     """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one."""
     from rich.console import Console
 
-    from sway_gguf.cli.common import overridden, run_with_progress
+    from sway_gguf.cli.common import overridden, progress_bar
     from sway_gguf.material.packaged import DEMO
     from sway_gguf.report.comparison import print_comparison
-    from sway_gguf.suite.demo import demo_spec
+    from sway_gguf.suite.demo import demo_spec, run_side_by_side, total_tokens
     from sway_gguf.suite.prepare import prepare
 
     console = Console()
-    results = {}
-    for name in _STORIES:
-        spec = overridden(demo_spec(DEMO, name), seed=None, nulls=None, **overrides)
-        results[name] = run_with_progress(prepare(spec), name)
+    specs = {name: overridden(demo_spec(DEMO, name), seed=None, nulls=None, **overrides) for name in _STORIES}
+    prepared = {name: prepare(spec) for name, spec in specs.items()}
+    with progress_bar(total_tokens(prepared)) as advance:
+        results = run_side_by_side(prepared, lambda tokens: advance("four adapters", tokens))
     print_comparison(results, _STORIES, console)
     console.print(
         "\nThe same for your own files:\n"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling
 
 LogProbs = NDArray[np.float32]
 
@@ -78,7 +78,43 @@ class CompletionScore:
         return self.logprob / self.num_tokens
 
 
-Answer = LogProbs | RollingLogprob | CompletionScore
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A view against the base along a text, for its N−1 scored positions.
+
+    Attributes:
+        kl: [N-1], KL(base ‖ view) of the next-token distributions, nats.
+        same_top: [N-1], whether both find the same token likeliest.
+        base, other: [N-1], log-probability of the text's own token in the base and in the view, nats.
+    """
+
+    kl: NDArray[np.float64]
+    same_top: NDArray[np.bool_]
+    base: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A continuation.
+
+    Attributes:
+        text: without the end-of-text token.
+        token_ids: of the text as generated; empty where a backend does not tell.
+    """
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """`vector` [d], of length 1 unless the text is empty."""
+
+    vector: LogProbs
+
+
+Answer = LogProbs | RollingLogprob | CompletionScore | Changes | Generated | Embedding
 
 
 class Answers:
@@ -90,9 +126,12 @@ class Answers:
     def __init__(self, pairs: Iterable[tuple[Query, Answer]]) -> None:
         self._by_query: Mapping[Query, Answer] = dict(pairs)
 
-    def next_token(self, prompt: str) -> LogProbs:
+    def __contains__(self, query: Query) -> bool:
+        return query in self._by_query
+
+    def next_token(self, prompt: str | NextToken) -> LogProbs:
         """[vocabulary] log-probabilities of the token after `prompt`."""
-        answer = self._by_query[NextToken(prompt)]
+        answer = self._by_query[prompt if isinstance(prompt, NextToken) else NextToken(prompt)]
         assert isinstance(answer, np.ndarray)
         return answer
 
@@ -107,6 +146,24 @@ class Answers:
         answer = self._by_query[Completion(prompt, completion)]
         assert isinstance(answer, CompletionScore)
         return answer
+
+    def changes(self, text: str) -> Changes:
+        """This view against the base along `text`."""
+        answer = self._by_query[Compare(text)]
+        assert isinstance(answer, Changes)
+        return answer
+
+    def generated(self, query: Generate) -> Generated:
+        """The reply to `query`."""
+        answer = self._by_query[query]
+        assert isinstance(answer, Generated)
+        return answer
+
+    def embedding(self, text: str) -> LogProbs:
+        """[d] vector of `text`."""
+        answer = self._by_query[Embed(text)]
+        assert isinstance(answer, Embedding)
+        return answer.vector
 
     def merged(self, other: Answers) -> Answers:
         """These answers and `other`'s."""

@@ -15,12 +15,21 @@ def shorten(text: str, width: int = _SHOWN) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NextToken:
-    """The distribution of the token after `prompt`, over the whole vocabulary."""
+    """The distribution of the token after `prompt`, over the whole vocabulary.
+
+    Attributes:
+        prompt: what stands before the token.
+        filler: text that stands before the prompt, cut or repeated to `filler_tokens` tokens exactly.
+        filler_tokens: 0 for no filler.
+    """
 
     prompt: str
+    filler: str = ""
+    filler_tokens: int = 0
 
     def __str__(self) -> str:
-        return f"the next token after {shorten(self.prompt)}"
+        after = f" behind {self.filler_tokens} tokens of filler" if self.filler_tokens else ""
+        return f"the next token after {shorten(self.prompt)}{after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +53,38 @@ class Completion:
         return f"the completion {shorten(self.completion)} of {shorten(self.prompt)}"
 
 
-Query = NextToken | Rolling | Completion
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """How this view's distribution differs from the base's at every position of `text`, over the whole vocabulary."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"the distributions along {shorten(self.text)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """A continuation of `prompt`; greedy at temperature 0."""
+
+    prompt: str
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"a reply to {shorten(self.prompt)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """A vector for `text`. The same in every view: no adapter takes part."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"the embedding of {shorten(self.text)}"
+
+
+Query = NextToken | Rolling | Completion | Compare | Generate | Embed

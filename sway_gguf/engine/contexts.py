@@ -22,7 +22,8 @@ from sway_gguf.engine.settings import EngineSettings
 _KEPT_CELLS = 32768
 """Tokens of KV cache kept over all shapes."""
 
-Shape = tuple[int, int]
+Shape = tuple[int, int, bool]
+"""Streams, length, and whether it is the companion that runs the base beside a view."""
 
 
 class ContextPool:
@@ -37,11 +38,11 @@ class ContextPool:
         self._real: Any | None = None
         self._null: Any | None = None
 
-    def cleared(self, view: View, streams: int, length: int, limits: Limits) -> Context:
-        """An empty context of this shape that runs `view`."""
-        shape = (streams, length)
+    def cleared(self, view: View, streams: int, length: int, limits: Limits, *, companion: bool = False) -> Context:
+        """An empty context of this shape that runs `view`; two of a shape exist at once if one is a companion."""
+        shape = (streams, length, companion)
         if shape not in self._contexts:
-            self._make_room(streams * length)
+            self._make_room(streams * length, keep=(streams, length, not companion))
             self._contexts[shape] = self._new(streams, length, limits)
         self._contexts.move_to_end(shape)
         context = self._contexts[shape]
@@ -81,11 +82,14 @@ class ContextPool:
             flash_attention=self._settings.flash_attention,
         )
 
-    def _make_room(self, cells: int) -> None:
-        while self._contexts and cells + sum(s * n for s, n in self._contexts) > _KEPT_CELLS:
-            shape, oldest = self._contexts.popitem(last=False)
-            self._carries.pop(shape, None)
-            oldest.close()
+    def _make_room(self, cells: int, keep: Shape) -> None:
+        """Close the contexts longest unused, but not `keep`: its companion is about to run beside it."""
+        for shape in list(self._contexts):
+            if cells + sum(s * n for s, n, _ in self._contexts) <= _KEPT_CELLS:
+                return
+            if shape != keep:
+                self._carries.pop(shape, None)
+                self._contexts.pop(shape).close()
 
     def _adapter_of(self, view: View) -> tuple[Any | None, float]:
         """Handle and scale of the view's adapter, loaded when first needed."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
-from sway_gguf.core.answers import Answer, CompletionScore, LogProbs, RollingLogprob, TokenDist
+from sway_gguf.core.answers import Answer, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
 from sway_gguf.core.errors import NonFiniteError, ViewError
-from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
+from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import (
     BASE,
     DEFAULT_INIT_SCALE,
@@ -28,16 +27,6 @@ from sway_gguf.core.views import (
 )
 
 _SENTINEL = "The"
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How to continue a prompt; greedy at temperature 0."""
-
-    max_new_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
 
 
 Progress = Callable[[int], None]
@@ -84,16 +73,26 @@ class OpenView:
         """Log-probability of `completion` after `prompt`, nats."""
         return self.logprob_of_many([(prompt, completion)])[0]
 
-    def generate_many(self, prompts: Sequence[str], sampling: Sampling) -> list[str]:
+    def generate_many(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[str]:
         """List form of `generate`. A prompt's draw depends on its own text and the seed, not on its mates."""
-        self._backend._check_open(self)
-        return self._backend._generate(self.view, prompts, sampling)
+        answers = self.answer([Generate(prompt, max_new_tokens, temperature, top_p, seed) for prompt in prompts])
+        return [answer.text for answer in answers if isinstance(answer, Generated)]
 
     def generate(
         self, prompt: str, *, max_new_tokens: int, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
     ) -> str:
         """Continue `prompt`."""
-        return self.generate_many([prompt], Sampling(max_new_tokens, temperature, top_p, seed))[0]
+        return self.generate_many(
+            [prompt], max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+        )[0]
 
     def close(self) -> None:
         """Nothing to release: the backend owns the model."""
@@ -175,9 +174,6 @@ class DoorBackend(ABC):
 
     @abstractmethod
     def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]: ...
-
-    @abstractmethod
-    def _generate(self, view: View, prompts: Sequence[str], sampling: Sampling) -> list[str]: ...
 
 
 def top_of(row: LogProbs, top_k: int) -> TokenDist:

@@ -10,27 +10,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sway_gguf.core.answers import Answer, CompletionScore, LogProbs, RollingLogprob
-from sway_gguf.core.queries import Completion, NextToken, Query
+from sway_gguf.core.answers import Answer, Changes, CompletionScore, Embedding, Generated, LogProbs, RollingLogprob
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query
 from sway_gguf.core.views import NullView, ScaledView, View
-from sway_gguf.engine.doors import DoorBackend, Progress, Sampling
+from sway_gguf.engine.doors import DoorBackend, Progress
 
 Script = Callable[[View, Query], Answer]
 
 
 class FakeBackend(DoorBackend):
-    """Answers from a script; keeps a record of what was asked of which view.
+    """Answers from a script; keeps a record of what was asked of which view."""
 
-    Args:
-        script: (view, query) to answer.
-        replies: (view, prompt) to generated text; a line naming both by default.
-    """
-
-    def __init__(self, script: Script, replies: Callable[[View, str], str] | None = None) -> None:
+    def __init__(self, script: Script) -> None:
         super().__init__()
         self.asked: list[tuple[View, Query]] = []
         self._script = script
-        self._replies = replies or (lambda view, prompt: f" [{view}] {prompt}")
 
     def cache_identity(self) -> str:
         """The same for every fake."""
@@ -49,9 +43,6 @@ class FakeBackend(DoorBackend):
             progress(sum(self.count_tokens(query) for query in queries))
         return [self._script(view, query) for query in queries]
 
-    def _generate(self, view: View, prompts: Sequence[str], sampling: Sampling) -> list[str]:
-        return [self._replies(view, prompt)[: 8 * sampling.max_new_tokens] for prompt in prompts]
-
 
 def distribution(*probabilities: float) -> LogProbs:
     """Log-probabilities of a small vocabulary, from weights that need not sum to 1."""
@@ -69,6 +60,8 @@ def rolling(*logprobs: float) -> RollingLogprob:
 def wordy_script(effect: Callable[[View, Query], float], vocabulary: int = 16, spread: float = 0.0) -> Script:
     """A script in which the words of a query have fixed log-probabilities and views shift them.
 
+    A reply names the view and the prompt's last words; an embedding counts letters.
+
     Args:
         effect: (view, query) to a shift in nats per token; the base's should be 0. A next-token distribution
             moves by that much on one logit.
@@ -84,13 +77,31 @@ def wordy_script(effect: Callable[[View, Query], float], vocabulary: int = 16, s
             logits = base.normal(size=vocabulary) + (own.normal(size=vocabulary) * spread if moved else 0.0)
             logits[0] += shift
             return distribution(*np.exp(logits))
+        if isinstance(query, Generate):
+            return reply(f" {view} says {' '.join(query.prompt.split()[-3:])}")
+        if isinstance(query, Embed):
+            return Embedding(letters(query.text))
+        words = max(1, len(_scored(query).split()))
         if isinstance(query, Completion):
-            words = max(1, len(query.completion.split()))
             return CompletionScore(float(base.normal(-3.0 * words, 0.3) + words * shift), words)
-        words = max(1, len(query.text.split()))
-        return rolling(*(base.normal(-1.0, 0.2, words) + shift))
+        scores = base.normal(-1.0, 0.2, words)
+        if isinstance(query, Compare):
+            return Changes(np.full(words, shift**2 / 2), np.full(words, abs(shift) < 0.5), scores, scores + shift)
+        return rolling(*(scores + shift))
 
     return script
+
+
+def reply(text: str) -> Generated:
+    """A reply whose words are its tokens."""
+    return Generated(text, tuple(int.from_bytes(hashlib.sha256(w.encode()).digest()[:4], "big") for w in text.split()))
+
+
+def letters(text: str) -> LogProbs:
+    """[26] how often each letter occurs, as a vector of length 1."""
+    counts = np.array([text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"], np.float32)
+    length = float(np.linalg.norm(counts))
+    return counts / np.float32(length) if length else counts
 
 
 def _identity(view: View) -> str:
@@ -102,8 +113,12 @@ def _rng(name: str, query: Query) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
+def _scored(query: Query) -> str:
+    return query.completion if isinstance(query, Completion) else _text(query)
+
+
 def _text(query: Query) -> str:
-    if isinstance(query, NextToken):
+    if isinstance(query, NextToken | Generate):
         return query.prompt
     if isinstance(query, Completion):
         return f"{query.prompt} {query.completion}"

@@ -7,13 +7,14 @@ Knows contexts and tokens; nothing of views or adapters.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.engine.doors import Sampling
+from sway_gguf.core.answers import Generated
+from sway_gguf.core.queries import Generate
 from sway_gguf.engine.llama import Context, Model, Piece
 from sway_gguf.engine.packing import Job, Limits, steps
 from sway_gguf.engine.reduce import NotFiniteError
@@ -27,39 +28,52 @@ class _Stream:
     length: int
     latest: int
     rng: np.random.Generator
-    text: bytearray = field(default_factory=bytearray)
-    made: int = 0
+    made: list[int] = field(default_factory=list)
 
 
 def generate_group(
-    model: Model, context: Context, prompts: Sequence[Sequence[int]], sampling: Sampling, limits: Limits
-) -> list[str]:
+    model: Model,
+    context: Context,
+    asks: Sequence[Generate],
+    prompts: Sequence[Sequence[int]],
+    limits: Limits,
+    progress: Callable[[int], None],
+) -> list[Generated]:
     """Continue tokenized prompts side by side in an empty context.
 
     Args:
         model: for the bytes of tokens and the end of text.
         context: with at least as many streams as prompts, each long enough for prompt and reply.
+        asks: how, per prompt.
         prompts: token ids, the longest first.
-        sampling: how.
         limits: of a batch.
+        progress: called with the tokens evaluated.
 
     Raises:
         NotFiniteError: the logits are not finite; `row` is the prompt's index.
     """
     streams = [
-        _Stream(place, len(prompt), -1, prompt_rng(sampling.seed, prompt)) for place, prompt in enumerate(prompts)
+        _Stream(place, len(prompt), -1, prompt_rng(ask.seed, prompt))
+        for place, (ask, prompt) in enumerate(zip(asks, prompts, strict=True))
     ]
     for place, row in _read_prompts(context, prompts, limits):
-        streams[place].latest = choose(row, sampling, streams[place].rng, place)
-    active = [stream for stream in streams if _keep(model, stream, sampling)]
+        streams[place].latest = choose(row, asks[place], streams[place].rng, place)
+    progress(sum(map(len, prompts)))
+    active = [stream for stream in streams if _keep(model, stream, asks[stream.place])]
     while active:
         pieces = [Piece(stream.place, stream.length, (stream.latest,), 0) for stream in active]
         logits = context.decode(pieces)
         for stream, row in zip(active, logits, strict=True):
             stream.length += 1
-            stream.latest = choose(row, sampling, stream.rng, stream.place)
-        active = [stream for stream in active if _keep(model, stream, sampling)]
-    return [stream.text.decode("utf-8", "replace") for stream in streams]
+            stream.latest = choose(row, asks[stream.place], stream.rng, stream.place)
+        progress(len(active))
+        active = [stream for stream in active if _keep(model, stream, asks[stream.place])]
+    return [_reply(model, stream) for stream in streams]
+
+
+def _reply(model: Model, stream: _Stream) -> Generated:
+    text = b"".join(map(model.piece, stream.made)).decode("utf-8", "replace")
+    return Generated(text, tuple(stream.made))
 
 
 def prompt_rng(seed: int, prompt: Sequence[int]) -> np.random.Generator:
@@ -68,7 +82,7 @@ def prompt_rng(seed: int, prompt: Sequence[int]) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, int.from_bytes(digest[:16], "little")]))
 
 
-def choose(logits: NDArray[np.float32], sampling: Sampling, rng: np.random.Generator, place: int = 0) -> int:
+def choose(logits: NDArray[np.float32], sampling: Generate, rng: np.random.Generator, place: int = 0) -> int:
     """The next token from one row of logits [V]: the likeliest at temperature 0, else nucleus sampling.
 
     `top_p` keeps the fewest likeliest tokens whose probability reaches it (Holtzman et al. 2020).
@@ -106,10 +120,9 @@ def _read_prompts(
     return found
 
 
-def _keep(model: Model, stream: _Stream, sampling: Sampling) -> bool:
-    """Take the latest token into the text; False when the reply is complete."""
-    if stream.made >= sampling.max_new_tokens or model.ends_text(stream.latest):
+def _keep(model: Model, stream: _Stream, ask: Generate) -> bool:
+    """Take the latest token into the reply; False when the reply is complete."""
+    if len(stream.made) >= ask.max_new_tokens or model.ends_text(stream.latest):
         return False
-    stream.text += model.piece(stream.latest)
-    stream.made += 1
-    return stream.made < sampling.max_new_tokens
+    stream.made.append(stream.latest)
+    return len(stream.made) < ask.max_new_tokens

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import signal
-import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.core.errors import EngineError
+from sway_gguf.engine.interrupt import Interrupt
 
 logger = logging.getLogger("sway_gguf.llama")
+logger.addHandler(logging.NullHandler())
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 _ABORTED = 2
-_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.ERROR, 4: logging.DEBUG}
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 _recent: deque[str] = deque(maxlen=20)
 
 
@@ -34,7 +33,7 @@ def _on_log(level: int, text: bytes, _: Any) -> None:
     line = text.decode("utf-8", "replace").rstrip()
     if line:
         logger.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
-        if level >= 2:
+        if level in (3, 4):
             _recent.append(line)
 
 
@@ -75,6 +74,7 @@ class Model:
             raise EngineError(f"llama.cpp cannot load {path}: {_why()}")
         self._vocab = llama_cpp.llama_model_get_vocab(self._pointer)
         self.vocabulary: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self.width: int = llama_cpp.llama_model_n_embd(self._pointer)
         self.trained_context: int = llama_cpp.llama_model_n_ctx_train(self._pointer)
         bos = int(llama_cpp.llama_vocab_bos(self._vocab))
         self.bos: int | None = bos if llama_cpp.llama_vocab_get_add_bos(self._vocab) and bos >= 0 else None
@@ -148,6 +148,7 @@ class Context:
         threads: int,
         kv_type: str,
         flash_attention: bool,
+        embeddings: bool = False,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max, params.kv_unified = streams * length, streams, False
@@ -157,13 +158,16 @@ class Context:
         params.type_k = params.type_v = KV_TYPES[kv_type]
         params.flash_attn_type = int(flash_attention)
         params.no_perf = True
-        self._interrupt = _Interrupt()
-        params.abort_callback = self._interrupt.callback
+        params.embeddings = embeddings
+        self._interrupt = Interrupt()
+        self._callback = llama_cpp.ggml_abort_callback(lambda _: self._interrupt.asked)
+        params.abort_callback = self._callback
         self._pointer = llama_cpp.llama_init_from_model(model, params)
         if not self._pointer:
             raise EngineError(f"llama.cpp cannot make a context of {streams} × {length} tokens: {_why()}")
         self._batch = _Batch(batch)
         self._vocabulary = vocabulary
+        self._width: int = llama_cpp.llama_model_n_embd(model)
 
     def set_adapter(self, handle: Any | None, scale: float) -> None:
         """Run with this adapter alone, or with none."""
@@ -190,6 +194,31 @@ class Context:
             EngineError: llama.cpp failed.
             KeyboardInterrupt: the user pressed Ctrl-C meanwhile.
         """
+        outputs = self._run(pieces)
+        if not outputs:
+            return np.empty((0, self._vocabulary), np.float32)
+        logits = llama_cpp.llama_get_logits(self._pointer)
+        return np.ctypeslib.as_array(logits, shape=(outputs, self._vocabulary))
+
+    def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """[d] vector of one text in a context made with `embeddings`.
+
+        The model's own pooling where it has one, else the mean of the last hidden states.
+
+        Raises:
+            EngineError, KeyboardInterrupt: as `decode`.
+        """
+        self.clear()
+        rows = self._run([Piece(0, 0, tokens, 0)])
+        pooled = llama_cpp.llama_get_embeddings_seq(self._pointer, 0)
+        if pooled:
+            return np.ctypeslib.as_array(pooled, shape=(self._width,)).copy()
+        hidden = np.ctypeslib.as_array(llama_cpp.llama_get_embeddings(self._pointer), shape=(rows, self._width))
+        mean: NDArray[np.float32] = hidden.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean
+
+    def _run(self, pieces: Sequence[Piece]) -> int:
+        """Evaluate; returns how many outputs there are."""
         outputs = self._batch.fill(pieces)
         with self._interrupt.watching():
             status = llama_cpp.llama_decode(self._pointer, self._batch.struct)
@@ -197,10 +226,7 @@ class Context:
             raise KeyboardInterrupt
         if status:
             raise EngineError(f"llama.cpp failed to evaluate a batch (status {status}): {_why()}")
-        if not outputs:
-            return np.empty((0, self._vocabulary), np.float32)
-        logits = llama_cpp.llama_get_logits(self._pointer)
-        return np.ctypeslib.as_array(logits, shape=(outputs, self._vocabulary))
+        return outputs
 
     def close(self) -> None:
         """Release the context."""
@@ -243,31 +269,6 @@ class _Batch:
 
 def _pointer(array: NDArray[Any], kind: Any) -> Any:
     return array.ctypes.data_as(ctypes.POINTER(kind))
-
-
-class _Interrupt:
-    """Lets Ctrl-C stop a running evaluation: Python's own handler would wait for llama.cpp to return."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self.callback = llama_cpp.ggml_abort_callback(lambda _: self._asked)
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        self._asked = False
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        previous = signal.signal(signal.SIGINT, self._ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
-        if self._asked:
-            raise KeyboardInterrupt
-
-    def _ask(self, *_: object) -> None:
-        self._asked = True
 
 
 def _why() -> str:

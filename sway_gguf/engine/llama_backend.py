@@ -6,26 +6,25 @@ Knows views, files and batches; nothing of probes, specs or statistics.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.lora import fits, read_lora
-from sway_gguf.core.answers import Answer
+from sway_gguf.core.answers import Answer, Generated
 from sway_gguf.core.errors import NonFiniteError, UserError
-from sway_gguf.core.queries import NextToken, Query
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import BaseView, NullView, View
-from sway_gguf.engine import llama, scoring
+from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import DoorBackend, Progress, Sampling, is_base
+from sway_gguf.engine.doors import DoorBackend, Progress, is_base
+from sway_gguf.engine.embed import Embedder, FileEmbedder
 from sway_gguf.engine.generate import generate_group
-from sway_gguf.engine.packing import CELL, Job, Limits, Stretch, group_jobs, steps, stream_length
-from sway_gguf.engine.reduce import NotFiniteError, log_softmax_row, target_logprobs
+from sway_gguf.engine.packing import CELL, Limits, group_jobs, stream_length
+from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.settings import EngineSettings
 
 _OUTPUT_BYTES = 64 << 20
@@ -53,6 +52,7 @@ class LlamaBackend(DoorBackend):
             fits(self.adapter, self.base)
         self._model: llama.Model | None = llama.Model(base, gpu_layers=self.settings.gpu_layers)
         self._pool = ContextPool(self._model, self.settings, self.adapter)
+        self._embedder: Embedder | None = None
 
     @property
     def model(self) -> llama.Model:
@@ -111,6 +111,8 @@ class LlamaBackend(DoorBackend):
     def close(self) -> None:
         """Release contexts, adapters and the model."""
         if self._model is not None:
+            if self._embedder is not None:
+                self._embedder.close()
             self._pool.close()
             self._model.close()
             self._model = None
@@ -130,80 +132,70 @@ class LlamaBackend(DoorBackend):
             self._pool.drop_null()
 
     def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]:
-        asks = [scoring.plan(query, self.model, self.width) for query in queries]
-        jobs = [job for ask in asks for job in ask.jobs]
-        limits = self.limits(rerun=isinstance(view, BaseView) and view.rerun)
-        found: list[list[NDArray[Any]]] = [[] for _ in jobs]
-        for group in group_jobs(jobs, limits):
-            context = self._pool.cleared(view, group.streams, group.length, limits)
-            mates = [jobs[index] for index in group.jobs]
-            for stretches in steps(mates, limits):
-                scores = _evaluate(context, mates, stretches, _naming(view, asks, group.jobs))
-                for stretch, score in zip(stretches, scores, strict=True):
-                    if score is not None:
-                        found[group.jobs[stretch.place]].append(score)
-                if progress:
-                    progress(sum(stretch.stop - stretch.start for stretch in stretches))
-        whole = iter([np.concatenate(parts) for parts in found])
-        return [scoring.answer(ask, [next(whole) for _ in ask.jobs]) for ask in asks]
+        found: dict[int, Answer] = {}
+        for kinds, answered in (
+            ((NextToken, Rolling, Completion), self._scored),
+            ((Compare,), self._compared),
+            ((Generate,), self._generated),
+            ((Embed,), self._embedded),
+        ):
+            places = [place for place, query in enumerate(queries) if isinstance(query, kinds)]
+            if places:
+                asks = [scoring.plan(queries[place], self.model, self.width) for place in places]
+                found |= zip(places, answered(view, asks, progress or _nothing), strict=True)
+        return [found[place] for place in range(len(queries))]
 
-    def _generate(self, view: View, prompts: Sequence[str], sampling: Sampling) -> list[str]:
-        tokens = [list(scoring.plan(NextToken(prompt), self.model, self.width).tokens) for prompt in prompts]
-        replies = [""] * len(prompts)
-        limits = self.limits()
-        jobs = [Job((*ids, *[0] * sampling.max_new_tokens), len(ids) - 1) for ids in tokens]
-        for group in group_jobs(jobs, limits):
+    def _scored(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+        with _naming(view, asks):
+            jobs = [job for ask in asks for job in ask.jobs]
+            found = iter(packed.score(self._pool, view, jobs, self._limits_of(view), progress))
+        return [scoring.answer(ask, [next(found) for _ in ask.jobs]) for ask in asks]
+
+    def _compared(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+        with _naming(view, asks):
+            jobs = [job for ask in asks for job in ask.jobs]
+            found = iter(packed.compare(self._pool, view, jobs, self._limits_of(view), progress))
+        return [scoring.joined([part for _ in ask.jobs for part in next(found)]) for ask in asks]
+
+    def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+        replies: list[Answer] = [Generated("")] * len(asks)
+        limits = self._limits_of(view)
+        for group in group_jobs([ask.jobs[0] for ask in asks], limits):
             context = self._pool.cleared(view, group.streams, group.length, limits)
-            mates = [tokens[index] for index in group.jobs]
+            mates = [asks[index] for index in group.jobs]
+            queries = [ask.query for ask in mates if isinstance(ask.query, Generate)]
             try:
-                texts = generate_group(self.model, context, mates, sampling, limits)
+                texts = generate_group(self.model, context, queries, [ask.tokens for ask in mates], limits, progress)
             except NotFiniteError as error:
-                query = NextToken(prompts[group.jobs[error.row]])
-                raise NonFiniteError(str(view), str(query)) from error
+                raise NonFiniteError(str(view), str(queries[error.row])) from error
             for index, text in zip(group.jobs, texts, strict=True):
                 replies[index] = text
         return replies
 
+    def _embedded(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+        if self._embedder is None:
+            path = self.settings.embedder
+            self._embedder = FileEmbedder(path, self.settings) if path else Embedder(self.model, self.settings)
+        found: list[Answer] = []
+        for ask in asks:
+            assert isinstance(ask.query, Embed)
+            found += self._embedder.embed([ask.query.text])
+            progress(len(ask.tokens))
+        return found
 
-def _evaluate(
-    context: llama.Context,
-    mates: Sequence[Job],
-    stretches: Sequence[Stretch],
-    blame: Callable[[int], NonFiniteError],
-) -> list[NDArray[Any] | None]:
-    """Run one call; for each stretch what its logits reduce to, or None where none were wanted."""
-    pieces = [
-        llama.Piece(s.place, s.start, mates[s.place].tokens[s.start : s.stop], mates[s.place].first_output - s.start)
-        for s in stretches
-    ]
-    logits = context.decode(pieces)
-    scores: list[NDArray[Any] | None] = []
-    row = 0
-    for stretch in stretches:
-        job = mates[stretch.place]
-        first = max(stretch.start, job.first_output)
-        count = max(0, stretch.stop - first)
-        try:
-            scores.append(_reduce(logits[row : row + count], job, first - job.first_output))
-        except NotFiniteError as error:
-            raise blame(stretch.place) from error
-        row += count
-    return scores
+    def _limits_of(self, view: View) -> Limits:
+        return self.limits(rerun=isinstance(view, BaseView) and view.rerun)
 
 
-def _reduce(logits: NDArray[np.float32], job: Job, done: int) -> NDArray[Any] | None:
-    if not len(logits):
-        return None
-    if not job.targets:
-        return log_softmax_row(logits[0])
-    return target_logprobs(logits, job.targets[done : done + len(logits)])
+def _nothing(tokens: int) -> None:
+    """Progress that nobody watches."""
 
 
-def _naming(view: View, asks: Sequence[scoring.Ask], group: Sequence[int]) -> Callable[[int], NonFiniteError]:
-    """Builds the error that names the view and the query of the job in a given place."""
-
-    def blame(place: int) -> NonFiniteError:
+@contextmanager
+def _naming(view: View, asks: Sequence[scoring.Ask]) -> Iterator[None]:
+    """Turns the error of a job into one that names the view and the query."""
+    try:
+        yield
+    except packed.JobError as error:
         owners = [ask for ask in asks for _ in ask.jobs]
-        return NonFiniteError(str(view), str(owners[group[place]].query))
-
-    return blame
+        raise NonFiniteError(str(view), str(owners[error.job].query)) from error

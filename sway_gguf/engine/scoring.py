@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.core.answers import Answer, CompletionScore, RollingLogprob
+from sway_gguf.core.answers import Answer, Changes, CompletionScore, RollingLogprob
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling
 from sway_gguf.engine.packing import Job, windows
 
 
@@ -51,19 +51,37 @@ def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
     Raises:
         UserError: an empty prompt or completion, or a prompt longer than the context.
     """
-    if isinstance(query, Rolling):
+    if isinstance(query, Rolling | Compare):
         tokens = tokenizer.tokenize(query.text)
         jobs = windows(tokens, 1, width, tokenizer.bos) if len(tokens) > 1 else []
         return Ask(query, tuple(tokens), 1, tuple(jobs))
     if isinstance(query, Completion):
         tokens, start = completion_tokens(query, tokenizer)
         return Ask(query, tuple(tokens), start, tuple(windows(tokens, start, width, tokenizer.bos)))
-    tokens = tokenizer.tokenize(query.prompt)
+    if isinstance(query, Embed):
+        tokens = tokenizer.tokenize(query.text)[:width]
+        return Ask(query, tuple(tokens), 0, (Job(tuple(tokens), 0),) if tokens else ())
+    tokens = prompt_tokens(query, tokenizer)
+    room = query.max_new_tokens if isinstance(query, Generate) else 0
     if not tokens:
         raise UserError("a prompt of no tokens has no next token; give a prompt that is not empty")
-    if len(tokens) > width:
-        raise UserError(f"{query}: the prompt has {len(tokens)} tokens, the context {width}; shorten it or raise -c")
-    return Ask(query, tuple(tokens), len(tokens), (Job(tuple(tokens), len(tokens) - 1),))
+    if len(tokens) + room > width:
+        needed = f"{len(tokens)} tokens" + (f" and asks for {room} more" if room else "")
+        raise UserError(f"{query}: the prompt has {needed}, the context holds {width}; shorten it or raise -c")
+    return Ask(query, tuple(tokens), len(tokens), (Job((*tokens, *[0] * room), len(tokens) - 1),))
+
+
+def prompt_tokens(query: NextToken | Generate, tokenizer: Tokenizer) -> list[int]:
+    """Tokens of a prompt; with filler, exactly so many of its tokens stand between BOS and the prompt."""
+    tokens = tokenizer.tokenize(query.prompt)
+    if isinstance(query, Generate) or query.filler_tokens == 0:
+        return tokens
+    opening = tokens[:1] if tokenizer.bos is not None and tokens[:1] == [tokenizer.bos] else []
+    filler = tokenizer.tokenize(query.filler)[len(opening) :]
+    if not filler:
+        raise UserError(f"{query}: a filler of no tokens cannot be repeated; give a text that is not empty")
+    repeats = -(-query.filler_tokens // len(filler))
+    return [*opening, *(filler * repeats)[: query.filler_tokens], *tokens[len(opening) :]]
 
 
 def completion_tokens(query: Completion, tokenizer: Tokenizer) -> tuple[list[int], int]:
@@ -97,3 +115,16 @@ def answer(ask: Ask, scores: Sequence[Scores]) -> Answer:
         return CompletionScore(total, int(logprobs.size))
     ids = np.asarray(ask.tokens, np.int64)
     return RollingLogprob(ids, logprobs.astype(np.float32), int(ids.size), total)
+
+
+def joined(parts: Sequence[Changes]) -> Changes:
+    """The pieces of one text's changes, end to end."""
+    if not parts:
+        nothing = np.empty(0)
+        return Changes(nothing, np.empty(0, np.bool_), nothing, nothing)
+    return Changes(
+        np.concatenate([part.kl for part in parts]),
+        np.concatenate([part.same_top for part in parts]),
+        np.concatenate([part.base for part in parts]),
+        np.concatenate([part.other for part in parts]),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 _DEFAULT_CONTEXT = 2048
 _SMALL_MODEL = 50_000_000
@@ -25,6 +26,7 @@ class EngineSettings:
         kv_type: type of the KV cache: f32, f16, bf16 or q8_0.
         flash_attention: -fa.
         streams: most texts evaluated side by side.
+        embedder: a GGUF embedding model; None averages the base's own hidden states.
     """
 
     threads: int = 0
@@ -35,6 +37,7 @@ class EngineSettings:
     kv_type: str = "f16"
     flash_attention: bool = False
     streams: int = 32
+    embedder: Path | None = None
 
     def thread_count(self, parameters: int) -> int:
         """Threads to use on this machine for a model of so many weights.

@@ -88,6 +88,19 @@ class Probe(ABC, Generic[Options]):
     def ask(self) -> Sequence[Query]:
         """Everything it wants to know of each view."""
 
+    def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
+        """What it asks of a view once its earlier questions are answered; asked again until nothing is new.
+
+        Args:
+            base: the base's answers, complete unless the view is the base itself.
+            own: this view's answers so far; the same object as `base` where the view is the base.
+        """
+        return ()
+
+    def foresee(self) -> Sequence[Query]:
+        """Queries about as long as the follow-ups of one view will be, for the plan."""
+        return ()
+
     @abstractmethod
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Its number for one view against the base."""

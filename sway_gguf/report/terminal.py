@@ -134,10 +134,9 @@ def _footnotes(result: SuiteResult) -> RenderableType:
         f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
         f"alpha {result.alpha:g}, seed {result.seed}."
     ]
-    if "tokens" in timings:
-        rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
-        lines.append(
-            f"{numbers.count(timings['tokens'])} tokens in {numbers.seconds(timings['run_seconds'])} "
-            f"({numbers.count(rate)} tokens/s)."
-        )
+    rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
+    lines.append(
+        f"{numbers.count(timings['tokens'])} tokens in {numbers.seconds(timings['run_seconds'])} "
+        f"({numbers.count(rate)} tokens/s)."
+    )
     return Group(*(Text(line, style="dim") for line in lines))

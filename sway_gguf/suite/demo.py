@@ -1,12 +1,22 @@
-"""The spec of the embedded demo. Knows the names of its files."""
+"""The embedded demo: its specs, and its runs side by side. Knows the names of its files."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sway_gguf.core.result import SuiteResult
+from sway_gguf.engine.counting import counter
+from sway_gguf.engine.interrupt import stop_everyone
+from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults, Engine, Spec
-from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.prepare import Prepared, default_spec
+from sway_gguf.suite.run import plan, run
+
+_SIDE_BY_SIDE = 2
 
 
 def demo_spec(folder: Path, adapter: str) -> Spec:
@@ -24,7 +34,38 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
         defaults=Defaults(prompts=24, chunk_chars=400),
         engine=Engine(),
     )
-    preferences = read_material(folder / "preferences.jsonl").preferences
+    preferences = read_material(folder / "preferences.jsonl").preferences[::2]
     triples = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in preferences]
     suite = [entry | ({"triples": triples} if entry["kind"] == "preference_flip" else {}) for entry in spec.suite]
     return spec.model_copy(update={"suite": suite})
+
+
+def total_tokens(prepared: Mapping[str, Prepared]) -> int:
+    """Tokens that all runs will evaluate."""
+    total = 0
+    for ready in prepared.values():
+        with counter(ready.base.path, ready.engine, ready.base.context_length) as count:
+            total += sum(plan(ready).tokens(count).values())
+    return total
+
+
+def run_side_by_side(prepared: Mapping[str, Prepared], on_tokens: Callable[[int], None]) -> dict[str, SuiteResult]:
+    """Run several small suites, two at a time on one thread each: two threads on one small model gain less.
+
+    Args:
+        prepared: by name.
+        on_tokens: called from the runs' threads with the tokens evaluated since the last call.
+    """
+
+    def one(ready: Prepared) -> SuiteResult:
+        with LlamaBackend(ready.base.path, ready.adapter.path, ready.engine) as backend:
+            return run(ready, backend, lambda view, tokens: on_tokens(tokens))
+
+    with ThreadPoolExecutor(min(_SIDE_BY_SIDE, os.cpu_count() or 1)) as pool:
+        futures = {name: pool.submit(one, ready) for name, ready in prepared.items()}
+        try:
+            return {name: future.result() for name, future in futures.items()}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_everyone()
+            raise

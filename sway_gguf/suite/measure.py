@@ -5,7 +5,7 @@ Holds the base's answers and one view's, never more. Knows probes and views; jud
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from sway_gguf.collect import collect
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.measurement import Measurement
+from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE_RERUN, BaseView, NullView, ScaledView, View
 from sway_gguf.engine.protocol import Backend
 from sway_gguf.probes.base import Probe
@@ -42,20 +43,27 @@ def measure(
     """
     gathered = [_Gathered() for _ in probes]
     first, *others = plan.visits
-    base = _collect(backend, first, on_progress)
+    base = _collect(backend, first, probes, None, on_progress)
     for visit in others:
-        answers = _collect(backend, visit, on_progress)
+        answers = _collect(backend, visit, probes, base, on_progress)
         for place in visit.probes:
             _keep(gathered[place], visit.view, _measured(probes[place], base, answers, visit.view))
     return [_reading(probe, found) for probe, found in zip(probes, gathered, strict=True)]
 
 
-def _collect(backend: Backend, visit: Visit, on_progress: OnProgress | None) -> Answers:
+def _collect(
+    backend: Backend, visit: Visit, probes: Sequence[Probe[Any]], base: Answers | None, on_progress: OnProgress | None
+) -> Answers:
+    """Answers of one view; for the base itself, `base` is None and its own answers lead its follow-ups."""
+
     def progress(tokens: int) -> None:
         if on_progress:
             on_progress(visit.view, tokens)
 
-    return collect(backend, visit.view, visit.units, progress)
+    def follow_up(own: Answers) -> dict[Hashable, Sequence[Query]]:
+        return {place: probes[place].follow_up(base or own, own) for place in visit.probes}
+
+    return collect(backend, visit.view, visit.units, progress, follow_up)
 
 
 def _measured(probe: Probe[Any], base: Answers, other: Answers, view: View) -> Measurement:

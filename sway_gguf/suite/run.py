@@ -24,6 +24,7 @@ from sway_gguf.core.result import (
     SuiteResult,
     Verdict,
 )
+from sway_gguf.core.views import View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.measure import OnProgress, measure
@@ -66,10 +67,17 @@ def run(
 
     Numbers that are not finite end in the diagnosis `broken`, with the view and the query named.
     """
-    started, clock = datetime.now(UTC), time.perf_counter()
+    started, clock, tokens = datetime.now(UTC), time.perf_counter(), 0
+
+    def counted(view: View, evaluated: int) -> None:
+        nonlocal tokens
+        tokens += evaluated
+        if on_progress:
+            on_progress(view, evaluated)
+
     with _hashing(prepared) as files:
         try:
-            readings = measure(backend, prepared.probes, work or plan(prepared), on_progress)
+            readings = measure(backend, prepared.probes, work or plan(prepared), counted)
             defaults = prepared.spec.defaults
             probes = judge(readings, alpha=defaults.alpha, seed=defaults.seed)
         except NonFiniteError as error:
@@ -77,7 +85,8 @@ def run(
         result = summarize(prepared, [*probes, *prepared.skipped])
         result = replace(result, files=tuple(future.result() for future in files))
     seconds = time.perf_counter() - clock
-    return replace(result, engine=_engine(backend), timings={"run_seconds": seconds}, started_at=started.isoformat())
+    timings = {"run_seconds": seconds, "tokens": float(tokens)}
+    return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
 
 
 def summarize(prepared: Prepared, probes: Sequence[ProbeResult]) -> SuiteResult:

@@ -14,11 +14,12 @@ from sway_gguf.probes.base import Probe
 
 @dataclass(frozen=True)
 class Visit:
-    """One view, the places of the probes that measure on it, and the units of queries it takes."""
+    """One view, the places of the probes that measure on it, the units of queries it takes, and what may follow."""
 
     view: View
     probes: tuple[int, ...]
     units: tuple[Unit, ...]
+    foreseen: tuple[Query, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Schedule:
 
         for visit in self.visits:
             name = _kind(visit.view)
-            totals[name] = totals.get(name, 0) + count_tokens(visit.units, counted)
+            tokens = count_tokens(visit.units, counted) + sum(map(counted, visit.foreseen))
+            totals[name] = totals.get(name, 0) + tokens
         return totals
 
 
@@ -64,8 +66,16 @@ def schedule(probes: Sequence[Probe[Any]], seeds: Sequence[int], design: NullDes
         (NullView(seed, design), [i for i in everyone if number < _most_nulls(probes[i], len(seeds))])
         for number, seed in enumerate(seeds)
     ]
+    foreseen = [tuple(probe.foresee()) for probe in probes]
     visits = tuple(
-        Visit(view, tuple(places), tuple(wanted_by(units, set(places)))) for view, places in wishes if places
+        Visit(
+            view,
+            tuple(places),
+            tuple(wanted_by(units, set(places))),
+            tuple(query for place in places for query in foreseen[place]),
+        )
+        for view, places in wishes
+        if places
     )
     return Schedule(visits, sum(len(unit.queries) for unit in units))
 
