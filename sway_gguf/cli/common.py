@@ -177,10 +177,11 @@ def show_plan(prepared: Prepared, console: Console) -> None:
     table.add_column("probe")
     table.add_column("axis")
     table.add_column("queries", justify="right")
+    table.add_column("", overflow="fold")
     for probe in prepared.probes:
         table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))))
     for skipped in prepared.skipped:
-        table.add_row(f"[dim]{skipped.name}", f"[dim]{skipped.axis}", f"[dim]skipped: {skipped.reason}")
+        table.add_row(f"[dim]{skipped.name}", f"[dim]{skipped.axis}", "[dim]–", f"[dim]skipped: {skipped.reason}")
     console.print(f"base     {prepared.base.path}\nadapter  {prepared.adapter.path}\n")
     console.print(table)
     views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in tokens.items())

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sway_gguf.report import numbers
 
+_ORDER = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 _BLOCK = re.compile(r"^blk\.(\d+)\.(.+)\.weight$")
 
 
@@ -86,7 +87,7 @@ def _norm_grid(modules: Sequence[Mapping[str, Any]]) -> Table:
             blocks.setdefault(int(found[1]), {})[found[2]] = module["update_norm"]
         else:
             outside.append(module)
-    kinds = sorted({kind for block in blocks.values() for kind in block})
+    kinds = sorted({kind for block in blocks.values() for kind in block}, key=_place)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("block", justify="right")
     for kind in kinds:
@@ -96,6 +97,11 @@ def _norm_grid(modules: Sequence[Mapping[str, Any]]) -> Table:
     for module in outside:
         table.add_row(module["module"], _norm({"": module["update_norm"]}, ""))
     return table
+
+
+def _place(kind: str) -> tuple[int, str]:
+    """Attention before feed-forward, in the order in which a block runs them."""
+    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), kind)
 
 
 def _norm(block: Mapping[str, float | None], kind: str) -> str:
