@@ -30,7 +30,7 @@ THIRD_PARTY = {
     "stats": {"numpy", "scipy"},
     "material": set(),
     "spec": {"pydantic", "yaml"},
-    "artifacts": {"numpy", "gguf"},
+    "artifacts": {"numpy", "gguf", "jinja2"},
     "engine": {"numpy"},
     "collect": {"numpy"},
     "probes": {"numpy", "pydantic"},

@@ -5,10 +5,9 @@ Turns every way in which a file can be wrong into one line for the user. Knows n
 
 from __future__ import annotations
 
-import struct
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType
 from numpy.typing import NDArray
 
+from sway_gguf.artifacts.gguf_header import MAGIC, Header, HeaderError, TensorPlace
 from sway_gguf.core.errors import UserError
-
-MAGIC = b"GGUF"
-_READ_ERRORS = (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError, TypeError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,53 +48,53 @@ class GGUFFile:
         self.path = path
         _check_magic(path)
         try:
-            self._reader = gguf.GGUFReader(path)
-        except _READ_ERRORS as error:
+            self._header = Header(path)
+            self._places = {place.name: place for place in self._header.tensors}
+            self.tensors: Mapping[str, TensorInfo] = {name: _info(place) for name, place in self._places.items()}
+        except HeaderError as error:
             raise UserError(
-                f"{path}: the file is cut short or damaged ({_first_line(error)}); download or convert it again"
+                f"{path}: the file is cut short or damaged ({error}); download or convert it again"
             ) from error
-
-    @cached_property
-    def tensors(self) -> Mapping[str, TensorInfo]:
-        """The tensor table, by name, in file order."""
-        return {
-            tensor.name: TensorInfo(
-                tensor.name,
-                tuple(int(size) for size in reversed(tensor.shape)),
-                tensor.tensor_type.name,
-                int(tensor.n_bytes),
-            )
-            for tensor in self._reader.tensors
-        }
+        self._check_length()
 
     def get(self, key: str) -> Any:
         """Metadata value as plain Python, or None when the key is absent. Arrays come as lists."""
-        field = self._reader.get_field(key)
-        return None if field is None else field.contents()
+        return self._header.value(key)
 
     def value_type(self, key: str) -> GGUFValueType | None:
         """The type under which `key` is stored, or None when it is absent."""
-        field = self._reader.get_field(key)
-        return None if field is None or not field.types else field.types[0]
-
-    def scalars(self) -> dict[str, Any]:
-        """All metadata but arrays, for reports."""
-        return {
-            name: field.contents()
-            for name, field in self._reader.fields.items()
-            if field.types and field.types[0] != GGUFValueType.ARRAY and not name.startswith("GGUF.")
-        }
+        field = self._header.fields.get(key)
+        if field is None:
+            return None
+        return field.type if field.count is None else GGUFValueType.ARRAY
 
     def array_length(self, key: str) -> int | None:
         """Number of entries of an array value, without decoding them."""
-        field = self._reader.get_field(key)
-        return None if field is None else len(field.data)
+        field = self._header.fields.get(key)
+        return None if field is None else field.count
+
+    def array_item(self, key: str, index: int) -> Any:
+        """One entry of an array value, without decoding the others; None where there is none."""
+        return self._header.item(key, index)
 
     def read(self, name: str) -> NDArray[np.float32]:
         """One tensor, dequantized to float32, in the shape of its `TensorInfo`."""
-        tensor = next(tensor for tensor in self._reader.tensors if tensor.name == name)
-        data = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        return np.asarray(data, dtype=np.float32).reshape(self.tensors[name].shape)
+        info, place = self.tensors[name], self._places[name]
+        kind = GGMLQuantizationType(place.type)
+        raw = np.frombuffer(self._header.bytes, np.uint8, info.size, place.start)
+        if kind in (GGMLQuantizationType.F32, GGMLQuantizationType.F16):
+            data = raw.view(np.float32 if kind == GGMLQuantizationType.F32 else np.float16)
+            return data.astype(np.float32, copy=False).reshape(info.shape)
+        rows = raw.reshape(*info.shape[:-1], -1)
+        return np.asarray(gguf.quants.dequantize(rows, kind), dtype=np.float32).reshape(info.shape)
+
+    def _check_length(self) -> None:
+        end = max((place.start + self.tensors[place.name].size for place in self._places.values()), default=0)
+        present = len(self._header.bytes)
+        if end > present:
+            raise UserError(
+                f"{self.path}: the file is cut short ({present} bytes of {end}); download or convert it again"
+            )
 
     @property
     def kind(self) -> str:
@@ -117,6 +114,16 @@ def storable(type_name: str) -> GGMLQuantizationType:
     return {"F16": GGMLQuantizationType.F16, "BF16": GGMLQuantizationType.BF16}.get(type_name, GGMLQuantizationType.F32)
 
 
+def _info(place: TensorPlace) -> TensorInfo:
+    try:
+        kind = GGMLQuantizationType(place.type)
+    except ValueError:
+        raise HeaderError(f"tensor {place.name!r} has the unknown type {place.type}") from None
+    per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    shape = place.dimensions[::-1]
+    return TensorInfo(place.name, shape, kind.name, math.prod(shape) // per_block * block_bytes)
+
+
 def _check_magic(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"{path}: this is a directory; give the .gguf file inside it")
@@ -131,7 +138,3 @@ def _check_magic(path: Path) -> None:
         raise UserError(f"{path}: not a GGUF file (it does not begin with 'GGUF'); convert the model to GGUF first")
     if len(head) < 8:
         raise UserError(f"{path}: the file is cut short after {len(head)} bytes; download it again")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

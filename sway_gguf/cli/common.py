@@ -132,6 +132,8 @@ def run_with_progress(prepared: Prepared) -> SuiteResult:
     from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.suite.run import plan, run
 
+    if not prepared.needs_model:
+        return run(prepared, None)
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
         work = plan(prepared)
         with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:

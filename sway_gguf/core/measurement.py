@@ -63,9 +63,15 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class AboveNull:
-    """Pass when the value beats every null and its corrected tail p is below alpha."""
+    """Pass when the value beats every null and its corrected tail p is below alpha.
+
+    Attributes:
+        direction: which way is better.
+        fails: whether a value among the nulls fails; otherwise it warns, for what an adapter need not do.
+    """
 
     direction: Direction = "higher"
+    fails: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,15 @@ class AboveTolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class BelowTolerance:
+    """Pass when the interval of the value lies below `tolerance`, fail when above, warn when across."""
+
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
 class AllChecks:
     """Pass when every check passed, warn otherwise."""
 
 
-Rule = AboveNull | AboveFloor | AboveTolerance | AllChecks
+Rule = AboveNull | AboveFloor | AboveTolerance | BelowTolerance | AllChecks

@@ -41,6 +41,16 @@ class Diagnosis(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RankNulls:
+    """A probe's null values at another rank, with their mean, sd and the real value's z."""
+
+    values: tuple[float, ...]
+    mean: float
+    sd: float
+    z: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class NullSummary:
     """A probe's value among its nulls.
 
@@ -51,6 +61,7 @@ class NullSummary:
         rank_p, tail_p: uncorrected.
         holm_p: the tail p after Holm's correction over the run; None for a probe that nulls do not decide.
         family_p: by rank over all such probes of the run at once (step-down maxT); None likewise.
+        by_rank: nulls of other ranks, by rank scale; shown, never the gate.
     """
 
     values: tuple[float, ...]
@@ -61,6 +72,7 @@ class NullSummary:
     tail_p: float
     holm_p: float | None
     family_p: float | None
+    by_rank: Mapping[str, RankNulls] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,25 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True)
+class Paraphrase:
+    """A prompt, the wanted reply, and other words for the prompt, which the training material does not hold."""
+
+    prompt: str
+    gold: str
+    paraphrases: tuple[str, ...]
+
+
+class Message(TypedDict):
+    """One turn of a dialogue; role is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """All that one data file holds."""
 
     sections: tuple[Section, ...] = ()
     preferences: tuple[Preference, ...] = ()
+    paraphrases: tuple[Paraphrase, ...] = ()

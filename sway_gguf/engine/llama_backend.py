@@ -27,7 +27,7 @@ from sway_gguf.engine.packing import CELL, Limits, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.settings import EngineSettings
 
-_OUTPUT_BYTES = 64 << 20
+_OUTPUT_BYTES = 32 << 20
 """Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
 
 _CONTEXT_CELLS = 32 * CELL

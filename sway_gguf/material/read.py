@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import Material, Preference, Section
+from sway_gguf.core.sections import Material, Paraphrase, Preference, Section
 
+Unit = Section | Preference | Paraphrase
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 
@@ -40,11 +41,19 @@ def read_material(path: Path) -> Material:
     Raises:
         UserError: the file cannot be read or holds nothing of use; JSONL errors name the line.
     """
+    if is_jsonl(path):
+        found = material_of(iter_jsonl(path))
+        if found == Material():
+            raise UserError(f"{path}: the file is empty; give a file with text in it")
+        return found
     text = read_text(path)
-    if path.suffix.lower() in {".jsonl", ".ndjson"}:
-        return _jsonl(path, text)
     sections = _markdown(text) if path.suffix.lower() in {".md", ".markdown"} else _plain(text)
     return Material(sections=tuple(sections))
+
+
+def is_jsonl(path: Path) -> bool:
+    """By the ending."""
+    return path.suffix.lower() in {".jsonl", ".ndjson"}
 
 
 def paragraphs(text: str) -> list[str]:
@@ -84,24 +93,50 @@ def _distinct(found: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         yield (title if seen[title] == 1 else f"{title} ({seen[title]})"), body
 
 
-def _jsonl(path: Path, text: str) -> Material:
-    sections: list[Section] = []
-    preferences: list[Preference] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        record = _record(line, where)
-        shape = next((keys for keys in _SHAPES if all(key in record for key in keys)), None)
-        if shape is None:
-            wanted = "; ".join(" + ".join(keys) for keys in _SHAPES)
-            raise UserError(f"{where}: has {', '.join(record) or 'no keys'}; one of these is wanted: {wanted}")
-        unit = _SHAPES[shape](record, f"line {number}", where)
+def iter_jsonl(path: Path) -> Iterator[Unit]:
+    """The units of a JSONL file, one line at a time, whatever its length.
+
+    Raises:
+        UserError: the file cannot be read; a line is of no use, by its number.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield unit_of(line, f"line {number}", f"{path}, line {number}")
+    except IsADirectoryError:
+        raise UserError(f"{path}: this is a directory; give a JSONL file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start} of its line); save it as UTF-8") from error
+
+
+def unit_of(line: str, name: str, where: str) -> Unit:
+    """One line of JSONL as a section, a preference or paraphrases, by the first shape whose keys it has.
+
+    Raises:
+        UserError: not JSON, of no known shape, or a wrong value.
+    """
+    record = _record(line, where)
+    shape = next((keys for keys in _SHAPES if all(key in record for key in keys)), None)
+    if shape is None:
+        wanted = "; ".join(" + ".join(keys) for keys in _SHAPES)
+        raise UserError(f"{where}: has {', '.join(record) or 'no keys'}; one of these is wanted: {wanted}")
+    return _SHAPES[shape](record, name, where)
+
+
+def material_of(units: Iterable[Unit]) -> Material:
+    """Units sorted by what they are, order kept."""
+    sections, preferences, paraphrases = [], [], []
+    for unit in units:
         if isinstance(unit, Preference):
             preferences.append(unit)
+        elif isinstance(unit, Paraphrase):
+            paraphrases.append(unit)
         else:
             sections.append(unit)
-    return Material(tuple(sections), tuple(preferences))
+    return Material(tuple(sections), tuple(preferences), tuple(paraphrases))
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
@@ -123,6 +158,13 @@ def _string(record: dict[str, Any], key: str, where: str) -> str:
 
 def _from_preference(record: dict[str, Any], name: str, where: str) -> Preference:
     return Preference(*(_string(record, key, where) for key in ("prompt", "chosen", "rejected")))
+
+
+def _from_paraphrases(record: dict[str, Any], name: str, where: str) -> Paraphrase:
+    others = record["paraphrases"]
+    if not isinstance(others, list) or not others or not all(isinstance(o, str) and o.strip() for o in others):
+        raise UserError(f"{where}: 'paraphrases' must be a list of texts that are not empty")
+    return Paraphrase(_string(record, "prompt", where), _string(record, "gold", where), tuple(others))
 
 
 def _from_completion(record: dict[str, Any], name: str, where: str) -> Section:
@@ -148,9 +190,19 @@ def _from_messages(record: dict[str, Any], name: str, where: str) -> Section:
     return Section(name, " " + turns[-1][1].strip(), f"{before}assistant:")
 
 
-_SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any], str, str], Section | Preference]] = {
+def _from_instruction(record: dict[str, Any], name: str, where: str) -> Section:
+    given = record.get("input") or ""
+    if not isinstance(given, str):
+        raise UserError(f"{where}: 'input' must be text")
+    prompt = "\n".join(part for part in (_string(record, "instruction", where), given.strip()) if part)
+    return Section(name, _string(record, "output", where), f"{prompt}\n")
+
+
+_SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any], str, str], Unit]] = {
+    ("prompt", "gold", "paraphrases"): _from_paraphrases,
     ("prompt", "chosen", "rejected"): _from_preference,
     ("prompt", "completion"): _from_completion,
+    ("instruction", "output"): _from_instruction,
     ("messages",): _from_messages,
     ("text",): _from_text,
 }

@@ -7,14 +7,16 @@ a z or a p.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
+from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import AboveNull, Axis, Item, Measurement, Rule
 from sway_gguf.core.queries import Query
-from sway_gguf.core.sections import Preference, Section
+from sway_gguf.core.sections import Message, Paraphrase, Preference, Section
 from sway_gguf.spec.options import ProbeOptions
 
 Options = TypeVar("Options", bound=ProbeOptions)
@@ -30,16 +32,24 @@ class Sources:
     Attributes:
         sections: of the user's training material.
         preferences: of the same.
+        paraphrases: of the same.
         general: unrelated text, one piece each.
         prompts: that stop in mid-sentence; from the material where there is any.
         seed: of everything random in a probe.
+        adapter: what the adapter's factors say of it; None where there is none.
+        chat: renders messages of {role, content} as the model's own template has it; None without a template.
+        folder: paths in a probe's options start here.
     """
 
     sections: tuple[Section, ...] = ()
     preferences: tuple[Preference, ...] = ()
+    paraphrases: tuple[Paraphrase, ...] = ()
     general: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     seed: int = 0
+    adapter: AdapterFacts | None = None
+    chat: Callable[[Sequence[Message]], str] | None = None
+    folder: Path = Path()
 
 
 class Probe(ABC, Generic[Options]):
@@ -52,6 +62,8 @@ class Probe(ABC, Generic[Options]):
         unit: of its value.
         options_type: its fields in a spec.
         passing: what PASS means, as a rule in words for `sway-gguf probes`.
+        static: whether it measures files alone, and no view of the model.
+        quick: whether `check` runs it; what generates text is left to `run`.
     """
 
     kind: ClassVar[str]
@@ -60,6 +72,8 @@ class Probe(ABC, Generic[Options]):
     unit: ClassVar[str]
     passing: ClassVar[str]
     options_type: ClassVar[type[ProbeOptions]]
+    static: ClassVar[bool] = False
+    quick: ClassVar[bool] = True
 
     def __init__(self, options: Options, sources: Sources) -> None:
         self.options = options

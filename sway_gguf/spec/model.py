@@ -36,6 +36,9 @@ class Defaults(StrictModel):
     seed: int = Field(default=0, ge=0, description="of everything random")
     nulls: int = Field(default=19, ge=0, le=999, description="null adapters; 19 let a rank p reach 0.05")
     null_design: Design = "rotation"
+    null_profile: list[float] = Field(
+        default_factory=list, description="further rank scales at which nulls are drawn, shown beside"
+    )
     rank_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
@@ -54,6 +57,9 @@ class Engine(StrictModel):
     kv_type: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
     flash_attention: bool = False
     streams: int = Field(default=32, ge=1, le=256, description="texts evaluated side by side")
+    embedder: Path | None = Field(
+        default=None, description="a GGUF embedding model; without one the base's hidden states are averaged"
+    )
 
     @field_validator("context")
     @classmethod
@@ -73,6 +79,7 @@ class Spec(StrictModel):
     defaults: Defaults = Defaults()
     engine: Engine = Engine()
     suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
+    folder: Path = Field(default=Path(), exclude=True, description="where the spec lies; not for use in the file")
 
     @field_validator("version")
     @classmethod
@@ -121,7 +128,16 @@ def resolved(spec: Spec, path: Path) -> Spec:
         base=base.model_copy(update={"base": at(base.base)}),
         ft=tuned.model_copy(update={"base": at(tuned.base), "adapter": at(tuned.adapter)}),
     )
-    return spec.model_copy(update={"models": models, "data": at(spec.data), "general": at(spec.general)})
+    engine = spec.engine.model_copy(update={"embedder": at(spec.engine.embedder)})
+    return spec.model_copy(
+        update={
+            "models": models,
+            "data": at(spec.data),
+            "general": at(spec.general),
+            "folder": folder,
+            "engine": engine,
+        }
+    )
 
 
 def _yaml_problem(error: Exception) -> str:

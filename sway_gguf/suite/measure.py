@@ -20,35 +20,62 @@ from sway_gguf.probes.base import Probe
 from sway_gguf.suite.schedule import Schedule, Visit
 from sway_gguf.verdict.judge import Reading
 
+_NOTHING = Answers([])
 OnProgress = Callable[[View, int], None]
 """Called with the view at work and the tokens evaluated since the last call."""
 
 
 @dataclass
 class _Gathered:
-    """What one probe has measured so far."""
+    """What one probe has measured so far: by λ, and by the nulls' rank scale."""
 
     curve: dict[float, Measurement] = field(default_factory=dict)
-    nulls: list[Measurement] = field(default_factory=list)
-    floor: float = 0.0
+    nulls: dict[float, list[Measurement]] = field(default_factory=dict)
+    floor: float | None = None
 
 
 def measure(
-    backend: Backend, probes: Sequence[Probe[Any]], plan: Schedule, on_progress: OnProgress | None = None
+    backend: Backend | None,
+    probes: Sequence[Probe[Any]],
+    plan: Schedule,
+    on_progress: OnProgress | None = None,
+    rank_scale: float = 1.0,
 ) -> list[Reading]:
     """Visit every view of `plan` once; returns one reading per probe.
+
+    Args:
+        backend: may be None where the plan visits nothing.
+        probes: in the plan's order.
+        plan: what to visit.
+        on_progress: called as tokens are evaluated.
+        rank_scale: of the nulls that calibrate; those of other scales go into the profile.
 
     Raises:
         NonFiniteError: a view gave a NaN or an infinity.
     """
     gathered = [_Gathered() for _ in probes]
+    for probe, found in zip(probes, gathered, strict=True):
+        if probe.static:
+            found.curve[1.0] = probe.measure(_NOTHING, _NOTHING)
+    if plan.visits:
+        assert backend is not None
+        _visit(backend, probes, plan, gathered, on_progress)
+    return [_reading(probe, found, rank_scale) for probe, found in zip(probes, gathered, strict=True)]
+
+
+def _visit(
+    backend: Backend,
+    probes: Sequence[Probe[Any]],
+    plan: Schedule,
+    gathered: Sequence[_Gathered],
+    on_progress: OnProgress | None,
+) -> None:
     first, *others = plan.visits
     base = _collect(backend, first, probes, None, on_progress)
     for visit in others:
         answers = _collect(backend, visit, probes, base, on_progress)
         for place in visit.probes:
             _keep(gathered[place], visit.view, _measured(probes[place], base, answers, visit.view))
-    return [_reading(probe, found) for probe, found in zip(probes, gathered, strict=True)]
 
 
 def _collect(
@@ -79,12 +106,12 @@ def _keep(found: _Gathered, view: View, measurement: Measurement) -> None:
     elif isinstance(view, ScaledView):
         found.curve[view.scale] = measurement
     elif isinstance(view, NullView):
-        found.nulls.append(measurement)
+        found.nulls.setdefault(view.design.rank_scale, []).append(measurement)
     else:
         assert isinstance(view, BaseView)
 
 
-def _reading(probe: Probe[Any], found: _Gathered) -> Reading:
+def _reading(probe: Probe[Any], found: _Gathered, rank_scale: float) -> Reading:
     return Reading(
         name=probe.options.name,
         kind=probe.kind,
@@ -92,6 +119,7 @@ def _reading(probe: Probe[Any], found: _Gathered) -> Reading:
         unit=probe.unit,
         rule=probe.rule,
         tuned=probe.over_scales(found.curve),
-        nulls=tuple(found.nulls),
+        nulls=tuple(found.nulls.get(rank_scale, ())),
+        profile={scale: tuple(nulls) for scale, nulls in found.nulls.items() if scale != rank_scale},
         floor=found.floor,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sway_gguf.artifacts.base import BaseModel, read_base
+from sway_gguf.artifacts.chat import chat_renderer
+from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter, fits, read_lora
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
@@ -20,6 +22,7 @@ from sway_gguf.material.read import read_material
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
+from sway_gguf.spec.null_adapter import with_null_settings
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Prepared:
         """The engine's settings."""
         return EngineSettings(**self.spec.engine.model_dump())
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether any probe asks something of the model."""
+        return any(not probe.static for probe in self.probes)
+
 
 def default_spec(
     base: Path,
@@ -65,16 +73,22 @@ def default_spec(
     general: Path | None = None,
     defaults: Defaults | None = None,
     engine: Engine | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> Spec:
-    """A spec with every probe kind under its default options."""
+    """A spec with `kinds` of probes under their default options; all quick ones by default."""
     return Spec(
         models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
         data=data,
         general=general,
         defaults=defaults or Defaults(),
         engine=engine or Engine(),
-        suite=[{"name": kind, "kind": kind} for kind in KINDS],
+        suite=[{"name": kind, "kind": kind} for kind in kinds or quick_kinds()],
     )
+
+
+def quick_kinds() -> list[str]:
+    """Kinds that neither generate text nor need more than the adapter and its text."""
+    return [kind for kind, probe in KINDS.items() if probe.quick]
 
 
 def prepare(spec: Spec) -> Prepared:
@@ -83,15 +97,16 @@ def prepare(spec: Spec) -> Prepared:
     Raises:
         UserError: a wrong file, entry or fit.
     """
+    spec = with_null_settings(spec)
     if not spec.suite:
         raise UserError("the suite is empty; give at least one entry of {name, kind}")
-    sources = sources_of(spec)
-    probes = build_probes(spec.suite, sources)
     base = read_base(spec.models.base.base)
     if spec.models.ft.adapter is None:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_lora(spec.models.ft.adapter)
     fits(adapter, base)
+    sources = replace(sources_of(spec), adapter=adapter_facts(adapter), chat=chat_renderer(base.path))
+    probes = build_probes(spec.suite, sources)
     ready = tuple(probe for probe in probes if not _why_not(probe))
     if not ready:
         reasons = "; ".join(f"{probe.options.name}: {_why_not(probe)}" for probe in probes)
@@ -107,7 +122,15 @@ def sources_of(spec: Spec) -> Sources:
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
         prompts = general_prompts()[: spec.defaults.prompts]
-    return Sources(material.sections, material.preferences, pieces, tuple(prompts), spec.defaults.seed)
+    return Sources(
+        sections=material.sections,
+        preferences=material.preferences,
+        paraphrases=material.paraphrases,
+        general=pieces,
+        prompts=tuple(prompts),
+        seed=spec.defaults.seed,
+        folder=spec.folder,
+    )
 
 
 def _texts(material: Material) -> list[str]:

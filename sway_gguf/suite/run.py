@@ -53,17 +53,23 @@ _LIBRARIES = ("llama-cpp-python", "gguf", "numpy", "scipy", "pydantic")
 
 def plan(prepared: Prepared) -> Schedule:
     """What the run will visit."""
-    return schedule(prepared.probes, prepared.seeds, prepared.design)
+    profile = tuple(dict.fromkeys(prepared.spec.defaults.null_profile))
+    return schedule(
+        prepared.probes,
+        prepared.seeds,
+        prepared.design,
+        [scale for scale in profile if scale != prepared.design.rank_scale],
+    )
 
 
 def run(
     prepared: Prepared,
-    backend: DoorBackend,
+    backend: DoorBackend | None,
     on_progress: OnProgress | None = None,
     *,
     work: Schedule | None = None,
 ) -> SuiteResult:
-    """Run a prepared suite on a backend.
+    """Run a prepared suite on a backend; None will do where no probe needs a model.
 
     Numbers that are not finite end in the diagnosis `broken`, with the view and the query named.
     """
@@ -77,7 +83,8 @@ def run(
 
     with _hashing(prepared) as files:
         try:
-            readings = measure(backend, prepared.probes, work or plan(prepared), counted)
+            work = work or plan(prepared)
+            readings = measure(backend, prepared.probes, work, counted, prepared.design.rank_scale)
             defaults = prepared.spec.defaults
             probes = judge(readings, alpha=defaults.alpha, seed=defaults.seed)
         except NonFiniteError as error:
@@ -129,7 +136,9 @@ def _nulls(prepared: Prepared) -> NullsUsed:
     )
 
 
-def _engine(backend: DoorBackend) -> dict[str, Any]:
+def _engine(backend: DoorBackend | None) -> dict[str, Any]:
+    if backend is None:
+        return {"backend": "none"}
     layout = getattr(backend, "layout", None)
     return {"backend": type(backend).__name__} | (layout() if layout else {})
 

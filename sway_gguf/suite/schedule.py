@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sway_gguf.collect import Unit, count_tokens, units_of, wanted_by
@@ -51,10 +51,19 @@ class Schedule:
         return totals
 
 
-def schedule(probes: Sequence[Probe[Any]], seeds: Sequence[int], design: NullDesign) -> Schedule:
-    """Lay out a run: base, base in another layout, tuned, each λ, each null. One visit per view."""
-    units = units_of({place: probe.ask() for place, probe in enumerate(probes)})
-    everyone = range(len(probes))
+def schedule(
+    probes: Sequence[Probe[Any]], seeds: Sequence[int], design: NullDesign, profile: Sequence[float] = ()
+) -> Schedule:
+    """Lay out a run: base, base in another layout, tuned, each λ, each null. One visit per view.
+
+    Args:
+        probes: in order; those that measure files alone visit nothing.
+        seeds: of the nulls.
+        design: of the nulls that calibrate.
+        profile: further rank scales at which the same seeds are drawn, to be shown beside.
+    """
+    everyone = [place for place, probe in enumerate(probes) if not probe.static]
+    units = units_of({place: probes[place].ask() for place in everyone})
     wishes: list[tuple[View, list[int]]] = [
         (BASE, [*everyone]),
         (BASE_RERUN, [*everyone]),
@@ -62,10 +71,12 @@ def schedule(probes: Sequence[Probe[Any]], seeds: Sequence[int], design: NullDes
     ]
     scales = sorted({scale for probe in probes for scale in probe.scales})
     wishes += [(ScaledView(s), [i for i in everyone if s in probes[i].scales]) for s in scales]
-    wishes += [
-        (NullView(seed, design), [i for i in everyone if number < _most_nulls(probes[i], len(seeds))])
-        for number, seed in enumerate(seeds)
-    ]
+    for scale in (design.rank_scale, *profile):
+        of_rank = replace(design, rank_scale=scale)
+        wishes += [
+            (NullView(seed, of_rank), [i for i in everyone if number < _most_nulls(probes[i], len(seeds))])
+            for number, seed in enumerate(seeds)
+        ]
     foreseen = [tuple(probe.foresee()) for probe in probes]
     visits = tuple(
         Visit(

@@ -5,8 +5,8 @@ Knows measurements and rules; neither probe kinds nor how anything was measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from sway_gguf.core.measurement import (
@@ -14,10 +14,11 @@ from sway_gguf.core.measurement import (
     AboveNull,
     AboveTolerance,
     AllChecks,
+    BelowTolerance,
     Measurement,
     Rule,
 )
-from sway_gguf.core.result import NullSummary, ProbeResult, Verdict
+from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls, Verdict
 from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate, smallest_rank_p
 from sway_gguf.stats.family import family_rank_p
@@ -36,7 +37,8 @@ class Reading:
         rule: how it is judged.
         tuned: measured on the real adapter.
         nulls: measured on nulls, in the order of their seeds.
-        floor: |value| of base against base in another batch layout.
+        profile: measured on nulls of other ranks, by rank scale; shown, never the gate.
+        floor: |value| of base against base in another batch layout; None for what is measured without a model.
     """
 
     name: str
@@ -46,7 +48,8 @@ class Reading:
     rule: Rule
     tuned: Measurement
     nulls: tuple[Measurement, ...]
-    floor: float
+    floor: float | None
+    profile: Mapping[float, tuple[Measurement, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,16 @@ def _calibration(reading: Reading) -> Calibration | None:
     return calibrate(reading.tuned.value, [null.value for null in reading.nulls], direction)
 
 
+def _profile(reading: Reading) -> dict[str, RankNulls]:
+    """How the value stands among nulls of other ranks."""
+    found = {}
+    for scale, nulls in sorted(reading.profile.items()):
+        against = calibrate(reading.tuned.value, [null.value for null in nulls])
+        if against:
+            found[f"{scale:g}"] = RankNulls(against.nulls, against.mean, against.sd, against.z)
+    return found
+
+
 def _views(reading: Reading) -> list[float]:
     """The real value and the nulls', turned so that higher is better."""
     values = [reading.tuned.value, *(null.value for null in reading.nulls)]
@@ -121,7 +134,15 @@ def _result(evidence: _Evidence) -> ProbeResult:
         null=None
         if found is None
         else NullSummary(
-            found.nulls, found.mean, found.sd, found.z, found.rank_p, found.tail_p, evidence.corrected, evidence.family
+            found.nulls,
+            found.mean,
+            found.sd,
+            found.z,
+            found.rank_p,
+            found.tail_p,
+            evidence.corrected,
+            evidence.family,
+            _profile(reading),
         ),
         noise_floor=reading.floor,
         items=reading.tuned.items,
@@ -139,9 +160,9 @@ def _decide(evidence: _Evidence) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, reading.tuned.undecided
     rule = reading.rule
     if isinstance(rule, AboveFloor):
-        return _above_floor(evidence.value, reading.floor)
-    if isinstance(rule, AboveTolerance):
-        return _above_tolerance(evidence, rule.tolerance)
+        return _above_floor(evidence.value, reading.floor or 0.0)
+    if isinstance(rule, AboveTolerance | BelowTolerance):
+        return _against_tolerance(evidence, rule)
     if isinstance(rule, AllChecks):
         return _all_checks(evidence)
     if isinstance(rule, AboveNull):
@@ -157,22 +178,23 @@ def _above_floor(value: float, floor: float) -> tuple[Verdict, str]:
     return Verdict.PASS, "the logits change"
 
 
-def _above_tolerance(evidence: _Evidence, tolerance: float) -> tuple[Verdict, str]:
+def _against_tolerance(evidence: _Evidence, rule: AboveTolerance | BelowTolerance) -> tuple[Verdict, str]:
     items = len(evidence.reading.tuned.items)
     if evidence.interval is None:
         return (
             Verdict.INCONCLUSIVE,
             f"{items} items give no interval; give {MIN_ITEMS - items} or more in addition",
         )
-    if evidence.interval.low > tolerance:
-        return Verdict.PASS, f"the whole interval lies above {tolerance:g}"
-    if evidence.interval.high < tolerance:
-        return Verdict.FAIL, f"the whole interval lies below {tolerance:g}"
-    return Verdict.WARN, f"the interval reaches across {tolerance:g}; more items would narrow it"
+    limit, higher = rule.tolerance, isinstance(rule, AboveTolerance)
+    if evidence.interval.low > limit:
+        return Verdict.PASS if higher else Verdict.FAIL, f"the whole interval lies above {limit:g}"
+    if evidence.interval.high < limit:
+        return Verdict.FAIL if higher else Verdict.PASS, f"the whole interval lies below {limit:g}"
+    return Verdict.WARN, f"the interval reaches across {limit:g}; more items would narrow it"
 
 
 def _all_checks(evidence: _Evidence) -> tuple[Verdict, str]:
-    if evidence.value <= evidence.reading.floor:
+    if evidence.reading.floor is not None and evidence.value <= evidence.reading.floor:
         return Verdict.INCONCLUSIVE, "no effect above numerical noise, so it has no shape"
     failed = [check.text for check in evidence.reading.tuned.checks if not check.passed]
     if failed:
@@ -183,8 +205,9 @@ def _all_checks(evidence: _Evidence) -> tuple[Verdict, str]:
 def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
     reading, found = evidence.reading, evidence.calibration
     items, nulls = len(reading.tuned.items), len(reading.nulls)
-    if abs(evidence.value) <= reading.floor:
-        return Verdict.FAIL, "no effect above numerical noise"
+    failed = Verdict.FAIL if rule.fails else Verdict.WARN
+    if abs(evidence.value) <= (reading.floor or 0.0):
+        return failed, "no effect above numerical noise"
     if items < MIN_ITEMS:
         return (
             Verdict.INCONCLUSIVE,
@@ -194,15 +217,17 @@ def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
     stands_out = (evidence.family or 0.0) <= max(evidence.alpha, smallest_rank_p(nulls))
     if found.beats_all and evidence.corrected < evidence.alpha and stands_out:
-        return Verdict.PASS, f"beyond all {nulls} nulls, corrected p {evidence.corrected:.2g}"
+        reason = f"beyond all {nulls} nulls, corrected p {evidence.corrected:.2g}"
+        missed = [check.text for check in reading.tuned.checks if not check.passed]
+        return (Verdict.WARN, f"{reason}, but {'; '.join(missed)}") if missed else (Verdict.PASS, reason)
     if not found.beats_all:
         worse = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
-        return Verdict.FAIL, f"{worse} of {nulls} nulls do as well"
+        return failed, f"{worse} of {nulls} nulls do as well"
     if evidence.corrected >= evidence.alpha:
         lacking = f"corrected p {evidence.corrected:.2g} is not below {evidence.alpha:g}"
     else:
         lacking = "over all probes together some null stands out as far"
-    return Verdict.FAIL, f"beyond all {nulls} nulls here, but {lacking}"
+    return failed, f"beyond all {nulls} nulls here, but {lacking}"
 
 
 def _beats(value: float, null: float, rule: AboveNull) -> bool:
