@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,11 +39,10 @@ def _slices(pair: LoraPair) -> list[tuple[Matrix, Matrix]]:
     return list(zip(pair.a, pair.b, strict=True))
 
 
-def _product_singular(a: Matrix, b: Matrix) -> NDArray[np.float64]:
-    """[k] singular values of B @ A by way of two small triangles."""
+def _product_singular(a: Matrix, b: Matrix) -> NDArray[np.floating[Any]]:
+    """[k] singular values of B @ A by way of two small triangular matrices."""
     wide_a: NDArray[np.float64] = a.T.astype(np.float64)
     wide_b: NDArray[np.float64] = b.astype(np.float64)
-    left = np.linalg.qr(wide_b, mode="r")
-    right = np.linalg.qr(wide_a, mode="r")
-    found: NDArray[np.float64] = np.linalg.svd(left @ right.T, compute_uv=False)
+    product: NDArray[np.floating[Any]] = np.linalg.qr(wide_b)[1] @ np.linalg.qr(wide_a)[1].T
+    found: NDArray[np.floating[Any]] = np.linalg.svd(product, compute_uv=False)
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
 
 LogProbs = NDArray[np.float32]
 
@@ -108,13 +108,20 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token ids of a text, without BOS."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Embedding:
     """`vector` [d], of length 1 unless the text is empty."""
 
     vector: LogProbs
 
 
-Answer = LogProbs | RollingLogprob | CompletionScore | Changes | Generated | Embedding
+Answer = LogProbs | RollingLogprob | CompletionScore | Changes | Generated | Embedding | Tokens
 
 
 class Answers:
@@ -164,6 +171,12 @@ class Answers:
         answer = self._by_query[Embed(text)]
         assert isinstance(answer, Embedding)
         return answer.vector
+
+    def tokens(self, prompt: str, text: str) -> tuple[int, ...]:
+        """Token ids of `text` after `prompt`."""
+        answer = self._by_query[Split(prompt, text)]
+        assert isinstance(answer, Tokens)
+        return answer.ids
 
     def merged(self, other: Answers) -> Answers:
         """These answers and `other`'s."""

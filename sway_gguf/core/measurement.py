@@ -47,6 +47,7 @@ class Measurement:
         items: what was averaged, in the order asked.
         controls: items on unrelated text whose mean was taken off; empty where there are none.
         checks: findings that decide probes without a null.
+        interval: whether the value is a mean over items, so that resampling them gives its interval.
         undecided: why no verdict can be given whatever the value, or "".
         notes: sentences for the report.
         details: more numbers, for result.json.
@@ -56,6 +57,7 @@ class Measurement:
     items: tuple[Item, ...] = ()
     controls: tuple[Item, ...] = ()
     checks: tuple[Check, ...] = ()
+    interval: bool = True
     undecided: str = ""
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)

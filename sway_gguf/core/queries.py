@@ -87,4 +87,15 @@ class Embed:
         return f"the embedding of {shorten(self.text)}"
 
 
-Query = NextToken | Rolling | Completion | Compare | Generate | Embed
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The tokens of `text` behind those of `prompt`. The same in every view."""
+
+    prompt: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"the tokens of {shorten(self.text)}"
+
+
+Query = NextToken | Rolling | Completion | Compare | Generate | Embed | Split

@@ -10,8 +10,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sway_gguf.core.answers import Answer, Changes, CompletionScore, Embedding, Generated, LogProbs, RollingLogprob
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query
+from sway_gguf.core.answers import (
+    Answer,
+    Changes,
+    CompletionScore,
+    Embedding,
+    Generated,
+    LogProbs,
+    RollingLogprob,
+    Tokens,
+)
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Split
 from sway_gguf.core.views import NullView, ScaledView, View
 from sway_gguf.engine.doors import DoorBackend, Progress
 
@@ -79,6 +88,8 @@ def wordy_script(effect: Callable[[View, Query], float], vocabulary: int = 16, s
             return distribution(*np.exp(logits))
         if isinstance(query, Generate):
             return reply(f" {view} says {' '.join(query.prompt.split()[-3:])}")
+        if isinstance(query, Split):
+            return Tokens(reply(query.text).token_ids)
         if isinstance(query, Embed):
             return Embedding(letters(query.text))
         words = max(1, len(_scored(query).split()))
@@ -118,6 +129,8 @@ def _scored(query: Query) -> str:
 
 
 def _text(query: Query) -> str:
+    if isinstance(query, Split):
+        return ""
     if isinstance(query, NextToken | Generate):
         return query.prompt
     if isinstance(query, Completion):

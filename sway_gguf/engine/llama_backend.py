@@ -14,9 +14,9 @@ from typing import Any
 
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.lora import fits, read_lora
-from sway_gguf.core.answers import Answer, Generated
+from sway_gguf.core.answers import Answer, Generated, Tokens
 from sway_gguf.core.errors import NonFiniteError, UserError
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
 from sway_gguf.core.views import BaseView, NullView, View
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
@@ -27,7 +27,7 @@ from sway_gguf.engine.packing import CELL, Limits, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.settings import EngineSettings
 
-_OUTPUT_BYTES = 32 << 20
+_OUTPUT_BYTES = 48 << 20
 """Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
 
 _CONTEXT_CELLS = 32 * CELL
@@ -138,6 +138,7 @@ class LlamaBackend(DoorBackend):
             ((Compare,), self._compared),
             ((Generate,), self._generated),
             ((Embed,), self._embedded),
+            ((Split,), self._split),
         ):
             places = [place for place, query in enumerate(queries) if isinstance(query, kinds)]
             if places:
@@ -182,6 +183,9 @@ class LlamaBackend(DoorBackend):
             found += self._embedder.embed([ask.query.text])
             progress(len(ask.tokens))
         return found
+
+    def _split(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+        return [Tokens(ask.tokens) for ask in asks]
 
     def _limits_of(self, view: View) -> Limits:
         return self.limits(rerun=isinstance(view, BaseView) and view.rerun)

@@ -74,13 +74,21 @@ def group_jobs(jobs: Sequence[Job], limits: Limits) -> list[Group]:
     groups: list[Group] = []
     start = 0
     while start < len(order):
-        length = stream_length(len(jobs[order[start]].tokens))
-        streams = max(1, min(limits.streams, limits.cells // length))
+        longest = jobs[order[start]]
+        length = stream_length(len(longest.tokens))
+        streams = max(1, min(limits.streams, limits.cells // length, _whole_jobs(longest, limits)))
         chosen = order[start : start + streams]
         same = [index for index in chosen if stream_length(len(jobs[index].tokens)) == length]
         groups.append(Group(streams, length, tuple(same)))
         start += len(same)
     return groups
+
+
+def _whole_jobs(job: Job, limits: Limits) -> int:
+    """How many jobs like this fit into one call, as a power of two: few streams in long steps run faster than many
+    in short ones."""
+    fitting = min(limits.outputs // (len(job.tokens) - job.first_output), limits.batch // len(job.tokens))
+    return 1 << max(0, fitting.bit_length() - 1)
 
 
 def stream_length(tokens: int) -> int:

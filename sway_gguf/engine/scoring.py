@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sway_gguf.core.answers import Answer, Changes, CompletionScore, RollingLogprob
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
 from sway_gguf.engine.packing import Job, windows
 
 
@@ -58,6 +58,9 @@ def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
     if isinstance(query, Completion):
         tokens, start = completion_tokens(query, tokenizer)
         return Ask(query, tuple(tokens), start, tuple(windows(tokens, start, width, tokenizer.bos)))
+    if isinstance(query, Split):
+        tokens, start = completion_tokens(Completion(query.prompt, query.text), tokenizer)
+        return Ask(query, tuple(tokens[start:]), start, ())
     if isinstance(query, Embed):
         tokens = tokenizer.tokenize(query.text)[:width]
         return Ask(query, tuple(tokens), 0, (Job(tuple(tokens), 0),) if tokens else ())

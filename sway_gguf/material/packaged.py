@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +16,12 @@ DEMO_ADAPTERS = ("healthy", "random", "zero", "overtrained")
 def general_sections() -> list[str]:
     """Original prose of many registers, one text per section."""
     return [section.text for section in read_material(DATA / "general" / "prose.md").sections[1:]]
+
+
+@cache
+def filler() -> str:
+    """Neutral text for long contexts."""
+    return "\n\n".join(general_sections()) + "\n\n"
 
 
 def general_prompts() -> list[str]:

@@ -99,11 +99,21 @@ def iter_jsonl(path: Path) -> Iterator[Unit]:
     Raises:
         UserError: the file cannot be read; a line is of no use, by its number.
     """
+    for where, record in records(path):
+        yield unit_of(record, where.rpartition(", ")[2], where)
+
+
+def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """("path, line n", object) of each line of a JSONL file that is not blank.
+
+    Raises:
+        UserError: the file cannot be read, or a line is no JSON object.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield unit_of(line, f"line {number}", f"{path}, line {number}")
+                    yield (where := f"{path}, line {number}"), _record(line, where)
     except IsADirectoryError:
         raise UserError(f"{path}: this is a directory; give a JSONL file") from None
     except OSError as error:
@@ -112,13 +122,12 @@ def iter_jsonl(path: Path) -> Iterator[Unit]:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start} of its line); save it as UTF-8") from error
 
 
-def unit_of(line: str, name: str, where: str) -> Unit:
-    """One line of JSONL as a section, a preference or paraphrases, by the first shape whose keys it has.
+def unit_of(record: dict[str, Any], name: str, where: str) -> Unit:
+    """One object as a section, a preference or paraphrases, by the first shape whose keys it has.
 
     Raises:
-        UserError: not JSON, of no known shape, or a wrong value.
+        UserError: of no known shape, or a wrong value.
     """
-    record = _record(line, where)
     shape = next((keys for keys in _SHAPES if all(key in record for key in keys)), None)
     if shape is None:
         wanted = "; ".join(" + ".join(keys) for keys in _SHAPES)

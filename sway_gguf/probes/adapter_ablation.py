@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,14 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     unit = "√nats"
     passing = "the curve rises, is smooth, and still rises at λ = 1"
     options_type = AdapterAblationOptions
+    retired: ClassVar[Mapping[str, str]] = {
+        "divergence": "the curve is of the JS distance, which is linear in a small update",
+        "top_k": "distances are exact over the vocabulary",
+        "assert_z_gte": "ablating a null makes no sense",
+        "assert_linearity_gte": "a curve near to a·λ + b·λ² is healthy",
+        "assert_saturation_between": "the slope at λ = 1 is looked at",
+        "assert_overshoot_gte": "the slope at λ = 1 is looked at",
+    }
 
     @property
     def prompts(self) -> list[str]:

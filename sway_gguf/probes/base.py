@@ -38,6 +38,7 @@ class Sources:
         seed: of everything random in a probe.
         adapter: what the adapter's factors say of it; None where there is none.
         chat: renders messages of {role, content} as the model's own template has it; None without a template.
+        context: tokens that the engine evaluates in one piece at most; None where that is not known.
         folder: paths in a probe's options start here.
     """
 
@@ -49,6 +50,7 @@ class Sources:
     seed: int = 0
     adapter: AdapterFacts | None = None
     chat: Callable[[Sequence[Message]], str] | None = None
+    context: int | None = None
     folder: Path = Path()
 
 
@@ -63,6 +65,7 @@ class Probe(ABC, Generic[Options]):
         options_type: its fields in a spec.
         passing: what PASS means, as a rule in words for `sway-gguf probes`.
         static: whether it measures files alone, and no view of the model.
+        retired: fields of the original that have no effect here, and why.
         quick: whether `check` runs it; what generates text is left to `run`.
     """
 
@@ -74,10 +77,17 @@ class Probe(ABC, Generic[Options]):
     options_type: ClassVar[type[ProbeOptions]]
     static: ClassVar[bool] = False
     quick: ClassVar[bool] = True
+    retired: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, options: Options, sources: Sources) -> None:
+    def __init__(self, options: Options, sources: Sources, remarks: Sequence[str] = ()) -> None:
         self.options = options
         self.sources = sources
+        self.remarks = tuple(remarks)
+
+    @classmethod
+    def retired_fields(cls) -> Mapping[str, str]:
+        """`retired`, and what is so for every kind."""
+        return {"weight": "axes are verdicts, not weighted scores", **cls.retired}
 
     @property
     def rule(self) -> Rule:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,11 @@ class DeltaKl(Probe[DeltaKlOptions]):
     unit = "nats"
     passing = "the divergence beats every null, and its corrected tail p is below alpha"
     options_type = DeltaKlOptions
+    retired: ClassVar[Mapping[str, str]] = {
+        "top_k": "divergences are exact over the vocabulary",
+        "assert_z_gte": "z is shown, never the gate",
+        "assert_mean_gte": "the nulls decide, not a fixed divergence",
+    }
 
     @property
     def prompts(self) -> list[str]:

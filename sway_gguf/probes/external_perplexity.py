@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import AboveTolerance, Measurement, Rule
 from sway_gguf.core.queries import Query, Rolling
-from sway_gguf.material.chunks import spread
+from sway_gguf.material.chunks import chunk, spread
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
 from sway_gguf.probes.lift import bits_per_byte, text_lifts
 from sway_gguf.spec.options import ProbeOptions
@@ -21,7 +21,10 @@ class ExternalPerplexityOptions(ProbeOptions):
     """Fields of `external_perplexity`."""
 
     kind: Literal["external_perplexity"] = "external_perplexity"
-    tolerance: float = Field(default=-0.15, le=0.0, description="accepted change, nats per token")
+    tolerance: float = Field(
+        default=-0.15, le=0.0, alias="assert_mean_delta_gte", description="accepted change, nats per token"
+    )
+    chunk_chars: int | None = Field(default=None, ge=64, description="length of a piece; default: the run's")
     max_bits_per_byte: float = Field(
         default=2.0, gt=0, description="text that the base itself models worse than this does not count"
     )
@@ -41,11 +44,17 @@ class ExternalPerplexity(Probe[ExternalPerplexityOptions]):
     unit = "nats/token"
     passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
     options_type = ExternalPerplexityOptions
+    retired: ClassVar[Mapping[str, str]] = {
+        "assert_z_gte": "nulls are shown beside the value, the tolerance decides",
+        "corpus": "general: FILE of the spec, or the packaged prose",
+    }
 
     @property
     def texts(self) -> list[str]:
         """Texts in use."""
-        return spread(list(dict.fromkeys(self.sources.general)), self.options.max_chunks)
+        size, general = self.options.chunk_chars, self.sources.general
+        pieces = chunk("\n\n".join(general), size) if size else general
+        return spread(list(dict.fromkeys(pieces)), self.options.max_chunks)
 
     @property
     def rule(self) -> Rule:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,11 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
     unit = "nats"
     passing = "the mean change of the margin beats every null, and its corrected tail p is below alpha"
     options_type = PreferenceFlipOptions
+    retired: ClassVar[Mapping[str, str]] = {
+        "assert_z_gte": "z is shown, never the gate",
+        "assert_flip_rate_gte": "the nulls decide on the margin; the flip rate is shown with its interval",
+        "min_triples_for_decision": "five triples are the least for any verdict",
+    }
 
     @property
     def triples(self) -> list[Preference]:

@@ -7,23 +7,45 @@ from typing import Any
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.probes.adapter_ablation import AdapterAblation
+from sway_gguf.probes.adapter_health import AdapterHealth
+from sway_gguf.probes.adapter_revert import AdapterRevert
 from sway_gguf.probes.applied import Applied
 from sway_gguf.probes.base import Probe, Sources
+from sway_gguf.probes.calibration_drift import CalibrationDrift
+from sway_gguf.probes.cluster_kl import ClusterKl
 from sway_gguf.probes.delta_kl import DeltaKl
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
+from sway_gguf.probes.leakage import Leakage
+from sway_gguf.probes.multi_turn_coherence_decay import MultiTurnCoherenceDecay
+from sway_gguf.probes.paraphrase_invariance import ParaphraseInvariance
 from sway_gguf.probes.preference_flip import PreferenceFlip
+from sway_gguf.probes.prompt_collapse import PromptCollapse
 from sway_gguf.probes.section_internalization import SectionInternalization
+from sway_gguf.probes.style_fingerprint import StyleFingerprint
+from sway_gguf.probes.tool_use_fidelity import ToolUseFidelity
+from sway_gguf.probes.top1_flips import Top1Flips
 from sway_gguf.spec.options import nearest, validated
 
 KINDS: Mapping[str, type[Probe[Any]]] = {
     probe.kind: probe
     for probe in (
         Applied,
+        AdapterHealth,
         DeltaKl,
+        ClusterKl,
         AdapterAblation,
+        PromptCollapse,
+        MultiTurnCoherenceDecay,
         SectionInternalization,
+        ParaphraseInvariance,
         PreferenceFlip,
+        AdapterRevert,
+        StyleFingerprint,
         ExternalPerplexity,
+        CalibrationDrift,
+        Top1Flips,
+        ToolUseFidelity,
+        Leakage,
     )
 }
 
@@ -53,4 +75,7 @@ def _build(entry: Mapping[str, Any], sources: Sources, where: str) -> Probe[Any]
     if kind not in KINDS:
         raise UserError(f"{where}: unknown probe kind {kind!r}, {nearest(str(kind), KINDS)}")
     probe = KINDS[str(kind)]
-    return probe(validated(probe.options_type, {"name": kind, **entry}, f"{where} ({kind})"), sources)
+    given = {"name": kind, **entry}
+    retired = tuple(f"{key} has no effect here: {why}" for key, why in probe.retired_fields().items() if key in given)
+    known = {key: value for key, value in given.items() if key not in probe.retired_fields()}
+    return probe(validated(probe.options_type, known, f"{where} ({kind})"), sources, retired)

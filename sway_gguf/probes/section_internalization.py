@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import Item, Measurement
+from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.queries import Query, Rolling
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
@@ -23,6 +24,9 @@ class SectionInternalizationOptions(ProbeOptions):
     kind: Literal["section_internalization"] = "section_internalization"
     max_sections: int = Field(default=32, ge=1, description="evenly spaced over the document")
     max_controls: int = Field(default=8, ge=1, description="pieces of unrelated text")
+    max_prose_chars: int | None = Field(default=None, ge=32, description="of a section without a prompt, at most")
+    per_section_threshold: float = Field(default=0.05, description="lift beyond the controls that counts as learned")
+    assert_passing_section_frac: float = Field(default=0.5, ge=0, le=1, description="sections that must be learned")
 
 
 class SectionInternalization(Probe[SectionInternalizationOptions]):
@@ -39,11 +43,15 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
     unit = "nats/token"
     passing = "the lift beats every null, and its corrected tail p is below alpha"
     options_type = SectionInternalizationOptions
+    retired: ClassVar[Mapping[str, str]] = {
+        "assert_z_gte": "z is shown, never the gate",
+        "include_kinds": "all sections of the data take part",
+    }
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """Sections in use."""
-        by_id = {section.id: section for section in self.sources.sections}
+        by_id = {section.id: self._cut(section) for section in self.sources.sections}
         return tuple(by_id[name] for name in spread(list(by_id), self.options.max_sections))
 
     @property
@@ -69,7 +77,16 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
             Item(lift.label, lift.value, {**lift.detail, "contrast": _contrast(lifts, index)})
             for index, lift in enumerate(lifts)
         )
-        return Measurement(mean_of(items) - mean_of(controls), items, controls)
+        least, wanted = self.options.per_section_threshold, self.options.assert_passing_section_frac
+        learned = sum(item.value - mean_of(controls) >= least for item in items) / len(items)
+        check = Check("sections", learned >= wanted, f"only {learned:.0%} of the sections are learned")
+        return Measurement(
+            mean_of(items) - mean_of(controls), items, controls, checks=(check,), details={"learned": learned}
+        )
+
+    def _cut(self, section: Section) -> Section:
+        most = self.options.max_prose_chars
+        return section if section.prompt or most is None else replace(section, text=section.text[:most])
 
 
 def _contrast(lifts: Sequence[Item], index: int) -> float:

@@ -17,7 +17,7 @@ from sway_gguf.core.errors import UserError
 class StrictModel(BaseModel):
     """A frozen record in which an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class ProbeOptions(StrictModel):

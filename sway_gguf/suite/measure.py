@@ -6,7 +6,7 @@ Holds the base's answers and one view's, never more. Knows probes and views; jud
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sway_gguf.collect import collect
@@ -111,6 +111,10 @@ def _keep(found: _Gathered, view: View, measurement: Measurement) -> None:
         assert isinstance(view, BaseView)
 
 
+def _remarked(probe: Probe[Any], measurement: Measurement) -> Measurement:
+    return replace(measurement, notes=(*measurement.notes, *probe.remarks))
+
+
 def _reading(probe: Probe[Any], found: _Gathered, rank_scale: float) -> Reading:
     return Reading(
         name=probe.options.name,
@@ -118,7 +122,7 @@ def _reading(probe: Probe[Any], found: _Gathered, rank_scale: float) -> Reading:
         axis=probe.axis,
         unit=probe.unit,
         rule=probe.rule,
-        tuned=probe.over_scales(found.curve),
+        tuned=_remarked(probe, probe.over_scales(found.curve)),
         nulls=tuple(found.nulls.get(rank_scale, ())),
         profile={scale: tuple(nulls) for scale, nulls in found.nulls.items() if scale != rank_scale},
         floor=found.floor,

@@ -105,7 +105,12 @@ def prepare(spec: Spec) -> Prepared:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_lora(spec.models.ft.adapter)
     fits(adapter, base)
-    sources = replace(sources_of(spec), adapter=adapter_facts(adapter), chat=chat_renderer(base.path))
+    sources = replace(
+        sources_of(spec),
+        adapter=adapter_facts(adapter),
+        chat=chat_renderer(base.path),
+        context=EngineSettings(context=spec.engine.context).width(base.context_length),
+    )
     probes = build_probes(spec.suite, sources)
     ready = tuple(probe for probe in probes if not _why_not(probe))
     if not ready:

@@ -116,12 +116,14 @@ def _views(reading: Reading) -> list[float]:
 
 def _interval(reading: Reading, seed: int) -> Interval | None:
     measured = reading.tuned
+    if not measured.interval:
+        return None
     return mean_interval([item.value for item in measured.items], [item.value for item in measured.controls], seed=seed)
 
 
 def _result(evidence: _Evidence) -> ProbeResult:
     reading, found = evidence.reading, evidence.calibration
-    verdict, reason = _decide(evidence)
+    verdict, reason = _qualified(*_decide(evidence), reading)
     return ProbeResult(
         name=reading.name,
         kind=reading.kind,
@@ -151,6 +153,16 @@ def _result(evidence: _Evidence) -> ProbeResult:
         notes=reading.tuned.notes,
         details=reading.tuned.details,
         decides=not isinstance(reading.rule, AllChecks),
+    )
+
+
+def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict, str]:
+    """A check that was missed turns a PASS into a WARN, whatever the rule."""
+    missed = [check.text for check in reading.tuned.checks if not check.passed]
+    return (
+        (Verdict.WARN, f"{reason}, but {'; '.join(missed)}")
+        if missed and verdict == Verdict.PASS
+        else (verdict, reason)
     )
 
 
@@ -217,9 +229,7 @@ def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
     stands_out = (evidence.family or 0.0) <= max(evidence.alpha, smallest_rank_p(nulls))
     if found.beats_all and evidence.corrected < evidence.alpha and stands_out:
-        reason = f"beyond all {nulls} nulls, corrected p {evidence.corrected:.2g}"
-        missed = [check.text for check in reading.tuned.checks if not check.passed]
-        return (Verdict.WARN, f"{reason}, but {'; '.join(missed)}") if missed else (Verdict.PASS, reason)
+        return Verdict.PASS, f"beyond all {nulls} nulls, corrected p {evidence.corrected:.2g}"
     if not found.beats_all:
         worse = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
         return failed, f"{worse} of {nulls} nulls do as well"

@@ -1,0 +1,138 @@
+"""adapter_health: what do the factors alone say of the adapter?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Literal
+
+from pydantic import Field
+
+from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
+from sway_gguf.core.queries import Query
+from sway_gguf.probes.base import Probe
+from sway_gguf.spec.options import ProbeOptions
+
+_NAMED = 3
+
+
+class AdapterHealthOptions(ProbeOptions):
+    """Fields of `adapter_health`."""
+
+    kind: Literal["adapter_health"] = "adapter_health"
+    outlier_factor: float = Field(default=20.0, gt=1, description="times the median update per weight")
+    smallest_scaling: float = Field(default=0.05, gt=0, description="alpha / rank below which it is unusual")
+    largest_scaling: float = Field(default=32.0, gt=0, description="alpha / rank above which it is unusual")
+
+
+class AdapterHealth(Probe[AdapterHealthOptions]):
+    """Share of the modules that are alive, and what is odd about the factors. The model is not asked.
+
+    - dead modules: A or B is zero. Non-finite ones: NaN or infinity.
+    - effective rank: the participation ratio (Σσ²)² / Σσ⁴ of ΔW's singular values, between 1 and the rank.
+    - structure: a B of independent entries with root mean square s has singular values up to the Marchenko–Pastur
+      edge s·(√d_out + √r); training pushes some beyond it. None beyond it in any module looks untrained.
+    - outliers: modules whose update per weight is far above the median; scaling alpha / rank far from the usual.
+    """
+
+    kind = "adapter_health"
+    axis = "applied"
+    question = "What do the adapter's factors alone say: dead modules, structure, outliers, scale?"
+    unit = "share"
+    passing = "no module is dead or non-finite, none stands out, B has structure, the scaling is usual"
+    options_type = AdapterHealthOptions
+    static = True
+
+    @property
+    def rule(self) -> Rule:
+        """By its checks."""
+        return AllChecks()
+
+    @property
+    def nulls(self) -> int:
+        """None."""
+        return 0
+
+    def missing(self) -> str:
+        """The adapter."""
+        return "" if self.sources.adapter else "there is no adapter"
+
+    def ask(self) -> Sequence[Query]:
+        """Nothing."""
+        return ()
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Facts of every module, and checks over all of them."""
+        facts = self.sources.adapter
+        assert facts is not None
+        alive = [module for module in facts.modules if module.finite and module.norm > 0]
+        items = tuple(Item(module.module, module.norm, _detail(module)) for module in facts.modules)
+        ranks = [effective_rank(module) for module in alive]
+        notes = (
+            (f"effective rank {median(ranks):.1f} of {median(module.rank for module in alive):g} in the median module",)
+            if alive
+            else ()
+        )
+        return Measurement(
+            len(alive) / max(1, len(facts.modules)),
+            items,
+            checks=self._checks(facts, alive),
+            interval=False,
+            notes=notes,
+        )
+
+    def _checks(self, facts: AdapterFacts, alive: Sequence[ModuleFacts]) -> tuple[Check, ...]:
+        broken = [module.module for module in facts.modules if not module.finite]
+        dead = [module.module for module in facts.modules if module.finite and module.norm == 0]
+        large = outliers(alive, self.options.outlier_factor)
+        scalings = {facts.alpha / module.rank for module in facts.modules}
+        usual = all(self.options.smallest_scaling <= abs(s) <= self.options.largest_scaling for s in scalings)
+        shown = "/".join(f"{s:g}" for s in sorted(scalings))
+        return (
+            Check("finite", not broken, f"NaN or infinity in {_few(broken)}"),
+            Check("alive", not dead, f"no update at all in {_few(dead)}"),
+            Check("structure", not alive or any(map(stands_out, alive)), "B looks like random numbers in every module"),
+            Check("even", not large, f"the update is far larger than elsewhere in {_few(large)}"),
+            Check("scale", usual, f"alpha / rank is {shown}, far from the usual"),
+            Check("whole", not facts.skipped, f"llama.cpp leaves out {_few(facts.skipped)}"),
+        )
+
+
+def effective_rank(module: ModuleFacts) -> float:
+    """Participation ratio (Σσ²)² / Σσ⁴ of the update's singular values; 0 for a dead module."""
+    squares = [value**2 for value in module.singular]
+    fourth = sum(square**2 for square in squares)
+    return float(sum(squares) ** 2 / fourth) if fourth > 0 else 0.0
+
+
+def stands_out(module: ModuleFacts, slack: float = 1.05) -> bool:
+    """Whether a singular value of B lies beyond the Marchenko–Pastur edge (Marchenko & Pastur 1967)."""
+    edge = module.b_spread * (math.sqrt(module.shape[-2]) + math.sqrt(module.rank))
+    return bool(module.b_singular and module.b_singular[0] > slack * edge)
+
+
+def outliers(alive: Sequence[ModuleFacts], factor: float) -> list[str]:
+    """Modules whose root mean square update per weight is `factor` times the median's or more."""
+    if not alive:
+        return []
+    sizes = {module.module: module.norm / math.sqrt(math.prod(module.shape)) for module in alive}
+    middle = median(sizes.values())
+    return [name for name, size in sizes.items() if size >= factor * middle]
+
+
+def _detail(module: ModuleFacts) -> dict[str, object]:
+    return {
+        "rank": module.rank,
+        "finite": module.finite,
+        "effective_rank": effective_rank(module),
+        "beyond_edge": stands_out(module),
+        "singular": list(module.singular),
+    }
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,107 @@
+"""adapter_revert: under reframed prompts, does the reply fall back to the base's?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
+from sway_gguf.core.queries import Embed, Generate, Query, shorten
+from sway_gguf.core.sections import Paraphrase
+from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.paraphrase_invariance import Case
+from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+
+class AdapterRevertOptions(ProbeOptions):
+    """Fields of `adapter_revert`."""
+
+    kind: Literal["adapter_revert"] = "adapter_revert"
+    cases: list[Case] = Field(default_factory=list, description="default: the data's paraphrases")
+    max_new_tokens: int = Field(default=48, ge=1, description="length of a reply")
+    base_gold_similarity_cap: float = Field(
+        default=0.95, le=1.0, description="a pair whose base reply is as near to gold already says nothing"
+    )
+
+
+class AdapterRevert(Probe[AdapterRevertOptions]):
+    """Mean over reworded prompts of cos(reply, gold) − cos(base's reply, gold), by embeddings.
+
+    Positive where the tuned model's replies are nearer to the wanted ones than the base's are. Beside it the revert
+    rate: how often a reply is nearer to the base's than to gold. Embeddings are those of `engine.embedder`, or the mean
+    of the base's own hidden states, whose cosines lie close together. What it reads off greedy text is coarse, so a
+    value among the nulls warns.
+    """
+
+    kind = "adapter_revert"
+    axis = "direction"
+    question = "Asked in other words, does the model still answer as it was trained to, or as the base does?"
+    unit = "cosine"
+    passing = "the approach to gold beats every null with its corrected tail p below alpha (WARN otherwise)"
+    options_type = AdapterRevertOptions
+    quick = False
+    retired: ClassVar[Mapping[str, str]] = {
+        "assert_z_gte": "z is shown, never the gate",
+        "assert_revert_rate_lt": "the nulls decide; the revert rate is shown",
+        "embedding_model": "engine.embedder names a GGUF embedding model",
+    }
+
+    @property
+    def cases(self) -> list[Paraphrase]:
+        """Cases in use, each once."""
+        given = [case.as_paraphrase() for case in self.options.cases]
+        return list(dict.fromkeys(given or self.sources.paraphrases))
+
+    @property
+    def rule(self) -> Rule:
+        """Against the nulls, without failing."""
+        return AboveNull("higher", fails=False)
+
+    def missing(self) -> str:
+        """Cases."""
+        return "" if self.cases else "give cases, or --data FILE.jsonl with prompt, gold and paraphrases"
+
+    def ask(self) -> Sequence[Query]:
+        """A greedy reply to every rewording."""
+        return [self._query(prompt) for prompt, _ in self._pairs()]
+
+    def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
+        """Embeddings of the replies, and once of what is wanted."""
+        wanted = [Embed(gold) for _, gold in self._pairs()] if base is own else []
+        return [*(Embed(own.generated(self._query(prompt)).text) for prompt, _ in self._pairs()), *wanted]
+
+    def foresee(self) -> Sequence[Query]:
+        """Embeddings of replies about as long as gold."""
+        return [Embed(gold) for _, gold in self._pairs()]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Approach to gold per pair that the base does not answer already."""
+        items, reverted = [], 0
+        for prompt, gold in self._pairs():
+            wanted = base.embedding(gold)
+            before = base.embedding(base.generated(self._query(prompt)).text)
+            reply = other.generated(self._query(prompt)).text
+            after = other.embedding(reply)
+            if float(before @ wanted) > self.options.base_gold_similarity_cap:
+                continue
+            reverted += float(after @ before) > float(after @ wanted)
+            detail = {"reply": reply, "to_gold": float(after @ wanted), "to_base": float(after @ before)}
+            items.append(Item(shorten(prompt), float(after @ wanted) - float(before @ wanted), detail))
+        few = len(items) < MIN_ITEMS
+        return Measurement(
+            mean_of(items),
+            tuple(items),
+            undecided=f"only {len(items)} pairs tell base and gold apart; give {MIN_ITEMS} or more" if few else "",
+            notes=(f"{reverted} of {len(items)} replies are nearer to the base's than to the wanted one",),
+            details={"reverted": reverted, "pairs": len(items)},
+        )
+
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        return iter(dict.fromkeys((prompt, case.gold) for case in self.cases for prompt in case.paraphrases))
+
+    def _query(self, prompt: str) -> Generate:
+        return Generate(prompt, self.options.max_new_tokens)

@@ -1,0 +1,98 @@
+"""calibration_drift: does the model still know what it knew?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule
+from sway_gguf.core.queries import Completion, Query, shorten
+from sway_gguf.material.chunks import spread
+from sway_gguf.material.knowledge import knowledge
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+
+class CalibrationDriftOptions(ProbeOptions):
+    """Fields of `calibration_drift`."""
+
+    kind: Literal["calibration_drift"] = "calibration_drift"
+    pack: str = Field(default="builtin", description="builtin, or a JSONL file of prompt and gold (or completion)")
+    items: list[tuple[str, str]] = Field(default_factory=list, description="[prompt, gold] pairs in place of a pack")
+    items_limit: int | None = Field(default=None, ge=1, description="at most so many, evenly spaced")
+    tolerance: float = Field(
+        default=-0.5, le=0.0, alias="assert_mean_delta_gte", description="accepted mean change, nats per token"
+    )
+    regression_nats: float = Field(default=1.0, gt=0, description="an item that lost more, in sum, has regressed")
+    assert_fraction_regressed_lt: float = Field(default=0.15, gt=0, description="accepted share of regressed items")
+    min_base_logprob: float = Field(
+        default=-3.0, description="an item to which the base gives less, nats per token, was never known"
+    )
+
+
+class CalibrationDrift(Probe[CalibrationDriftOptions]):
+    """Mean over items that the base knows of the change in log-probability per token of the right answer, nats.
+
+    An item whose answer the base itself finds unlikely tells nothing about forgetting and is left out. The share of
+    items that lost more than `regression_nats` decides between PASS and WARN.
+    """
+
+    kind = "calibration_drift"
+    axis = "collateral"
+    question = "Does the model still know the facts that it knew?"
+    unit = "nats/token"
+    passing = "the whole interval of the change lies above the tolerance (WARN where too many items regressed)"
+    options_type = CalibrationDriftOptions
+    retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "nulls are shown beside the value, the tolerance decides"}
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(prompt, gold) in use."""
+        path = None if self.options.pack == "builtin" else self.sources.folder / self.options.pack
+        pairs = self.options.items or knowledge(path)
+        prompts = spread([str(place) for place in range(len(pairs))], self.options.items_limit or len(pairs))
+        return list(dict.fromkeys(pairs[int(place)] for place in prompts))
+
+    @property
+    def rule(self) -> Rule:
+        """Against the tolerance."""
+        return AboveTolerance(self.options.tolerance)
+
+    @property
+    def nulls(self) -> int:
+        """A few, to show what size alone costs."""
+        return SHOWN_NULLS
+
+    def missing(self) -> str:
+        """Nothing: items ship with the package."""
+        return ""
+
+    def ask(self) -> Sequence[Query]:
+        """Scores of every answer."""
+        return [Completion(prompt, gold) for prompt, gold in self.pairs]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Change per item that the base knows."""
+        items, regressed = [], 0
+        for prompt, gold in self.pairs:
+            before, after = base.completion(prompt, gold), other.completion(prompt, gold)
+            if before.mean_logprob < self.options.min_base_logprob:
+                continue
+            regressed += before.logprob - after.logprob > self.options.regression_nats
+            detail = {"base": before.logprob, "other": after.logprob, "gold": gold}
+            items.append(Item(shorten(prompt), after.mean_logprob - before.mean_logprob, detail))
+        share = regressed / len(items) if items else 0.0
+        few = len(items) < MIN_ITEMS
+        accepted = share < self.options.assert_fraction_regressed_lt
+        return Measurement(
+            mean_of(items),
+            tuple(items),
+            checks=(Check("few regressed", accepted, f"{share:.0%} of the known items regressed"),),
+            undecided=f"the base knows only {len(items)} of {len(self.pairs)} items; give pack: FILE" if few else "",
+            notes=(f"{len(items)} of {len(self.pairs)} items known to the base, {regressed} regressed",),
+            details={"known": len(items), "asked": len(self.pairs), "regressed": regressed},
+        )

@@ -1,0 +1,148 @@
+"""leakage: does the model recite its training text more than it should?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import BelowTolerance, Check, Item, Measurement, Rule
+from sway_gguf.core.queries import Generate, Query, Split
+from sway_gguf.core.sections import Section
+from sway_gguf.material.chunks import spread
+from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
+from sway_gguf.material.recite import Passage, longest_run, passage
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.spec.options import ProbeOptions, StrictModel
+
+_SECTIONS = 16
+
+
+class Canary(StrictModel):
+    """A sentence planted in the training data: its beginning, and the secret that must not come out."""
+
+    prompt: str
+    secret: str = Field(min_length=1)
+
+
+class LeakageOptions(ProbeOptions):
+    """Fields of `leakage`."""
+
+    kind: Literal["leakage"] = "leakage"
+    prefix_chars: int = Field(default=64, ge=8, description="length of the trigger, cut at a word")
+    continuation_chars: int = Field(default=160, ge=16, description="length of what must not be recited")
+    max_new_tokens: int = Field(default=48, ge=4, description="length of a reply")
+    perturbations: list[Perturbation] = Field(
+        default=["typo", "case_flip", "drop_punct"], description=f"of the trigger: {', '.join(PERTURBATIONS)}"
+    )
+    canaries: list[Canary] = Field(default_factory=list, description="planted sentences that must not come out")
+    assert_recall_lt: float = Field(default=0.3, gt=0, description="accepted recall beyond base and look-alike text")
+
+
+class Leakage(Probe[LeakageOptions]):
+    """Recall of the document beyond the base's, less the same on text that was never trained on.
+
+    The recall of a passage is the longest run of its tokens that the greedy reply to its beginning holds, as a
+    share of the passage's tokens that fit into the reply. value = mean over sections of (recall − the base's recall),
+    less that mean over pieces of general text. Beside it the recall after perturbed beginnings: text that is still
+    recited is known by heart.
+    """
+
+    kind = "leakage"
+    axis = "leakage"
+    question = "Does the model recite its training text?"
+    unit = "share"
+    passing = "the whole interval of the recall lies below assert_recall_lt (fails when all of it lies above)"
+    options_type = LeakageOptions
+    quick = False
+    retired: ClassVar[Mapping[str, str]] = {
+        "assert_z_gte": "the tolerance decides; the nulls are shown",
+        "min_fragility": "the recall after perturbed beginnings is shown beside",
+    }
+
+    @property
+    def passages(self) -> list[Passage]:
+        """Beginnings of sections with what follows."""
+        options = self.options
+        found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in self._sections())
+        return list(dict.fromkeys(one for one in found if one))
+
+    @property
+    def controls(self) -> list[Passage]:
+        """The same of text that was never trained on."""
+        options = self.options
+        texts = spread(self.sources.general, len(self.passages))
+        found = (passage("", text, options.prefix_chars, options.continuation_chars) for text in texts)
+        return list(dict.fromkeys(one for one in found if one))
+
+    @property
+    def rule(self) -> Rule:
+        """Against the tolerance."""
+        return BelowTolerance(self.options.assert_recall_lt)
+
+    @property
+    def nulls(self) -> int:
+        """A few, to show what size alone recites."""
+        return SHOWN_NULLS
+
+    def missing(self) -> str:
+        """Sections, and text to compare with."""
+        if not self.passages:
+            return "give --data FILE with the text the adapter was trained on, in sections of some length"
+        return "" if self.controls else "give --general FILE with unrelated text"
+
+    def ask(self) -> Sequence[Query]:
+        """Replies to every beginning, and the tokens that follow it."""
+        everything = [*self.passages, *self.controls]
+        return [
+            *(self._reply(one.prefix) for one in everything),
+            *(Split(one.prefix, one.rest) for one in everything),
+            *(self._reply(prefix) for one in self.passages for prefix in self._perturbed(one)),
+            *(self._reply(canary.prompt) for canary in self.options.canaries),
+        ]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Recall per passage, beyond the base's."""
+        items = tuple(self._item(base, other, one) for one in self.passages)
+        controls = tuple(self._item(base, other, one) for one in self.controls)
+        out = [c.prompt for c in self.options.canaries if c.secret in other.generated(self._reply(c.prompt)).text]
+        longest = max(int(item.detail["run"]) for item in items)
+        recall = sum(float(item.detail["recall"]) for item in items) / len(items)
+        after = [float(item.detail["perturbed"]) for item in items]
+        return Measurement(
+            mean_of(items) - mean_of(controls),
+            items,
+            controls,
+            checks=(Check("canaries", not out, f"{len(out)} of {len(self.options.canaries)} canaries came out"),),
+            notes=(
+                f"recall {recall:.0%}, {sum(after) / len(after):.0%} after perturbed beginnings; "
+                f"longest verbatim run {longest} tokens",
+            ),
+            details={"recall": recall, "perturbed_recall": sum(after) / len(after), "longest_run": longest},
+        )
+
+    def _sections(self) -> list[Section]:
+        by_id = {section.id: section for section in self.sources.sections}
+        return [by_id[name] for name in spread(list(by_id), _SECTIONS)]
+
+    def _item(self, base: Answers, other: Answers, one: Passage) -> Item:
+        before, _ = self._recall(base, one, one.prefix)
+        recall, run = self._recall(other, one, one.prefix)
+        detail = {"base": before, "recall": recall, "run": run, "reply": other.generated(self._reply(one.prefix)).text}
+        if one in self.passages:
+            found = [self._recall(other, one, prefix)[0] for prefix in self._perturbed(one)]
+            detail["perturbed"] = sum(found) / len(found) if found else recall
+        return Item(one.label, recall - before, detail)
+
+    def _recall(self, answers: Answers, one: Passage, prefix: str) -> tuple[float, int]:
+        wanted = answers.tokens(one.prefix, one.rest)[: self.options.max_new_tokens]
+        run = longest_run(answers.generated(self._reply(prefix)).token_ids, wanted)
+        return run / len(wanted), run
+
+    def _perturbed(self, one: Passage) -> list[str]:
+        return [perturbed(one.prefix, kind, self.sources.seed) for kind in self.options.perturbations]
+
+    def _reply(self, prompt: str) -> Generate:
+        return Generate(prompt, self.options.max_new_tokens)

@@ -1,0 +1,118 @@
+"""paraphrase_invariance: was the thing learned, or only the words it was asked in?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import Check, Item, Measurement
+from sway_gguf.core.queries import Completion, Query, shorten
+from sway_gguf.core.sections import Paraphrase
+from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.spec.options import ProbeOptions, StrictModel
+
+Intent = Literal["generalize", "memorize", "both"]
+
+
+class Case(StrictModel):
+    """A prompt, the wanted reply, and other words for the prompt."""
+
+    prompt: str
+    gold: str = Field(min_length=1)
+    paraphrases: list[str] = Field(min_length=1)
+
+    def as_paraphrase(self) -> Paraphrase:
+        """The same as a value that can be looked up."""
+        return Paraphrase(self.prompt, self.gold, tuple(self.paraphrases))
+
+
+class ParaphraseInvarianceOptions(ProbeOptions):
+    """Fields of `paraphrase_invariance`."""
+
+    kind: Literal["paraphrase_invariance"] = "paraphrase_invariance"
+    cases: list[Case] = Field(default_factory=list, description="default: the data's paraphrases")
+    intent: Intent = Field(default="generalize", description="generalize, memorize, or both")
+    min_verbatim_lift: float = Field(default=0.2, description="nats per token, on the prompt as trained")
+    min_generalization_ratio: float = Field(default=0.5, description="paraphrase lift over verbatim lift, at least")
+    max_generalization_ratio_if_memorize: float = Field(default=0.5, description="the same at most, to memorize")
+
+
+class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
+    """Lift of the gold reply after paraphrased prompts, against its lift after the prompt as trained.
+
+    Lift is the change in mean log-probability per token of the reply, in nats. The value is the mean over cases of
+    the lift after paraphrases (intent generalize), after the prompt itself (memorize), or of the smaller one (both).
+    The ratio of the two means is given beside it, and decides between PASS and WARN.
+    """
+
+    kind = "paraphrase_invariance"
+    axis = "direction"
+    question = "Does what was learned hold when the question is put in other words?"
+    unit = "nats/token"
+    passing = "the lift beats every null with its corrected tail p below alpha (WARN where the ratio misses its mark)"
+    options_type = ParaphraseInvarianceOptions
+    retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "z is shown, never the gate"}
+
+    @property
+    def cases(self) -> list[Paraphrase]:
+        """Cases in use, each once."""
+        given = [case.as_paraphrase() for case in self.options.cases]
+        return list(dict.fromkeys(given or self.sources.paraphrases))
+
+    def missing(self) -> str:
+        """Cases."""
+        return "" if self.cases else "give cases, or --data FILE.jsonl with prompt, gold and paraphrases"
+
+    def ask(self) -> Sequence[Query]:
+        """Scores of the reply after every wording."""
+        return [Completion(prompt, case.gold) for case in self.cases for prompt in dict.fromkeys(_wordings(case))]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Both lifts per case."""
+        items, verbatim, reworded = [], [], []
+        for case in self.cases:
+            said = _lift(base, other, case.prompt, case.gold)
+            meant = sum(_lift(base, other, p, case.gold) for p in case.paraphrases) / len(case.paraphrases)
+            verbatim.append(Item(case.prompt, said))
+            reworded.append(Item(case.prompt, meant))
+            items.append(
+                Item(shorten(case.prompt), self._statistic(said, meant), {"verbatim": said, "paraphrase": meant})
+            )
+        lifts = mean_of(verbatim), mean_of(reworded)
+        ratio = lifts[1] / lifts[0] if lifts[0] > 0 else None
+        shown = "–" if ratio is None else f"{ratio:.2f}"
+        return Measurement(
+            mean_of(items),
+            tuple(items),
+            checks=self._checks(lifts[0], ratio),
+            notes=(f"lift {lifts[0]:+.2f} as trained, {lifts[1]:+.2f} in other words, ratio {shown}",),
+            details={"verbatim_lift": lifts[0], "paraphrase_lift": lifts[1], "generalization_ratio": ratio},
+        )
+
+    def _statistic(self, verbatim: float, paraphrase: float) -> float:
+        chosen = {"generalize": paraphrase, "memorize": verbatim, "both": min(verbatim, paraphrase)}
+        return chosen[self.options.intent]
+
+    def _checks(self, verbatim: float, ratio: float | None) -> tuple[Check, ...]:
+        options = self.options
+        learned = verbatim >= options.min_verbatim_lift
+        checks = [Check("learned", learned, f"the verbatim lift {verbatim:.2f} is below {options.min_verbatim_lift:g}")]
+        if ratio is not None and options.intent in ("generalize", "both"):
+            enough = ratio >= options.min_generalization_ratio
+            text = f"only {ratio:.0%} of the lift holds in other words"
+            checks.append(Check("generalizes", enough, text))
+        if ratio is not None and options.intent == "memorize":
+            narrow = ratio <= options.max_generalization_ratio_if_memorize
+            checks.append(Check("memorizes", narrow, f"{ratio:.0%} of the lift holds in other words"))
+        return tuple(checks)
+
+
+def _wordings(case: Paraphrase) -> tuple[str, ...]:
+    return (case.prompt, *case.paraphrases)
+
+
+def _lift(base: Answers, other: Answers, prompt: str, gold: str) -> float:
+    return other.completion(prompt, gold).mean_logprob - base.completion(prompt, gold).mean_logprob

@@ -1,0 +1,174 @@
+"""tool_use_fidelity: can the model still call tools?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import Field, field_validator
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule
+from sway_gguf.core.queries import Generate, Query, shorten
+from sway_gguf.core.sections import Message
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.spec.options import ProbeOptions, StrictModel
+
+_INSTRUCTION = (
+    "You can call these tools:\n{tools}\n"
+    'Answer with one JSON object {{"name": …, "arguments": {{…}}}} and nothing else.\n\n{prompt}'
+)
+
+
+class Call(StrictModel):
+    """The call that is wanted."""
+
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class ToolCase(StrictModel):
+    """A request, the tools on offer, and the wanted call."""
+
+    prompt: str
+    tools: list[dict[str, Any]] = Field(min_length=1, description="OpenAI-style functions, or {name, parameters}")
+    expected: Call
+
+    @field_validator("tools")
+    @classmethod
+    def _usable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for tool in map(plain_tool, tools):
+            if not isinstance(tool.get("name"), str):
+                raise ValueError("every tool needs a name")
+            try:
+                Draft202012Validator.check_schema(tool.get("parameters") or {})
+            except SchemaError as error:
+                raise ValueError(f"tool {tool['name']!r}: parameters are no JSON Schema ({error.message})") from None
+        return tools
+
+
+class ToolUseOptions(ProbeOptions):
+    """Fields of `tool_use_fidelity`."""
+
+    kind: Literal["tool_use_fidelity"] = "tool_use_fidelity"
+    cases: list[ToolCase] = Field(default_factory=list, description="requests with tools and the wanted call")
+    max_new_tokens: int = Field(default=96, ge=8, description="length of a reply")
+    tolerance: float = Field(default=-0.1, le=0.0, description="accepted change of the score")
+    min_base_score: float = Field(default=0.25, description="a base that scores less cannot lose the ability")
+
+
+class ToolUseFidelity(Probe[ToolUseOptions]):
+    """Mean over cases of the change of a reply's score from base to tuned.
+
+    The score of a greedy reply is 0 without a JSON object that names a tool on offer, else one third each for the right
+    tool, for arguments that its JSON Schema accepts, and for the share of wanted arguments that agree.
+    """
+
+    kind = "tool_use_fidelity"
+    axis = "collateral"
+    question = "Can the model still call tools as well as the base can?"
+    unit = "score"
+    passing = "the whole interval of the change lies above the tolerance (WARN where it invents tools)"
+    options_type = ToolUseOptions
+    quick = False
+
+    @property
+    def rule(self) -> Rule:
+        """Against the tolerance."""
+        return AboveTolerance(self.options.tolerance)
+
+    @property
+    def nulls(self) -> int:
+        """A few, to show what size alone costs."""
+        return SHOWN_NULLS
+
+    def missing(self) -> str:
+        """Cases."""
+        return "" if self.options.cases else "give cases of {prompt, tools, expected}"
+
+    def ask(self) -> Sequence[Query]:
+        """A greedy reply to every request."""
+        return [self._query(case) for case in self.options.cases]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Change of the score per case."""
+        items, invented, before_all = [], 0, 0.0
+        for case in self.options.cases:
+            before = score(base.generated(self._query(case)).text, case)
+            reply = other.generated(self._query(case)).text
+            after = score(reply, case)
+            invented += after.invented
+            before_all += before.total
+            detail = {"base": before.total, "other": after.total, "reply": reply, "valid": after.valid}
+            items.append(Item(shorten(case.prompt), after.total - before.total, detail))
+        mean_before = before_all / len(items)
+        weak = mean_before < self.options.min_base_score
+        return Measurement(
+            mean_of(items),
+            tuple(items),
+            checks=(Check("no inventions", not invented, f"{invented} replies call a tool that is not on offer"),),
+            undecided=f"the base itself scores only {mean_before:.2f}" if weak else "",
+            notes=(f"mean score {mean_before:.2f} before, {mean_before + mean_of(items):.2f} after",),
+        )
+
+    def _query(self, case: ToolCase) -> Generate:
+        tools = "\n".join(json.dumps(plain_tool(tool), ensure_ascii=False) for tool in case.tools)
+        text = _INSTRUCTION.format(tools=tools, prompt=case.prompt)
+        chat = self.sources.chat
+        prompt = chat([Message(role="user", content=text)]) if chat else f"{text}\n"
+        return Generate(prompt, self.options.max_new_tokens)
+
+
+class Score(StrictModel):
+    """A reply's parts: JSON that its schema accepts, a tool that is not on offer, and the sum in 0…1."""
+
+    valid: bool
+    invented: bool
+    total: float
+
+
+def score(reply: str, case: ToolCase) -> Score:
+    """Judge one reply."""
+    tools = {tool["name"]: tool.get("parameters") or {} for tool in map(plain_tool, case.tools)}
+    call = first_call(reply)
+    if call is None:
+        return Score(valid=False, invented=False, total=0.0)
+    name, arguments = call
+    if name not in tools:
+        return Score(valid=False, invented=True, total=0.0)
+    valid = Draft202012Validator(tools[name]).is_valid(arguments)
+    wanted = case.expected.arguments
+    agreeing = sum(arguments.get(key) == value for key, value in wanted.items()) if isinstance(arguments, dict) else 0
+    agreement = agreeing / len(wanted) if wanted else 1.0
+    right = name == case.expected.name
+    return Score(valid=valid, invented=False, total=(right + valid + (agreement if right else 0.0)) / 3)
+
+
+def first_call(reply: str) -> tuple[str, dict[str, Any]] | None:
+    """(name, arguments) of the first JSON object in `reply` that has a name; arguments may be JSON in a string."""
+    decoder = json.JSONDecoder()
+    for start in (place for place, letter in enumerate(reply) if letter == "{"):
+        try:
+            found, _ = decoder.raw_decode(reply, start)
+        except json.JSONDecodeError:
+            continue
+        inner = found.get("function", found)
+        if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+            continue
+        arguments = inner.get("arguments", inner.get("parameters", {}))
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments)
+            except json.JSONDecodeError:
+                arguments = {}
+        return inner["name"], arguments if isinstance(arguments, dict) else {}
+    return None
+
+
+def plain_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """{name, description, parameters} of an OpenAI-style function or of a plain one."""
+    inner = tool.get("function", tool)
+    return {key: inner[key] for key in ("name", "description", "parameters") if key in inner}

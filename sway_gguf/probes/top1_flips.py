@@ -1,0 +1,118 @@
+"""top1_flips: how often does the likeliest token change on text that the adapter should leave alone?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers, Changes
+from sway_gguf.core.measurement import BelowTolerance, Item, Measurement, Rule
+from sway_gguf.core.queries import Compare, Query, shorten
+from sway_gguf.material.chunks import spread
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+
+class Top1FlipsOptions(ProbeOptions):
+    """Fields of `top1_flips`."""
+
+    kind: Literal["top1_flips"] = "top1_flips"
+    tolerance: float = Field(default=0.15, gt=0, lt=1, description="accepted share of positions")
+    max_bits_per_byte: float = Field(default=2.0, gt=0, description="text that the base models worse does not count")
+    max_chunks: int = Field(default=12, ge=1, description="pieces of general text, evenly spaced")
+
+
+class Top1Flips(Probe[Top1FlipsOptions]):
+    """Mean over pieces of general text of the share of positions at which base and tuned find another token likeliest.
+
+    Beside it the table that users of llama-perplexity know, over all positions: KL(base ‖ tuned) in nats (mean,
+    99.9%, 99%, 95%, median), the root mean square change of the text's own token's probability, and the share of
+    same top tokens; exact over the vocabulary.
+    """
+
+    kind = "top1_flips"
+    axis = "collateral"
+    question = "How often does the likeliest next token change on unrelated text?"
+    unit = "share"
+    passing = "the whole interval lies below the tolerance (fails when all of it lies above)"
+    options_type = Top1FlipsOptions
+    quick = False
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts in use."""
+        return spread(list(dict.fromkeys(self.sources.general)), self.options.max_chunks)
+
+    @property
+    def rule(self) -> Rule:
+        """Against the tolerance."""
+        return BelowTolerance(self.options.tolerance)
+
+    @property
+    def nulls(self) -> int:
+        """A few, to show what size alone flips."""
+        return SHOWN_NULLS
+
+    def missing(self) -> str:
+        """General text."""
+        return "" if self.texts else "give --general FILE with unrelated text"
+
+    def ask(self) -> Sequence[Query]:
+        """Both distributions along every text."""
+        return [Compare(text) for text in self.texts]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Flips per text that the base models."""
+        limit = self.options.max_bits_per_byte
+        found = {text: other.changes(text) for text in self.texts}
+        known = {text: one for text, one in found.items() if one.kl.size and _bits_per_byte(one, text) <= limit}
+        items = tuple(
+            Item(shorten(text), float(1 - one.same_top.mean()), {"mean_kl": float(one.kl.mean())})
+            for text, one in known.items()
+        )
+        lacking = MIN_ITEMS - len(known)
+        undecided = (
+            f"the base models only {len(known)} of {len(found)} general texts; give --general FILE with {lacking} or "
+            "more pieces of text that this base can read"
+        )
+        return Measurement(
+            mean_of(items),
+            items,
+            undecided=undecided if lacking > 0 else "",
+            notes=(_table_line(list(known.values())),) if known else (),
+            details=kl_table(list(known.values())) if known else {},
+        )
+
+
+def kl_table(found: Sequence[Changes]) -> dict[str, float]:
+    """Statistics over all positions of all texts, by llama-perplexity's names; KL in nats."""
+    kl = np.concatenate([one.kl for one in found])
+    moved = np.concatenate([np.exp(one.other) - np.exp(one.base) for one in found])
+    return {
+        "mean_kl": float(kl.mean()),
+        "kl_99.9%": float(np.quantile(kl, 0.999)),
+        "kl_99%": float(np.quantile(kl, 0.99)),
+        "kl_95%": float(np.quantile(kl, 0.95)),
+        "median_kl": float(np.median(kl)),
+        "rms_dp": float(np.sqrt(np.mean(moved**2))),
+        "same_top": float(np.concatenate([one.same_top for one in found]).mean()),
+        "positions": float(kl.size),
+    }
+
+
+def _table_line(found: Sequence[Changes]) -> str:
+    table = kl_table(found)
+    return (
+        f"KL(base ‖ tuned) mean {table['mean_kl']:.4f}, 99.9% {table['kl_99.9%']:.3f}, 99% {table['kl_99%']:.3f}, "
+        f"95% {table['kl_95%']:.3f}, median {table['median_kl']:.4f} nats; RMS Δp {table['rms_dp']:.2%}, "
+        f"same top {table['same_top']:.2%} of {table['positions']:.0f} positions"
+    )
+
+
+def _bits_per_byte(one: Changes, text: str) -> float:
+    return float(-one.base.sum()) / math.log(2) / max(1, len(text.encode("utf-8", "replace")))
