@@ -69,7 +69,8 @@ class AboveNull:
 
     Attributes:
         direction: which way is better.
-        fails: whether a value among the nulls fails; otherwise it warns, for what an adapter need not do.
+        fails: whether a value among the nulls fails; otherwise it warns, for what an adapter need not do, and the
+            axis is left to other probes.
     """
 
     direction: Direction = "higher"
@@ -90,9 +91,15 @@ class AboveTolerance:
 
 @dataclass(frozen=True, slots=True)
 class BelowTolerance:
-    """Pass when the interval of the value lies below `tolerance`, fail when above, warn when across."""
+    """Pass when the interval of the value lies below `tolerance`, fail when above, warn when across.
+
+    Attributes:
+        tolerance: in the probe's unit.
+        fails: whether above fails; otherwise it warns, and the axis is left to other probes.
+    """
 
     tolerance: float
+    fails: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class ProbeResult:
         noise_floor: the same measurement of base against base in another batch layout.
         items, controls, checks, notes, details: as measured on the tuned view.
         decides: whether a PASS answers the axis; the shape of a curve can only qualify another probe's answer.
+        optional: whether a WARN leaves the axis alone: what was not found, an adapter need not do.
     """
 
     name: str
@@ -106,6 +107,7 @@ class ProbeResult:
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     decides: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,12 +92,17 @@ class AdapterHealth(Probe[AdapterHealthOptions]):
         usual = all(self.options.smallest_scaling <= abs(s) <= self.options.largest_scaling for s in scalings)
         shown = "/".join(f"{s:g}" for s in sorted(scalings))
         return (
-            Check("finite", not broken, f"NaN or infinity in {_few(broken)}"),
-            Check("alive", not dead, f"no update at all in {_few(dead)}"),
-            Check("structure", not alive or any(map(stands_out, alive)), "B looks like random numbers in every module"),
-            Check("even", not large, f"the update is far larger than elsewhere in {_few(large)}"),
-            Check("scale", usual, f"alpha / rank is {shown}, far from the usual"),
-            Check("whole", not facts.skipped, f"llama.cpp leaves out {_few(facts.skipped)}"),
+            _check("finite", not broken, "no NaN", f"NaN or infinity in {_few(broken)}"),
+            _check("alive", not dead, "no dead module", f"no update at all in {_few(dead)}"),
+            _check(
+                "structure",
+                not alive or any(map(stands_out, alive)),
+                "B has structure",
+                "B looks like random numbers in every module",
+            ),
+            _check("even", not large, "no outlier", f"the update is far larger than elsewhere in {_few(large)}"),
+            _check("scale", usual, f"alpha / rank {shown}", f"alpha / rank is {shown}, far from the usual"),
+            _check("whole", not facts.skipped, "nothing skipped", f"llama.cpp leaves out {_few(facts.skipped)}"),
         )
 
 
@@ -121,6 +126,10 @@ def outliers(alive: Sequence[ModuleFacts], factor: float) -> list[str]:
     sizes = {module.module: module.norm / math.sqrt(math.prod(module.shape)) for module in alive}
     middle = median(sizes.values())
     return [name for name, size in sizes.items() if size >= factor * middle]
+
+
+def _check(name: str, passed: bool, fine: str, wrong: str) -> Check:
+    return Check(name, passed, fine if passed else wrong)
 
 
 def _detail(module: ModuleFacts) -> dict[str, object]:

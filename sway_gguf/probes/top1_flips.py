@@ -22,7 +22,7 @@ class Top1FlipsOptions(ProbeOptions):
     """Fields of `top1_flips`."""
 
     kind: Literal["top1_flips"] = "top1_flips"
-    tolerance: float = Field(default=0.15, gt=0, lt=1, description="accepted share of positions")
+    tolerance: float = Field(default=0.2, gt=0, lt=1, description="accepted share of positions")
     max_bits_per_byte: float = Field(default=2.0, gt=0, description="text that the base models worse does not count")
     max_chunks: int = Field(default=12, ge=1, description="pieces of general text, evenly spaced")
 
@@ -32,14 +32,15 @@ class Top1Flips(Probe[Top1FlipsOptions]):
 
     Beside it the table that users of llama-perplexity know, over all positions: KL(base ‖ tuned) in nats (mean,
     99.9%, 99%, 95%, median), the root mean square change of the text's own token's probability, and the share of
-    same top tokens; exact over the vocabulary.
+    same top tokens; exact over the vocabulary. Where the base hesitates between tokens, a small push flips them, and
+    nulls of the same size do so too: many flips warn, and other probes tell whether anything was lost.
     """
 
     kind = "top1_flips"
     axis = "collateral"
     question = "How often does the likeliest next token change on unrelated text?"
     unit = "share"
-    passing = "the whole interval lies below the tolerance (fails when all of it lies above)"
+    passing = "the whole interval lies below the tolerance (WARN otherwise)"
     options_type = Top1FlipsOptions
     quick = False
 
@@ -51,7 +52,7 @@ class Top1Flips(Probe[Top1FlipsOptions]):
     @property
     def rule(self) -> Rule:
         """Against the tolerance."""
-        return BelowTolerance(self.options.tolerance)
+        return BelowTolerance(self.options.tolerance, fails=False)
 
     @property
     def nulls(self) -> int:

@@ -38,12 +38,14 @@ _SENTENCES = {
 def axes_of(probes: Sequence[ProbeResult]) -> tuple[AxisResult, ...]:
     """Each axis: the worst verdict among its probes that could decide; INCONCLUSIVE only when none could.
 
-    A probe that only qualifies (`decides` is false) cannot make an axis pass by itself.
+    A probe that only qualifies (`decides` is false) cannot make an axis pass by itself, and the WARN of an optional
+    one does not lower it.
     """
     return tuple(_axis(axis, [probe for probe in probes if probe.axis == axis]) for axis in AXES)
 
 
 def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
+    probes = [probe for probe in probes if not (probe.optional and probe.verdict == Verdict.WARN)] or probes
     order = _WORST_FIRST if any(_answers(probe) for probe in probes) else (Verdict.ERROR,)
     for verdict in (*order, Verdict.INCONCLUSIVE):
         found = [probe for probe in probes if probe.verdict == verdict]

@@ -153,6 +153,7 @@ def _result(evidence: _Evidence) -> ProbeResult:
         notes=reading.tuned.notes,
         details=reading.tuned.details,
         decides=not isinstance(reading.rule, AllChecks),
+        optional=isinstance(reading.rule, AboveNull | BelowTolerance) and not reading.rule.fails,
     )
 
 
@@ -198,10 +199,11 @@ def _against_tolerance(evidence: _Evidence, rule: AboveTolerance | BelowToleranc
             f"{items} items give no interval; give {MIN_ITEMS - items} or more in addition",
         )
     limit, higher = rule.tolerance, isinstance(rule, AboveTolerance)
+    missed = Verdict.WARN if isinstance(rule, BelowTolerance) and not rule.fails else Verdict.FAIL
     if evidence.interval.low > limit:
-        return Verdict.PASS if higher else Verdict.FAIL, f"the whole interval lies above {limit:g}"
+        return Verdict.PASS if higher else missed, f"the whole interval lies above {limit:g}"
     if evidence.interval.high < limit:
-        return Verdict.FAIL if higher else Verdict.PASS, f"the whole interval lies below {limit:g}"
+        return missed if higher else Verdict.PASS, f"the whole interval lies below {limit:g}"
     return Verdict.WARN, f"the interval reaches across {limit:g}; more items would narrow it"
 
 
@@ -218,7 +220,8 @@ def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
     reading, found = evidence.reading, evidence.calibration
     items, nulls = len(reading.tuned.items), len(reading.nulls)
     failed = Verdict.FAIL if rule.fails else Verdict.WARN
-    if abs(evidence.value) <= (reading.floor or 0.0):
+    # What is no mean of effects, such as a share, is as large on noise as on anything.
+    if reading.tuned.interval and abs(evidence.value) <= (reading.floor or 0.0):
         return failed, "no effect above numerical noise"
     if items < MIN_ITEMS:
         return (
