@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sway_gguf.collect import collect, units_of
+from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 from sway_gguf.core.answers import Answer, Answers, CompletionScore
 from sway_gguf.core.divergence import js, js_distance, kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
-from sway_gguf.core.sections import Preference, Section
-from sway_gguf.engine.fake import distribution, rolling
+from sway_gguf.core.sections import Paraphrase, Preference, Section
+from sway_gguf.core.views import BASE, View
+from sway_gguf.engine.fake import FakeBackend, distribution, rolling, wordy_script
 from sway_gguf.probes.adapter_ablation import shape_checks
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
@@ -154,23 +158,51 @@ def test_ablation_measures_the_js_distance() -> None:
     assert found.value == pytest.approx(js_distance(p, q))
 
 
+TOOL = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+FULL = Sources(
+    sections=tuple(
+        Section(f"s{n}", f"section {n} tells of a small boat that went out and never came back") for n in range(6)
+    ),
+    preferences=(Preference("p", " a", " b"),),
+    paraphrases=(Paraphrase("the colour is", " blue", ("its hue is",)),),
+    general=tuple(f"general text {n} speaks of nothing in particular and does so at some length" for n in range(6)),
+    prompts=tuple(f"prompt number {n}" for n in range(24)),
+    adapter=AdapterFacts(8.0, (ModuleFacts("m", 2, (4, 4), True, (2.0, 1.0), (3.0, 1.0), 0.1),)),
+    chat=lambda messages: "".join(f"{m['role']}: {m['content']}\n" for m in messages),
+)
+NEEDED: dict[str, dict[str, Any]] = {
+    "tool_use_fidelity": {"cases": [{"prompt": "rain?", "tools": [TOOL], "expected": {"name": "weather"}}]}
+}
+
+
+def all_answers(probe: Probe[Any], view: View, base: Answers | None = None) -> Answers:
+    """What a view answers to everything that a probe asks, follow-ups included."""
+    backend = FakeBackend(wordy_script(lambda view, query: 0.0))
+    return collect(
+        backend, view, units_of({"it": probe.ask()}), follow_up=lambda own: {"it": probe.follow_up(base or own, own)}
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_probe_says_what_it_lacks_and_measures_only_what_it_asked(kind: str) -> None:
-    assert probe_of(kind, Sources()).missing()
-    full = Sources(
-        sections=(Section("s", "x y"),), preferences=(Preference("p", " a", " b"),), general=("g",), prompts=("a",)
-    )
-    probe = probe_of(kind, full)
+    if kind != "calibration_drift":
+        assert probe_of(kind, Sources()).missing()
+    probe = probe_of(kind, FULL, **NEEDED.get(kind, {}))
     assert probe.missing() == ""
-    given = {
-        query: distribution(1, 2)
-        if isinstance(query, NextToken)
-        else CompletionScore(-1, 1)
-        if isinstance(query, Completion)
-        else rolling(-1)
-        for query in probe.ask()
-    }
-    assert probe.measure(answers(given), answers(given)).value == 0
+    base = all_answers(probe, BASE)
+    found = probe.measure(base, all_answers(probe, BASE, base))
+    assert found.value == pytest.approx(1.0 if probe.static else 0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_probe_documents_its_value_and_its_fields(kind: str) -> None:
+    probe = KINDS[kind]
+    assert inspect.getdoc(probe)
+    assert probe.question.endswith("?")
+    assert probe.unit
+    assert probe.passing
+    fields = probe.options_type.model_json_schema()["properties"]
+    assert [name for name, field in fields.items() if "description" not in field] == ["kind"]
 
 
 def test_every_wrong_entry_is_named_at_once() -> None:

@@ -22,7 +22,7 @@ from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, 
 from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
-from sway_gguf.probes.registry import KINDS, build_probes
+from sway_gguf.probes.registry import build_probes
 from sway_gguf.report.result_json import from_json, schema, to_json
 from sway_gguf.report.terminal import print_result
 from sway_gguf.suite.demo import demo_spec
@@ -38,8 +38,18 @@ SOURCES = Sources(
 )
 
 
+SCRIPTED = (
+    "applied",
+    "delta_kl",
+    "adapter_ablation",
+    "section_internalization",
+    "preference_flip",
+    "external_perplexity",
+)
+
+
 def all_probes() -> list[Probe[Any]]:
-    return build_probes([{"name": kind, "kind": kind} for kind in KINDS], SOURCES)
+    return build_probes([{"name": kind, "kind": kind} for kind in SCRIPTED], SOURCES)
 
 
 def effect(section: float = 0.0, general: float = 0.0, logit: float = 0.0, scatter: float = 0.02) -> Script:

@@ -28,7 +28,7 @@ class ClusterKlOptions(ProbeOptions):
 
     kind: Literal["cluster_kl"] = "cluster_kl"
     prompts: list[str] = Field(default_factory=list, description="default: the run's prompts")
-    num_clusters: int = Field(default=5, ge=2, le=32)
+    num_clusters: int = Field(default=5, ge=2, le=32, description="topics")
     divergence: Literal["js", "kl"] = Field(default="js", description="js, or kl(tuned ‖ base)")
     min_prompts: int = Field(default=20, ge=4, description="fewer cannot be clustered")
 

@@ -135,7 +135,7 @@ def _check(decay: Decay, wanted: float) -> Check:
 def decay_note(decay: Decay, unit: str) -> str:
     """The fit in words."""
     if decay.half_life is None:
-        word = "grows" if decay.slope > 0 else "stays level"
+        word = "grows" if decay.slope > 0.0 else "stays level"
         return f"the effect {word}: it has no half-life"
     low, high = decay.interval
     span = f"{low:.0f}…" + ("no limit" if high is None else f"{high:.0f}")

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _RESAMPLES = 500
+_LEVEL = 0.01
+"""A curve that loses less than about 1% over its whole range is level, whatever the resamples say."""
 
 
 class Decay(NamedTuple):
@@ -42,7 +44,8 @@ def fit_decay(x: NDArray[np.float64], table: NDArray[np.float64], *, seed: int) 
     slopes = np.array([_slope(x, np.maximum(table[pick].mean(axis=0), np.finfo(float).tiny)) for pick in rows])
     steep, shallow = np.quantile(slopes, [0.025, 0.975])
     low = _half_life(steep) or 0.0
-    if slope >= 0 or shallow >= 0:
+    level = -slope * float(np.ptp(x)) < _LEVEL
+    if level or shallow >= 0:
         return Decay(None, (low, None), slope)
     return Decay(_half_life(slope), (low, _half_life(shallow)), slope)
 
