@@ -15,6 +15,7 @@ import pytest
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.material.read import read_material
 from sway_gguf.report.result_json import schema
 from tests.artifact_files import spoiled
 
@@ -122,7 +123,7 @@ def test_null_writes_an_adapter_that_runs(tmp_path: Path, design: str) -> None:
     succeeded("null", BASE, HEALTHY, "--seed", "7", "--design", design, "--rank-scale", "0.5", "-o", str(out))
     assert read_lora(out).ranks == (4,)
     record = json.loads(succeeded("check", BASE, str(out), "--json", "-", "--nulls", "5"))
-    assert record["axes"][0]["verdict"] == "PASS"
+    assert [probe["verdict"] for probe in record["probes"] if probe["kind"] == "applied"] == ["PASS"]
     assert "--force" in complaint("null", BASE, HEALTHY, "-o", str(out))
 
 
@@ -133,11 +134,50 @@ def test_probes_lists_kinds_and_shows_one() -> None:
     assert len(json.loads(succeeded("probes", "--json"))) >= 6
 
 
+def test_init_writes_a_spec_that_runs_as_it_is(tmp_path: Path) -> None:
+    data, spec = tmp_path / "train.jsonl", tmp_path / "sway.yaml"
+    pairs = (DEMO / "preferences.jsonl").read_text(encoding="utf-8")
+    cases = (DEMO / "paraphrases.jsonl").read_text(encoding="utf-8")
+    sections = read_material(DEMO / "document.md").sections
+    data.write_text(pairs + cases + "".join(json.dumps({"text": s.text}) + "\n" for s in sections), encoding="utf-8")
+    words = ("init", BASE, HEALTHY, "--data", str(data), "--general", str(DEMO / "general.txt"), "-o", str(spec))
+    assert "sway-gguf run" in succeeded(*words)
+    text = spec.read_text(encoding="utf-8")
+    assert "# All 14 sections." in text
+    assert "#   tool_use_fidelity: give cases" in text
+    assert "--force" in complaint(*words)
+    record = json.loads(succeeded("run", str(spec), "--json", "-", "--nulls", "5"))
+    assert record["diagnosis"] == "healthy"
+    verdicts = {probe["kind"]: probe["verdict"] for probe in record["probes"]}
+    assert len(verdicts) == 16
+    assert verdicts["leakage"] == verdicts["paraphrase_invariance"] == verdicts["preference_flip"] == "PASS"
+
+
+def test_init_names_the_line_of_data_that_is_of_no_use(tmp_path: Path) -> None:
+    data = tmp_path / "train.jsonl"
+    data.write_text('{"text": "fine"}\n{"question": "?"}\n', encoding="utf-8")
+    said = complaint("init", BASE, HEALTHY, "--data", str(data), "-o", str(tmp_path / "sway.yaml"))
+    assert "line 2: has question" in said
+    assert list(tmp_path.iterdir()) == [data]
+
+
+def test_a_suite_of_files_alone_loads_no_model(tmp_path: Path) -> None:
+    spec = tmp_path / "sway.yaml"
+    spec.write_text(
+        f"models:\n  base: {{base: {BASE}}}\n  ft: {{base: {BASE}, adapter: {HEALTHY}}}\n"
+        "suite:\n  - {kind: adapter_health}\n",
+        encoding="utf-8",
+    )
+    record = json.loads(succeeded("run", str(spec), "--json", "-"))
+    assert record["engine"] == {"backend": "none"}
+    assert record["probes"][0]["verdict"] == "PASS"
+
+
 def test_schema_is_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(succeeded("schema")))
 
 
-@pytest.mark.parametrize("command", ["", "demo", "check", "run", "inspect", "null", "probes", "schema"])
+@pytest.mark.parametrize("command", ["", "demo", "check", "run", "init", "inspect", "null", "probes", "schema"])
 def test_help_has_an_example(command: str) -> None:
     text = succeeded(*command.split(), "--help")
     assert "sway-gguf" in text

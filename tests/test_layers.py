@@ -28,7 +28,7 @@ ALLOWED = {
 THIRD_PARTY = {
     "core": {"numpy"},
     "stats": {"numpy", "scipy"},
-    "material": {"numpy", "textstat"},
+    "material": {"numpy", "textstat", "dlm"},
     "spec": {"pydantic", "yaml"},
     "artifacts": {"numpy", "gguf", "jinja2"},
     "engine": {"numpy"},

@@ -118,11 +118,23 @@ def write_json(result: SuiteResult, json_path: str) -> None:
     if json_path == "-":
         click.echo(text, nl=False)
         return
-    path = Path(json_path)
+    write_whole(Path(json_path), text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    from sway_gguf.core.errors import UserError
+
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         partial.unlink(missing_ok=True)
 

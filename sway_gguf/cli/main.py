@@ -13,6 +13,7 @@ import click
 from sway_gguf import __version__
 from sway_gguf.cli.check import check
 from sway_gguf.cli.demo import demo
+from sway_gguf.cli.init import init
 from sway_gguf.cli.inspect import inspect
 from sway_gguf.cli.null import null
 from sway_gguf.cli.probes import probes
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, inspect, null, probes, schema):
+for command in (demo, check, run, init, inspect, null, probes, schema):
     cli.add_command(command)
 
 

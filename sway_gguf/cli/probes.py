@@ -15,31 +15,16 @@ def probes(kind: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from sway_gguf.core.errors import UserError
-    from sway_gguf.probes.registry import KINDS
+    from sway_gguf.probes.registry import KINDS, card
     from sway_gguf.report.probe_list import print_kind, print_kinds
     from sway_gguf.spec.options import nearest
 
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown probe kind {kind!r}, {nearest(kind, KINDS)}")
-    chosen = [_card(KINDS[name]) for name in ([kind] if kind else KINDS)]
+    chosen = [card(KINDS[name]) for name in ([kind] if kind else KINDS)]
     if as_json:
         click.echo(json.dumps(chosen, indent=1))
     elif kind:
         print_kind(chosen[0], Console())
     else:
         print_kinds(chosen, Console())
-
-
-def _card(probe: type) -> dict[str, object]:
-    """A probe kind as a record for the report."""
-    import inspect
-
-    return {
-        "kind": probe.kind,  # type: ignore[attr-defined]
-        "axis": probe.axis,  # type: ignore[attr-defined]
-        "question": probe.question,  # type: ignore[attr-defined]
-        "unit": probe.unit,  # type: ignore[attr-defined]
-        "passing": probe.passing,  # type: ignore[attr-defined]
-        "definition": inspect.getdoc(probe) or "",
-        "fields": probe.options_type.model_json_schema()["properties"],  # type: ignore[attr-defined]
-    }

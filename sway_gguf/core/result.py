@@ -171,6 +171,7 @@ class SuiteResult:
         engine: versions, batch layout, features.
         libraries: name to version.
         timings: seconds and tokens; differs between equal runs, as `started_at` does.
+        remarks: on the spec, such as fields without effect.
         schema_version: of this record.
     """
 
@@ -186,4 +187,5 @@ class SuiteResult:
     libraries: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     started_at: str = ""
+    remarks: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -10,6 +10,7 @@ from typing import Any
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import Material, Paraphrase, Preference, Section
+from sway_gguf.material.dlm import read_dlm
 
 Unit = Section | Preference | Paraphrase
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$")
@@ -36,7 +37,7 @@ def read_text(path: Path) -> str:
 
 
 def read_material(path: Path) -> Material:
-    """Sections and preferences of a data file, by its ending: .jsonl, .md / .markdown, anything else plain text.
+    """What a data file holds, by its ending: .jsonl, .md / .markdown, .dlm, anything else plain text.
 
     Raises:
         UserError: the file cannot be read or holds nothing of use; JSONL errors name the line.
@@ -46,6 +47,8 @@ def read_material(path: Path) -> Material:
         if found == Material():
             raise UserError(f"{path}: the file is empty; give a file with text in it")
         return found
+    if path.suffix.lower() == ".dlm":
+        return material_of(read_dlm(path))
     text = read_text(path)
     sections = _markdown(text) if path.suffix.lower() in {".md", ".markdown"} else _plain(text)
     return Material(sections=tuple(sections))
@@ -100,7 +103,7 @@ def iter_jsonl(path: Path) -> Iterator[Unit]:
         UserError: the file cannot be read; a line is of no use, by its number.
     """
     for where, record in records(path):
-        yield unit_of(record, where.rpartition(", ")[2], where)
+        yield unit_of(record, str(record.get("id") or where.rpartition(", ")[2]), where)
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

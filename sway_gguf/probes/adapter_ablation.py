@@ -59,6 +59,7 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     question = "Does the effect grow smoothly as the adapter is turned up, and is λ = 1 a good place?"
     unit = "√nats"
     passing = "the curve rises, is smooth, and still rises at λ = 1"
+    caveat = "a random adapter has a smooth curve as well; the shape qualifies an effect that others have shown."
     options_type = AdapterAblationOptions
     retired: ClassVar[Mapping[str, str]] = {
         "divergence": "the curve is of the JS distance, which is linear in a small update",

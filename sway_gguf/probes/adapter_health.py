@@ -43,6 +43,7 @@ class AdapterHealth(Probe[AdapterHealthOptions]):
     question = "What do the adapter's factors alone say: dead modules, structure, outliers, scale?"
     unit = "share"
     passing = "no module is dead or non-finite, none stands out, B has structure, the scaling is usual"
+    caveat = "sound factors can hold the wrong thing; only the other probes see what the adapter does."
     options_type = AdapterHealthOptions
     static = True
 

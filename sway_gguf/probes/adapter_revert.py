@@ -42,6 +42,7 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
     question = "Asked in other words, does the model still answer as it was trained to, or as the base does?"
     unit = "cosine"
     passing = "the approach to gold beats every null with its corrected tail p below alpha (WARN otherwise)"
+    caveat = "nearness of embeddings is not correctness."
     options_type = AdapterRevertOptions
     quick = False
     retired: ClassVar[Mapping[str, str]] = {

@@ -37,6 +37,7 @@ class Applied(Probe[AppliedOptions]):
     question = "Do the logits change at all when the adapter is on?"
     unit = "nats"
     passing = "the change is above the run's numerical noise floor"
+    caveat = "the change may be noise, or in the wrong direction: it only says that the adapter reaches the logits."
     options_type = AppliedOptions
 
     @property

@@ -33,6 +33,7 @@ class Sources:
         sections: of the user's training material.
         preferences: of the same.
         paraphrases: of the same.
+        holdout: text like the material that was kept out of training.
         general: unrelated text, one piece each.
         prompts: that stop in mid-sentence; from the material where there is any.
         seed: of everything random in a probe.
@@ -45,6 +46,7 @@ class Sources:
     sections: tuple[Section, ...] = ()
     preferences: tuple[Preference, ...] = ()
     paraphrases: tuple[Paraphrase, ...] = ()
+    holdout: tuple[Section, ...] = ()
     general: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     seed: int = 0
@@ -64,6 +66,7 @@ class Probe(ABC, Generic[Options]):
         unit: of its value.
         options_type: its fields in a spec.
         passing: what PASS means, as a rule in words for `sway-gguf probes`.
+        caveat: what PASS does not mean, in a sentence.
         static: whether it measures files alone, and no view of the model.
         retired: fields of the original that have no effect here, and why.
         quick: whether `check` runs it; what generates text is left to `run`.
@@ -74,6 +77,7 @@ class Probe(ABC, Generic[Options]):
     question: ClassVar[str]
     unit: ClassVar[str]
     passing: ClassVar[str]
+    caveat: ClassVar[str]
     options_type: ClassVar[type[ProbeOptions]]
     static: ClassVar[bool] = False
     quick: ClassVar[bool] = True

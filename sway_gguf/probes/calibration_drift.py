@@ -46,6 +46,7 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
     question = "Does the model still know the facts that it knew?"
     unit = "nats/token"
     passing = "the whole interval of the change lies above the tolerance (WARN where too many items regressed)"
+    caveat = "knowing the answer's words is not answering; items that the base never knew are not looked at."
     options_type = CalibrationDriftOptions
     retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "nulls are shown beside the value, the tolerance decides"}
 

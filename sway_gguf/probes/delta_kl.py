@@ -39,6 +39,7 @@ class DeltaKl(Probe[DeltaKlOptions]):
     question = "Does the adapter move the next token further than a null adapter of its size does?"
     unit = "nats"
     passing = "the divergence beats every null, and its corrected tail p is below alpha"
+    caveat = "a large change is not a good one; the direction probes tell where it goes."
     options_type = DeltaKlOptions
     retired: ClassVar[Mapping[str, str]] = {
         "top_k": "divergences are exact over the vocabulary",

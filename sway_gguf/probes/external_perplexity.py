@@ -43,6 +43,7 @@ class ExternalPerplexity(Probe[ExternalPerplexityOptions]):
     question = "How much likelihood did unrelated text lose?"
     unit = "nats/token"
     passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
+    caveat = "likelihood of prose does not show lost skills such as arithmetic, code or following instructions."
     options_type = ExternalPerplexityOptions
     retired: ClassVar[Mapping[str, str]] = {
         "assert_z_gte": "nulls are shown beside the value, the tolerance decides",

@@ -46,8 +46,8 @@ class Leakage(Probe[LeakageOptions]):
 
     The recall of a passage is the longest run of its tokens that the greedy reply to its beginning holds, as a
     share of the passage's tokens that fit into the reply. value = mean over sections of (recall − the base's recall),
-    less that mean over pieces of general text. Beside it the recall after perturbed beginnings: text that is still
-    recited is known by heart.
+    less that mean over look-alike text never trained on (the spec's holdout, else general text). Beside it the
+    recall after perturbed beginnings: text that is still recited is known by heart.
     """
 
     kind = "leakage"
@@ -55,6 +55,7 @@ class Leakage(Probe[LeakageOptions]):
     question = "Does the model recite its training text?"
     unit = "share"
     passing = "the whole interval of the recall lies below assert_recall_lt (fails when all of it lies above)"
+    caveat = "greedy replies to these beginnings held little of the text; other prompts or sampling may draw out more."
     options_type = LeakageOptions
     quick = False
     retired: ClassVar[Mapping[str, str]] = {
@@ -71,10 +72,11 @@ class Leakage(Probe[LeakageOptions]):
 
     @property
     def controls(self) -> list[Passage]:
-        """The same of text that was never trained on."""
+        """The same of text that was never trained on: the holdout, or general text."""
         options = self.options
-        texts = spread(self.sources.general, len(self.passages))
-        found = (passage("", text, options.prefix_chars, options.continuation_chars) for text in texts)
+        general = [Section("", text) for text in spread(self.sources.general, len(self.passages))]
+        unseen = list(self.sources.holdout[: len(self.passages)]) or general
+        found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in unseen)
         return list(dict.fromkeys(one for one in found if one))
 
     @property

@@ -57,6 +57,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     question = "Does the effect last through a dialogue, after several turns of the base's own words?"
     unit = "nats"
     passing = "the effect stays level or grows over the turns, or halves no sooner than assert_half_life_turns"
+    caveat = "the dialogue is the base's own, so it does not show what the tuned model would make of its own words."
     options_type = MultiTurnOptions
     quick = False
 

@@ -53,6 +53,7 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
     question = "Does what was learned hold when the question is put in other words?"
     unit = "nats/token"
     passing = "the lift beats every null with its corrected tail p below alpha (WARN where the ratio misses its mark)"
+    caveat = "the paraphrases are as good as you wrote them; a reply may hold in these words and not in others."
     options_type = ParaphraseInvarianceOptions
     retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "z is shown, never the gate"}
 

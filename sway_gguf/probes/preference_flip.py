@@ -43,6 +43,7 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
     question = "Does the model come to prefer the replies that were chosen?"
     unit = "nats"
     passing = "the mean change of the margin beats every null, and its corrected tail p is below alpha"
+    caveat = "a margin that moved may still have the wrong sign: the flip rate beside it tells."
     options_type = PreferenceFlipOptions
     retired: ClassVar[Mapping[str, str]] = {
         "assert_z_gte": "z is shown, never the gate",

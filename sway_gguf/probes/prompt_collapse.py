@@ -55,6 +55,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
     question = "Does the effect survive when a long context stands before the prompt?"
     unit = "nats"
     passing = "the effect stays flat or grows with context, or halves no sooner than assert_half_life_tokens"
+    caveat = "the filler is unrelated prose; a long context about the subject may act otherwise."
     options_type = PromptCollapseOptions
     quick = False
     retired: ClassVar[Mapping[str, str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,21 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         Leakage,
     )
 }
+
+
+def card(probe: type[Probe[Any]]) -> dict[str, Any]:
+    """A kind as a record: kind, axis, question, unit, definition, passing, caveat, fields and retired fields."""
+    return {
+        "kind": probe.kind,
+        "axis": probe.axis,
+        "question": probe.question,
+        "unit": probe.unit,
+        "definition": inspect.getdoc(probe) or "",
+        "passing": probe.passing,
+        "caveat": probe.caveat,
+        "fields": probe.options_type.model_json_schema(by_alias=False)["properties"],
+        "retired": dict(probe.retired),
+    }
 
 
 def build_probes(suite: Sequence[Mapping[str, Any]], sources: Sources) -> list[Probe[Any]]:

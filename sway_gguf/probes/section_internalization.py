@@ -42,6 +42,7 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
     question = "Did the model move toward the sections it was trained on, more than toward unrelated text?"
     unit = "nats/token"
     passing = "the lift beats every null, and its corrected tail p is below alpha"
+    caveat = "likelier text is not recited or understood text; leakage and paraphrases look at those."
     options_type = SectionInternalizationOptions
     retired: ClassVar[Mapping[str, str]] = {
         "assert_z_gte": "z is shown, never the gate",

@@ -43,6 +43,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
     question = "Does generated prose move toward the document's style?"
     unit = "share of the way"
     passing = "the shift beats every null with its corrected tail p below alpha (WARN otherwise)"
+    caveat = "numbers on sentences and words are a shadow of style; two authors may share them."
     options_type = StyleFingerprintOptions
     quick = False
     retired: ClassVar[Mapping[str, str]] = {

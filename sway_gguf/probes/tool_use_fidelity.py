@@ -72,6 +72,7 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
     question = "Can the model still call tools as well as the base can?"
     unit = "score"
     passing = "the whole interval of the change lies above the tolerance (WARN where it invents tools)"
+    caveat = "a valid call with agreeing arguments can still be the wrong thing to do."
     options_type = ToolUseOptions
     quick = False
 

@@ -41,6 +41,7 @@ class Top1Flips(Probe[Top1FlipsOptions]):
     question = "How often does the likeliest next token change on unrelated text?"
     unit = "share"
     passing = "the whole interval lies below the tolerance (WARN otherwise)"
+    caveat = "the same likeliest token may stand on other probabilities: see the KL table."
     options_type = Top1FlipsOptions
     quick = False
 

@@ -25,10 +25,18 @@ def print_kind(card: Mapping[str, Any], console: Console) -> None:
     """One kind with its definition and fields."""
     console.print(Text.assemble((card["kind"], "bold"), f"  ({card['axis']}, {card['unit']})"))
     console.print(Text(f"\n{card['question']}\n\n{card['definition']}\n"))
-    console.print(Text(f"PASS means: {card['passing']}.\n"))
+    console.print(Text(f"PASS means: {card['passing']}.\nIt does not mean more: {card['caveat']}\n"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for heading in ("field", "default", "meaning"):
         table.add_column(heading, overflow="fold")
     for name, field in card["fields"].items():
-        table.add_row(name, str(field.get("default", "")), field.get("description", ""))
+        table.add_row(name, shown_default(field), field.get("description", ""))
     console.print(table)
+
+
+def shown_default(field: Mapping[str, Any]) -> str:
+    """A field's default in few words."""
+    if "default" not in field:
+        return "" if field.get("type") == "string" else "none"
+    text = str(field["default"])
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -123,7 +123,17 @@ def _probe_row(probe: ProbeResult, wide: bool) -> Sequence[RenderableType]:
 
 
 def _notes(result: SuiteResult) -> list[RenderableType]:
-    return [Text.assemble((f"{probe.name}: ", "bold"), f"{note}.") for probe in result.probes for note in probe.notes]
+    notes = [(probe.name, note) for probe in result.probes for note in probe.notes]
+    notes += [("spec", remark) for remark in result.remarks]
+    notes += [(probe.name, _profile(probe)) for probe in result.probes if probe.null and probe.null.by_rank]
+    return [Text.assemble((f"{name}: ", "bold"), f"{note}.") for name, note in notes]
+
+
+def _profile(probe: ProbeResult) -> str:
+    """z among nulls of other ranks."""
+    assert probe.null is not None
+    found = (f"×{scale} z {numbers.z_score(nulls.z)}" for scale, nulls in probe.null.by_rank.items())
+    return f"among nulls of other ranks: {', '.join(found)}"
 
 
 def _footnotes(result: SuiteResult) -> RenderableType:

@@ -7,12 +7,15 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
-from sway_gguf.spec.options import StrictModel, validated
+from sway_gguf.spec.options import StrictModel, nearest, validated
+from sway_gguf.spec.original import adapted
 
 SUPPORTED_VERSION = 1
+_READERS_OWN = {"folder", "remarks"}
 
 
 class ModelSpec(StrictModel):
@@ -75,11 +78,13 @@ class Spec(StrictModel):
     version: int = SUPPORTED_VERSION
     models: Models
     data: Path | None = Field(default=None, description="training material: .md, .txt or .jsonl")
+    holdout: Path | None = Field(default=None, description="text like the data that was kept out of training")
     general: Path | None = Field(default=None, description="unrelated text")
     defaults: Defaults = Defaults()
     engine: Engine = Engine()
     suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
-    folder: Path = Field(default=Path(), exclude=True, description="where the spec lies; not for use in the file")
+    folder: SkipJsonSchema[Path] = Field(default=Path(), description="where the spec lies; set by the reader")
+    remarks: SkipJsonSchema[tuple[str, ...]] = Field(default=(), description="on the file; set by the reader")
 
     @field_validator("version")
     @classmethod
@@ -103,7 +108,10 @@ def load_spec(path: Path) -> Spec:
         raise UserError(f"{path}: not valid YAML: {_yaml_problem(error)}") from error
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a mapping with models and suite is wanted, not {type(raw).__name__}")
-    return resolved(validated(Spec, raw, str(path)), path)
+    ours, remarks = adapted(raw)
+    for key in _READERS_OWN & set(ours):
+        raise UserError(f"{path}: unknown key {key!r}, {nearest(key, Spec.model_fields.keys() - _READERS_OWN)}")
+    return resolved(validated(Spec, ours, str(path)), path).model_copy(update={"remarks": remarks})
 
 
 def resolved(spec: Spec, path: Path) -> Spec:
@@ -134,6 +142,7 @@ def resolved(spec: Spec, path: Path) -> Spec:
             "models": models,
             "data": at(spec.data),
             "general": at(spec.general),
+            "holdout": at(spec.holdout),
             "folder": folder,
             "engine": engine,
         }

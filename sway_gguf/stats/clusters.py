@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
@@ -23,7 +25,10 @@ def clusters(vectors: NDArray[np.floating], count: int, *, seed: int) -> NDArray
     rng = np.random.default_rng(seed)
     best, tightest = np.zeros(len(wide), np.int64), np.inf
     for _ in range(_STARTS):
-        centers, labels = kmeans2(wide, count, minit="++", rng=rng, missing="warn")
+        # SciPy warns where a cluster runs empty, as it must when fewer vectors differ than clusters are asked for.
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            warnings.simplefilter("ignore")
+            centers, labels = kmeans2(wide, count, minit="++", rng=rng, missing="warn")
         spread = float(((wide - centers[labels]) ** 2).sum())
         if spread < tightest:
             best, tightest = labels.astype(np.int64), spread

@@ -17,6 +17,15 @@ from sway_gguf.suite.prepare import Prepared, default_spec
 from sway_gguf.suite.run import plan, run
 
 _SIDE_BY_SIDE = 2
+_KINDS = (
+    "applied",
+    "adapter_health",
+    "delta_kl",
+    "adapter_ablation",
+    "section_internalization",
+    "preference_flip",
+    "external_perplexity",
+)
 
 
 def demo_spec(folder: Path, adapter: str) -> Spec:
@@ -33,6 +42,7 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
         general=folder / "general.txt",
         defaults=Defaults(prompts=24, chunk_chars=400),
         engine=Engine(),
+        kinds=_KINDS,
     )
     preferences = read_material(folder / "preferences.jsonl").preferences[::2]
     triples = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in preferences]

@@ -91,8 +91,12 @@ def quick_kinds() -> list[str]:
     return [kind for kind, probe in KINDS.items() if probe.quick]
 
 
-def prepare(spec: Spec) -> Prepared:
+def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     """Check everything that can be checked without the engine.
+
+    Args:
+        spec: what to run.
+        material: in place of the spec's data file.
 
     Raises:
         UserError: a wrong file, entry or fit.
@@ -106,7 +110,7 @@ def prepare(spec: Spec) -> Prepared:
     adapter = read_lora(spec.models.ft.adapter)
     fits(adapter, base)
     sources = replace(
-        sources_of(spec),
+        sources_of(spec, material),
         adapter=adapter_facts(adapter),
         chat=chat_renderer(base.path),
         context=EngineSettings(context=spec.engine.context).width(base.context_length),
@@ -119,9 +123,11 @@ def prepare(spec: Spec) -> Prepared:
     return Prepared(spec, base, adapter, ready, tuple(_skipped(p) for p in probes if _why_not(p)))
 
 
-def sources_of(spec: Spec) -> Sources:
+def sources_of(spec: Spec, material: Material | None = None) -> Sources:
     """The text that the spec's probes draw on: the user's, or the package's where none is given."""
-    material = read_material(spec.data) if spec.data else Material()
+    if material is None:
+        material = read_material(spec.data) if spec.data else Material()
+    holdout = read_material(spec.holdout).sections if spec.holdout else ()
     general = _texts(read_material(spec.general)) if spec.general else general_sections()
     pieces = tuple(piece for text in general for piece in chunk(text, spec.defaults.chunk_chars))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
@@ -131,6 +137,7 @@ def sources_of(spec: Spec) -> Sources:
         sections=material.sections,
         preferences=material.preferences,
         paraphrases=material.paraphrases,
+        holdout=holdout,
         general=pieces,
         prompts=tuple(prompts),
         seed=spec.defaults.seed,

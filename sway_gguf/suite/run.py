@@ -111,6 +111,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult]) -> SuiteResult:
         nulls=_nulls(prepared),
         alpha=prepared.spec.defaults.alpha,
         seed=prepared.spec.defaults.seed,
+        remarks=prepared.spec.remarks,
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     )
@@ -161,6 +162,7 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
         ("base", base.path, about_base),
         ("adapter", adapter.path, about_adapter),
         ("data", spec.data, {}),
+        ("holdout", spec.holdout, {}),
         ("general", spec.general, {}),
     ]
     with ThreadPoolExecutor(1) as pool:

@@ -1,0 +1,41 @@
+"""`sway-gguf init`: a spec from the user's own training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sway_gguf.cli.common import FILE, write_whole
+
+
+@click.command(epilog="Example:  sway-gguf init base.gguf adapter.gguf --data train.jsonl -o sway.yaml")
+@click.argument("base", type=FILE)
+@click.argument("adapter", type=FILE)
+@click.option("--data", type=FILE, required=True, help="What the adapter was trained on: .jsonl, .md, .txt or .dlm.")
+@click.option("--holdout", type=FILE, help="Text like it that was kept out of training.")
+@click.option("--general", type=FILE, help="Text that the adapter should leave alone.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the pick.")
+@click.option("-o", "--output", type=FILE, default=Path("sway.yaml"), show_default=True, help="The spec to write.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def init(
+    base: Path,
+    adapter: Path,
+    data: Path,
+    holdout: Path | None,
+    general: Path | None,
+    seed: int,
+    output: Path,
+    force: bool,
+) -> None:
+    """Write a commented sway.yaml for BASE and ADAPTER from training data, with the items that it picked beside it."""
+    from sway_gguf.core.errors import UserError
+    from sway_gguf.suite.init import init_files
+
+    files = init_files(base, adapter, data, output, holdout=holdout, general=general, seed=seed)
+    there = [str(path) for path in files if path.exists()]
+    if there and not force:
+        raise UserError(f"{', '.join(there)}: there already; choose another name or add --force")
+    for path, text in reversed(files.items()):
+        write_whole(path, text)
+    click.echo(f"{output}: next, sway-gguf run {output}")
