@@ -18,6 +18,7 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
 from sway_gguf.core.sections import Paraphrase, Preference, Section
+from sway_gguf.core.training import Moments, Training
 from sway_gguf.core.views import BASE, View
 from sway_gguf.engine.fake import FakeBackend, distribution, rolling, wordy_script
 from sway_gguf.probes.adapter_ablation import shape_checks
@@ -168,10 +169,15 @@ FULL = Sources(
     general=tuple(f"general text {n} speaks of nothing in particular and does so at some length" for n in range(6)),
     prompts=tuple(f"prompt number {n}" for n in range(24)),
     adapter=AdapterFacts(8.0, (ModuleFacts("m", 2, (4, 4), True, (2.0, 1.0), (3.0, 1.0), 0.1),)),
+    checkpoint=lambda folder: Training(
+        tuple((n, 1.0) for n in range(8)), moments=(Moments("0", 100, first=0.2, second=1.0, noise=0.2),)
+    ),
     chat=lambda messages: "".join(f"{m['role']}: {m['content']}\n" for m in messages),
 )
 NEEDED: dict[str, dict[str, Any]] = {
-    "tool_use_fidelity": {"cases": [{"prompt": "rain?", "tools": [TOOL], "expected": {"name": "weather"}}]}
+    "training_drift": {"checkpoint": "there"},
+    "gradient_ghost": {"checkpoint": "there"},
+    "tool_use_fidelity": {"cases": [{"prompt": "rain?", "tools": [TOOL], "expected": {"name": "weather"}}]},
 }
 
 
@@ -191,7 +197,8 @@ def test_every_probe_says_what_it_lacks_and_measures_only_what_it_asked(kind: st
     assert probe.missing() == ""
     base = all_answers(probe, BASE)
     found = probe.measure(base, all_answers(probe, BASE, base))
-    assert found.value == pytest.approx(1.0 if probe.static else 0.0, abs=1e-6)
+    # All modules alive, and a pull no stronger than noise leaves; everything else has not moved.
+    assert found.value == pytest.approx(kind in ("adapter_health", "gradient_ghost"), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -38,6 +38,11 @@ class Check:
     text: str
 
 
+def checked(name: str, passed: bool, fine: str, wrong: str) -> Check:
+    """A check with the words for how it came out."""
+    return Check(name, passed, fine if passed else wrong)
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """A probe's number for one view against the base.

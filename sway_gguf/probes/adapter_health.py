@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
+from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Query
 from sway_gguf.probes.base import Probe
 from sway_gguf.spec.options import ProbeOptions
@@ -93,17 +93,17 @@ class AdapterHealth(Probe[AdapterHealthOptions]):
         usual = all(self.options.smallest_scaling <= abs(s) <= self.options.largest_scaling for s in scalings)
         shown = "/".join(f"{s:g}" for s in sorted(scalings))
         return (
-            _check("finite", not broken, "no NaN", f"NaN or infinity in {_few(broken)}"),
-            _check("alive", not dead, "no dead module", f"no update at all in {_few(dead)}"),
-            _check(
+            checked("finite", not broken, "no NaN", f"NaN or infinity in {_few(broken)}"),
+            checked("alive", not dead, "no dead module", f"no update at all in {_few(dead)}"),
+            checked(
                 "structure",
                 not alive or any(map(stands_out, alive)),
                 "B has structure",
                 "B looks like random numbers in every module",
             ),
-            _check("even", not large, "no outlier", f"the update is far larger than elsewhere in {_few(large)}"),
-            _check("scale", usual, f"alpha / rank {shown}", f"alpha / rank is {shown}, far from the usual"),
-            _check("whole", not facts.skipped, "nothing skipped", f"llama.cpp leaves out {_few(facts.skipped)}"),
+            checked("even", not large, "no outlier", f"the update is far larger than elsewhere in {_few(large)}"),
+            checked("scale", usual, f"alpha / rank {shown}", f"alpha / rank is {shown}, far from the usual"),
+            checked("whole", not facts.skipped, "nothing skipped", f"llama.cpp leaves out {_few(facts.skipped)}"),
         )
 
 
@@ -127,10 +127,6 @@ def outliers(alive: Sequence[ModuleFacts], factor: float) -> list[str]:
     sizes = {module.module: module.norm / math.sqrt(math.prod(module.shape)) for module in alive}
     middle = median(sizes.values())
     return [name for name, size in sizes.items() if size >= factor * middle]
-
-
-def _check(name: str, passed: bool, fine: str, wrong: str) -> Check:
-    return Check(name, passed, fine if passed else wrong)
 
 
 def _detail(module: ModuleFacts) -> dict[str, object]:

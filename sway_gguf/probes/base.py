@@ -17,9 +17,20 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import AboveNull, Axis, Item, Measurement, Rule
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Message, Paraphrase, Preference, Section
+from sway_gguf.core.training import Training
 from sway_gguf.spec.options import ProbeOptions
 
 Options = TypeVar("Options", bound=ProbeOptions)
+
+
+def no_checkpoint(folder: Path) -> Training:
+    """For a suite in which nothing reads one.
+
+    Raises:
+        FileNotFoundError: always.
+    """
+    raise FileNotFoundError(folder)
+
 
 SHOWN_NULLS = 5
 """Nulls visited for a probe whose null mean is shown but decides nothing."""
@@ -39,6 +50,7 @@ class Sources:
         seed: of everything random in a probe.
         adapter: what the adapter's factors say of it; None where there is none.
         chat: renders messages of {role, content} as the model's own template has it; None without a template.
+        checkpoint: reads a trainer's folder.
         context: tokens that the engine evaluates in one piece at most; None where that is not known.
         folder: paths in a probe's options start here.
     """
@@ -52,6 +64,7 @@ class Sources:
     seed: int = 0
     adapter: AdapterFacts | None = None
     chat: Callable[[Sequence[Message]], str] | None = None
+    checkpoint: Callable[[Path], Training] = no_checkpoint
     context: int | None = None
     folder: Path = Path()
 

@@ -16,6 +16,7 @@ from sway_gguf.probes.calibration_drift import CalibrationDrift
 from sway_gguf.probes.cluster_kl import ClusterKl
 from sway_gguf.probes.delta_kl import DeltaKl
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
+from sway_gguf.probes.gradient_ghost import GradientGhost
 from sway_gguf.probes.leakage import Leakage
 from sway_gguf.probes.multi_turn_coherence_decay import MultiTurnCoherenceDecay
 from sway_gguf.probes.paraphrase_invariance import ParaphraseInvariance
@@ -25,6 +26,7 @@ from sway_gguf.probes.section_internalization import SectionInternalization
 from sway_gguf.probes.style_fingerprint import StyleFingerprint
 from sway_gguf.probes.tool_use_fidelity import ToolUseFidelity
 from sway_gguf.probes.top1_flips import Top1Flips
+from sway_gguf.probes.training_drift import TrainingDrift
 from sway_gguf.spec.options import nearest, validated
 
 KINDS: Mapping[str, type[Probe[Any]]] = {
@@ -47,6 +49,8 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         Top1Flips,
         ToolUseFidelity,
         Leakage,
+        TrainingDrift,
+        GradientGhost,
     )
 }
 

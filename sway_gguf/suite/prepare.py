@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.chat import chat_renderer
+from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter, fits, read_lora
 from sway_gguf.core.errors import UserError
@@ -113,6 +115,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         sources_of(spec, material),
         adapter=adapter_facts(adapter),
         chat=chat_renderer(base.path),
+        checkpoint=cache(read_checkpoint),
         context=EngineSettings(context=spec.engine.context).width(base.context_length),
     )
     probes = build_probes(spec.suite, sources)

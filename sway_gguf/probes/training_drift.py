@@ -1,0 +1,110 @@
+"""training_drift: what does the loss curve of the training run say?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule, checked
+from sway_gguf.core.queries import Query
+from sway_gguf.core.training import Training
+from sway_gguf.probes.base import Probe
+from sway_gguf.spec.options import ProbeOptions
+
+_WINDOW = 5
+
+
+class TrainingDriftOptions(ProbeOptions):
+    """Fields of `training_drift`."""
+
+    kind: Literal["training_drift"] = "training_drift"
+    checkpoint: str = Field(default="", description="a Hugging Face Trainer's checkpoint folder")
+    min_drop: float = Field(default=0.05, ge=0, description="share of the first loss that must be gone")
+    spike_factor: float = Field(default=2.0, gt=1, description="times the median of the neighbours")
+    max_last_drop: float = Field(default=0.05, ge=0, description="drop in the last quarter above which it was not done")
+
+
+class TrainingDrift(Probe[TrainingDriftOptions]):
+    """Share of the loss that training took away: 1 − last / first, medians of five logged losses at either end.
+
+    Checks: the loss fell; it had settled (the last quarter took little more); no logged loss stands out as a spike
+    above its neighbours; none is non-finite; the evaluation loss, where logged, did not turn upward. No model is asked.
+    """
+
+    kind = "training_drift"
+    axis = "signal"
+    question = "Does the loss curve look like a run that learned and was done?"
+    unit = "share"
+    passing = "the loss fell and settled without spikes"
+    caveat = "a fine curve on the wrong data is a fine curve."
+    options_type = TrainingDriftOptions
+    static = True
+    quick = False
+
+    @property
+    def rule(self) -> Rule:
+        """By its checks."""
+        return AllChecks()
+
+    @property
+    def nulls(self) -> int:
+        """None."""
+        return 0
+
+    def missing(self) -> str:
+        """A checkpoint."""
+        return "" if self.options.checkpoint else "give checkpoint: a Trainer's folder with trainer_state.json"
+
+    def ask(self) -> Sequence[Query]:
+        """Nothing."""
+        return ()
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """The curve and its checks."""
+        training = self.sources.checkpoint(self.sources.folder / self.options.checkpoint)
+        losses = [loss for _, loss in training.losses]
+        items = tuple(Item(f"step {step}", loss) for step, loss in training.losses if math.isfinite(loss))
+        if len(losses) < _WINDOW:
+            return Measurement(0.0, items, undecided=f"only {len(losses)} losses were logged; log more often")
+        if not all(map(math.isfinite, losses)):
+            broken = next(step for step, loss in training.losses if not math.isfinite(loss))
+            wrong = Check("finite", False, f"the loss is not finite at step {broken}")
+            return Measurement(0.0, items, checks=(wrong,), interval=False)
+        drop = 1 - median(losses[-_WINDOW:]) / median(losses[:_WINDOW])
+        return Measurement(
+            drop,
+            items,
+            checks=self._checks(training, losses, drop),
+            interval=False,
+            details={"steps": training.steps, "max_steps": training.max_steps},
+        )
+
+    def _checks(self, training: Training, losses: Sequence[float], drop: float) -> tuple[Check, ...]:
+        options = self.options
+        spikes = [training.losses[i][0] for i in spikes_of(losses, options.spike_factor)]
+        quarter = losses[-max(2, len(losses) // 4) :]
+        half = len(quarter) // 2
+        late = 1 - median(quarter[half:]) / median(quarter[:half])
+        turned = [loss for _, loss in training.eval_losses]
+        rising = bool(turned) and turned[-1] > 1.02 * min(turned)
+        return (
+            Check("fell", drop >= options.min_drop, f"the loss fell by {drop:.0%}"),
+            Check("settled", late <= options.max_last_drop, f"the last quarter took {late:.0%} of the loss"),
+            checked("smooth", not spikes, "no spikes", f"spikes at step {', '.join(map(str, spikes[:3]))}"),
+            checked("held out", not rising, "no turn of the evaluation loss", "the evaluation loss turned upward"),
+        )
+
+
+def spikes_of(losses: Sequence[float], factor: float) -> list[int]:
+    """Places whose loss is `factor` times the median of up to four neighbours or more."""
+    found = []
+    for place, loss in enumerate(losses):
+        near = [losses[i] for i in range(max(0, place - 2), min(len(losses), place + 3)) if i != place]
+        if near and loss >= factor * median(near):
+            found.append(place)
+    return found
