@@ -80,7 +80,7 @@ def test_top1_flips_leaves_out_what_the_base_cannot_read() -> None:
 
 def test_calibration_drift_counts_only_what_the_base_knew() -> None:
     pairs = [[f"q{n}", " a"] for n in range(6)]
-    probe = probe_of("calibration_drift", Sources(), items=pairs, min_base_logprob=-2.0)
+    probe = probe_of("calibration_drift", Sources(), items=pairs, min_base_logprob=-2.5)
 
     def side(scores: Sequence[float]) -> Answers:
         return answers({Completion(f"q{n}", " a"): CompletionScore(value, 2) for n, value in enumerate(scores)})

@@ -21,7 +21,7 @@ from sway_gguf.core.sections import Paraphrase, Preference, Section
 from sway_gguf.core.training import Moments, Training
 from sway_gguf.core.views import BASE, View
 from sway_gguf.engine.fake import FakeBackend, distribution, rolling, wordy_script
-from sway_gguf.probes.adapter_ablation import shape_checks
+from sway_gguf.probes.adapter_ablation import peak_of, scale_check, shape_checks
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
 
@@ -142,8 +142,26 @@ def test_ablation_finds_the_scale_at_which_the_document_is_likeliest() -> None:
     points = {lam: Measurement(0.1 * lam, details={"lift": lift[lam]}) for lam in lift}
     found = probe.over_scales(points)
     assert found.value == pytest.approx(0.1)
-    assert found.details["peak"] == 1.25
+    # the parabola through 0.9 at 1, 1.2 at 1.25 and 1.0 at 1.5 has its vertex at 1.275
+    assert found.details["peak"] == pytest.approx(1.275)
     assert all(check.passed for check in found.checks)
+
+
+@pytest.mark.parametrize(
+    ("lifts", "peak", "passed"),
+    [
+        ((0, 1, 2, 3), 2.0, False),
+        ((0, 1, -1, -3), 0.5, False),
+        ((0, -1, -2, -3), 0.0, False),
+        ((0, 1, 2, 1), 4 / 3, True),
+    ],
+    ids=["under-scaled", "over-scaled", "harmful", "fine"],
+)
+def test_the_scale_response_warns_far_from_one(lifts: tuple[float, ...], peak: float, passed: bool) -> None:
+    lambdas = [0.0, 0.5, 1.0, 2.0]
+    found = peak_of(lambdas, lifts)
+    assert scale_check(found, 2.0).passed == passed
+    assert found == pytest.approx(peak, abs=0.2)
 
 
 def test_ablation_of_a_zero_adapter_has_no_shape() -> None:
@@ -198,7 +216,7 @@ def test_every_probe_says_what_it_lacks_and_measures_only_what_it_asked(kind: st
     base = all_answers(probe, BASE)
     found = probe.measure(base, all_answers(probe, BASE, base))
     # All modules alive, and a pull no stronger than noise leaves; everything else has not moved.
-    assert found.value == pytest.approx(kind in ("adapter_health", "gradient_ghost"), abs=1e-6)
+    assert found.value == pytest.approx(float(kind in ("adapter_health", "gradient_ghost")), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -23,6 +23,7 @@ _SECTIONS = 8
 _SLACK = 0.02
 _SMALLEST_FIT = 0.98
 _SMALLEST_SLOPE = 0.2
+_OVER_SCALED = 0.5
 
 
 class AdapterAblationOptions(ProbeOptions):
@@ -50,8 +51,11 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     """Shape of the effect over λ: D(λ) = mean over prompts of the JS distance √JS to the base.
 
     √JS is linear in a small perturbation, so a healthy curve rises, is smooth (close to a·λ + b·λ²) and has
-    not levelled off at λ = 1. The λ at which the document's own log-probability peaks is given beside it.
-    value = D(1).
+    not levelled off at λ = 1. value = D(1).
+
+    Scale response: the λ at which the document's own log-probability peaks, by a parabola through the best point and
+    its neighbours. Still rising at the largest λ is the mark of an adapter that runs under-scaled (rsLoRA converted
+    without its factor √r) or was trained short; a peak at λ ≤ ½ that of an over-scaled one.
     """
 
     kind = "adapter_ablation"
@@ -121,14 +125,16 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
         if not distances.max() > 0:
             return Measurement(0.0, undecided="the curve is flat: there is no effect to scale", details=details)
         notes: tuple[str, ...] = ()
+        checks = shape_checks(lambdas, distances)
         if self.sections:
-            peak = max(lifts, key=lambda pair: pair[1])[0]
+            peak = peak_of([lam for lam, _ in lifts], [lift for _, lift in lifts])
             details |= {"lifts": [lift for _, lift in lifts], "peak": peak}
-            notes = (_peak_note(peak, float(lambdas.max())),)
+            notes = (f"the document's log-probability peaks at λ = {peak:.2f}",)
+            checks = (*checks, scale_check(peak, float(lambdas.max())))
         return Measurement(
             curve[1.0].value,
             curve[1.0].items,
-            checks=shape_checks(lambdas, distances),
+            checks=checks,
             notes=notes,
             details=details,
         )
@@ -163,9 +169,22 @@ def _quadratic_fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return 1.0 - float(((y - found) ** 2).sum()) / spread if spread > 0 else 0.0
 
 
-def _peak_note(peak: float, largest: float) -> str:
+def peak_of(lambdas: Sequence[float], lifts: Sequence[float]) -> float:
+    """The λ of the largest lift: the vertex of the parabola through it and its neighbours, or the end it stands at."""
+    best = int(np.argmax(lifts))
+    if best in (0, len(lambdas) - 1):
+        return float(lambdas[best])
+    near = slice(best - 1, best + 2)
+    square, line, _ = np.polyfit(lambdas[near], lifts[near], 2)
+    return float(-line / (2 * square)) if square < 0 else float(lambdas[best])
+
+
+def scale_check(peak: float, largest: float) -> Check:
+    """Whether λ = 1 is near the peak."""
     if peak >= largest:
-        return f"the document's log-probability still rises at λ = {peak:g}: the adapter may run under-scaled"
-    if peak == 0.0:
-        return "the document's log-probability is best without the adapter"
-    return f"the document's log-probability peaks at λ = {peak:g}"
+        text = f"the document's log-probability still rises at λ = {largest:g}: under-scaled, or trained short"
+    elif peak <= _OVER_SCALED:
+        text = f"the document's log-probability peaks at λ = {peak:.2f} already: over-scaled"
+    else:
+        text = f"peaks at λ = {peak:.2f}"
+    return Check("scale", _OVER_SCALED < peak < largest, text)

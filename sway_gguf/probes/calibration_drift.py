@@ -30,7 +30,7 @@ class CalibrationDriftOptions(ProbeOptions):
     regression_nats: float = Field(default=1.0, gt=0, description="an item that lost more, in sum, has regressed")
     assert_fraction_regressed_lt: float = Field(default=0.15, gt=0, description="accepted share of regressed items")
     min_base_logprob: float = Field(
-        default=-3.0, description="an item to which the base gives less, nats per token, was never known"
+        default=-3.0, description="an answer to which the base gives less, nats in sum (-3 is 5%), was never known"
     )
 
 
@@ -81,7 +81,7 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
         items, regressed = [], 0
         for prompt, gold in self.pairs:
             before, after = base.completion(prompt, gold), other.completion(prompt, gold)
-            if before.mean_logprob < self.options.min_base_logprob:
+            if before.logprob < self.options.min_base_logprob:
                 continue
             regressed += before.logprob - after.logprob > self.options.regression_nats
             detail = {"base": before.logprob, "other": after.logprob, "gold": gold}
