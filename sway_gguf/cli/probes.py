@@ -15,13 +15,14 @@ def probes(kind: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from sway_gguf.core.errors import UserError
-    from sway_gguf.probes.registry import KINDS, card
+    from sway_gguf.probes.registry import all_kinds, card
     from sway_gguf.report.probe_list import print_kind, print_kinds
     from sway_gguf.spec.options import nearest
 
-    if kind is not None and kind not in KINDS:
-        raise UserError(f"unknown probe kind {kind!r}, {nearest(kind, KINDS)}")
-    chosen = [card(KINDS[name]) for name in ([kind] if kind else KINDS)]
+    kinds = all_kinds()
+    if kind is not None and kind not in kinds:
+        raise UserError(f"unknown probe kind {kind!r}, {nearest(kind, kinds)}")
+    chosen = [card(kinds[name]) for name in ([kind] if kind else kinds)]
     if as_json:
         click.echo(json.dumps(chosen, indent=1))
     elif kind:

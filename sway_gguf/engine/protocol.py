@@ -6,10 +6,10 @@ Any backend of this shape can be measured; nothing here knows llama.cpp.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from sway_gguf.core.answers import RollingLogprob, TokenDist
-from sway_gguf.core.views import DEFAULT_INIT_SCALE
+from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
 
 
 @runtime_checkable
@@ -73,7 +73,8 @@ class NullBackend(Backend, Protocol):
 class NullCalibrationProxy:
     """A backend whose tuned view is one null view, the same at every entry.
 
-    It calibrates any probe that knows nothing of nulls. It offers neither scaling nor nulls of its own:
+    It calibrates any probe that knows nothing of nulls. The bare protocol knows `gaussian` nulls alone; other designs
+    need a backend of ours. It offers neither scaling nor nulls of its own:
     ablating or re-calibrating a null makes no sense.
     """
 
@@ -84,11 +85,13 @@ class NullCalibrationProxy:
         seed: int,
         init_scale: float = DEFAULT_INIT_SCALE,
         rank_scale: float = 1.0,
+        design: Design = "gaussian",
     ) -> None:
         self._backend = backend
         self._seed = seed
-        self._init_scale = init_scale
-        self._rank_scale = rank_scale
+        self._how: dict[str, Any] = {"init_scale": init_scale, "rank_scale": rank_scale}
+        if design != "gaussian":
+            self._how["design"] = design
 
     def as_base(self) -> AbstractContextManager[SingleView]:
         """The real base."""
@@ -96,4 +99,4 @@ class NullCalibrationProxy:
 
     def as_finetuned(self) -> AbstractContextManager[SingleView]:
         """The null view."""
-        return self._backend.as_null_adapter(self._seed, init_scale=self._init_scale, rank_scale=self._rank_scale)
+        return self._backend.as_null_adapter(self._seed, **self._how)

@@ -81,6 +81,7 @@ class Probe(ABC, Generic[Options]):
         passing: what PASS means, as a rule in words for `sway-gguf probes`.
         caveat: what PASS does not mean, in a sentence.
         static: whether it measures files alone, and no view of the model.
+        foreign: whether it measures on a backend itself, as the original's do.
         retired: fields of the original that have no effect here, and why.
         quick: whether `check` runs it; what generates text is left to `run`.
     """
@@ -94,6 +95,7 @@ class Probe(ABC, Generic[Options]):
     options_type: ClassVar[type[ProbeOptions]]
     static: ClassVar[bool] = False
     quick: ClassVar[bool] = True
+    foreign: ClassVar[bool] = False
     retired: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, options: Options, sources: Sources, remarks: Sequence[str] = ()) -> None:

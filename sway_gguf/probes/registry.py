@@ -16,10 +16,12 @@ from sway_gguf.probes.calibration_drift import CalibrationDrift
 from sway_gguf.probes.cluster_kl import ClusterKl
 from sway_gguf.probes.delta_kl import DeltaKl
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
+from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.probes.gradient_ghost import GradientGhost
 from sway_gguf.probes.leakage import Leakage
 from sway_gguf.probes.multi_turn_coherence_decay import MultiTurnCoherenceDecay
 from sway_gguf.probes.paraphrase_invariance import ParaphraseInvariance
+from sway_gguf.probes.plugins import plugin_kinds
 from sway_gguf.probes.preference_flip import PreferenceFlip
 from sway_gguf.probes.prompt_collapse import PromptCollapse
 from sway_gguf.probes.section_internalization import SectionInternalization
@@ -27,7 +29,7 @@ from sway_gguf.probes.style_fingerprint import StyleFingerprint
 from sway_gguf.probes.tool_use_fidelity import ToolUseFidelity
 from sway_gguf.probes.top1_flips import Top1Flips
 from sway_gguf.probes.training_drift import TrainingDrift
-from sway_gguf.spec.options import nearest, validated
+from sway_gguf.spec.options import ProbeOptions, nearest, validated
 
 KINDS: Mapping[str, type[Probe[Any]]] = {
     probe.kind: probe
@@ -53,6 +55,15 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         GradientGhost,
     )
 }
+
+
+def all_kinds() -> Mapping[str, type[Probe[Any]]]:
+    """Our kinds and those of plugins; a plugin cannot take the name of one of ours.
+
+    Raises:
+        UserError: a plugin cannot be used.
+    """
+    return {**plugin_kinds(), **KINDS}
 
 
 def card(probe: type[Probe[Any]]) -> dict[str, Any]:
@@ -91,11 +102,19 @@ def build_probes(suite: Sequence[Mapping[str, Any]], sources: Sources) -> list[P
 
 
 def _build(entry: Mapping[str, Any], sources: Sources, where: str) -> Probe[Any]:
-    kind = entry.get("kind")
-    if kind not in KINDS:
-        raise UserError(f"{where}: unknown probe kind {kind!r}, {nearest(str(kind), KINDS)}")
-    probe = KINDS[str(kind)]
+    kind, kinds = entry.get("kind"), all_kinds()
+    if kind not in kinds:
+        raise UserError(f"{where}: unknown probe kind {kind!r}, {nearest(str(kind), kinds)}")
+    probe = kinds[str(kind)]
+    if issubclass(probe, ForeignProbe):
+        return _build_foreign(probe, {"name": kind, **entry}, sources, where)
     given = {"name": kind, **entry}
     retired = tuple(f"{key} has no effect here: {why}" for key, why in probe.retired_fields().items() if key in given)
     known = {key: value for key, value in given.items() if key not in probe.retired_fields()}
     return probe(validated(probe.options_type, known, f"{where} ({kind})"), sources, retired)
+
+
+def _build_foreign(probe: type[ForeignProbe], entry: Mapping[str, Any], sources: Sources, where: str) -> ForeignProbe:
+    spec = validated(probe.original.spec_cls, entry, where)
+    own = {key: entry[key] for key in ("name", "kind", "enabled") if key in entry}
+    return probe(validated(ProbeOptions, own, where), sources, spec=spec)

@@ -15,8 +15,9 @@ from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE_RERUN, BaseView, NullView, ScaledView, View
-from sway_gguf.engine.protocol import Backend
+from sway_gguf.engine.protocol import Backend, NullBackend, NullCalibrationProxy
 from sway_gguf.probes.base import Probe
+from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.suite.schedule import Schedule, Visit
 from sway_gguf.verdict.judge import Reading
 
@@ -40,6 +41,7 @@ def measure(
     plan: Schedule,
     on_progress: OnProgress | None = None,
     rank_scale: float = 1.0,
+    nulls: Sequence[NullView] = (),
 ) -> list[Reading]:
     """Visit every view of `plan` once; returns one reading per probe.
 
@@ -49,6 +51,7 @@ def measure(
         plan: what to visit.
         on_progress: called as tokens are evaluated.
         rank_scale: of the nulls that calibrate; those of other scales go into the profile.
+        nulls: for probes that measure on a backend themselves.
 
     Raises:
         NonFiniteError: a view gave a NaN or an infinity.
@@ -60,7 +63,26 @@ def measure(
     if plan.visits:
         assert backend is not None
         _visit(backend, probes, plan, gathered, on_progress)
+    for probe, found in zip(probes, gathered, strict=True):
+        if isinstance(probe, ForeignProbe):
+            assert isinstance(backend, NullBackend)
+            _run_foreign(backend, probe, found, nulls)
     return [_reading(probe, found, rank_scale) for probe, found in zip(probes, gathered, strict=True)]
+
+
+def _run_foreign(backend: NullBackend, probe: ForeignProbe, found: _Gathered, nulls: Sequence[NullView]) -> None:
+    found.curve[1.0] = probe.run_on(backend)
+    for view in nulls:
+        proxy = NullCalibrationProxy(
+            backend,
+            seed=view.seed,
+            init_scale=view.design.init_scale,
+            rank_scale=view.design.rank_scale,
+            design=view.design.design,
+        )
+        measurement = probe.run_on(proxy)
+        if not measurement.undecided:
+            found.nulls.setdefault(view.design.rank_scale, []).append(measurement)
 
 
 def _visit(

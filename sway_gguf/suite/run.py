@@ -24,7 +24,7 @@ from sway_gguf.core.result import (
     SuiteResult,
     Verdict,
 )
-from sway_gguf.core.views import View
+from sway_gguf.core.views import NullView, View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.measure import OnProgress, measure
@@ -84,7 +84,8 @@ def run(
     with _hashing(prepared) as files:
         try:
             work = work or plan(prepared)
-            readings = measure(backend, prepared.probes, work, counted, prepared.design.rank_scale)
+            nulls = [NullView(seed, prepared.design) for seed in prepared.seeds]
+            readings = measure(backend, prepared.probes, work, counted, prepared.design.rank_scale, nulls)
             defaults = prepared.spec.defaults
             probes = judge(readings, alpha=defaults.alpha, seed=defaults.seed)
         except NonFiniteError as error:

@@ -62,7 +62,7 @@ def schedule(
         design: of the nulls that calibrate.
         profile: further rank scales at which the same seeds are drawn, to be shown beside.
     """
-    everyone = [place for place, probe in enumerate(probes) if not probe.static]
+    everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
     units = units_of({place: probes[place].ask() for place in everyone})
     wishes: list[tuple[View, list[int]]] = [
         (BASE, [*everyone]),

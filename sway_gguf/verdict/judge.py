@@ -82,11 +82,20 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[Probe
     decided = [i for i, r in enumerate(readings) if isinstance(r.rule, AboveNull) and calibrations[i]]
     raw = [found.tail_p for i in decided if (found := calibrations[i])]
     corrected = dict(zip(decided, holm(raw), strict=True))
-    family = dict(zip(decided, family_rank_p([_views(readings[i]) for i in decided]), strict=True))
+    family = _family(readings, decided)
     return [
         _result(_Evidence(reading, _interval(reading, seed), calibrations[i], corrected.get(i), family.get(i), alpha))
         for i, reading in enumerate(readings)
     ]
+
+
+def _family(readings: Sequence[Reading], decided: Sequence[int]) -> dict[int, float]:
+    """Family-wise rank p of the readings in `decided`, over those that saw as many nulls."""
+    found: dict[int, float] = {}
+    for count in {len(readings[i].nulls) for i in decided}:
+        alike = [i for i in decided if len(readings[i].nulls) == count]
+        found |= zip(alike, family_rank_p([_views(readings[i]) for i in alike]), strict=True)
+    return found
 
 
 def _calibration(reading: Reading) -> Calibration | None:
@@ -223,7 +232,7 @@ def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
     # What is no mean of effects, such as a share, is as large on noise as on anything.
     if reading.tuned.interval and abs(evidence.value) <= (reading.floor or 0.0):
         return failed, "no effect above numerical noise"
-    if items < MIN_ITEMS:
+    if reading.tuned.interval and items < MIN_ITEMS:
         return (
             Verdict.INCONCLUSIVE,
             f"{items} items are too few; give {MIN_ITEMS - items} or more in addition",
