@@ -23,6 +23,7 @@ def check(
     general: Path | None,
     json_path: str | None,
     dry_run: bool,
+    budget: float | None,
     **overrides: int | None,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
@@ -33,7 +34,7 @@ def check(
     from sway_gguf.suite.prepare import default_spec
 
     spec = default_spec(base, adapter, data=data, general=general)
-    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run)
+    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget)
     if data is None and json_path != "-" and not dry_run:
         click.echo(
             "\nWith --data FILE (.md, .txt or .jsonl) it also tells whether the model moved toward what it was "

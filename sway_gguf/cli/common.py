@@ -18,6 +18,27 @@ if TYPE_CHECKING:
     from sway_gguf.suite.prepare import Prepared
 
 Command = Callable[..., Any]
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A duration such as 90, 60s, 5m or 1.5h, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse it."""
+        text = str(value).strip().lower()
+        unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+        try:
+            seconds = float(text[:-1] if unit else text) * (unit or 1)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no duration; write 60s, 5m or 1h", param, ctx)
+        return seconds
+
+
+SECONDS = Seconds()
 FILE = click.Path(path_type=Path)
 
 
@@ -40,9 +61,12 @@ def engine_options(command: Command) -> Command:
 
 
 def run_options(command: Command) -> Command:
-    """--json, --dry-run, --seed, --nulls."""
+    """--json, --dry-run, --budget, --seed, --nulls."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
+        click.option(
+            "--budget", type=SECONDS, help="Keep to about so long (60s, 5m): items and nulls are cut, and told."
+        ),
         click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
         click.option("--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout alone."),
@@ -75,7 +99,7 @@ def overridden(
     )
 
 
-def execute(spec: Spec, *, json_path: str | None, dry_run: bool) -> None:
+def execute(spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None) -> None:
     """Run a spec, or show its plan; report on the terminal and, if asked, as JSON."""
     from rich.console import Console
 
@@ -87,7 +111,7 @@ def execute(spec: Spec, *, json_path: str | None, dry_run: bool) -> None:
     if dry_run:
         show_plan(prepared, Console())
         return
-    result = run_with_progress(prepared)
+    result = run_with_progress(prepared, budget)
     if json_path:
         write_json(result, json_path)
     if json_path != "-":
@@ -139,14 +163,18 @@ def write_whole(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def run_with_progress(prepared: Prepared) -> SuiteResult:
-    """Load the model, run the suite, and show how far it is on stderr."""
+def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
+    """Load the model, run the suite within a budget of seconds where one is given, and show progress on stderr."""
     from sway_gguf.engine.llama_backend import LlamaBackend
+    from sway_gguf.suite.budget import measured_speed, seconds_of, within
     from sway_gguf.suite.run import plan, run
 
     if not prepared.needs_model:
         return run(prepared, None)
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
+        if budget is not None:
+            speed = measured_speed(backend)
+            prepared = within(prepared, budget, lambda ready: seconds_of(ready, backend, speed))
         work = plan(prepared)
         with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
             return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
@@ -187,19 +215,23 @@ def show_plan(prepared: Prepared, console: Console) -> None:
     work = plan(prepared)
     with counter(prepared.base.path, prepared.engine, prepared.base.context_length) as count:
         tokens = work.tokens(count)
+        costs = [work.cost(place, count) for place in range(len(prepared.probes))]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("probe")
     table.add_column("axis")
     table.add_column("queries", justify="right")
+    table.add_column("tokens", justify="right")
     table.add_column("", overflow="fold")
-    for probe in prepared.probes:
-        table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))))
+    for probe, cost in zip(prepared.probes, costs, strict=True):
+        table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))), numbers.count(cost))
     for skipped in prepared.skipped:
-        table.add_row(f"[dim]{skipped.name}", f"[dim]{skipped.axis}", "[dim]–", f"[dim]skipped: {skipped.reason}")
+        table.add_row(
+            f"[dim]{skipped.name}", f"[dim]{skipped.axis}", "[dim]–", "[dim]–", f"[dim]skipped: {skipped.reason}"
+        )
     console.print(f"base     {prepared.base.path}\nadapter  {prepared.adapter.path}\n")
     console.print(table)
     views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in tokens.items())
     console.print(
         f"\n{len(work.visits)} views, {work.queries} distinct queries, "
-        f"{numbers.count(sum(tokens.values()))} tokens to evaluate ({views})."
+        f"{numbers.count(sum(tokens.values()))} tokens to evaluate ({views}); replies may end sooner."
     )

@@ -13,14 +13,14 @@ from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @run_options
 @engine_options
-def run(spec_path: Path, json_path: str | None, dry_run: bool, **overrides: int | None) -> None:
+def run(spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, **overrides: int | None) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
     Flags take the place of what the file says.
     """
     from sway_gguf.spec.model import load_spec
 
-    execute(overridden(load_spec(spec_path), **overrides), json_path=json_path, dry_run=dry_run)
+    execute(overridden(load_spec(spec_path), **overrides), json_path=json_path, dry_run=dry_run, budget=budget)
 
 
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")

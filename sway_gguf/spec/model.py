@@ -45,6 +45,7 @@ class Defaults(StrictModel):
     rank_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
+    items: int | None = Field(default=None, ge=1, description="most items taken of each kind of text")
     prompts: int = Field(default=48, ge=1, le=512, description="most prompts taken from data or package")
     chunk_chars: int = Field(default=800, ge=100, description="length of a piece of general text")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.chat import chat_renderer
@@ -18,13 +18,15 @@ from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.settings import EngineSettings
-from sway_gguf.material.chunks import chunk, prompts_from
+from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.packaged import general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Prepared:
     def engine(self) -> EngineSettings:
         """The engine's settings."""
         return EngineSettings(**self.spec.engine.model_dump())
+
+    def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
+        """The same run with these remarks on its spec."""
+        return replace(self, spec=self.spec.model_copy(update={"remarks": remarks}))
 
     @property
     def needs_model(self) -> bool:
@@ -136,16 +142,23 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
         prompts = general_prompts()[: spec.defaults.prompts]
+    most = spec.defaults.items
     return Sources(
-        sections=material.sections,
-        preferences=material.preferences,
-        paraphrases=material.paraphrases,
-        holdout=holdout,
-        general=pieces,
-        prompts=tuple(prompts),
+        sections=_at_most(material.sections, most),
+        preferences=_at_most(material.preferences, most),
+        paraphrases=_at_most(material.paraphrases, most),
+        holdout=_at_most(holdout, most),
+        general=_at_most(pieces, most),
+        prompts=_at_most(tuple(prompts), most),
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
+
+
+def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
+    """At most so many, evenly spaced."""
+    places = spread([str(place) for place in range(len(items))], most or len(items))
+    return tuple(items[int(place)] for place in places)
 
 
 def _texts(material: Material) -> list[str]:

@@ -50,6 +50,15 @@ class Schedule:
             totals[name] = totals.get(name, 0) + tokens
         return totals
 
+    def cost(self, place: int, count: Callable[[Query], int]) -> int:
+        """Tokens that the probe in a place asks for over all views; what others ask for as well counts for each."""
+        total = 0
+        for visit in self.visits:
+            if place in visit.probes:
+                own = (unit for unit in visit.units if place in unit.askers)
+                total += sum(count(query) for unit in own for query in unit.queries)
+        return total
+
 
 def schedule(
     probes: Sequence[Probe[Any]], seeds: Sequence[int], design: NullDesign, profile: Sequence[float] = ()
