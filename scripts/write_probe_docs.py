@@ -16,8 +16,9 @@ DOCS = Path(__file__).parents[1] / "docs" / "probes.md"
 _OPENING = """# Probes
 
 Each probe asks one question of the base, your adapter and, where that makes sense, of null adapters, on the very same
-queries. The same text comes from `sway-gguf probes KIND`. Logarithms are natural: nats. `name`, `kind` and `enabled`
-stand in every entry of a suite; `check` runs the probes marked *quick*.
+queries. The same text comes from `sway-gguf probes KIND`. Logarithms are natural: nats. `name`, `kind`, `enabled`
+and `picked_on` (the hash of an adapter by looking at which the items were picked: it is not judged by them) stand in
+every entry of a suite; `check` runs the probes marked *quick*.
 
 How a value is judged: against nulls it must beat every one, with its tail p below alpha after Holm's correction over
 the run and its family-wise rank p allowing it; against a tolerance its 95% bootstrap interval over items must lie on
@@ -39,7 +40,9 @@ def _section(probe: Mapping[str, Any], quick: bool) -> Iterator[str]:
     yield ""
     yield f"PASS: {probe['passing']}. It does not mean more: {probe['caveat']}"
     yield ""
-    fields = {name: field for name, field in probe["fields"].items() if name not in ("name", "kind", "enabled")}
+    fields = {
+        name: field for name, field in probe["fields"].items() if name not in ("name", "kind", "enabled", "picked_on")
+    }
     if fields:
         yield "| field | default | meaning |"
         yield "|---|---|---|"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
@@ -161,6 +162,31 @@ def test_init_names_the_line_of_data_that_is_of_no_use(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [data]
 
 
+def test_mine_picks_hard_cases_that_test_the_next_adapter(tmp_path: Path) -> None:
+    spec, pool = tmp_path / "sway.yaml", tmp_path / "pool.txt"
+    spec.write_text(
+        f"models:\n  base: {{base: {BASE}}}\n  ft: {{base: {BASE}, adapter: {HEALTHY}}}\n"
+        "# kept\nsuite:\n  - {kind: applied}\n  # the end\n",
+        encoding="utf-8",
+    )
+    told = ["Quill wears a coat of", "The keeper of the lighthouse is called", "Pebble can count to"]
+    other = ["The market of", "One sunny Monday,", "Dear Ben,", "Anna went to the", "I was"]
+    pool.write_text("\n".join([*other, *told]) + "\n", encoding="utf-8")
+    printed = yaml.safe_load(succeeded("mine", str(spec), "--pool", str(pool), "--most", "3"))
+    assert set(printed[0]["prompts"]) == set(told)
+    assert "added" in succeeded("mine", str(spec), "--pool", str(pool), "--most", "6", "--write")
+    assert "# kept" in spec.read_text(encoding="utf-8")
+    record = json.loads(succeeded("run", str(spec), "--nulls", "5", "--json", "-"))
+    assert [probe["verdict"] for probe in record["probes"]] == ["PASS", "INCONCLUSIVE"]
+    assert "this very adapter" in record["probes"][1]["reason"]
+    spec.write_text(spec.read_text(encoding="utf-8").replace("healthy.lora", "overtrained.lora"), encoding="utf-8")
+    record = json.loads(succeeded("run", str(spec), "--nulls", "5", "--json", "-"))
+    assert record["probes"][1]["verdict"] != "INCONCLUSIVE"
+    assert "already" in complaint("mine", str(spec), "--pool", str(pool), "--write")
+    cases = yaml.safe_load(succeeded("mine", str(spec), "--pool", str(DEMO / "paraphrases.jsonl")))
+    assert len(cases[0]["cases"]) == 28
+
+
 def test_a_suite_of_files_alone_loads_no_model(tmp_path: Path) -> None:
     spec = tmp_path / "sway.yaml"
     spec.write_text(
@@ -177,7 +203,7 @@ def test_schema_is_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(succeeded("schema")))
 
 
-@pytest.mark.parametrize("command", ["", "demo", "check", "run", "init", "inspect", "null", "probes", "schema"])
+@pytest.mark.parametrize("command", ["", "demo", "check", "run", "init", "mine", "inspect", "null", "probes", "schema"])
 def test_help_has_an_example(command: str) -> None:
     text = succeeded(*command.split(), "--help")
     assert "sway-gguf" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def effect(section: float = 0.0, general: float = 0.0, logit: float = 0.0, scatt
 def prepared() -> Prepared:
     """The demo's files with probes over scripted text."""
     ready = prepare(demo_spec(DEMO, "healthy"))
-    return Prepared(ready.spec, ready.base, ready.adapter, tuple(all_probes()), ())
+    return replace(ready, probes=tuple(all_probes()), skipped=())
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_numbers_that_are_not_finite_end_in_broken_with_view_and_query(
 
 def test_the_order_of_the_suite_changes_nothing_but_the_order(prepared: Prepared) -> None:
     def reversed_run() -> SuiteResult:
-        turned = Prepared(prepared.spec, prepared.base, prepared.adapter, prepared.probes[::-1], ())
+        turned = replace(prepared, probes=prepared.probes[::-1])
         return run(turned, FakeBackend(effect(section=1.0, logit=2.0)))  # type: ignore[arg-type]
 
     straight = run(prepared, FakeBackend(effect(section=1.0, logit=2.0)))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from sway_gguf.cli.check import check
 from sway_gguf.cli.demo import demo
 from sway_gguf.cli.init import init
 from sway_gguf.cli.inspect import inspect
+from sway_gguf.cli.mine import mine
 from sway_gguf.cli.null import null
 from sway_gguf.cli.probes import probes
 from sway_gguf.cli.run import run, schema
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, inspect, null, probes, schema):
+for command in (demo, check, run, init, mine, inspect, null, probes, schema):
     cli.add_command(command)
 
 

@@ -161,7 +161,7 @@ class LlamaBackend(DoorBackend):
     def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
         replies: list[Answer] = [Generated("")] * len(asks)
         limits = self._limits_of(view)
-        for group in group_jobs([ask.jobs[0] for ask in asks], limits):
+        for group in group_jobs([ask.jobs[0] for ask in asks], limits, whole=False):
             context = self._pool.cleared(view, group.streams, group.length, limits)
             mates = [asks[index] for index in group.jobs]
             queries = [ask.query for ask in mates if isinstance(ask.query, Generate)]

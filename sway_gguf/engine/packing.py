@@ -68,15 +68,24 @@ class Stretch:
     stop: int
 
 
-def group_jobs(jobs: Sequence[Job], limits: Limits) -> list[Group]:
-    """Sort jobs by length and cut them into groups of one context shape each."""
+def group_jobs(jobs: Sequence[Job], limits: Limits, *, whole: bool = True) -> list[Group]:
+    """Sort jobs by length and cut them into groups of one context shape each.
+
+    Args:
+        jobs: in any order.
+        limits: of a batch.
+        whole: take only as many side by side as fit whole into one call; otherwise as many as there are streams,
+            for jobs that advance by one token at a time.
+    """
     order = sorted(range(len(jobs)), key=lambda index: (-len(jobs[index].tokens), index))
     groups: list[Group] = []
     start = 0
     while start < len(order):
         longest = jobs[order[start]]
         length = stream_length(len(longest.tokens))
-        streams = max(1, min(limits.streams, limits.cells // length, _whole_jobs(longest, limits)))
+        streams = max(1, min(limits.streams, limits.cells // length))
+        if whole:
+            streams = min(streams, _whole_jobs(longest, limits))
         chosen = order[start : start + streams]
         same = [index for index in chosen if stream_length(len(jobs[index].tokens)) == length]
         groups.append(Group(streams, length, tuple(same)))

@@ -49,6 +49,7 @@ class Sources:
         prompts: that stop in mid-sentence; from the material where there is any.
         seed: of everything random in a probe.
         adapter: what the adapter's factors say of it; None where there is none.
+        adapter_hash: sha256 of the adapter's file.
         chat: renders messages of {role, content} as the model's own template has it; None without a template.
         checkpoint: reads a trainer's folder.
         context: tokens that the engine evaluates in one piece at most; None where that is not known.
@@ -63,6 +64,7 @@ class Sources:
     prompts: tuple[str, ...] = ()
     seed: int = 0
     adapter: AdapterFacts | None = None
+    adapter_hash: str = ""
     chat: Callable[[Sequence[Message]], str] | None = None
     checkpoint: Callable[[Path], Training] = no_checkpoint
     context: int | None = None

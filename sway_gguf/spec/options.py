@@ -26,6 +26,7 @@ class ProbeOptions(StrictModel):
     name: str = Field(min_length=1, description="unique in the suite; shown in the report")
     kind: str = Field(description="which probe")
     enabled: bool = Field(default=True, description="false leaves the probe out, and the report says so")
+    picked_on: str = Field(default="", description="hash of the adapter by looking at which the items were picked")
 
 
 Model = TypeVar("Model", bound=BaseModel)

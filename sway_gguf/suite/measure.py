@@ -134,6 +134,9 @@ def _keep(found: _Gathered, view: View, measurement: Measurement) -> None:
 
 
 def _remarked(probe: Probe[Any], measurement: Measurement) -> Measurement:
+    if probe.options.picked_on and probe.options.picked_on == probe.sources.adapter_hash:
+        why = "its items were picked by looking at this very adapter; they test the next one"
+        measurement = replace(measurement, undecided=measurement.undecided or why)
     return replace(measurement, notes=(*measurement.notes, *probe.remarks))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -36,6 +37,7 @@ class Prepared:
     Attributes:
         spec: as given.
         base, adapter: their headers; they fit.
+        adapter_hash: sha256 of the adapter's file.
         probes: that will run, in order.
         skipped: results of those that will not.
     """
@@ -43,6 +45,7 @@ class Prepared:
     spec: Spec
     base: BaseModel
     adapter: LoraAdapter
+    adapter_hash: str
     probes: tuple[Probe[Any], ...]
     skipped: tuple[ProbeResult, ...]
 
@@ -117,8 +120,10 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_lora(spec.models.ft.adapter)
     fits(adapter, base)
+    digest = sha256_of(adapter.path)
     sources = replace(
         sources_of(spec, material),
+        adapter_hash=digest,
         adapter=adapter_facts(adapter),
         chat=chat_renderer(base.path),
         checkpoint=cache(read_checkpoint),
@@ -129,7 +134,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     if not ready:
         reasons = "; ".join(f"{probe.options.name}: {_why_not(probe)}" for probe in probes)
         raise UserError(f"no probe of the suite can run: {reasons}")
-    return Prepared(spec, base, adapter, ready, tuple(_skipped(p) for p in probes if _why_not(p)))
+    return Prepared(spec, base, adapter, digest, ready, tuple(_skipped(p) for p in probes if _why_not(p)))
 
 
 def sources_of(spec: Spec, material: Material | None = None) -> Sources:
@@ -153,6 +158,12 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's contents, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:

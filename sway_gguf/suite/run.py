@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ from sway_gguf.core.views import NullView, View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.measure import OnProgress, measure
-from sway_gguf.suite.prepare import Prepared
+from sway_gguf.suite.prepare import Prepared, sha256_of
 from sway_gguf.suite.schedule import Schedule, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
@@ -171,6 +170,4 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
 
 
 def _record(role: str, path: Path, about: dict[str, Any]) -> FileRecord:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileRecord(role, str(path), digest, path.stat().st_size, about)
+    return FileRecord(role, str(path), sha256_of(path), path.stat().st_size, about)

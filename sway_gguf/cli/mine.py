@@ -1,0 +1,37 @@
+"""`sway-gguf mine`: hard cases from a pool, for a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sway_gguf.cli.common import FILE, write_whole
+
+
+@click.command(epilog="Example:  sway-gguf mine sway.yaml --pool prompts.txt --most 16 --write")
+@click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
+@click.option(
+    "--pool", type=FILE, required=True, help="Prompts, one per line; or JSONL with prompt, gold, paraphrases."
+)
+@click.option("--most", type=click.IntRange(1), default=8, show_default=True, help="Prompts, or rewordings per case.")
+@click.option("--write", is_flag=True, help="Add the entry to SWAY.YAML instead of printing it.")
+def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
+    """Pick from a pool the prompts that the adapter moves most, or the rewordings that it answers worst.
+
+    They make a test for the next adapter: what was picked by looking at this one cannot test it, and a run says so.
+    """
+    from sway_gguf.engine.llama_backend import LlamaBackend
+    from sway_gguf.spec.append import appended, fragment
+    from sway_gguf.spec.model import load_spec
+    from sway_gguf.suite.mine import mined
+    from sway_gguf.suite.prepare import prepare
+
+    prepared = prepare(load_spec(spec_path))
+    with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
+        entry = mined(backend, pool, most, prepared.adapter_hash)
+    if not write:
+        click.echo(fragment(entry), nl=False)
+        return
+    write_whole(spec_path, appended(spec_path.read_text(encoding="utf-8"), entry, spec_path))
+    click.echo(f"{spec_path}: entry {entry['name']!r} added; it tests the next adapter")

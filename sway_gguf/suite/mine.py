@@ -1,0 +1,82 @@
+"""Looks through a pool for the prompts that an adapter moves most, or the rewordings that it answers worst.
+
+Gives entries for a spec. What was picked by looking at an adapter cannot test that adapter, so every entry carries its
+hash: the run then leaves it undecided, and judges it for every other adapter. Knows prompts and scores, no YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sway_gguf.collect import collect, units_of
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.divergence import js
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.queries import Completion, NextToken, Query
+from sway_gguf.core.sections import Paraphrase
+from sway_gguf.core.views import BASE, TUNED
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.material.chunks import prompts_from
+from sway_gguf.material.read import is_jsonl, read_material, read_text
+
+
+def mined(backend: DoorBackend, pool: Path, most: int, picked_on: str) -> dict[str, Any]:
+    """A suite entry from a pool: paraphrase cases where the pool holds some, else prompts.
+
+    Args:
+        backend: base and adapter.
+        pool: JSONL with prompt, gold and paraphrases; or prompts, one per line, or any text that `data` may hold.
+        most: prompts to keep, or rewordings per case.
+        picked_on: the adapter's hash.
+
+    Raises:
+        UserError: the pool cannot be read or holds nothing of use.
+    """
+    cases = read_material(pool).paraphrases if is_jsonl(pool) else ()
+    if cases:
+        found = [hardest(backend, case, most) for case in cases]
+        body: dict[str, Any] = {"kind": "paraphrase_invariance", "cases": found}
+    else:
+        body = {"kind": "delta_kl", "prompts": most_moved(backend, pool_prompts(pool), most)}
+    return {"name": f"mined {body['kind']}", **body, "picked_on": picked_on}
+
+
+def pool_prompts(pool: Path) -> list[str]:
+    """Prompts of a pool: the lines of plain text, or what the sections of other data ask.
+
+    Raises:
+        UserError: fewer than two.
+    """
+    if pool.suffix.lower() in {".txt", ""}:
+        prompts = [line.strip() for line in read_text(pool).splitlines() if line.strip()]
+    else:
+        prompts = prompts_from(read_material(pool).sections, 1_000_000)
+    distinct = list(dict.fromkeys(prompts))
+    if len(distinct) < 2:
+        raise UserError(f"{pool}: {len(distinct)} prompts leave nothing to pick from; give one per line")
+    return distinct
+
+
+def most_moved(backend: DoorBackend, prompts: Sequence[str], most: int) -> list[str]:
+    """The prompts whose next-token distribution moves furthest from base to tuned (JS), the furthest first."""
+    base, tuned = _both(backend, [NextToken(prompt) for prompt in prompts])
+    moved = {prompt: js(base.next_token(prompt), tuned.next_token(prompt)) for prompt in prompts}
+    return sorted(prompts, key=lambda prompt: -moved[prompt])[:most]
+
+
+def hardest(backend: DoorBackend, case: Paraphrase, most: int) -> dict[str, Any]:
+    """The case with those of its rewordings after which the gold reply gained least, the hardest first."""
+    base, tuned = _both(backend, [Completion(prompt, case.gold) for prompt in case.paraphrases])
+    lift = {
+        prompt: tuned.completion(prompt, case.gold).mean_logprob - base.completion(prompt, case.gold).mean_logprob
+        for prompt in case.paraphrases
+    }
+    kept = sorted(case.paraphrases, key=lift.__getitem__)[:most]
+    return {"prompt": case.prompt, "gold": case.gold, "paraphrases": kept}
+
+
+def _both(backend: DoorBackend, queries: Sequence[Query]) -> tuple[Answers, Answers]:
+    units = units_of({"pool": queries})
+    return collect(backend, BASE, units), collect(backend, TUNED, units)
