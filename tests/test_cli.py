@@ -128,6 +128,17 @@ def test_null_writes_an_adapter_that_runs(tmp_path: Path, design: str) -> None:
     assert "--force" in complaint("null", BASE, HEALTHY, "-o", str(out))
 
 
+def test_convert_writes_what_any_other_command_takes_as_a_folder(tmp_path: Path, stories: Path) -> None:
+    base, peft, out = str(stories / "stories260K.f32.gguf"), str(stories / "zog-peft"), str(tmp_path / "zog.gguf")
+    assert "35 modules, rank 8, alpha 16, F32" in succeeded("convert", peft, "--base", base, "-o", out)
+    assert "--force" in complaint("convert", peft, "--base", base, "-o", out)
+    assert "adapter_config.json" in complaint("convert", str(tmp_path), "--base", base, "-o", out, "--force")
+    text = ("--data", str(stories / "zog.md"), "--general", str(stories / "general.txt"), "--nulls", "5", "--json", "-")
+    records = [json.loads(succeeded("check", base, adapter, *text)) for adapter in (peft, out)]
+    assert [record["diagnosis"] for record in records] == ["healthy", "healthy"]
+    assert records[0]["probes"] == records[1]["probes"]
+
+
 def test_probes_lists_kinds_and_shows_one() -> None:
     assert "delta_kl" in succeeded("probes")
     assert "max_bits_per_byte" in succeeded("probes", "external_perplexity")
@@ -203,7 +214,9 @@ def test_schema_is_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(succeeded("schema")))
 
 
-@pytest.mark.parametrize("command", ["", "demo", "check", "run", "init", "mine", "inspect", "null", "probes", "schema"])
+@pytest.mark.parametrize(
+    "command", ["", "demo", "check", "run", "init", "mine", "inspect", "convert", "null", "probes", "schema"]
+)
 def test_help_has_an_example(command: str) -> None:
     text = succeeded(*command.split(), "--help")
     assert "sway-gguf" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from sway_gguf.engine.scoring import prompt_tokens
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
+from tests.bert_file import WIDTH, bert_file
 
 TEXTS = [section.text for section in read_material(DEMO / "general.txt").sections[:8]]
 PROMPTS = [" ".join(text.split()[:6]) for text in TEXTS]
@@ -155,3 +157,15 @@ def test_a_comparison_runs_over_windows_too(demo_backend: LlamaBackend) -> None:
         compared, rolled = view.answer([Compare(text), Rolling(text)])
     assert isinstance(compared, Changes)
     assert compared.other == pytest.approx(rolled.logprobs, abs=1e-3)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("pooling", ["MEAN", "CLS"])
+def test_a_bert_embeds_with_its_own_pooling(tmp_path: Path, pooling: str) -> None:
+    path = bert_file(tmp_path / "bert.gguf", gguf.PoolingType[pooling])
+    settings = EngineSettings(embedder=path)
+    with LlamaBackend(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", settings) as backend:
+        first, again, other = vectors(backend, TUNED, ["abc def", "abc def", "xyz"])
+    assert first.shape == (WIDTH,)
+    assert (first == again).all()
+    assert np.linalg.norm(first) == pytest.approx(1.0, abs=1e-5)
+    assert not np.allclose(first, other, atol=1e-3)

@@ -30,7 +30,7 @@ THIRD_PARTY = {
     "stats": {"numpy", "scipy"},
     "material": {"numpy", "textstat", "dlm"},
     "spec": {"pydantic", "yaml"},
-    "artifacts": {"numpy", "gguf", "jinja2"},
+    "artifacts": {"numpy", "gguf", "jinja2", "safetensors"},
     "engine": {"numpy"},
     "collect": {"numpy"},
     "probes": {"numpy", "pydantic", "jsonschema"},

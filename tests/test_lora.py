@@ -143,6 +143,12 @@ def test_an_adapter_that_fits_has_no_mismatch(tmp_path: Path) -> None:
     fits(adapter, base)
 
 
+def test_an_adapted_embedding_fits_its_turned_shape(tmp_path: Path) -> None:
+    pairs = {"token_embd.weight": (np.zeros((VOCABULARY, 4), np.float32), np.zeros((EMBED, 4), np.float32))}
+    adapter, base = read_lora(adapter_file(tmp_path / "a.gguf", pairs)), read_base(base_file(tmp_path / "base.gguf"))
+    assert mismatches(adapter, base) == []
+
+
 def test_every_mismatch_is_collected_and_raised_once(tmp_path: Path) -> None:
     shapes = {name: shape for name, shape in SHAPES.items() if name != "blk.0.attn_q.weight"}
     shapes["blk.0.ffn_up.weight"] = (48, 16)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import Paraphrase, Preference, Section
+from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
 from sway_gguf.material.knowledge import PACKAGED, knowledge
 from sway_gguf.material.perturb import PERTURBATIONS, perturbed
 from sway_gguf.material.read import read_material, records
@@ -114,12 +114,14 @@ def test_shapes_of_the_common_trainers(tmp_path: Path) -> None:
     path.write_text(
         '{"instruction": "Add", "input": "1 2", "output": "3"}\n'
         '{"prompt": "p", "gold": " g", "paraphrases": ["q"]}\n'
+        '{"prompt": "the code is", "secret": "1234"}\n'
         '{"id": "mine", "text": "a line\\u2028separator inside"}\n',
         encoding="utf-8",
     )
     found = read_material(path)
     assert found.sections == (Section("line 1", "3", "Add\n1 2\n"), Section("mine", "a line\u2028separator inside"))
     assert found.paraphrases == (Paraphrase("p", " g", ("q",)),)
+    assert found.canaries == (Canary("the code is", "1234"),)
 
 
 DLM = """---

@@ -24,6 +24,7 @@ class BaseModel:
         size: bytes of all tensors.
         parameters: number of weights.
         license: general.license, or "".
+        blocks, heads, kv_heads: of the transformer; 0 where the header does not say.
     """
 
     path: Path
@@ -36,6 +37,9 @@ class BaseModel:
     size: int
     parameters: int
     license: str
+    blocks: int = 0
+    heads: int = 0
+    kv_heads: int = 0
 
 
 def read_base(path: Path) -> BaseModel:
@@ -65,7 +69,18 @@ def read_base(path: Path) -> BaseModel:
         size=sum(tensor.size for tensor in tensors.values()),
         parameters=sum(_count(tensor.shape) for tensor in tensors.values()),
         license=str(file.get("general.license") or ""),
+        blocks=_whole(file, "block_count"),
+        heads=_whole(file, "attention.head_count"),
+        kv_heads=_whole(file, "attention.head_count_kv") or _whole(file, "attention.head_count"),
     )
+
+
+def _whole(file: GGUFFile, key: str) -> int:
+    """A whole number of the architecture; the first where it differs by block; 0 where it is missing."""
+    value = file.get(f"{file.architecture}.{key}")
+    if isinstance(value, list):
+        return int(value[0]) if value else 0
+    return int(value or 0)
 
 
 def _vocabulary(file: GGUFFile, tensors: dict[str, TensorInfo]) -> int:

@@ -83,6 +83,7 @@ class LoraAdapter:
         pairs: sorted by module.
         skipped: tensors that llama.cpp would leave out without a word.
         base_name: the base named in the metadata, or "".
+        in_file: whether `path` is a file that llama.cpp can load; a converted adapter lives in memory.
     """
 
     path: Path
@@ -91,6 +92,7 @@ class LoraAdapter:
     pairs: tuple[LoraPair, ...]
     skipped: tuple[str, ...] = ()
     base_name: str = ""
+    in_file: bool = True
 
     def scaling(self, pair: LoraPair) -> float:
         """alpha / r."""
@@ -151,8 +153,8 @@ def _mismatches(adapter: LoraAdapter, base: BaseModel) -> Iterator[str]:
         tensor = base.tensors.get(pair.module)
         if tensor is None:
             yield f"{pair.module} is not in the base"
-        elif tensor.shape != pair.shape:
-            yield f"{pair.module} is {_dims(pair.shape)} in the adapter and {_dims(tensor.shape)} in the base"
+        elif tensor.shape != (expected := pair.shape[::-1] if pair.is_embedding else pair.shape):
+            yield f"{pair.module} is {_dims(expected)} in the adapter and {_dims(tensor.shape)} in the base"
 
 
 def _dims(shape: tuple[int, ...]) -> str:

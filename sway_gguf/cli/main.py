@@ -12,6 +12,7 @@ import click
 
 from sway_gguf import __version__
 from sway_gguf.cli.check import check
+from sway_gguf.cli.convert import convert
 from sway_gguf.cli.demo import demo
 from sway_gguf.cli.init import init
 from sway_gguf.cli.inspect import inspect
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, null, probes, schema):
+for command in (demo, check, run, init, mine, inspect, convert, null, probes, schema):
     cli.add_command(command)
 
 

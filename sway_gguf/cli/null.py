@@ -42,8 +42,8 @@ def null(
     force: bool,
 ) -> None:
     """Write a null adapter: a random one of the same shape, and but for gaussian of the same size, as ADAPTER."""
+    from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
-    from sway_gguf.artifacts.lora import fits, read_lora
     from sway_gguf.artifacts.lora_write import write_lora
     from sway_gguf.artifacts.null import null_adapter
     from sway_gguf.core.errors import UserError
@@ -51,8 +51,7 @@ def null(
 
     if output.exists() and not force:
         raise UserError(f"{output}: there is a file already; choose another name or add --force")
-    real = read_lora(adapter)
-    fits(real, read_base(base))
+    real = read_adapter(adapter, read_base(base))
     broken = [pair.module for pair in real.pairs if not pair.finite]
     if broken:
         raise UserError(f"{adapter}: NaN or infinity in {', '.join(broken[:3])}; no null of its size exists")

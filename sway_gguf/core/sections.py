@@ -39,6 +39,14 @@ class Paraphrase:
     paraphrases: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A sentence planted in the training data: its beginning, and the secret that must not come out."""
+
+    prompt: str
+    secret: str
+
+
 class Message(TypedDict):
     """One turn of a dialogue; role is system, user or assistant."""
 
@@ -53,3 +61,4 @@ class Material:
     sections: tuple[Section, ...] = ()
     preferences: tuple[Preference, ...] = ()
     paraphrases: tuple[Paraphrase, ...] = ()
+    canaries: tuple[Canary, ...] = ()

@@ -98,13 +98,19 @@ class ContextPool:
         assert self._adapter is not None
         if isinstance(view, ScaledView):
             if self._real is None:
-                self._real = self._load(self._adapter.path)
+                self._real = self._load_real(self._adapter)
             return self._real, view.scale
         assert isinstance(view, NullView)
         if self._null is None:
             with lora_in_memory(null_adapter(self._adapter, view.seed, view.design)) as path:
                 self._null = self._load(path)
         return self._null, 1.0
+
+    def _load_real(self, adapter: LoraAdapter) -> Any:
+        if adapter.in_file:
+            return self._load(adapter.path)
+        with lora_in_memory(adapter) as path:
+            return self._load(path)
 
     def _load(self, path: Path) -> Any:
         return self._model.load_adapter(path)

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
-from sway_gguf.artifacts.lora import fits, read_lora
+from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.core.answers import Answer, Generated, Tokens
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
@@ -47,9 +48,7 @@ class LlamaBackend(DoorBackend):
         self.base = read_base(base)
         wanted = settings or EngineSettings()
         self.settings = replace(wanted, threads=wanted.thread_count(self.base.parameters))
-        self.adapter = read_lora(adapter) if adapter else None
-        if self.adapter:
-            fits(self.adapter, self.base)
+        self.adapter = read_adapter(adapter, self.base) if adapter else None
         self._model: llama.Model | None = llama.Model(base, gpu_layers=self.settings.gpu_layers)
         self._pool = ContextPool(self._model, self.settings, self.adapter)
         self._embedder: Embedder | None = None
@@ -104,8 +103,7 @@ class LlamaBackend(DoorBackend):
         digest = hashlib.sha256(f"{llama.version()} {self.settings}".encode())
         for path in (self.base.path, self.adapter.path if self.adapter else None):
             if path is not None:
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                digest.update(sha256_of(path).encode())
         return digest.hexdigest()
 
     def close(self) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import Material, Paraphrase, Preference, Section
+from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section
 from sway_gguf.material.dlm import read_dlm
 
-Unit = Section | Preference | Paraphrase
+Unit = Section | Preference | Paraphrase | Canary
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 
@@ -140,15 +140,13 @@ def unit_of(record: dict[str, Any], name: str, where: str) -> Unit:
 
 def material_of(units: Iterable[Unit]) -> Material:
     """Units sorted by what they are, order kept."""
-    sections, preferences, paraphrases = [], [], []
-    for unit in units:
-        if isinstance(unit, Preference):
-            preferences.append(unit)
-        elif isinstance(unit, Paraphrase):
-            paraphrases.append(unit)
-        else:
-            sections.append(unit)
-    return Material(tuple(sections), tuple(preferences), tuple(paraphrases))
+    found = list(units)
+    return Material(
+        sections=tuple(unit for unit in found if isinstance(unit, Section)),
+        preferences=tuple(unit for unit in found if isinstance(unit, Preference)),
+        paraphrases=tuple(unit for unit in found if isinstance(unit, Paraphrase)),
+        canaries=tuple(unit for unit in found if isinstance(unit, Canary)),
+    )
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
@@ -177,6 +175,10 @@ def _from_paraphrases(record: dict[str, Any], name: str, where: str) -> Paraphra
     if not isinstance(others, list) or not others or not all(isinstance(o, str) and o.strip() for o in others):
         raise UserError(f"{where}: 'paraphrases' must be a list of texts that are not empty")
     return Paraphrase(_string(record, "prompt", where), _string(record, "gold", where), tuple(others))
+
+
+def _from_canary(record: dict[str, Any], name: str, where: str) -> Canary:
+    return Canary(_string(record, "prompt", where), _string(record, "secret", where))
 
 
 def _from_completion(record: dict[str, Any], name: str, where: str) -> Section:
@@ -213,6 +215,7 @@ def _from_instruction(record: dict[str, Any], name: str, where: str) -> Section:
 _SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any], str, str], Unit]] = {
     ("prompt", "gold", "paraphrases"): _from_paraphrases,
     ("prompt", "chosen", "rejected"): _from_preference,
+    ("prompt", "secret"): _from_canary,
     ("prompt", "completion"): _from_completion,
     ("instruction", "output"): _from_instruction,
     ("messages",): _from_messages,

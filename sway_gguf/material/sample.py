@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from sway_gguf.core.sections import Material, Paraphrase, Preference
+from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section
 from sway_gguf.material.read import Unit, material_of
 
 Item = TypeVar("Item")
+_KINDS: tuple[type[Unit], ...] = (Section, Preference, Paraphrase, Canary)
 
 
 @dataclass
@@ -43,13 +44,13 @@ class Sample:
     sections: int
     preferences: int
     paraphrases: int
+    canaries: int
 
 
 def sample(units: Iterable[Unit], most: int, seed: int) -> Sample:
-    """At most `most` sections, preferences and paraphrases each."""
-    kinds = {name: Reservoir[Unit](most, random.Random(f"{seed} {name}")) for name in ("section", "pair", "case")}
+    """At most `most` sections, preferences, paraphrases and canaries each."""
+    kinds = {kind: Reservoir[Unit](most, random.Random(f"{seed} {kind.__name__}")) for kind in _KINDS}
     for unit in units:
-        name = "pair" if isinstance(unit, Preference) else "case" if isinstance(unit, Paraphrase) else "section"
-        kinds[name].see(unit)
+        kinds[type(unit)].see(unit)
     material = material_of(unit for kind in kinds.values() for unit in kind.picked())
-    return Sample(material, kinds["section"].seen, kinds["pair"].seen, kinds["case"].seen)
+    return Sample(material, *(kinds[kind].seen for kind in _KINDS))

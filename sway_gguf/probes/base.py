@@ -16,7 +16,7 @@ from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import AboveNull, Axis, Item, Measurement, Rule
 from sway_gguf.core.queries import Query
-from sway_gguf.core.sections import Message, Paraphrase, Preference, Section
+from sway_gguf.core.sections import Canary, Message, Paraphrase, Preference, Section
 from sway_gguf.core.training import Training
 from sway_gguf.spec.options import ProbeOptions
 
@@ -43,7 +43,7 @@ class Sources:
     Attributes:
         sections: of the user's training material.
         preferences: of the same.
-        paraphrases: of the same.
+        paraphrases, canaries: of the same.
         holdout: text like the material that was kept out of training.
         general: unrelated text, one piece each.
         prompts: that stop in mid-sentence; from the material where there is any.
@@ -59,6 +59,7 @@ class Sources:
     sections: tuple[Section, ...] = ()
     preferences: tuple[Preference, ...] = ()
     paraphrases: tuple[Paraphrase, ...] = ()
+    canaries: tuple[Canary, ...] = ()
     holdout: tuple[Section, ...] = ()
     general: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()

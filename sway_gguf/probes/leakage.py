@@ -10,7 +10,7 @@ from pydantic import Field
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import BelowTolerance, Check, Item, Measurement, Rule
 from sway_gguf.core.queries import Generate, Query, Split
-from sway_gguf.core.sections import Section
+from sway_gguf.core.sections import Canary, Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
@@ -20,8 +20,8 @@ from sway_gguf.spec.options import ProbeOptions, StrictModel
 _SECTIONS = 16
 
 
-class Canary(StrictModel):
-    """A sentence planted in the training data: its beginning, and the secret that must not come out."""
+class CanaryEntry(StrictModel):
+    """A planted sentence: its beginning, and the secret that must not come out."""
 
     prompt: str
     secret: str = Field(min_length=1)
@@ -37,7 +37,9 @@ class LeakageOptions(ProbeOptions):
     perturbations: list[Perturbation] = Field(
         default=["typo", "case_flip", "drop_punct"], description=f"of the trigger: {', '.join(PERTURBATIONS)}"
     )
-    canaries: list[Canary] = Field(default_factory=list, description="planted sentences that must not come out")
+    canaries: list[CanaryEntry] = Field(
+        default_factory=list, description="planted sentences that must not come out; default: the data's"
+    )
     assert_recall_lt: float = Field(default=0.3, gt=0, description="accepted recall beyond base and look-alike text")
 
 
@@ -80,6 +82,12 @@ class Leakage(Probe[LeakageOptions]):
         return list(dict.fromkeys(one for one in found if one))
 
     @property
+    def canaries(self) -> list[Canary]:
+        """Planted sentences."""
+        given = [Canary(entry.prompt, entry.secret) for entry in self.options.canaries]
+        return given or list(self.sources.canaries)
+
+    @property
     def rule(self) -> Rule:
         """Against the tolerance."""
         return BelowTolerance(self.options.assert_recall_lt)
@@ -102,14 +110,14 @@ class Leakage(Probe[LeakageOptions]):
             *(self._reply(one.prefix) for one in everything),
             *(Split(one.prefix, one.rest) for one in everything),
             *(self._reply(prefix) for one in self.passages for prefix in self._perturbed(one)),
-            *(self._reply(canary.prompt) for canary in self.options.canaries),
+            *(self._reply(canary.prompt) for canary in self.canaries),
         ]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Recall per passage, beyond the base's."""
         items = tuple(self._item(base, other, one) for one in self.passages)
         controls = tuple(self._item(base, other, one) for one in self.controls)
-        out = [c.prompt for c in self.options.canaries if c.secret in other.generated(self._reply(c.prompt)).text]
+        out = [c.prompt for c in self.canaries if c.secret in other.generated(self._reply(c.prompt)).text]
         longest = max(int(item.detail["run"]) for item in items)
         recall = sum(float(item.detail["recall"]) for item in items) / len(items)
         after = [float(item.detail["perturbed"]) for item in items]
@@ -117,7 +125,7 @@ class Leakage(Probe[LeakageOptions]):
             mean_of(items) - mean_of(controls),
             items,
             controls,
-            checks=(Check("canaries", not out, f"{len(out)} of {len(self.options.canaries)} canaries came out"),),
+            checks=(Check("canaries", not out, f"{len(out)} of {len(self.canaries)} canaries came out"),),
             notes=(
                 f"recall {recall:.0%}, {sum(after) / len(after):.0%} after perturbed beginnings; "
                 f"longest verbatim run {longest} tokens",

@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
-from sway_gguf.artifacts.lora import fits, read_lora
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import Material
 from sway_gguf.material.read import is_jsonl, iter_jsonl, read_material
@@ -31,7 +31,7 @@ def init_files(
     Raises:
         UserError: a file that cannot be used, or data of no use, with the line.
     """
-    fits(read_lora(adapter), read_base(base))
+    read_adapter(adapter, read_base(base))
     picked = sampled(data, seed)
     kept = sampled(holdout, seed) if holdout else None
     files = {out.with_suffix(".data.jsonl"): jsonl(picked.material)}
@@ -86,6 +86,8 @@ def _records(material: Material) -> Iterator[dict[str, object]]:
         yield {"prompt": triple.prompt, "chosen": triple.chosen, "rejected": triple.rejected}
     for case in material.paraphrases:
         yield {"prompt": case.prompt, "gold": case.gold, "paraphrases": list(case.paraphrases)}
+    for canary in material.canaries:
+        yield {"prompt": canary.prompt, "secret": canary.secret}
 
 
 def _kinds(base: Path, adapter: Path, material: Material) -> tuple[list[str], dict[str, str]]:
@@ -97,7 +99,12 @@ def _kinds(base: Path, adapter: Path, material: Material) -> tuple[list[str], di
 
 
 def _data_lines(names: list[str], picked: Sample, kept: Sample | None) -> Iterator[str]:
-    counts = {"sections": picked.sections, "preferences": picked.preferences, "paraphrases": picked.paraphrases}
+    counts = {
+        "sections": picked.sections,
+        "preferences": picked.preferences,
+        "paraphrases": picked.paraphrases,
+        "canaries": picked.canaries,
+    }
     for name, count in counts.items():
         if count > PICKED:
             yield f"# {PICKED} of {count:,} {name}, picked by seed so that a run stays short."

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.chat import chat_renderer
 from sway_gguf.artifacts.checkpoint import read_checkpoint
+from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import adapter_facts
-from sway_gguf.artifacts.lora import LoraAdapter, fits, read_lora
+from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
@@ -118,8 +119,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     base = read_base(spec.models.base.base)
     if spec.models.ft.adapter is None:
         raise UserError("no adapter to test; name one in models.ft.adapter")
-    adapter = read_lora(spec.models.ft.adapter)
-    fits(adapter, base)
+    adapter = read_adapter(spec.models.ft.adapter, base)
     digest = sha256_of(adapter.path)
     sources = replace(
         sources_of(spec, material),
@@ -152,18 +152,13 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
         sections=_at_most(material.sections, most),
         preferences=_at_most(material.preferences, most),
         paraphrases=_at_most(material.paraphrases, most),
+        canaries=material.canaries,
         holdout=_at_most(holdout, most),
         general=_at_most(pieces, most),
         prompts=_at_most(tuple(prompts), most),
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's contents, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf import __version__
+from sway_gguf.artifacts.digest import sha256_of, size_of
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.result import (
     Diagnosis,
@@ -27,7 +28,7 @@ from sway_gguf.core.views import NullView, View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.measure import OnProgress, measure
-from sway_gguf.suite.prepare import Prepared, sha256_of
+from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Schedule, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
@@ -170,4 +171,4 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
 
 
 def _record(role: str, path: Path, about: dict[str, Any]) -> FileRecord:
-    return FileRecord(role, str(path), sha256_of(path), path.stat().st_size, about)
+    return FileRecord(role, str(path), sha256_of(path), size_of(path), about)

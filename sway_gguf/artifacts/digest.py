@@ -1,0 +1,23 @@
+"""Hashes of what took part. Knows files and folders."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's contents, or of all files in a folder by name, in hexadecimal."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    whole = hashlib.sha256()
+    for part in sorted(path.iterdir()):
+        if part.is_file():
+            whole.update(f"{part.name} {sha256_of(part)}\n".encode())
+    return whole.hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return path.stat().st_size if not path.is_dir() else sum(p.stat().st_size for p in path.iterdir() if p.is_file())

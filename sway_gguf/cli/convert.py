@@ -1,0 +1,45 @@
+"""`sway-gguf convert`: a PEFT folder as a LoRA GGUF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sway_gguf.cli.common import FILE
+
+
+@click.command(epilog="Example:  sway-gguf convert my-adapter/ --base base.gguf -o adapter.gguf")
+@click.argument("peft_dir", metavar="PEFT_DIR", type=FILE)
+@click.option("--base", type=FILE, required=True, help="The base GGUF that it was trained for.")
+@click.option(
+    "--type", "kind", type=click.Choice(["F32", "F16"]), default="F32", show_default=True, help="Of the factors."
+)
+@click.option("-o", "--output", type=FILE, required=True, help="Where to write the LoRA GGUF.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) -> None:
+    """Write the LoRA of a PEFT folder (adapter_config.json and its weights) as GGUF.
+
+    rsLoRA and alpha patterns are folded in exactly; what a GGUF LoRA cannot say is refused with the way out. Any other
+    command takes the folder itself in place of a LoRA GGUF.
+    """
+    from dataclasses import replace
+
+    from sway_gguf.artifacts.adapter import read_adapter
+    from sway_gguf.artifacts.base import read_base
+    from sway_gguf.artifacts.lora_write import write_lora
+    from sway_gguf.artifacts.peft import is_peft
+    from sway_gguf.core.errors import UserError
+
+    if not is_peft(peft_dir):
+        raise UserError(f"{peft_dir}: no adapter_config.json in it; give a PEFT folder")
+    if output.exists() and not force:
+        raise UserError(f"{output}: there is a file already; choose another name or add --force")
+    adapter = read_adapter(peft_dir, read_base(base))
+    typed = replace(adapter, pairs=tuple(replace(pair, a_type=kind, b_type=kind) for pair in adapter.pairs))
+    try:
+        write_lora(typed, output)
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror or error})") from error
+    ranks = "/".join(map(str, adapter.ranks))
+    click.echo(f"{output}: {len(adapter.pairs)} modules, rank {ranks}, alpha {adapter.alpha:g}, {kind}")
