@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
+from sway_gguf.artifacts.likeness import differences
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.peft import read_peft
@@ -164,3 +165,33 @@ def test_the_engine_takes_the_folder_itself(tmp_path: Path, base: BaseModel) -> 
             totals.append(view.rolling_logprob("Anna went to the market.").total_logprob)
     assert totals[0] == totals[1]
     assert math.isfinite(totals[0])
+
+
+def altered(path: Path, base: BaseModel, **changed: Any) -> list[str]:
+    """What `differences` says of the folder's own adapter with something changed."""
+    original = read_peft(path, base)
+    return differences(replace(original, **changed), original, base)
+
+
+def test_an_adapter_is_the_folder_it_was_made_from(tmp_path: Path, base: BaseModel) -> None:
+    path = folder(tmp_path / "p")
+    assert altered(path, base) == []
+    half = tuple(replace(p, a=p.a.astype(np.float16).astype(np.float32)) for p in read_peft(path, base).pairs)
+    assert altered(path, base, pairs=half) == []
+
+
+def test_a_lost_rslora_factor_is_named(tmp_path: Path, base: BaseModel) -> None:
+    found = altered(folder(tmp_path / "p", use_rslora=True), base, alpha=8.0)
+    assert found == [
+        "the whole GGUF runs at 0.5 times the scale it was trained at: 1/√4, the rsLoRA factor was lost in conversion"
+    ]
+
+
+def test_missing_modules_wrong_rows_and_other_weights_are_named(tmp_path: Path, base: BaseModel) -> None:
+    path = folder(tmp_path / "p")
+    q, up = read_peft(path, base).pairs
+    assert "ffn_up.weight is missing in the GGUF" in altered(path, base, pairs=(q,))[0]
+    raw = factors()[f"{PREFIX}.0.self_attn.q_proj.lora_B.weight"]
+    assert "needs a head's halves interleaved" in altered(path, base, pairs=(replace(q, b=raw), up))[0]
+    assert "other weights" in altered(path, base, pairs=(q, replace(up, b=up.b[::-1].copy())))[0]
+    assert "ffn_up.weight runs at 3 times" in altered(path, base, pairs=(q, replace(up, b=3 * up.b)))[0]

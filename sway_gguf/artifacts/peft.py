@@ -134,6 +134,11 @@ def _reordered(b: Matrix, name: str, base: BaseModel) -> Matrix:
     heads = {"attn_q": base.heads, "attn_k": base.kv_heads}.get(name.split(".")[-2], 0)
     if base.architecture not in _ROTARY_PAIRS or not heads:
         return b
+    return interleaved(b, heads)
+
+
+def interleaved(b: Matrix, heads: int) -> Matrix:
+    """Rows of B with the two halves of each head side by side. [heads · 2 · half, r] → the same shape."""
     half = b.shape[0] // heads // 2
     return np.ascontiguousarray(b.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(b.shape))
 

@@ -16,29 +16,41 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example:  sway-gguf inspect base.gguf adapter.gguf")
 @click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--peft", type=FILE, help="The PEFT folder that the adapters were made from: compare them with it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(files: tuple[Path, ...], as_json: bool) -> None:
-    """Show what each GGUF of FILES holds; with a base among them, whether each adapter fits it."""
+def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
+    """Show what each of FILES holds; with a base among them, whether each adapter fits it.
+
+    FILES are GGUF bases and adapters, or PEFT folders. With --peft, a wrong scale, missing modules and a wrong order of
+    rows are named.
+    """
     import json
 
     from rich.console import Console
 
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.gguf_file import GGUFFile
+    from sway_gguf.artifacts.likeness import differences
     from sway_gguf.artifacts.lora import mismatches, read_lora
+    from sway_gguf.artifacts.peft import is_peft, read_peft
+    from sway_gguf.core.errors import UserError
     from sway_gguf.report.inspection import print_card
 
-    bases: list[BaseModel] = []
-    adapters: list[LoraAdapter] = []
-    for path in files:
-        if GGUFFile(path).kind == "adapter":
-            adapters.append(read_lora(path))
-        else:
-            bases.append(read_base(path))
+    folders = [path for path in files if is_peft(path)]
+    adapters = [read_lora(path) for path in files if path not in folders and GGUFFile(path).kind == "adapter"]
+    known = [*folders, *(adapter.path for adapter in adapters)]
+    bases = [read_base(path) for path in files if path not in known]
+    if (folders or peft) and not bases:
+        raise UserError(
+            f"{folders[0] if folders else peft}: a PEFT folder is read for a base; name the base GGUF as well"
+        )
+    adapters += [read_peft(path, bases[0]) for path in folders]
     cards: list[dict[str, Any]] = [base_card(base) for base in bases]
     for adapter in adapters:
-        fit = {str(base.path): mismatches(adapter, base) for base in bases}
-        cards.append(adapter_card(adapter) | {"fits": fit})
+        card = adapter_card(adapter) | {"fits": {str(base.path): mismatches(adapter, base) for base in bases}}
+        if peft:
+            card["differences"] = {str(peft): differences(adapter, read_peft(peft, bases[0]), bases[0])}
+        cards.append(card)
     if as_json:
         click.echo(json.dumps(cards, indent=1))
         return

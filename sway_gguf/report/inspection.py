@@ -60,6 +60,11 @@ def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
             console.print(f"  [green]fits[/] {base}")
         for reason in reasons:
             console.print(f"  [red]does not fit[/] {base}: {reason}")
+    for folder, found in card.get("differences", {}).items():
+        if not found:
+            console.print(f"  [green]the same as[/] {folder}")
+        for difference in found:
+            console.print(f"  [red]not as in[/] {folder}: {difference}")
     console.print("\n  ‖ΔW‖ of each module (Frobenius, at λ = 1)", style="dim")
     console.print(_norm_grid(card["modules"]))
 
