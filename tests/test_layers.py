@@ -36,7 +36,7 @@ THIRD_PARTY = {
     "probes": {"numpy", "pydantic", "jsonschema"},
     "verdict": set(),
     "report": {"rich", "pydantic"},
-    "suite": set(),
+    "suite": {"numpy"},
     "cli": {"click", "rich"},
 }
 ONLY_IMPORTER_OF_LLAMA_CPP = PACKAGE / "engine" / "llama.py"

@@ -14,6 +14,7 @@ from sway_gguf import __version__
 from sway_gguf.cli.check import check
 from sway_gguf.cli.convert import convert
 from sway_gguf.cli.demo import demo
+from sway_gguf.cli.doctor import doctor
 from sway_gguf.cli.init import init
 from sway_gguf.cli.inspect import inspect
 from sway_gguf.cli.mine import mine
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, convert, null, probes, schema):
+for command in (demo, check, run, init, mine, inspect, doctor, convert, null, probes, schema):
     cli.add_command(command)
 
 

@@ -283,6 +283,11 @@ def system_info() -> str:
     return str(llama_cpp.llama_print_system_info().decode().strip())
 
 
+def supports_gpu() -> bool:
+    """Whether this build can put layers on a GPU."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
+
+
 def version() -> str:
     """Version of llama-cpp-python."""
     return str(llama_cpp.__version__)

@@ -1,0 +1,52 @@
+"""`sway-gguf doctor`: what this machine, this build and these files can do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sway_gguf.cli.common import FILE, engine_options
+
+
+@click.command(epilog="Example:  sway-gguf doctor base.gguf adapter.gguf")
+@click.argument("base", required=False, type=FILE)
+@click.argument("adapter", required=False, type=FILE)
+@engine_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(
+    base: Path | None,
+    adapter: Path | None,
+    as_json: bool,
+    threads: int | None,
+    context: int | None,
+    batch: int | None,
+    gpu_layers: int | None,
+) -> None:
+    """Look over the build, and with BASE and ADAPTER the files: memory, tokenizer, template, fit, noise.
+
+    Exits with 1 where anything FAILs.
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from sway_gguf.engine.settings import EngineSettings
+    from sway_gguf.report.findings import print_finding
+    from sway_gguf.suite.doctor import examine
+
+    usual = EngineSettings()
+    settings = EngineSettings(
+        threads=threads or 0, context=context or 0, batch=batch or usual.batch, gpu_layers=gpu_layers or 0
+    )
+    found = []
+    for finding in examine(base, adapter, settings):
+        found.append(finding)
+        if not as_json:
+            print_finding(finding.name, finding.status, finding.text, Console())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found], indent=1))
+    if any(finding.status == "FAIL" for finding in found):
+        sys.exit(1)

@@ -1,0 +1,206 @@
+"""Looks over this machine, this build, a base and an adapter, and says what may go wrong. Knows no probe.
+
+Each finding is OK, WARN or FAIL with a way out. What could stop the process outright is looked at before llama.cpp
+sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sway_gguf import __version__
+from sway_gguf.artifacts.adapter import read_adapter
+from sway_gguf.artifacts.base import BaseModel, read_base
+from sway_gguf.artifacts.chat import TEMPLATE_KEY, chat_renderer
+from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
+from sway_gguf.core.sections import Message
+from sway_gguf.core.views import BASE, BASE_RERUN, View
+from sway_gguf.engine import llama
+from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.material.packaged import general_sections
+
+Status = Literal["OK", "WARN", "FAIL"]
+_LOUD = 0.05
+"""Nats; quantized weights alone stay below it."""
+_SAMPLES = ("Hello, world!", "naïve café — 3.14 × 2", "def f(x):\n    return x + 1", "日本語と emoji 🙂")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it is, and what to do where it is not well."""
+
+    name: str
+    status: Status
+    text: str
+
+
+def examine(base: Path | None, adapter: Path | None, settings: EngineSettings) -> Iterator[Finding]:
+    """Findings one by one, the cheap ones first; what cannot be looked at any more is left out."""
+    yield Finding("build", "OK", f"sway-gguf {__version__}, llama-cpp-python {llama.version()}: {llama.system_info()}")
+    yield _device(settings)
+    if base is None:
+        return
+    try:
+        header = read_base(base)
+    except UserError as error:
+        yield Finding("base", "FAIL", str(error))
+        return
+    yield Finding("base", "OK", f"{header.architecture}, {header.parameters / 1e6:.1f} M weights, {_types(header)}")
+    yield _threads(header, settings)
+    yield _memory(header)
+    yield _vocabulary(header)
+    yield from _template(base)
+    if adapter is not None:
+        found = _adapter(header, adapter)
+        yield found
+        if found.status == "FAIL":
+            adapter = None
+    yield from _loaded(base, adapter, settings)
+
+
+def _device(settings: EngineSettings) -> Finding:
+    if llama.supports_gpu():
+        return Finding("device", "OK", "this build can use a GPU; -ngl -1 puts all layers there")
+    if settings.gpu_layers:
+        return Finding(
+            "device", "WARN", "-ngl is set, but this build is for the CPU; build with -DGGML_CUDA=on or the like"
+        )
+    return Finding("device", "OK", "CPU; a GPU needs a build of llama-cpp-python for it")
+
+
+def _types(header: BaseModel) -> str:
+    return ", ".join(f"{count} × {kind}" for kind, count in header.types.items())
+
+
+def _threads(header: BaseModel, settings: EngineSettings) -> Finding:
+    chosen, logical = settings.thread_count(header.parameters), os.cpu_count() or 1
+    if chosen > logical:
+        return Finding("threads", "WARN", f"{chosen} threads on {logical} processors wait for each other; lower -t")
+    return Finding("threads", "OK", f"{chosen} of {logical} logical processors")
+
+
+def _memory(header: BaseModel) -> Finding:
+    need = f"{header.size / 1e9:.2f} GB of weights"
+    try:
+        pages, free = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_AVPHYS_PAGES")
+        page = os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return Finding("memory", "OK", f"{need}; this system does not tell how much memory it has")
+    total = pages * page
+    if header.size > total:
+        text = f"{need}, {total / 1e9:.1f} GB of memory: it will be read from disk again and again; take a smaller type"
+        return Finding("memory", "WARN", text)
+    return Finding("memory", "OK", f"{need}, {total / 1e9:.1f} GB of memory, {free * page / 1e9:.1f} GB of it free")
+
+
+def _vocabulary(header: BaseModel) -> Finding:
+    tokens = GGUFFile(header.path).array_length("tokenizer.ggml.tokens") or 0
+    rows = header.vocabulary
+    if tokens == rows:
+        return Finding("vocabulary", "OK", f"{tokens} tokens, as many as the embedding has rows")
+    if tokens < rows:
+        return Finding("vocabulary", "OK", f"{tokens} tokens, the embedding is padded to {rows}")
+    return Finding("vocabulary", "FAIL", f"{tokens} tokens, but the embedding has {rows} rows; convert the model again")
+
+
+def _template(base: Path) -> Iterator[Finding]:
+    source = GGUFFile(base).get(TEMPLATE_KEY)
+    if not source:
+        yield Finding(
+            "chat template", "WARN", "none in the file: dialogue probes are left out; convert with a template"
+        )
+        return
+    digest = hashlib.sha256(str(source).encode()).hexdigest()[:12]
+    try:
+        render = chat_renderer(base)
+        assert render is not None
+        text = render([Message(role="user", content="Hello")])
+    except UserError as error:
+        yield Finding("chat template", "FAIL", str(error))
+        return
+    yield Finding("chat template", "OK", f"renders {len(text)} characters for one turn, hash {digest}")
+    yield _beginning(base, text)
+
+
+def _beginning(base: Path, rendered: str) -> Finding:
+    file = GGUFFile(base)
+    number, adds = file.get("tokenizer.ggml.bos_token_id"), file.get("tokenizer.ggml.add_bos_token")
+    token = "" if number is None else str(file.array_item("tokenizer.ggml.tokens", int(number)) or "")
+    written = bool(token) and rendered.startswith(token)
+    if written and adds is not False:
+        text = f"the template writes {token} and the tokenizer may add it again: here it stands once, mind other tools"
+        return Finding("beginning of text", "WARN", text)
+    if not written and adds is False and token:
+        return Finding(
+            "beginning of text", "OK", "neither template nor tokenizer writes a BOS, as some families have it"
+        )
+    return Finding("beginning of text", "OK", "BOS stands once")
+
+
+def _adapter(header: BaseModel, path: Path) -> Finding:
+    try:
+        adapter = read_adapter(path, header)
+    except UserError as error:
+        return Finding("adapter", "FAIL", str(error))
+    ranks = "/".join(map(str, adapter.ranks))
+    if broken := [pair.module for pair in adapter.pairs if not pair.finite]:
+        return Finding("adapter", "FAIL", f"NaN or infinity in {', '.join(broken[:3])}; the training diverged")
+    if adapter.skipped:
+        skipped = ", ".join(adapter.skipped[:3])
+        return Finding("adapter", "WARN", f"llama.cpp leaves out {skipped}: that part of the training has no effect")
+    return Finding("adapter", "OK", f"fits: {len(adapter.pairs)} modules, rank {ranks}, alpha {adapter.alpha:g}")
+
+
+def _loaded(base: Path, adapter: Path | None, settings: EngineSettings) -> Iterator[Finding]:
+    try:
+        with LlamaBackend(base, adapter, settings) as backend:
+            yield _round_trip(backend)
+            yield from _numbers(backend)
+    except (EngineError, UserError) as error:
+        yield Finding("loading", "FAIL", str(error))
+
+
+def _round_trip(backend: LlamaBackend) -> Finding:
+    lost = [text for text in _SAMPLES if _spelled(backend, text).strip() != text]
+    if lost:
+        shown = ", ".join(map(repr, lost[:2]))
+        return Finding("tokenizer", "WARN", f"{shown} does not come back from its tokens; compare tokenizer.ggml.pre")
+    return Finding("tokenizer", "OK", f"{len(_SAMPLES)} samples come back from their tokens")
+
+
+def _spelled(backend: LlamaBackend, text: str) -> str:
+    return b"".join(map(backend.model.piece, backend.model.tokenize(text))).decode("utf-8", "replace")
+
+
+def _numbers(backend: LlamaBackend) -> Iterator[Finding]:
+    """Finite numbers, and the noise between two batch layouts."""
+    texts = general_sections()[:4]
+    try:
+        scores = [_scores(backend, view, texts) for view in (BASE, BASE_RERUN)]
+        if backend.adapter is not None:
+            ok, why = backend.preflight_finite_check()
+            yield Finding("numbers", "OK" if ok else "FAIL", why or "base and tuned model give finite numbers")
+    except NonFiniteError as error:
+        yield Finding("numbers", "FAIL", str(error))
+        return
+    noise = float(np.abs(scores[0] - scores[1]).max())
+    text = f"largest change of a log-probability in another batch layout: {noise:.1e} nats"
+    if noise < _LOUD:
+        yield Finding("noise floor", "OK", text)
+    else:
+        yield Finding("noise floor", "WARN", f"{text}; kernels differ by batch size, so compare on one machine")
+
+
+def _scores(backend: LlamaBackend, view: View, texts: list[str]) -> NDArray[np.float32]:
+    with backend.open(view) as opened:
+        return np.concatenate([found.logprobs for found in opened.rolling_logprob_many(texts)])
