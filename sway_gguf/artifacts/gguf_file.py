@@ -61,6 +61,15 @@ class GGUFFile:
         """Metadata value as plain Python, or None when the key is absent. Arrays come as lists."""
         return self._header.value(key)
 
+    def metadata_keys(self) -> list[str]:
+        """Names of all metadata, in file order."""
+        return list(self._header.fields)
+
+    def item_type(self, key: str) -> GGUFValueType | None:
+        """The type of an array's items, or None when the key is absent."""
+        field = self._header.fields.get(key)
+        return None if field is None else field.type
+
     def value_type(self, key: str) -> GGUFValueType | None:
         """The type under which `key` is stored, or None when it is absent."""
         field = self._header.fields.get(key)

@@ -17,6 +17,7 @@ from sway_gguf.cli.demo import demo
 from sway_gguf.cli.doctor import doctor
 from sway_gguf.cli.init import init
 from sway_gguf.cli.inspect import inspect
+from sway_gguf.cli.merge import merge
 from sway_gguf.cli.mine import mine
 from sway_gguf.cli.null import null
 from sway_gguf.cli.probes import probes
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, doctor, convert, null, probes, schema):
+for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, null, probes, schema):
     cli.add_command(command)
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sway_gguf.core.answers import Generated
 from sway_gguf.core.queries import Generate
-from sway_gguf.engine.llama import Context, Model, Piece
+from sway_gguf.engine.batch import Piece
+from sway_gguf.engine.llama import Context, Model
 from sway_gguf.engine.packing import Job, Limits, steps
 from sway_gguf.engine.reduce import NotFiniteError
 

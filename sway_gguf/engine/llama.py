@@ -9,7 +9,6 @@ import ctypes
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.core.errors import EngineError
+from sway_gguf.engine.batch import Batch, Piece
 from sway_gguf.engine.interrupt import Interrupt
 
 logger = logging.getLogger("sway_gguf.llama")
@@ -38,23 +38,6 @@ def _on_log(level: int, text: bytes, _: Any) -> None:
 
 
 llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One stretch of a sequence in a batch.
-
-    Attributes:
-        stream: sequence id.
-        start: position of the first token.
-        tokens: token ids.
-        outputs_from: logits are wanted from this index of `tokens` on.
-    """
-
-    stream: int
-    start: int
-    tokens: Sequence[int]
-    outputs_from: int
 
 
 class Model:
@@ -165,7 +148,7 @@ class Context:
         self._pointer = llama_cpp.llama_init_from_model(model, params)
         if not self._pointer:
             raise EngineError(f"llama.cpp cannot make a context of {streams} × {length} tokens: {_why()}")
-        self._batch = _Batch(batch)
+        self._batch = Batch(batch, llama_cpp.llama_batch)
         self._vocabulary = vocabulary
         self._width: int = llama_cpp.llama_model_n_embd(model)
 
@@ -235,52 +218,37 @@ class Context:
             self._pointer = None
 
 
-class _Batch:
-    """A llama_batch over NumPy arrays, which fill much faster than ctypes pointers do."""
-
-    def __init__(self, room: int) -> None:
-        self._token, self._position, self._stream = (np.zeros(room, np.int32) for _ in range(3))
-        self._wanted = np.zeros(room, np.int8)
-        self._one = np.ones(room, np.int32)
-        self._stream_pointers = self._stream.ctypes.data + 4 * np.arange(room, dtype=np.uint64)
-        self.struct = llama_cpp.llama_batch(
-            n_tokens=0,
-            token=_pointer(self._token, ctypes.c_int32),
-            embd=None,
-            pos=_pointer(self._position, ctypes.c_int32),
-            n_seq_id=_pointer(self._one, ctypes.c_int32),
-            seq_id=_pointer(self._stream_pointers, ctypes.POINTER(ctypes.c_int32)),
-            logits=_pointer(self._wanted, ctypes.c_int8),
-        )
-
-    def fill(self, pieces: Sequence[Piece]) -> int:
-        """Lay `pieces` out one after the other; returns how many outputs they want."""
-        row = 0
-        for piece in pieces:
-            end = row + len(piece.tokens)
-            self._token[row:end] = piece.tokens
-            self._position[row:end] = np.arange(piece.start, piece.start + len(piece.tokens))
-            self._stream[row:end] = piece.stream
-            self._wanted[row:end] = np.arange(len(piece.tokens)) >= piece.outputs_from
-            row = end
-        self.struct.n_tokens = row
-        return int(self._wanted[:row].sum())
-
-
-def _pointer(array: NDArray[Any], kind: Any) -> Any:
-    return array.ctypes.data_as(ctypes.POINTER(kind))
-
-
 def _why() -> str:
     """The last errors that llama.cpp logged, on one line."""
-    lines = list(dict.fromkeys(_recent))[-2:]
+    lines = [" ".join(line.replace("=", " ").split()) for line in dict.fromkeys(_recent)]
     _recent.clear()
-    return "; ".join(lines) or "it gave no reason"
+    return "; ".join(lines[-2:]) or "it gave no reason"
 
 
 def system_info() -> str:
     """llama.cpp's line on the features it was built with."""
     return str(llama_cpp.llama_print_system_info().decode().strip())
+
+
+QUANT_TYPES = {
+    name.removeprefix("LLAMA_FTYPE_MOSTLY_"): getattr(llama_cpp, name)
+    for name in sorted(dir(llama_cpp))
+    if name.startswith("LLAMA_FTYPE_MOSTLY_") and not name.endswith(("_F16", "_BF16"))
+}
+"""llama.cpp's quantized file types by its own names, such as Q4_K_M."""
+
+
+def quantize(source: Path, target: Path, kind: str, threads: int = 0) -> None:
+    """Write `source`, a GGUF of floats, as the quantized type `kind`.
+
+    Raises:
+        EngineError: llama.cpp refused, as for types that need an importance matrix.
+    """
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype, params.nthread = QUANT_TYPES[kind], threads
+    _recent.clear()
+    if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)):
+        raise EngineError(f"llama.cpp cannot quantize to {kind}: {_why()}")
 
 
 def supports_gpu() -> bool:

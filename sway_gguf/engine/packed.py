@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sway_gguf.core.answers import Changes
 from sway_gguf.core.views import BASE, View
+from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.llama import Piece
 from sway_gguf.engine.packing import Group, Job, Limits, Stretch, group_jobs, steps
 from sway_gguf.engine.reduce import NotFiniteError, changes, log_softmax_row, target_logprobs
 

@@ -1,0 +1,89 @@
+"""Adds an adapter's update into a base's weights and writes the result, one tensor in memory at a time.
+
+Knows files and linear algebra. Writes F32, F16 or BF16; further quantization is llama.cpp's own work.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFValueType
+
+from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo
+from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
+
+PLAIN = {
+    "F32": (GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
+    "F16": (GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
+    "BF16": (GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+}
+_WRITERS_OWN = {"general.architecture", "general.file_type", "general.quantization_version", "general.alignment"}
+
+
+def write_merged(base: Path, adapter: LoraAdapter | None, scale: float, kind: str, path: Path) -> None:
+    """Write base + scale · update with matrices of type `kind` and vectors in F32; metadata and tokenizer are kept.
+
+    Args:
+        base: of any type that gguf can dequantize.
+        adapter: that fits it; None writes the base alone in another type.
+        scale: λ; 1 is the adapter as it is.
+        kind: F32, F16 or BF16.
+        path: is written in place; the caller sees to it that only a whole file gets its final name.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    source = GGUFFile(base)
+    pairs = {pair.module: pair for pair in adapter.pairs} if adapter else {}
+    writer = gguf.GGUFWriter(path, source.architecture)
+    _copy_metadata(source, writer, kind)
+    for info in source.tensors.values():
+        stored = _stored(info, kind)
+        shape = gguf.quant_shape_to_byte_shape(info.shape, stored)
+        writer.add_tensor_info(info.name, shape, np.dtype(np.uint8), _bytes(info, stored), raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for info in source.tensors.values():
+        weights = source.read(info.name)
+        if info.name in pairs:
+            assert adapter is not None
+            weights = weights + update(adapter, pairs[info.name], scale)
+        writer.write_tensor_data(gguf.quants.quantize(weights, _stored(info, kind)).view(np.uint8))
+    writer.close()
+
+
+def update(adapter: LoraAdapter, pair: LoraPair, scale: float) -> Matrix:
+    """λ·(alpha / r)·B @ A in the base tensor's own shape, float32."""
+    product = np.matmul(pair.b, pair.a, dtype=np.float32) * np.float32(scale * adapter.scaling(pair))
+    turned: Matrix = product.swapaxes(-1, -2) if pair.is_embedding else product
+    return turned
+
+
+def merged_size(base: GGUFFile, kind: str) -> int:
+    """Bytes that the tensors will take."""
+    return sum(_bytes(info, _stored(info, kind)) for info in base.tensors.values())
+
+
+def _stored(info: TensorInfo, kind: str) -> GGMLQuantizationType:
+    return PLAIN[kind][0] if len(info.shape) > 1 else GGMLQuantizationType.F32
+
+
+def _bytes(info: TensorInfo, kind: GGMLQuantizationType) -> int:
+    per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    return math.prod(info.shape) // int(per_block) * int(block_bytes)
+
+
+def _copy_metadata(source: GGUFFile, writer: gguf.GGUFWriter, kind: str) -> None:
+    for key in source.metadata_keys():
+        if key in _WRITERS_OWN:
+            continue
+        value_type = source.value_type(key)
+        assert value_type is not None
+        items = source.item_type(key) if value_type == GGUFValueType.ARRAY else None
+        writer.add_key_value(key, source.get(key), value_type, items)
+    writer.add_file_type(PLAIN[kind][1])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
