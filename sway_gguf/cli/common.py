@@ -101,21 +101,22 @@ def overridden(
 
 def execute(spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None) -> None:
     """Run a spec, or show its plan; report on the terminal and, if asked, as JSON."""
-    from rich.console import Console
-
+    from sway_gguf.cli.output import drawing
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 
     check_writable(json_path)
     prepared = prepare(spec)
     if dry_run:
-        show_plan(prepared, Console())
+        with drawing() as console:
+            show_plan(prepared, console)
         return
     result = run_with_progress(prepared, budget)
     if json_path:
         write_json(result, json_path)
     if json_path != "-":
-        print_result(result, Console())
+        with drawing() as console:
+            print_result(result, console)
 
 
 def check_writable(json_path: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import drawing
 
 if TYPE_CHECKING:
     from sway_gguf.artifacts.base import BaseModel
@@ -25,8 +26,6 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
     rows are named.
     """
     import json
-
-    from rich.console import Console
 
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.gguf_file import GGUFFile
@@ -54,8 +53,9 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(cards, indent=1))
         return
-    for card in cards:
-        print_card(card, Console())
+    with drawing() as console:
+        for card in cards:
+            print_card(card, console)
 
 
 def base_card(base: BaseModel) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from sway_gguf.cli.output import drawing
+
 
 @click.command(epilog="Example:  sway-gguf probes external_perplexity")
 @click.argument("kind", required=False)
@@ -11,8 +13,6 @@ import click
 def probes(kind: str | None, as_json: bool) -> None:
     """List the probe kinds; with KIND, show that one's formula and fields."""
     import json
-
-    from rich.console import Console
 
     from sway_gguf.core.errors import UserError
     from sway_gguf.probes.registry import all_kinds, card
@@ -25,7 +25,9 @@ def probes(kind: str | None, as_json: bool) -> None:
     chosen = [card(kinds[name]) for name in ([kind] if kind else kinds)]
     if as_json:
         click.echo(json.dumps(chosen, indent=1))
-    elif kind:
-        print_kind(chosen[0], Console())
-    else:
-        print_kinds(chosen, Console())
+        return
+    with drawing() as console:
+        if kind:
+            print_kind(chosen[0], console)
+        else:
+            print_kinds(chosen, console)

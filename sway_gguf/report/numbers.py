@@ -7,8 +7,8 @@ import math
 MISSING = "–"
 
 
-def number(value: float | None, signed: bool = False) -> str:
-    """Three significant digits: 0.247, -1.79, 4.3e-14."""
+def number(value: float | None, signed: bool = False, digits: int = 3) -> str:
+    """Three significant digits, or as many as asked for: 0.247, -1.79, 4.3e-14."""
     if value is None:
         return MISSING
     if value == 0 or not math.isfinite(value):
@@ -16,8 +16,8 @@ def number(value: float | None, signed: bool = False) -> str:
     plus = "+" if signed else ""
     if not 1e-3 <= abs(value) < 1e5:
         return f"{value:{plus}.1e}"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:{plus}.{digits}f}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:{plus}.{places}f}"
 
 
 def span(low_high: tuple[float, float] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -29,6 +30,7 @@ QUESTIONS = {
     "survival": "still there in the file that ships?",
 }
 _WIDE = 120
+_NAME_WIDTH = 15
 
 
 def print_result(result: SuiteResult, console: Console) -> None:
@@ -82,14 +84,15 @@ def _axes(result: SuiteResult) -> RenderableType:
     return table
 
 
-def verdict_text(verdict: Verdict) -> Text:
-    """A verdict in its colour."""
-    return Text(verdict, style=STYLES[verdict])
+def verdict_text(verdict: Verdict, short: bool = False) -> Text:
+    """A verdict in its colour; the long one cut where space is short."""
+    text = "INCONCL." if short and verdict == Verdict.INCONCLUSIVE else str(verdict)
+    return Text(text, style=STYLES[verdict])
 
 
 def _probes(result: SuiteResult, wide: bool) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False, expand=wide)
-    table.add_column("probe", overflow="fold", min_width=13)
+    table.add_column("probe", no_wrap=True)
     for heading in ("value", "95% interval", "nulls (mean ± sd)" if wide else "nulls", "z", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
     if wide:
@@ -104,10 +107,15 @@ def _probes(result: SuiteResult, wide: bool) -> RenderableType:
 
 def _probe_row(probe: ProbeResult, wide: bool) -> Sequence[RenderableType]:
     null = probe.null
-    spread = f"{numbers.number(null.mean)}±{numbers.number(null.sd)}" if null else numbers.MISSING
+    digits = 3 if wide else 2
+    spread = (
+        f"{numbers.number(null.mean, digits=digits)}±{numbers.number(null.sd, digits=digits)}"
+        if null
+        else numbers.MISSING
+    )
     p = (null.holm_p if null.holm_p is not None else None) if null else None
     cells: list[RenderableType] = [
-        probe.name,
+        probe.name if wide else folded(probe.name, _NAME_WIDTH),
         numbers.number(probe.value),
         numbers.span(probe.interval),
         spread,
@@ -116,10 +124,20 @@ def _probe_row(probe: ProbeResult, wide: bool) -> Sequence[RenderableType]:
     ]
     if wide:
         cells.append(Text(probe.unit, style="dim"))
-    cells.append(verdict_text(probe.verdict))
+    cells.append(verdict_text(probe.verdict, short=not wide))
     if wide:
         cells.append(Text(probe.reason, style="dim"))
     return cells
+
+
+def folded(name: str, width: int) -> str:
+    """A name on lines of at most `width`, broken behind underscores and spaces where it has any."""
+    lines = [""]
+    for part in re.split(r"(?<=[_ ])", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(piece[i : i + width] for piece in lines for i in range(0, max(1, len(piece)), width))
 
 
 def _notes(result: SuiteResult) -> list[RenderableType]:
