@@ -216,7 +216,22 @@ def test_schema_is_json_schema() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "demo", "check", "run", "init", "mine", "inspect", "doctor", "convert", "merge", "null", "probes", "schema"],
+    [
+        "",
+        "demo",
+        "check",
+        "run",
+        "init",
+        "mine",
+        "inspect",
+        "doctor",
+        "convert",
+        "merge",
+        "quants",
+        "null",
+        "probes",
+        "schema",
+    ],
 )
 def test_help_has_an_example(command: str) -> None:
     text = succeeded(*command.split(), "--help")

@@ -21,6 +21,7 @@ from sway_gguf.cli.merge import merge
 from sway_gguf.cli.mine import mine
 from sway_gguf.cli.null import null
 from sway_gguf.cli.probes import probes
+from sway_gguf.cli.quants import quants
 from sway_gguf.cli.run import run, schema
 from sway_gguf.core.errors import EngineError, UserError
 
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, null, probes, schema):
+for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
     cli.add_command(command)
 
 

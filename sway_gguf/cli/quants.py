@@ -1,0 +1,69 @@
+"""`sway-gguf quants`: does the effect survive in the file that ships?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sway_gguf.cli.common import FILE, check_writable, engine_options, overridden, write_whole
+from sway_gguf.cli.output import drawing
+
+
+@click.command(epilog="Example:  sway-gguf quants base.F16.gguf adapter.gguf --data train.md --types F16,Q8_0,Q4_K_M")
+@click.argument("base", type=FILE)
+@click.argument("adapter", type=FILE)
+@click.option("--data", type=FILE, required=True, help="What the adapter was trained on.")
+@click.option("--general", type=FILE, help="Text that the adapter should leave alone.")
+@click.option("--types", help="Types of weights, the reference first.  [default: F16 and seven quantized ones]")
+@click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
+@click.option("--tolerance", type=click.FloatRange(max=0), default=-0.15, show_default=True, help="On general text.")
+@click.option(
+    "--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in and resume from."
+)
+@click.option("--json", "json_path", metavar="PATH", help="Write the matrix as JSON; - for stdout alone.")
+@engine_options
+def quants(
+    base: Path,
+    adapter: Path,
+    data: Path,
+    general: Path | None,
+    types: str | None,
+    min_retained: float,
+    tolerance: float,
+    work: Path,
+    json_path: str | None,
+    **engine: int | None,
+) -> None:
+    """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
+
+    BASE should be of floats (F16, BF16 or F32). Files are made one by one by llama.cpp's quantizer, measured in a
+    process of their own, and removed; an interrupted run goes on where it stopped.
+    """
+    import json
+    from dataclasses import asdict
+
+    from sway_gguf.report.survival import print_matrix
+    from sway_gguf.suite.prepare import default_spec, prepare
+    from sway_gguf.suite.quants import DEFAULT_TYPES, survival
+
+    check_writable(json_path)
+    spec = overridden(default_spec(base, adapter, data=data, general=general), seed=None, nulls=None, **engine)
+    chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
+    matrix = survival(
+        prepare(spec),
+        work,
+        types=chosen,
+        wanted=min_retained,
+        tolerance=tolerance,
+        say=lambda text: click.echo(text, err=True),
+    )
+    if json_path:
+        text = json.dumps(asdict(matrix), indent=1) + "\n"
+        if json_path == "-":
+            click.echo(text, nl=False)
+        else:
+            write_whole(Path(json_path), text)
+    if json_path != "-":
+        with drawing() as console:
+            print_matrix(matrix, console)

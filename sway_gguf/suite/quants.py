@@ -1,0 +1,214 @@
+"""The survival matrix: types of weights crossed with the adapter at run time and merged in. One model at a time.
+
+Files are made from the given base, measured, and removed; what was measured is kept, so a run that was interrupted goes
+on where it stopped. Knows deployments; its verdict is that of a tolerance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sway_gguf import __version__
+from sway_gguf.artifacts.digest import sha256_of, size_of
+from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.core.divergence import kl
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.queries import Rolling
+from sway_gguf.core.result import Verdict
+from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
+from sway_gguf.material.chunks import spread
+from sway_gguf.material.packaged import general_prompts
+from sway_gguf.probes.lift import section_query
+from sway_gguf.stats.bootstrap import Interval, mean_interval
+from sway_gguf.stats.ratio import ratio_interval
+from sway_gguf.suite.deployment import Asked, Measured, Side, load_measured, measured, save_measured
+from sway_gguf.suite.merge import TYPES, merge
+from sway_gguf.suite.prepare import Prepared, sources_of
+
+DEFAULT_TYPES = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "IQ4_XS")
+_SECTIONS, _GENERAL, _PROMPTS = 24, 12, 24
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Row:
+    kind: str
+    mode: Mode
+    size: int
+    cost: Measured
+    base: Side
+    tuned: Side
+
+
+def survival(
+    prepared: Prepared, work: Path, *, types: Sequence[str], wanted: float, tolerance: float, say: Say
+) -> SurvivalMatrix:
+    """Measure every deployment; the first type at run time is the reference.
+
+    Args:
+        prepared: base, adapter and text; the base should be of floats.
+        work: folder for files in the making and for what was measured.
+        types: of weights, the reference first.
+        wanted: share of the effect that must be kept.
+        tolerance: accepted change on general text, nats per token.
+        say: told what is being done.
+
+    Raises:
+        UserError: an unknown type, no document, or an adapter without effect at the reference.
+    """
+    if unknown := [kind for kind in types if kind not in TYPES]:
+        raise UserError(f"unknown type {unknown[0]!r}; one of {', '.join(TYPES)}")
+    asked = asked_of(prepared)
+    rows = list(_rows(prepared, work, types, asked, say))
+    reference = _effects(rows[0])
+    seed = prepared.spec.defaults.seed
+    if ratio_interval(reference.tolist(), reference.tolist(), seed=seed) is None:
+        raise UserError(
+            f"the adapter does not raise the document's log-probability beyond doubt at {rows[0].kind} "
+            f"({reference.mean():+.3f} nats/token): there is nothing that could survive; run check first"
+        )
+    found = tuple(_result(row, rows[0], wanted, tolerance, seed) for row in rows)
+    return _matrix(found, wanted, tolerance)
+
+
+def asked_of(prepared: Prepared) -> Asked:
+    """The document's sections, general text, and prompts of both.
+
+    Raises:
+        UserError: there is no document.
+    """
+    sources = sources_of(prepared.spec)
+    if not sources.sections:
+        raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
+    sections = {section.id: section for section in sources.sections}
+    prompts = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])
+    return Asked(
+        sections=tuple(dict.fromkeys(section_query(sections[name]) for name in spread(list(sections), _SECTIONS))),
+        general=tuple(Rolling(text) for text in dict.fromkeys(spread(sources.general, _GENERAL))),
+        prompts=tuple(prompts),
+    )
+
+
+def _rows(prepared: Prepared, work: Path, types: Sequence[str], asked: Asked, say: Say) -> Iterator[_Row]:
+    work.mkdir(parents=True, exist_ok=True)
+    adapter, adapter_file = prepared.adapter, prepared.adapter.path
+    if not adapter.in_file:
+        adapter_file = work / "adapter.gguf"
+        write_lora(adapter, adapter_file)
+    key = _key(prepared, asked)
+    for kind in types:
+        say(f"{kind} runtime")
+        own, size = _kept(_Job(prepared, asked, work, f"{key}-{kind}-runtime", kind, None, adapter_file))
+        assert own.tuned is not None
+        yield _Row(kind, "runtime", size + size_of(adapter_file), own, own.base, own.tuned)
+        say(f"{kind} merged")
+        other, size = _kept(_Job(prepared, asked, work, f"{key}-{kind}-merged", kind, adapter, None))
+        yield _Row(kind, "merged", size, other, own.base, other.base)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One file to make and measure: what is merged in, and what is put on top."""
+
+    prepared: Prepared
+    asked: Asked
+    work: Path
+    name: str
+    kind: str
+    merged_in: LoraAdapter | None
+    on_top: Path | None
+
+
+def _kept(job: _Job) -> tuple[Measured, int]:
+    """What was measured of a file and its size; measured now unless an earlier run has kept it."""
+    kept = job.work / f"{job.name}.npz"
+    if kept.exists():
+        return load_measured(kept)
+    model = job.work / f"{job.name}.gguf"
+    try:
+        merge(job.prepared.base.path, job.merged_in, model, kind=job.kind)
+        result = measured(model, job.on_top, job.asked, job.prepared.engine), size_of(model)
+    finally:
+        model.unlink(missing_ok=True)
+    save_measured(kept, *result)
+    return result
+
+
+def _key(prepared: Prepared, asked: Asked) -> str:
+    """Changes with the files, the questions, the settings and our version."""
+    parts = (__version__, sha256_of(prepared.base.path), prepared.adapter_hash, repr(asked), repr(prepared.engine))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _effects(row: _Row) -> np.ndarray:
+    """[sections] change in mean log-probability, nats per token."""
+    return (row.tuned.sections - row.base.sections).astype(np.float64)
+
+
+def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: int) -> DeploymentResult:
+    effects, whole = _effects(row), _effects(reference)
+    retained = ratio_interval(effects.tolist(), whole.tolist(), seed=seed)
+    change = (row.tuned.general - row.base.general).astype(np.float64)
+    around = mean_interval(change.tolist(), seed=seed)
+    sizes = float(np.linalg.norm(effects) * np.linalg.norm(whole))
+    verdict, reason = _verdict(retained, around, wanted, tolerance)
+    return DeploymentResult(
+        type=row.kind,
+        mode=row.mode,
+        size=row.size,
+        load_seconds=row.cost.load_seconds,
+        peak_memory=row.cost.peak_memory,
+        prompt_speed=row.cost.prompt_speed,
+        generation_speed=row.cost.generation_speed,
+        floor=float(np.mean([kl(p, q) for p, q in zip(reference.base.rows, row.base.rows, strict=True)])),
+        effect=float(effects.mean()),
+        retained=float(effects.mean() / whole.mean()),
+        retained_interval=retained and (retained.low, retained.high),
+        cosine=float(effects @ whole) / sizes if sizes > 0 else 0.0,
+        top1_agreement=float((row.tuned.rows.argmax(axis=1) == reference.tuned.rows.argmax(axis=1)).mean()),
+        collateral=float(change.mean()),
+        collateral_interval=around and (around.low, around.high),
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _verdict(
+    retained: Interval | None, collateral: Interval | None, wanted: float, tolerance: float
+) -> tuple[Verdict, str]:
+    if retained is None:
+        return Verdict.INCONCLUSIVE, "too few sections for an interval"
+    if retained.high < wanted:
+        return Verdict.FAIL, f"keeps {retained.low:.0%} to {retained.high:.0%} of the effect, {wanted:.0%} are wanted"
+    if retained.low < wanted:
+        return Verdict.WARN, f"the interval of what it keeps reaches across {wanted:.0%}"
+    if collateral is not None and collateral.high < tolerance:
+        return Verdict.FAIL, f"general text loses more than {-tolerance:g} nats per token"
+    if collateral is not None and collateral.low < tolerance:
+        return Verdict.WARN, f"the change on general text reaches across {tolerance:g}"
+    return Verdict.PASS, f"keeps at least {retained.low:.0%} of the effect"
+
+
+def _matrix(rows: tuple[DeploymentResult, ...], wanted: float, tolerance: float) -> SurvivalMatrix:
+    passing = sorted((row for row in rows if row.verdict == Verdict.PASS), key=lambda row: row.size)
+    pareto = tuple(
+        row.name
+        for row in sorted(rows, key=lambda row: row.size)
+        if not any(other.size <= row.size and other.retained > row.retained for other in rows)
+    )
+    lost = [row for row in rows if row.verdict == Verdict.FAIL]
+    if not passing:
+        summary = "No deployment keeps enough of the effect."
+    else:
+        summary = f"{passing[0].name} is the smallest that keeps at least {wanted:.0%} of the effect."
+    if lost:
+        worst = min(lost, key=lambda row: row.retained)
+        summary += f" Most is lost in {worst.name}: {worst.retained:.0%} is left."
+    name = passing[0].name if passing else ""
+    return SurvivalMatrix(rows, wanted, tolerance, name, pareto, summary)

@@ -1,0 +1,135 @@
+"""The survival matrix: what is kept, what is lost in a 4-bit merge, and going on after an interruption."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sway_gguf.artifacts.lora import read_lora
+from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.result import Verdict
+from sway_gguf.core.survival import SurvivalMatrix
+from sway_gguf.material.packaged import DEMO
+from sway_gguf.stats.ratio import ratio_interval
+from sway_gguf.suite import quants
+from sway_gguf.suite.merge import merge
+from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.quants import survival
+from tests.test_cli import BASE, complaint, sway
+
+TEXT = {"data": DEMO / "document.md", "general": DEMO / "general.txt"}
+
+
+def matrix(base: Path, adapter: Path, work: Path, *types: str, said: list[str] | None = None) -> SurvivalMatrix:
+    prepared = prepare(default_spec(base, adapter, **TEXT))
+    say = said.append if said is not None else lambda text: None
+    return survival(prepared, work, types=types, wanted=0.9, tolerance=-0.15, say=say)
+
+
+def test_a_ratio_of_means_and_its_interval_by_hand() -> None:
+    below = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert ratio_interval([0.5 * y for y in below], below, seed=0) == (pytest.approx(0.5), pytest.approx(0.5))
+    rng = np.random.default_rng(0)
+    scattered = ratio_interval([0.5 * y + e for y, e in zip(below, rng.normal(0, 0.3, 6), strict=True)], below, seed=0)
+    assert scattered is not None
+    assert scattered.low < 0.5 < scattered.high
+    assert ratio_interval([1.0] * 4, [1.0] * 4, seed=0) is None
+    assert ratio_interval(below, [-1.0, 1.0, -1.0, 1.0, -1.0, 1.5], seed=0) is None
+    with pytest.raises(ValueError, match="paired"):
+        ratio_interval([1.0], below, seed=0)
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[SurvivalMatrix, Path]:
+    work = tmp_path_factory.mktemp("work")
+    found = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F16", "Q8_0", "Q4_K_M")
+    return found, work
+
+
+def test_a_robust_adapter_survives_everywhere(healthy: tuple[SurvivalMatrix, Path]) -> None:
+    found, _ = healthy
+    assert [row.name for row in found.rows] == [
+        f"{t} {m}" for t in ("F16", "Q8_0", "Q4_K_M") for m in ("runtime", "merged")
+    ]
+    assert {row.verdict for row in found.rows} == {Verdict.PASS}
+    assert all(0.95 < row.retained < 1.05 and row.cosine > 0.99 for row in found.rows)
+    assert found.recommended == "Q4_K_M merged"
+    reference = found.rows[0]
+    assert (reference.retained, reference.floor, reference.top1_agreement) == (1.0, 0.0, 1.0)
+    floors = [row.floor for row in found.rows]
+    assert floors[0] == floors[1] < floors[2] == floors[3] < floors[4] == floors[5]
+
+
+def test_sizes_and_costs_are_of_the_file_that_ships(healthy: tuple[SurvivalMatrix, Path]) -> None:
+    found, work = healthy
+    runtime, merged = found.rows[4], found.rows[5]
+    assert runtime.size - merged.size == pytest.approx((DEMO / "healthy.lora.gguf").stat().st_size, rel=0.02)
+    assert merged.size < found.rows[1].size
+    assert all(row.load_seconds > 0 and row.prompt_speed > row.generation_speed > 0 for row in found.rows)
+    assert all(row.peak_memory is None or row.peak_memory > row.size for row in found.rows)
+    assert not list(work.glob("*.gguf"))
+
+
+def test_what_was_measured_is_not_measured_again(
+    healthy: tuple[SurvivalMatrix, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, work = healthy
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(quants, "measured", never)
+    said: list[str] = []
+    again = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F16", "Q8_0", "Q4_K_M", said=said)
+    assert again == found
+    with pytest.raises(AssertionError, match="measured again"):
+        matrix(DEMO / "base.f32.gguf", DEMO / "overtrained.lora.gguf", work, "F16")
+
+
+def test_a_drift_below_the_quantization_step_is_wiped_out_by_a_4_bit_merge_and_caught(tmp_path: Path) -> None:
+    """The base's weights stand on a 4-bit grid already, as those of a model that was published in 4 bits do."""
+    merge(DEMO / "base.f32.gguf", None, tmp_path / "grid.gguf", kind="Q4_0")
+    merge(tmp_path / "grid.gguf", None, tmp_path / "base.gguf", kind="F32")
+    real = read_lora(DEMO / "healthy.lora.gguf")
+    write_lora(replace(real, alpha=real.alpha * 0.2), tmp_path / "small.gguf")
+    found = matrix(tmp_path / "base.gguf", tmp_path / "small.gguf", tmp_path / "work", "F32", "Q4_0")
+    verdicts = {row.name: row.verdict for row in found.rows}
+    assert verdicts["Q4_0 runtime"] == Verdict.PASS
+    assert verdicts["Q4_0 merged"] == Verdict.FAIL
+    assert found.rows[3].retained < 0.5
+    assert "Most is lost in Q4_0 merged" in found.summary
+    assert found.recommended == "Q4_0 runtime"
+
+
+def test_an_adapter_without_effect_has_nothing_that_could_survive(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing that could survive"):
+        matrix(DEMO / "base.f32.gguf", DEMO / "zero.lora.gguf", tmp_path, "F32")
+
+
+def test_quants_on_the_command_line(tmp_path: Path) -> None:
+    words = ["quants", BASE, str(DEMO / "healthy.lora.gguf"), "--data", str(TEXT["data"]), "--types", "F16,Q4_0"]
+    out = tmp_path / "m.json"
+    done = sway(*words, "--general", str(TEXT["general"]), "--work", str(tmp_path / "w"), "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "Q4_0 merged is the smallest" in done.stdout
+    assert len(json.loads(out.read_text(encoding="utf-8"))["rows"]) == 4
+    assert "unknown type 'Q4'" in complaint(*words[:-1], "Q4", "--work", str(tmp_path / "w"))
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M"])
+def test_a_whole_run_on_a_quantized_base_gives_the_same_axes_and_states_its_floor(tmp_path: Path, kind: str) -> None:
+    base = tmp_path / "base.gguf"
+    merge(DEMO / "base.f32.gguf", None, base, kind=kind)
+    words = ["check", str(base), str(DEMO / "healthy.lora.gguf"), "--data", str(TEXT["data"])]
+    done = sway(*words, "--general", str(TEXT["general"]), "--nulls", "6", "--json", "-")
+    record = json.loads(done.stdout)
+    assert record["diagnosis"] == "healthy"
+    assert [axis["verdict"] for axis in record["axes"][:4]] == ["PASS"] * 4
+    assert all(
+        probe["noise_floor"] is not None for probe in record["probes"] if probe["kind"] in ("applied", "delta_kl")
+    )
