@@ -118,6 +118,15 @@ def test_quants_on_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Q4_0 merged is the smallest" in done.stdout
     assert len(json.loads(out.read_text(encoding="utf-8"))["rows"]) == 4
+    spec = tmp_path / "sway.yaml"
+    spec.write_text(
+        f"models:\n  base: {{base: {BASE}}}\n  ft: {{base: {BASE}, adapter: {DEMO / 'healthy.lora.gguf'}}}\n"
+        f"data: {TEXT['data']}\ngeneral: {TEXT['general']}\nsuite: [{{kind: applied}}]\n",
+        encoding="utf-8",
+    )
+    again = sway("quants", str(spec), "--types", "F16,Q4_0", "--work", str(tmp_path / "w"), "--json", "-")
+    assert json.loads(again.stdout) == json.loads(out.read_text(encoding="utf-8"))
+    assert "name the adapter" in complaint("quants", BASE)
     assert "unknown type 'Q4'" in complaint(*words[:-1], "Q4", "--work", str(tmp_path / "w"))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo
+from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
 
 
@@ -48,14 +49,15 @@ def read_base(path: Path) -> BaseModel:
     Raises:
         UserError: not readable, or not a model.
     """
-    file = GGUFFile(path)
+    shards = open_shards(path)
+    file = shards[0]
     if file.kind == "adapter" or any(name.endswith((".lora_a", ".lora_b")) for name in file.tensors):
         raise UserError(f"{path}: this is a LoRA adapter, but a base model is wanted here; swap the two files")
     if file.kind != "model":
         raise UserError(f"{path}: general.type is {file.kind!r}; a base model is wanted here")
     if not file.architecture:
         raise UserError(f"{path}: no general.architecture in its metadata; convert the model again")
-    tensors = dict(file.tensors)
+    tensors = {name: tensor for shard in shards for name, tensor in shard.tensors.items()}
     if not tensors:
         raise UserError(f"{path}: the file holds no tensors (a vocabulary only?); give the whole model")
     return BaseModel(

@@ -14,6 +14,7 @@ from gguf import GGMLQuantizationType, GGUFValueType
 
 from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
+from sway_gguf.artifacts.shards import open_shards
 
 PLAIN = {
     "F32": (GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
@@ -36,23 +37,26 @@ def write_merged(base: Path, adapter: LoraAdapter | None, scale: float, kind: st
     Raises:
         OSError: the disk is full or cannot be written.
     """
-    source = GGUFFile(base)
+    shards = open_shards(base)
+    source = shards[0]
     pairs = {pair.module: pair for pair in adapter.pairs} if adapter else {}
     writer = gguf.GGUFWriter(path, source.architecture)
     _copy_metadata(source, writer, kind)
-    for info in source.tensors.values():
+    owners = {name: shard for shard in shards for name in shard.tensors}
+    for name, owner in owners.items():
+        info = owner.tensors[name]
         stored = _stored(info, kind)
         shape = gguf.quant_shape_to_byte_shape(info.shape, stored)
         writer.add_tensor_info(info.name, shape, np.dtype(np.uint8), _bytes(info, stored), raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for info in source.tensors.values():
-        weights = source.read(info.name)
-        if info.name in pairs:
+    for name, owner in owners.items():
+        weights = owner.read(name)
+        if name in pairs:
             assert adapter is not None
-            weights = weights + update(adapter, pairs[info.name], scale)
-        writer.write_tensor_data(gguf.quants.quantize(weights, _stored(info, kind)).view(np.uint8))
+            weights = weights + update(adapter, pairs[name], scale)
+        writer.write_tensor_data(gguf.quants.quantize(weights, _stored(owner.tensors[name], kind)).view(np.uint8))
     writer.close()
 
 
@@ -63,9 +67,10 @@ def update(adapter: LoraAdapter, pair: LoraPair, scale: float) -> Matrix:
     return turned
 
 
-def merged_size(base: GGUFFile, kind: str) -> int:
+def merged_size(base: Path, kind: str) -> int:
     """Bytes that the tensors will take."""
-    return sum(_bytes(info, _stored(info, kind)) for info in base.tensors.values())
+    tensors = (info for shard in open_shards(base) for info in shard.tensors.values())
+    return sum(_bytes(info, _stored(info, kind)) for info in tensors)
 
 
 def _stored(info: TensorInfo, kind: str) -> GGMLQuantizationType:
@@ -79,7 +84,7 @@ def _bytes(info: TensorInfo, kind: GGMLQuantizationType) -> int:
 
 def _copy_metadata(source: GGUFFile, writer: gguf.GGUFWriter, kind: str) -> None:
     for key in source.metadata_keys():
-        if key in _WRITERS_OWN:
+        if key in _WRITERS_OWN or key.startswith("split."):
             continue
         value_type = source.value_type(key)
         assert value_type is not None

@@ -11,9 +11,9 @@ from sway_gguf.cli.output import drawing
 
 
 @click.command(epilog="Example:  sway-gguf quants base.F16.gguf adapter.gguf --data train.md --types F16,Q8_0,Q4_K_M")
-@click.argument("base", type=FILE)
-@click.argument("adapter", type=FILE)
-@click.option("--data", type=FILE, required=True, help="What the adapter was trained on.")
+@click.argument("base", metavar="BASE|SWAY.YAML", type=FILE)
+@click.argument("adapter", type=FILE, required=False)
+@click.option("--data", type=FILE, help="What the adapter was trained on; SWAY.YAML may name it.")
 @click.option("--general", type=FILE, help="Text that the adapter should leave alone.")
 @click.option("--types", help="Types of weights, the reference first.  [default: F16 and seven quantized ones]")
 @click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
@@ -25,8 +25,8 @@ from sway_gguf.cli.output import drawing
 @engine_options
 def quants(
     base: Path,
-    adapter: Path,
-    data: Path,
+    adapter: Path | None,
+    data: Path | None,
     general: Path | None,
     types: str | None,
     min_retained: float,
@@ -37,18 +37,28 @@ def quants(
 ) -> None:
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
 
-    BASE should be of floats (F16, BF16 or F32). Files are made one by one by llama.cpp's quantizer, measured in a
-    process of their own, and removed; an interrupted run goes on where it stopped.
+    Give the two files, or a SWAY.YAML that names them. BASE should be of floats (F16, BF16 or F32). Files are made one
+    by one by llama.cpp's quantizer, measured in a process of their own, and removed; an interrupted run goes on where
+    it stopped.
     """
     import json
     from dataclasses import asdict
 
+    from sway_gguf.core.errors import UserError
     from sway_gguf.report.survival import print_matrix
+    from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.prepare import default_spec, prepare
     from sway_gguf.suite.quants import DEFAULT_TYPES, survival
 
     check_writable(json_path)
-    spec = overridden(default_spec(base, adapter, data=data, general=general), seed=None, nulls=None, **engine)
+    if adapter is not None:
+        spec = default_spec(base, adapter, data=data, general=general)
+    elif base.suffix.lower() in (".yaml", ".yml"):
+        spec = load_spec(base)
+        spec = spec.model_copy(update={"data": data or spec.data, "general": general or spec.general})
+    else:
+        raise UserError(f"{base}: name the adapter as well, or give a sway.yaml that names both")
+    spec = overridden(spec, seed=None, nulls=None, **engine)
     chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
     matrix = survival(
         prepare(spec),

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.merge import PLAIN, merged_size, write_merged
 from sway_gguf.core.errors import UserError
@@ -55,7 +54,7 @@ def merge(
 
 
 def _check_space(base: Path, out: Path, plain: str, *, also_quantized: bool) -> None:
-    size = merged_size(GGUFFile(base), plain)
+    size = merged_size(base, plain)
     needed = int(size * _HEADROOM * (1.6 if also_quantized else 1.0)) + (32 << 20)
     folder = out.absolute().parent
     if not folder.is_dir():
