@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import SurvivalMatrix
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.report.plot import survival_svg
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite import quants
 from sway_gguf.suite.merge import merge
@@ -73,6 +75,13 @@ def test_sizes_and_costs_are_of_the_file_that_ships(healthy: tuple[SurvivalMatri
     assert all(row.load_seconds > 0 and row.prompt_speed > row.generation_speed > 0 for row in found.rows)
     assert all(row.peak_memory is None or row.peak_memory > row.size for row in found.rows)
     assert not list(work.glob("*.gguf"))
+
+
+def test_the_plot_is_an_svg_with_a_mark_for_each_deployment(healthy: tuple[SurvivalMatrix, Path]) -> None:
+    found, _ = healthy
+    root = ElementTree.fromstring(survival_svg(found))
+    titles = [title.text or "" for title in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert [title.split(":")[0] for title in titles] == [row.name for row in found.rows]
 
 
 def test_what_was_measured_is_not_measured_again(

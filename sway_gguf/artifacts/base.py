@@ -25,6 +25,7 @@ class BaseModel:
         size: bytes of all tensors.
         parameters: number of weights.
         license: general.license, or "".
+        shards: all files, the first among them.
         blocks, heads, kv_heads: of the transformer; 0 where the header does not say.
     """
 
@@ -38,6 +39,7 @@ class BaseModel:
     size: int
     parameters: int
     license: str
+    shards: tuple[Path, ...] = ()
     blocks: int = 0
     heads: int = 0
     kv_heads: int = 0
@@ -71,6 +73,7 @@ def read_base(path: Path) -> BaseModel:
         size=sum(tensor.size for tensor in tensors.values()),
         parameters=sum(_count(tensor.shape) for tensor in tensors.values()),
         license=str(file.get("general.license") or ""),
+        shards=tuple(shard.path for shard in shards),
         blocks=_whole(file, "block_count"),
         heads=_whole(file, "attention.head_count"),
         kv_heads=_whole(file, "attention.head_count_kv") or _whole(file, "attention.head_count"),

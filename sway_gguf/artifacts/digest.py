@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -16,6 +17,13 @@ def sha256_of(path: Path) -> str:
         if part.is_file():
             whole.update(f"{part.name} {sha256_of(part)}\n".encode())
     return whole.hexdigest()
+
+
+def sha256_of_all(paths: Sequence[Path]) -> str:
+    """Of one file's contents, or of several files' hashes in order, in hexadecimal."""
+    if len(paths) == 1:
+        return sha256_of(paths[0])
+    return hashlib.sha256("".join(map(sha256_of, paths)).encode()).hexdigest()
 
 
 def size_of(path: Path) -> int:

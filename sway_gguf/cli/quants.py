@@ -22,6 +22,7 @@ from sway_gguf.cli.output import drawing
     "--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in and resume from."
 )
 @click.option("--json", "json_path", metavar="PATH", help="Write the matrix as JSON; - for stdout alone.")
+@click.option("--svg", "svg_path", type=FILE, help="Draw size against what is kept as SVG.")
 @engine_options
 def quants(
     base: Path,
@@ -33,6 +34,7 @@ def quants(
     tolerance: float,
     work: Path,
     json_path: str | None,
+    svg_path: Path | None,
     **engine: int | None,
 ) -> None:
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
@@ -45,12 +47,14 @@ def quants(
     from dataclasses import asdict
 
     from sway_gguf.core.errors import UserError
+    from sway_gguf.report.plot import survival_svg
     from sway_gguf.report.survival import print_matrix
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.prepare import default_spec, prepare
     from sway_gguf.suite.quants import DEFAULT_TYPES, survival
 
     check_writable(json_path)
+    check_writable(str(svg_path) if svg_path else None)
     if adapter is not None:
         spec = default_spec(base, adapter, data=data, general=general)
     elif base.suffix.lower() in (".yaml", ".yml"):
@@ -68,6 +72,8 @@ def quants(
         tolerance=tolerance,
         say=lambda text: click.echo(text, err=True),
     )
+    if svg_path:
+        write_whole(svg_path, survival_svg(matrix))
     if json_path:
         text = json.dumps(asdict(matrix), indent=1) + "\n"
         if json_path == "-":

@@ -14,7 +14,7 @@ from typing import Any
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
-from sway_gguf.artifacts.digest import sha256_of
+from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.core.answers import Answer, Generated, Tokens
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
@@ -101,9 +101,9 @@ class LlamaBackend(DoorBackend):
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
         digest = hashlib.sha256(f"{llama.version()} {self.settings}".encode())
-        for path in (self.base.path, self.adapter.path if self.adapter else None):
-            if path is not None:
-                digest.update(sha256_of(path).encode())
+        digest.update(sha256_of_all(self.base.shards).encode())
+        if self.adapter is not None:
+            digest.update(sha256_of(self.adapter.path).encode())
         return digest.hexdigest()
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ QUESTIONS = {
     "survival": "still there in the file that ships?",
 }
 _WIDE = 120
-_NAME_WIDTH = 15
+_NAME_WIDTH, _OTHER_COLUMNS = 15, 65
 
 
 def print_result(result: SuiteResult, console: Console) -> None:
@@ -38,7 +38,7 @@ def print_result(result: SuiteResult, console: Console) -> None:
     console.print(_heading(result))
     console.print(Padding(diagnosis_line(result), (1, 0)))
     console.print(_axes(result))
-    console.print(Padding(_probes(result, console.width >= _WIDE), (1, 0, 0, 0)))
+    console.print(Padding(_probes(result, console.width), (1, 0, 0, 0)))
     notes = _notes(result)
     if notes:
         console.print(Padding(Group(*notes), (1, 0, 0, 0)))
@@ -90,7 +90,8 @@ def verdict_text(verdict: Verdict, short: bool = False) -> Text:
     return Text(text, style=STYLES[verdict])
 
 
-def _probes(result: SuiteResult, wide: bool) -> RenderableType:
+def _probes(result: SuiteResult, width: int) -> RenderableType:
+    wide = width >= _WIDE
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False, expand=wide)
     table.add_column("probe", no_wrap=True)
     for heading in ("value", "95% interval", "nulls (mean ± sd)" if wide else "nulls", "z", "p"):
@@ -101,11 +102,11 @@ def _probes(result: SuiteResult, wide: bool) -> RenderableType:
     if wide:
         table.add_column("why", overflow="fold", ratio=1)
     for probe in result.probes:
-        table.add_row(*_probe_row(probe, wide))
+        table.add_row(*_probe_row(probe, wide, max(_NAME_WIDTH, width - _OTHER_COLUMNS)))
     return table
 
 
-def _probe_row(probe: ProbeResult, wide: bool) -> Sequence[RenderableType]:
+def _probe_row(probe: ProbeResult, wide: bool, name_width: int) -> Sequence[RenderableType]:
     null = probe.null
     digits = 3 if wide else 2
     spread = (
@@ -115,7 +116,7 @@ def _probe_row(probe: ProbeResult, wide: bool) -> Sequence[RenderableType]:
     )
     p = (null.holm_p if null.holm_p is not None else None) if null else None
     cells: list[RenderableType] = [
-        probe.name if wide else folded(probe.name, _NAME_WIDTH),
+        probe.name if wide else folded(probe.name, name_width),
         numbers.number(probe.value),
         numbers.span(probe.interval),
         spread,
@@ -162,6 +163,12 @@ def _footnotes(result: SuiteResult) -> RenderableType:
         f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
         f"alpha {result.alpha:g}, seed {result.seed}."
     ]
+    floors = [probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor is not None]
+    if floors:
+        lines.append(
+            f"Numerical noise (base against base in another batch layout): {numbers.number(max(floors))} nats in a "
+            "log-probability."
+        )
     rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
     lines.append(
         f"{numbers.count(timings['tokens'])} tokens in {numbers.seconds(timings['run_seconds'])} "

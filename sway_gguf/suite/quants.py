@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sway_gguf import __version__
-from sway_gguf.artifacts.digest import sha256_of, size_of
+from sway_gguf.artifacts.digest import sha256_of_all, size_of
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.core.divergence import kl
@@ -142,7 +142,13 @@ def _kept(job: _Job) -> tuple[Measured, int]:
 
 def _key(prepared: Prepared, asked: Asked) -> str:
     """Changes with the files, the questions, the settings and our version."""
-    parts = (__version__, sha256_of(prepared.base.path), prepared.adapter_hash, repr(asked), repr(prepared.engine))
+    parts = (
+        __version__,
+        sha256_of_all(prepared.base.shards),
+        prepared.adapter_hash,
+        repr(asked),
+        repr(prepared.engine),
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

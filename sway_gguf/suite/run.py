@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf import __version__
-from sway_gguf.artifacts.digest import sha256_of, size_of
+from sway_gguf.artifacts.digest import sha256_of_all, size_of
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.result import (
     Diagnosis,
@@ -159,16 +159,17 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
         "license": base.license,
     }
     about_adapter = {"modules": len(adapter.pairs), "ranks": list(adapter.ranks), "alpha": adapter.alpha}
-    roles: list[tuple[str, Path | None, dict[str, Any]]] = [
-        ("base", base.path, about_base),
-        ("adapter", adapter.path, about_adapter),
-        ("data", spec.data, {}),
-        ("holdout", spec.holdout, {}),
-        ("general", spec.general, {}),
+    roles: list[tuple[str, tuple[Path | None, ...], dict[str, Any]]] = [
+        ("base", base.shards, about_base),
+        ("adapter", (adapter.path,), about_adapter),
+        ("data", (spec.data,), {}),
+        ("holdout", (spec.holdout,), {}),
+        ("general", (spec.general,), {}),
     ]
     with ThreadPoolExecutor(1) as pool:
-        yield [pool.submit(_record, role, path, about) for role, path, about in roles if path]
+        given = ((role, [path for path in paths if path], about) for role, paths, about in roles)
+        yield [pool.submit(_record, role, paths, about) for role, paths, about in given if paths]
 
 
-def _record(role: str, path: Path, about: dict[str, Any]) -> FileRecord:
-    return FileRecord(role, str(path), sha256_of(path), size_of(path), about)
+def _record(role: str, paths: list[Path], about: dict[str, Any]) -> FileRecord:
+    return FileRecord(role, str(paths[0]), sha256_of_all(paths), sum(map(size_of, paths)), about)

@@ -11,8 +11,8 @@ _WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.PASS)
 _UNTESTED = {
     "direction": "give --data FILE with the text the adapter was trained on",
     "collateral": "give --general FILE with unrelated text",
-    "leakage": "no probe in this run tests it",
-    "survival": "no probe in this run tests it",
+    "leakage": "no probe in this run tests it; a suite by sway-gguf init does",
+    "survival": "no probe in this run tests it; sway-gguf quants does",
 }
 _FAILURES = (
     ("applied", Diagnosis.NO_OP),
