@@ -115,6 +115,18 @@ def test_a_drift_below_the_quantization_step_is_wiped_out_by_a_4_bit_merge_and_c
     assert found.recommended == "Q4_0 runtime"
 
 
+def test_a_file_that_exists_stands_for_itself(tmp_path: Path) -> None:
+    merge(DEMO / "base.f32.gguf", None, tmp_path / "mine.Q8_0.gguf", kind="Q8_0")
+    found = matrix(
+        DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path / "w", "F16", str(tmp_path / "mine.Q8_0.gguf")
+    )
+    assert [row.name for row in found.rows] == ["F16 runtime", "F16 merged", "mine.Q8_0 runtime"]
+    assert found.rows[2].retained == pytest.approx(1.0, abs=0.02)
+    assert (tmp_path / "mine.Q8_0.gguf").exists()
+    with pytest.raises(UserError, match="swap the two files"):
+        matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path, str(DEMO / "zero.lora.gguf"))
+
+
 def test_an_adapter_without_effect_has_nothing_that_could_survive(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing that could survive"):
         matrix(DEMO / "base.f32.gguf", DEMO / "zero.lora.gguf", tmp_path, "F32")

@@ -15,7 +15,9 @@ from sway_gguf.cli.output import drawing
 @click.argument("adapter", type=FILE, required=False)
 @click.option("--data", type=FILE, help="What the adapter was trained on; SWAY.YAML may name it.")
 @click.option("--general", type=FILE, help="Text that the adapter should leave alone.")
-@click.option("--types", help="Types of weights, the reference first.  [default: F16 and seven quantized ones]")
+@click.option(
+    "--types", help="Types of weights or GGUF files, the reference first.  [default: F16 and seven quantized ones]"
+)
 @click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
 @click.option("--tolerance", type=click.FloatRange(max=0), default=-0.15, show_default=True, help="On general text.")
 @click.option(

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from sway_gguf import __version__
-from sway_gguf.artifacts.digest import sha256_of_all, size_of
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.base import read_base
+from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
+from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
@@ -54,7 +55,7 @@ def survival(
     Args:
         prepared: base, adapter and text; the base should be of floats.
         work: folder for files in the making and for what was measured.
-        types: of weights, the reference first.
+        types: of weights, the reference first; a GGUF file stands for itself, with the adapter at run time.
         wanted: share of the effect that must be kept.
         tolerance: accepted change on general text, nats per token.
         say: told what is being done.
@@ -62,8 +63,10 @@ def survival(
     Raises:
         UserError: an unknown type, no document, or an adapter without effect at the reference.
     """
-    if unknown := [kind for kind in types if kind not in TYPES]:
-        raise UserError(f"unknown type {unknown[0]!r}; one of {', '.join(TYPES)}")
+    if unknown := [kind for kind in types if kind not in TYPES and not is_file(kind)]:
+        raise UserError(f"unknown type {unknown[0]!r}; one of {', '.join(TYPES)}, or a GGUF file")
+    for given in filter(is_file, types):
+        fits(prepared.adapter, read_base(Path(given)))
     asked = asked_of(prepared)
     rows = list(_rows(prepared, work, types, asked, say))
     reference = _effects(rows[0])
@@ -75,6 +78,11 @@ def survival(
         )
     found = tuple(_result(row, rows[0], wanted, tolerance, seed) for row in rows)
     return _matrix(found, wanted, tolerance)
+
+
+def is_file(kind: str) -> bool:
+    """Whether a type is rather a GGUF file that exists already."""
+    return kind.endswith(".gguf")
 
 
 def asked_of(prepared: Prepared) -> Asked:
@@ -104,9 +112,12 @@ def _rows(prepared: Prepared, work: Path, types: Sequence[str], asked: Asked, sa
     key = _key(prepared, asked)
     for kind in types:
         say(f"{kind} runtime")
-        own, size = _kept(_Job(prepared, asked, work, f"{key}-{kind}-runtime", kind, None, adapter_file))
+        name = f"file-{sha256_of(Path(kind))[:16]}" if is_file(kind) else kind
+        own, size = _kept(_Job(prepared, asked, work, f"{key}-{name}-runtime", kind, None, adapter_file))
         assert own.tuned is not None
         yield _Row(kind, "runtime", size + size_of(adapter_file), own, own.base, own.tuned)
+        if is_file(kind):
+            continue
         say(f"{kind} merged")
         other, size = _kept(_Job(prepared, asked, work, f"{key}-{kind}-merged", kind, adapter, None))
         yield _Row(kind, "merged", size, other, own.base, other.base)
@@ -130,6 +141,11 @@ def _kept(job: _Job) -> tuple[Measured, int]:
     kept = job.work / f"{job.name}.npz"
     if kept.exists():
         return load_measured(kept)
+    if is_file(job.kind):
+        given = Path(job.kind)
+        result = measured(given, job.on_top, job.asked, job.prepared.engine), size_of(given)
+        save_measured(kept, *result)
+        return result
     model = job.work / f"{job.name}.gguf"
     try:
         merge(job.prepared.base.path, job.merged_in, model, kind=job.kind)
@@ -165,7 +181,7 @@ def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: i
     sizes = float(np.linalg.norm(effects) * np.linalg.norm(whole))
     verdict, reason = _verdict(retained, around, wanted, tolerance)
     return DeploymentResult(
-        type=row.kind,
+        type=Path(row.kind).stem if is_file(row.kind) else row.kind,
         mode=row.mode,
         size=row.size,
         load_seconds=row.cost.load_seconds,
