@@ -169,6 +169,7 @@ def test_adapter_revert_is_the_approach_to_gold() -> None:
     # cos(mine, gold) = √½, cos(base, gold) = 0
     assert found.value == pytest.approx(math.sqrt(0.5), abs=1e-6)
     assert found.details["reverted"] == 0
+    assert "own last hidden states" in found.notes[1]
 
 
 def test_style_fingerprint_is_the_share_of_the_way_to_the_document() -> None:

@@ -11,7 +11,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
 from sway_gguf.core.queries import Embed, Generate, Query, shorten
 from sway_gguf.core.sections import Paraphrase
-from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.base import Probe, embedded_by, mean_of
 from sway_gguf.probes.paraphrase_invariance import Case
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
@@ -97,7 +97,10 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
             mean_of(items),
             tuple(items),
             undecided=f"only {len(items)} pairs tell base and gold apart; give {MIN_ITEMS} or more" if few else "",
-            notes=(f"{reverted} of {len(items)} replies are nearer to the base's than to the wanted one",),
+            notes=(
+                f"{reverted} of {len(items)} replies are nearer to the base's than to the wanted one",
+                embedded_by(self.sources),
+            ),
             details={"reverted": reverted, "pairs": len(items)},
         )
 

@@ -52,6 +52,7 @@ class Sources:
         adapter_hash: sha256 of the adapter's file.
         chat: renders messages of {role, content} as the model's own template has it; None without a template.
         checkpoint: reads a trainer's folder.
+        embedder: name of what embeds texts; "" for the base's own hidden states.
         context: tokens that the engine evaluates in one piece at most; None where that is not known.
         folder: paths in a probe's options start here.
     """
@@ -68,8 +69,14 @@ class Sources:
     adapter_hash: str = ""
     chat: Callable[[Sequence[Message]], str] | None = None
     checkpoint: Callable[[Path], Training] = no_checkpoint
+    embedder: str = ""
     context: int | None = None
     folder: Path = Path()
+
+
+def embedded_by(sources: Sources) -> str:
+    """A note on where embeddings come from."""
+    return f"embeddings by {sources.embedder or 'the mean of the base model’s own last hidden states'}"
 
 
 class Probe(ABC, Generic[Options]):

@@ -13,7 +13,7 @@ from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.divergence import js, kl
 from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
 from sway_gguf.core.queries import Embed, NextToken, Query, shorten
-from sway_gguf.probes.base import Probe
+from sway_gguf.probes.base import Probe, embedded_by
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.clusters import clusters, specificity
 
@@ -103,7 +103,10 @@ class ClusterKl(Probe[ClusterKlOptions]):
             specificity(values, labels),
             items,
             interval=False,
-            notes=(f"most moved: {strongest['size']} prompts like {shorten(strongest['exemplar'])}",),
+            notes=(
+                f"most moved: {strongest['size']} prompts like {shorten(strongest['exemplar'])}",
+                embedded_by(self.sources),
+            ),
             details={"clusters": topics},
         )
 

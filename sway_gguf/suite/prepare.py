@@ -127,6 +127,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         adapter=adapter_facts(adapter),
         chat=chat_renderer(base.path),
         checkpoint=cache(read_checkpoint),
+        embedder=spec.engine.embedder.name if spec.engine.embedder else "",
         context=EngineSettings(context=spec.engine.context).width(base.context_length),
     )
     probes = build_probes(spec.suite, sources)
