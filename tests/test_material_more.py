@@ -31,6 +31,16 @@ def test_a_fingerprint_by_hand() -> None:
     }
 
 
+def test_textstat_adds_its_measures_where_it_is_installed() -> None:
+    pytest.importorskip("textstat")
+    easy = fingerprint("I see a cat. It is red.")
+    hard = fingerprint(
+        "Institutional considerations notwithstanding, comprehensive documentation remains indispensable."
+    )
+    assert len(easy) == len(hard) == len(FEATURES)
+    assert (hard[-2:] > easy[-2:]).all()
+
+
 def test_a_text_without_words_has_no_style() -> None:
     assert (fingerprint("… 123 !", extended=False) == 0).all()
 

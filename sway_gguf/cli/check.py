@@ -9,7 +9,10 @@ import click
 from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
 
 
-@click.command(epilog="Example:  sway-gguf check base.Q4_K_M.gguf adapter.gguf --data train.md --general notes.txt")
+@click.command(
+    short_help="Test an adapter on a base, without a spec.",
+    epilog="Example:  sway-gguf check base.Q4_K_M.gguf adapter.gguf --data train.md --general notes.txt",
+)
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
 @click.option("--data", type=FILE, help="What the adapter was trained on: .md, .txt or .jsonl.")

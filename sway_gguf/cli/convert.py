@@ -9,7 +9,10 @@ import click
 from sway_gguf.cli.common import FILE
 
 
-@click.command(epilog="Example:  sway-gguf convert my-adapter/ --base base.gguf -o adapter.gguf")
+@click.command(
+    short_help="Write a PEFT folder as a LoRA GGUF.",
+    epilog="Example:  sway-gguf convert my-adapter/ --base base.gguf -o adapter.gguf",
+)
 @click.argument("peft_dir", metavar="PEFT_DIR", type=FILE)
 @click.option("--base", type=FILE, required=True, help="The base GGUF that it was trained for.")
 @click.option(

@@ -15,7 +15,7 @@ _STORIES = {
 }
 
 
-@click.command(epilog="Example:  sway-gguf demo -t 4")
+@click.command(short_help="Test four adapters of an embedded model.", epilog="Example:  sway-gguf demo -t 4")
 @engine_options
 def demo(**overrides: int | None) -> None:
     """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one."""

@@ -10,7 +10,10 @@ import click
 from sway_gguf.cli.common import FILE, engine_options
 
 
-@click.command(epilog="Example:  sway-gguf doctor base.gguf adapter.gguf")
+@click.command(
+    short_help="Look over this build, the files and their fit.",
+    epilog="Example:  sway-gguf doctor base.gguf adapter.gguf",
+)
 @click.argument("base", required=False, type=FILE)
 @click.argument("adapter", required=False, type=FILE)
 @engine_options

@@ -9,7 +9,10 @@ import click
 from sway_gguf.cli.common import FILE, write_whole
 
 
-@click.command(epilog="Example:  sway-gguf init base.gguf adapter.gguf --data train.jsonl -o sway.yaml")
+@click.command(
+    short_help="Write a suite from your training data.",
+    epilog="Example:  sway-gguf init base.gguf adapter.gguf --data train.jsonl -o sway.yaml",
+)
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
 @click.option("--data", type=FILE, required=True, help="What the adapter was trained on: .jsonl, .md, .txt or .dlm.")

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from sway_gguf.artifacts.lora import LoraAdapter
 
 
-@click.command(epilog="Example:  sway-gguf inspect base.gguf adapter.gguf")
+@click.command(
+    short_help="Show what is in the files, and whether they fit.",
+    epilog="Example:  sway-gguf inspect base.gguf adapter.gguf",
+)
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--peft", type=FILE, help="The PEFT folder that the adapters were made from: compare them with it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

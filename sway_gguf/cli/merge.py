@@ -9,7 +9,10 @@ import click
 from sway_gguf.cli.common import FILE
 
 
-@click.command(epilog="Example:  sway-gguf merge base.gguf adapter.gguf --type Q4_K_M -o merged.Q4_K_M.gguf")
+@click.command(
+    short_help="Write base and adapter as one GGUF.",
+    epilog="Example:  sway-gguf merge base.gguf adapter.gguf --type Q4_K_M -o merged.Q4_K_M.gguf",
+)
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
 @click.option("--scale", type=float, default=1.0, show_default=True, help="λ, as llama.cpp's --lora-scaled.")

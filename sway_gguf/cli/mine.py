@@ -9,7 +9,10 @@ import click
 from sway_gguf.cli.common import FILE, write_whole
 
 
-@click.command(epilog="Example:  sway-gguf mine sway.yaml --pool prompts.txt --most 16 --write")
+@click.command(
+    short_help="Pick hard cases from a pool, for the next adapter.",
+    epilog="Example:  sway-gguf mine sway.yaml --pool prompts.txt --most 16 --write",
+)
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @click.option(
     "--pool", type=FILE, required=True, help="Prompts, one per line; or JSONL with prompt, gold, paraphrases."

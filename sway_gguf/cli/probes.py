@@ -7,7 +7,7 @@ import click
 from sway_gguf.cli.output import drawing
 
 
-@click.command(epilog="Example:  sway-gguf probes external_perplexity")
+@click.command(short_help="List what can be measured.", epilog="Example:  sway-gguf probes external_perplexity")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def probes(kind: str | None, as_json: bool) -> None:

@@ -10,7 +10,10 @@ from sway_gguf.cli.common import FILE, check_writable, engine_options, overridde
 from sway_gguf.cli.output import drawing
 
 
-@click.command(epilog="Example:  sway-gguf quants base.F16.gguf adapter.gguf --data train.md --types F16,Q8_0,Q4_K_M")
+@click.command(
+    short_help="Measure what survives quantizing and merging.",
+    epilog="Example:  sway-gguf quants base.F16.gguf adapter.gguf --data train.md --types F16,Q8_0,Q4_K_M",
+)
 @click.argument("base", metavar="BASE|SWAY.YAML", type=FILE)
 @click.argument("adapter", type=FILE, required=False)
 @click.option("--data", type=FILE, help="What the adapter was trained on; SWAY.YAML may name it.")

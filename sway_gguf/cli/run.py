@@ -9,7 +9,9 @@ import click
 from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
 
 
-@click.command(epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39")
+@click.command(
+    short_help="Run the suite of a spec.", epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39"
+)
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @run_options
 @engine_options

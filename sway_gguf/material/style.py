@@ -20,14 +20,16 @@ FEATURES = (
     "punctuation per word",
     "capitals per word",
     "line breaks per word",
-    "syllables per word",
-    "reading ease",
+    "automated readability index",
+    "Coleman–Liau index",
 )
 _CORE = 7
 
 
 def fingerprint(text: str, extended: bool = True) -> NDArray[np.float64]:
     """The features of `FEATURES`: the first seven always, the others where textstat is installed and wanted.
+
+    Of textstat's measures these two need no dictionary, which it would download when first asked.
 
     A text without words gives zeros.
     """
@@ -45,10 +47,10 @@ def fingerprint(text: str, extended: bool = True) -> NDArray[np.float64]:
         sum(word[0].isupper() for word in words) / len(words),
         text.count("\n") / len(words),
     ]
-    return np.array(core if length == _CORE else [*core, *_readability(text, len(words))])
+    return np.array(core if length == _CORE else [*core, *_readability(text)])
 
 
-def _readability(text: str, words: int) -> list[float]:
+def _readability(text: str) -> list[float]:
     import textstat  # type: ignore[import-not-found,unused-ignore]
 
-    return [textstat.syllable_count(text) / words, textstat.flesch_reading_ease(text)]
+    return [textstat.automated_readability_index(text), textstat.coleman_liau_index(text)]
