@@ -1,8 +1,8 @@
 """Batched generation against one prompt after the other: the same prompts, one process, both sides greedy.
 
 Knows how to time. One stream alone is bound by memory, so the ratio is the better the more bytes a weight has: F32, F16
-and Q8_0 are made and compared. Both sides compute in batches of another shape; random weights have near ties, so the
-share of equal replies is printed and not demanded.
+and Q8_0 are made and compared. The engine gives a lone token a mate, so that a reply is the same alone and in company;
+the share of equal replies shows it.
 
     python benchmarks/generation.py
 """

@@ -1,13 +1,15 @@
 """Batched generation: one stream per prompt, one token per stream and step.
 
-Each prompt draws from its own generator, seeded by (seed, prompt), so its mates do not matter.
+Each prompt draws from its own generator, seeded by (seed, prompt), so its mates do not matter. A token alone in a
+batch runs through other kernels than one among several, whose numbers agree bit for bit however many there are (on
+the CPU): a lone token is therefore given a mate in a spare stream, and a reply is the same alone and in company.
 Knows contexts and tokens; nothing of views or adapters.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +34,22 @@ class _Stream:
     made: list[int] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Spare:
+    """A stream that holds no prompt, and how many tokens it has been fed."""
+
+    stream: int
+    length: int = 0
+
+    def beside(self, pieces: list[Piece]) -> list[Piece]:
+        """The pieces, with a mate from the spare stream where they hold a single token."""
+        if sum(len(piece.tokens) for piece in pieces) != 1:
+            return pieces
+        mate = Piece(self.stream, self.length, pieces[0].tokens, 1)
+        self.length += 1
+        return [*pieces, mate]
+
+
 def generate_group(
     model: Model,
     context: Context,
@@ -44,7 +62,7 @@ def generate_group(
 
     Args:
         model: for the bytes of tokens and the end of text.
-        context: with at least as many streams as prompts, each long enough for prompt and reply.
+        context: with at least one stream more than prompts, each long enough for prompt and reply.
         asks: how, per prompt.
         prompts: token ids, the longest first.
         limits: of a batch.
@@ -57,13 +75,14 @@ def generate_group(
         _Stream(place, len(prompt), -1, prompt_rng(ask.seed, prompt))
         for place, (ask, prompt) in enumerate(zip(asks, prompts, strict=True))
     ]
-    for place, row in _read_prompts(context, prompts, limits):
+    spare = _Spare(len(prompts))
+    for place, row in _read_prompts(context, prompts, limits, spare):
         streams[place].latest = choose(row, asks[place], streams[place].rng, place)
     progress(sum(map(len, prompts)))
     active = [stream for stream in streams if _keep(model, stream, asks[stream.place])]
     while active:
         pieces = [Piece(stream.place, stream.length, (stream.latest,), 0) for stream in active]
-        logits = context.decode(pieces)
+        logits = context.decode(spare.beside(pieces))
         for stream, row in zip(active, logits, strict=True):
             stream.length += 1
             stream.latest = choose(row, asks[stream.place], stream.rng, stream.place)
@@ -106,19 +125,16 @@ def choose(logits: NDArray[np.float32], sampling: Generate, rng: np.random.Gener
 
 
 def _read_prompts(
-    context: Context, prompts: Sequence[Sequence[int]], limits: Limits
-) -> list[tuple[int, NDArray[np.float32]]]:
-    """Feed the prompts; returns (place, copy of the logits after it)."""
-    jobs = [Job(tuple(prompt), len(prompt) - 1) for prompt in prompts]
-    found = []
-    for stretches in steps(jobs, limits):
-        pieces = [
-            Piece(s.place, s.start, jobs[s.place].tokens[s.start : s.stop], jobs[s.place].first_output - s.start)
-            for s in stretches
-        ]
-        ending = [s.place for s in stretches if s.stop == len(jobs[s.place].tokens)]
-        found += [(place, row.copy()) for place, row in zip(ending, context.decode(pieces), strict=True)]
-    return found
+    context: Context, prompts: Sequence[Sequence[int]], limits: Limits, spare: _Spare
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Feed the prompts one after the other, each in the batches it would have alone; yields (place, its logits)."""
+    for place, prompt in enumerate(prompts):
+        job = Job(tuple(prompt), len(prompt) - 1)
+        for (stretch,) in steps([job], limits):
+            wanted = job.first_output - stretch.start
+            piece = Piece(place, stretch.start, job.tokens[stretch.start : stretch.stop], wanted)
+            logits = context.decode(spare.beside([piece]))
+        yield place, logits[0].copy()
 
 
 def _keep(model: Model, stream: _Stream, ask: Generate) -> bool:

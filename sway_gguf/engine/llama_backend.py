@@ -160,7 +160,7 @@ class LlamaBackend(DoorBackend):
         replies: list[Answer] = [Generated("")] * len(asks)
         limits = self._limits_of(view)
         for group in group_jobs([ask.jobs[0] for ask in asks], limits, whole=False):
-            context = self._pool.cleared(view, group.streams, group.length, limits)
+            context = self._pool.cleared(view, group.streams + 1, group.length, limits)
             mates = [asks[index] for index in group.jobs]
             queries = [ask.query for ask in mates if isinstance(ask.query, Generate)]
             try:
