@@ -11,9 +11,8 @@ from pydantic import Field
 
 from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule, checked
-from sway_gguf.core.queries import Query
-from sway_gguf.probes.base import Probe
+from sway_gguf.core.measurement import Check, Item, Measurement, checked
+from sway_gguf.probes.base import StaticProbe
 from sway_gguf.spec.options import ProbeOptions
 
 _NAMED = 3
@@ -28,7 +27,7 @@ class AdapterHealthOptions(ProbeOptions):
     largest_scaling: float = Field(default=32.0, gt=0, description="alpha / rank above which it is unusual")
 
 
-class AdapterHealth(Probe[AdapterHealthOptions]):
+class AdapterHealth(StaticProbe[AdapterHealthOptions]):
     """Share of the modules that are alive, and what is odd about the factors. The model is not asked.
 
     - dead modules: A or B is zero. Non-finite ones: NaN or infinity.
@@ -45,25 +44,10 @@ class AdapterHealth(Probe[AdapterHealthOptions]):
     passing = "no module is dead or non-finite, none stands out, B has structure, the scaling is usual"
     caveat = "sound factors can hold the wrong thing; only the other probes see what the adapter does."
     options_type = AdapterHealthOptions
-    static = True
-
-    @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None."""
-        return 0
 
     def missing(self) -> str:
         """The adapter."""
         return "" if self.sources.adapter else "there is no adapter"
-
-    def ask(self) -> Sequence[Query]:
-        """Nothing."""
-        return ()
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Facts of every module, and checks over all of them."""

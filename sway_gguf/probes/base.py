@@ -14,7 +14,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveNull, Axis, Item, Measurement, Rule
+from sway_gguf.core.measurement import AboveNull, AllChecks, Axis, Item, Measurement, Rule
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Canary, Message, Paraphrase, Preference, Section
 from sway_gguf.core.training import Training
@@ -161,6 +161,26 @@ class Probe(ABC, Generic[Options]):
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
         """For a probe with `scales`: one measurement from those at each λ, 1 included."""
         return curve[1.0]
+
+
+class StaticProbe(Probe[Options]):
+    """A probe that measures files alone and is judged by its checks."""
+
+    static = True
+
+    @property
+    def rule(self) -> Rule:
+        """By its checks."""
+        return AllChecks()
+
+    @property
+    def nulls(self) -> int:
+        """None."""
+        return 0
+
+    def ask(self) -> Sequence[Query]:
+        """Nothing."""
+        return ()
 
 
 def mean_of(items: Sequence[Item]) -> float:

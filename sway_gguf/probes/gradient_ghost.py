@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from statistics import median
 from typing import Literal
 
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AllChecks, Item, Measurement, Rule, checked
-from sway_gguf.core.queries import Query
-from sway_gguf.probes.base import Probe
+from sway_gguf.core.measurement import Item, Measurement, checked
+from sway_gguf.probes.base import StaticProbe
 from sway_gguf.spec.options import ProbeOptions
 
 
@@ -24,7 +22,7 @@ class GradientGhostOptions(ProbeOptions):
     max_ratio: float = Field(default=2.0, gt=1, description="times what gradients without direction would leave")
 
 
-class GradientGhost(Probe[GradientGhostOptions]):
+class GradientGhost(StaticProbe[GradientGhostOptions]):
     """How steadily gradients still pulled one way when training stopped, over what pure noise would leave.
 
     For each parameter, the root mean square of Adam's first moment over the square root of its mean second moment,
@@ -40,26 +38,11 @@ class GradientGhost(Probe[GradientGhostOptions]):
     passing = "the median ratio is below max_ratio, and every moment is finite and alive"
     caveat = "gradients also come to rest in a bad place."
     options_type = GradientGhostOptions
-    static = True
     quick = False
-
-    @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None."""
-        return 0
 
     def missing(self) -> str:
         """A checkpoint."""
         return "" if self.options.checkpoint else "give checkpoint: a Trainer's folder with optimizer.pt"
-
-    def ask(self) -> Sequence[Query]:
-        """Nothing."""
-        return ()
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The ratio per parameter."""

@@ -10,10 +10,9 @@ from typing import Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule, checked
-from sway_gguf.core.queries import Query
+from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.training import Training
-from sway_gguf.probes.base import Probe
+from sway_gguf.probes.base import StaticProbe
 from sway_gguf.spec.options import ProbeOptions
 
 _WINDOW = 5
@@ -29,7 +28,7 @@ class TrainingDriftOptions(ProbeOptions):
     max_last_drop: float = Field(default=0.05, ge=0, description="drop in the last quarter above which it was not done")
 
 
-class TrainingDrift(Probe[TrainingDriftOptions]):
+class TrainingDrift(StaticProbe[TrainingDriftOptions]):
     """Share of the loss that training took away: 1 − last / first, medians of five logged losses at either end.
 
     Checks: the loss fell; it had settled (the last quarter took little more); no logged loss stands out as a spike
@@ -43,26 +42,11 @@ class TrainingDrift(Probe[TrainingDriftOptions]):
     passing = "the loss fell and settled without spikes"
     caveat = "a fine curve on the wrong data is a fine curve."
     options_type = TrainingDriftOptions
-    static = True
     quick = False
-
-    @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None."""
-        return 0
 
     def missing(self) -> str:
         """A checkpoint."""
         return "" if self.options.checkpoint else "give checkpoint: a Trainer's folder with trainer_state.json"
-
-    def ask(self) -> Sequence[Query]:
-        """Nothing."""
-        return ()
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The curve and its checks."""
