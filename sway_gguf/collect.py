@@ -72,9 +72,12 @@ def collect(
     answers = Answers([])
     with open_view(backend, view) as opened:
         while units:
-            for unit in units:
-                pairs = zip(unit.queries, _answers(opened, unit.queries, progress), strict=True)
-                answers = answers.merged(Answers(pairs))
+            pairs = [
+                pair
+                for unit in units
+                for pair in zip(unit.queries, _answers(opened, unit.queries, progress), strict=True)
+            ]
+            answers = answers.merged(Answers(pairs))
             units = units_of(_unasked(follow_up(answers), answers)) if follow_up else []
     return answers
 

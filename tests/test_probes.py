@@ -186,7 +186,7 @@ FULL = Sources(
     paraphrases=(Paraphrase("the colour is", " blue", ("its hue is",)),),
     general=tuple(f"general text {n} speaks of nothing in particular and does so at some length" for n in range(6)),
     prompts=tuple(f"prompt number {n}" for n in range(24)),
-    adapter=AdapterFacts(8.0, (ModuleFacts("m", 2, (4, 4), True, (2.0, 1.0), (3.0, 1.0), 0.1),)),
+    adapter=lambda: AdapterFacts(8.0, (ModuleFacts("m", 2, (4, 4), True, (2.0, 1.0), (3.0, 1.0), 0.1),)),
     checkpoint=lambda folder: Training(
         tuple((n, 1.0) for n in range(8)), moments=(Moments("0", 100, first=0.2, second=1.0, noise=0.2),)
     ),

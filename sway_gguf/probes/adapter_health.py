@@ -51,8 +51,8 @@ class AdapterHealth(StaticProbe[AdapterHealthOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Facts of every module, and checks over all of them."""
-        facts = self.sources.adapter
-        assert facts is not None
+        assert self.sources.adapter is not None
+        facts = self.sources.adapter()
         alive = [module for module in facts.modules if module.finite and module.norm > 0]
         items = tuple(Item(module.module, module.norm, _detail(module)) for module in facts.modules)
         ranks = [effective_rank(module) for module in alive]

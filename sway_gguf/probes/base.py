@@ -48,7 +48,7 @@ class Sources:
         general: unrelated text, one piece each.
         prompts: that stop in mid-sentence; from the material where there is any.
         seed: of everything random in a probe.
-        adapter: what the adapter's factors say of it; None where there is none.
+        adapter: tells what the adapter's factors say of it; None where there is none.
         adapter_hash: sha256 of the adapter's file.
         chat: renders messages of {role, content} as the model's own template has it; None without a template.
         checkpoint: reads a trainer's folder.
@@ -65,7 +65,7 @@ class Sources:
     general: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     seed: int = 0
-    adapter: AdapterFacts | None = None
+    adapter: Callable[[], AdapterFacts] | None = None
     adapter_hash: str = ""
     chat: Callable[[Sequence[Message]], str] | None = None
     checkpoint: Callable[[Path], Training] = no_checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -124,7 +124,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     sources = replace(
         sources_of(spec, material),
         adapter_hash=digest,
-        adapter=adapter_facts(adapter),
+        adapter=partial(adapter_facts, adapter),
         chat=chat_renderer(base.path),
         checkpoint=cache(read_checkpoint),
         embedder=spec.engine.embedder.name if spec.engine.embedder else "",
