@@ -6,6 +6,7 @@ Takes log-probabilities in nats; knows nothing of views. Sums run in float64.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,10 @@ def js(log_p: LogProbs, log_q: LogProbs) -> float:
 def js_distance(log_p: LogProbs, log_q: LogProbs) -> float:
     """√JS: a metric (Endres & Schindelin 2003), linear in a small perturbation. [V], [V] → scalar."""
     return math.sqrt(js(log_p, log_q))
+
+
+BY_NAME: dict[str, Callable[[LogProbs, LogProbs], float]] = {"js": js, "kl": lambda base, other: kl(other, base)}
+"""(base, other) to js(base, other), or to kl(other ‖ base), by the name that specs use."""
 
 
 def _pair(log_p: LogProbs, log_q: LogProbs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from sway_gguf.core.sections import Section
 from sway_gguf.material.read import paragraphs
 
+Item = TypeVar("Item")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+")
 
 
@@ -43,7 +45,7 @@ def _parts(text: str, size: int) -> Iterable[tuple[str, str]]:
                 yield ("\n\n" if index == 0 and start == 0 else " "), sentence[start : start + size]
 
 
-def spread(items: Sequence[str], most: int) -> list[str]:
+def spread(items: Sequence[Item], most: int) -> list[Item]:
     """At most `most` of `items`, evenly spaced, order kept."""
     if len(items) <= most:
         return list(items)

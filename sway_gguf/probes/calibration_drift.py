@@ -55,8 +55,7 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
         """(prompt, gold) in use."""
         path = None if self.options.pack == "builtin" else self.sources.folder / self.options.pack
         pairs = self.options.items or knowledge(path)
-        prompts = spread([str(place) for place in range(len(pairs))], self.options.items_limit or len(pairs))
-        return list(dict.fromkeys(pairs[int(place)] for place in prompts))
+        return list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs))))
 
     @property
     def rule(self) -> Rule:

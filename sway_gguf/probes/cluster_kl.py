@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, TypedDict
 
 import numpy as np
@@ -10,17 +10,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers, LogProbs
-from sway_gguf.core.divergence import js, kl
+from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
 from sway_gguf.core.queries import Embed, NextToken, Query, shorten
 from sway_gguf.probes.base import Probe, embedded_by
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.clusters import clusters, specificity
-
-_DIVERGENCES: dict[str, Callable[[LogProbs, LogProbs], float]] = {
-    "js": js,
-    "kl": lambda base, other: kl(other, base),
-}
 
 
 class ClusterKlOptions(ProbeOptions):
@@ -89,7 +84,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Divergence per prompt, split by topic."""
-        divergence = _DIVERGENCES[self.options.divergence]
+        divergence = BY_NAME[self.options.divergence]
         values = np.array([divergence(base.next_token(p), other.next_token(p)) for p in self.prompts])
         vectors = np.stack([base.embedding(prompt) for prompt in self.prompts])
         labels = clusters(vectors, self.options.num_clusters, seed=self.sources.seed)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sway_gguf.core.answers import Answers, LogProbs
-from sway_gguf.core.divergence import js, kl
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import NextToken, Query, shorten
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
-
-_DIVERGENCES: dict[str, Callable[[LogProbs, LogProbs], float]] = {
-    "js": js,
-    "kl": lambda base, other: kl(other, base),
-}
 
 
 class DeltaKlOptions(ProbeOptions):
@@ -62,7 +57,7 @@ class DeltaKl(Probe[DeltaKlOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Divergence per prompt, averaged."""
-        divergence = _DIVERGENCES[self.options.divergence]
+        divergence = BY_NAME[self.options.divergence]
         items = tuple(
             Item(shorten(prompt), divergence(base.next_token(prompt), other.next_token(prompt)))
             for prompt in self.prompts

@@ -15,6 +15,7 @@ from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.lift import distinct_sections
 from sway_gguf.spec.options import ProbeOptions, StrictModel
 
 _SECTIONS = 16
@@ -134,8 +135,7 @@ class Leakage(Probe[LeakageOptions]):
         )
 
     def _sections(self) -> list[Section]:
-        by_id = {section.id: section for section in self.sources.sections}
-        return [by_id[name] for name in spread(list(by_id), _SECTIONS)]
+        return spread(distinct_sections(self.sources.sections), _SECTIONS)
 
     def _item(self, base: Answers, other: Answers, one: Passage) -> Item:
         before, _ = self._recall(base, one, one.prefix)

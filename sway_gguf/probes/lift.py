@@ -11,6 +11,11 @@ from sway_gguf.core.queries import Completion, Query, Rolling, shorten
 from sway_gguf.core.sections import Section
 
 
+def distinct_sections(sections: Sequence[Section]) -> list[Section]:
+    """Each id once, the last section of an id in the place of its first."""
+    return list({section.id: section for section in sections}.values())
+
+
 def section_query(section: Section) -> Query:
     """What to ask about a section: its completion after the prompt, or its text as a whole."""
     return Completion(section.prompt, section.text) if section.prompt else Rolling(section.text)
@@ -41,4 +46,9 @@ def text_lifts(base: Answers, other: Answers, texts: Sequence[str]) -> tuple[Ite
 
 def bits_per_byte(answers: Answers, text: str) -> float:
     """−log₂ p(text) per byte of UTF-8: how well a view models a text, whatever its tokenizer."""
-    return -answers.rolling(text).total_logprob / math.log(2) / max(1, len(text.encode("utf-8", "replace")))
+    return bits_of(answers.rolling(text).total_logprob, text)
+
+
+def bits_of(logprob: float, text: str) -> float:
+    """The same from a text's log-probability in nats."""
+    return -logprob / math.log(2) / max(1, len(text.encode("utf-8", "replace")))

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.divergence import js, kl
+from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
 from sway_gguf.core.queries import NextToken, Query, shorten
 from sway_gguf.material.chunks import spread
@@ -124,7 +124,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
 
     def _divergence(self, base: Answers, other: Answers, prompt: str, length: int) -> float:
         before, after = (answers.next_token(self._query(prompt, length)) for answers in (base, other))
-        return js(before, after) if self.options.divergence == "js" else kl(after, before)
+        return BY_NAME[self.options.divergence](before, after)
 
 
 def _check(decay: Decay, wanted: float) -> Check:

@@ -14,7 +14,7 @@ from sway_gguf.core.queries import Query, Rolling
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import Probe, mean_of
-from sway_gguf.probes.lift import section_lift, section_query, text_lifts
+from sway_gguf.probes.lift import distinct_sections, section_lift, section_query, text_lifts
 from sway_gguf.spec.options import ProbeOptions
 
 
@@ -52,8 +52,8 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
     @property
     def sections(self) -> tuple[Section, ...]:
         """Sections in use."""
-        by_id = {section.id: self._cut(section) for section in self.sources.sections}
-        return tuple(by_id[name] for name in spread(list(by_id), self.options.max_sections))
+        chosen = spread(distinct_sections(self.sources.sections), self.options.max_sections)
+        return tuple(map(self._cut, chosen))
 
     @property
     def controls(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,6 +13,7 @@ from sway_gguf.core.measurement import BelowTolerance, Item, Measurement, Rule
 from sway_gguf.core.queries import Compare, Query, shorten
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.lift import bits_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 
@@ -72,7 +72,9 @@ class Top1Flips(Probe[Top1FlipsOptions]):
         """Flips per text that the base models."""
         limit = self.options.max_bits_per_byte
         found = {text: other.changes(text) for text in self.texts}
-        known = {text: one for text, one in found.items() if one.kl.size and _bits_per_byte(one, text) <= limit}
+        known = {
+            text: one for text, one in found.items() if one.kl.size and bits_of(float(one.base.sum()), text) <= limit
+        }
         items = tuple(
             Item(shorten(text), float(1 - one.same_top.mean()), {"mean_kl": float(one.kl.mean())})
             for text, one in known.items()
@@ -114,7 +116,3 @@ def _table_line(found: Sequence[Changes]) -> str:
         f"95% {table['kl_95%']:.3f}, median {table['median_kl']:.4f} nats; RMS Δp {table['rms_dp']:.2%}, "
         f"same top {table['same_top']:.2%} of {table['positions']:.0f} positions"
     )
-
-
-def _bits_per_byte(one: Changes, text: str) -> float:
-    return float(-one.base.sum()) / math.log(2) / max(1, len(text.encode("utf-8", "replace")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +52,7 @@ def mean_interval(
     if all(np.ptp(group) == 0 for group in groups):
         only = _difference(*groups)
         return Interval(float(only), float(only))
-    return _bca(groups, seed, confidence, resamples)
+    return bootstrapped(groups, _difference, seed=seed, confidence=confidence, resamples=resamples)
 
 
 def _difference(*groups: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
@@ -60,14 +60,24 @@ def _difference(*groups: NDArray[np.float64], axis: int = -1) -> NDArray[np.floa
     return np.asarray(means[0] - means[1] if len(means) == 2 else means[0])
 
 
-def _bca(groups: tuple[NDArray[np.float64], ...], seed: int, confidence: float, resamples: int) -> Interval:
+def bootstrapped(
+    groups: tuple[NDArray[np.float64], ...],
+    statistic: Callable[..., NDArray[np.float64]],
+    *,
+    seed: int,
+    confidence: float,
+    resamples: int,
+    paired: bool = False,
+) -> Interval:
+    """BCa interval of a vectorized statistic of the groups, resampled each by itself or in pairs."""
     # SciPy warns and gives NaN where the jackknife has no spread; the percentile interval has no such hole.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for method in ("BCa", "percentile"):
             found = stats.bootstrap(
                 groups,
-                _difference,
+                statistic,
+                paired=paired,
                 n_resamples=resamples,
                 confidence_level=confidence,
                 method=method,

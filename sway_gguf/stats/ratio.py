@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval
+from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, bootstrapped
 
 
 def ratio_interval(
@@ -32,22 +30,7 @@ def ratio_interval(
     if np.allclose(x * y.mean(), y * x.mean()):
         only = float(x.mean() / y.mean())
         return Interval(only, only)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for method in ("BCa", "percentile"):
-            found = stats.bootstrap(
-                (x, y),
-                _ratio,
-                paired=True,
-                vectorized=True,
-                n_resamples=resamples,
-                confidence_level=confidence,
-                method=method,
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
-            if np.isfinite(found.low) and np.isfinite(found.high):
-                break
-    return Interval(float(found.low), float(found.high))
+    return bootstrapped((x, y), _ratio, seed=seed, confidence=confidence, resamples=resamples, paired=True)
 
 
 def _ratio(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:

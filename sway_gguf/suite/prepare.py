@@ -164,8 +164,7 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
 
 def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
     """At most so many, evenly spaced."""
-    places = spread([str(place) for place in range(len(items))], most or len(items))
-    return tuple(items[int(place)] for place in places)
+    return tuple(spread(items, most or len(items)))
 
 
 def _texts(material: Material) -> list[str]:
