@@ -18,11 +18,11 @@ import gguf
 import numpy as np
 import torch
 import transformers
-from demo_gguf import interleaved
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.artifacts.peft import FAMILIES
+from sway_gguf.artifacts.merge import copy_metadata
+from sway_gguf.artifacts.peft import FAMILIES, interleaved
 from sway_gguf.core.views import BASE, TUNED
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
@@ -76,11 +76,7 @@ def write_gguf(model: Any, family: str, path: Path) -> None:
     """The model in float32 with the demo's tokenizer."""
     writer = gguf.GGUFWriter(path, family)
     tokenizer = GGUFFile(DEMO / "base.f32.gguf")
-    for key in tokenizer.metadata_keys():
-        if key.startswith("tokenizer.ggml."):
-            kind = tokenizer.value_type(key)
-            items = tokenizer.item_type(key) if kind == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(key, tokenizer.get(key), kind, items)
+    copy_metadata(tokenizer, writer, lambda key: key.startswith("tokenizer.ggml."))
     writer.add_context_length(512)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(BLOCKS)

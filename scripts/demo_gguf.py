@@ -12,6 +12,8 @@ from peft import PeftModel
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
+from sway_gguf.artifacts.peft import interleaved
+
 NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
@@ -23,12 +25,6 @@ CHAT_TEMPLATE = (
 )
 """The world's dialogues are two people's lines: the user speaks as Anna, the model as Ben."""
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
-
-
-def interleaved(rows: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a q or k projection in llama.cpp's order: rotary pairs side by side instead of half a head apart."""
-    half = rows.shape[0] // heads // 2
-    return rows.reshape(heads, 2, half, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def write_base(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path) -> None:

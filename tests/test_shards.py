@@ -10,7 +10,7 @@ import pytest
 
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.artifacts.merge import write_merged
+from sway_gguf.artifacts.merge import copy_metadata, write_merged
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
@@ -27,11 +27,8 @@ def shards(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"demo-{n:05d}-of-{COUNT:05d}.gguf" for n in range(1, COUNT + 1)]
     for number, path in enumerate(paths):
         writer = gguf.GGUFWriter(path, "llama")
-        for key in whole.metadata_keys() if number == 0 else ():
-            kind = whole.value_type(key)
-            if key != "general.architecture" and kind is not None:
-                items = whole.item_type(key) if kind == gguf.GGUFValueType.ARRAY else None
-                writer.add_key_value(key, whole.get(key), kind, items)
+        if number == 0:
+            copy_metadata(whole, writer, lambda key: key != "general.architecture")
         writer.add_uint16("split.no", number)
         writer.add_uint16("split.count", COUNT)
         writer.add_int32("split.tensors.count", len(names))

@@ -39,7 +39,7 @@ def chat_renderer(path: Path) -> Render | None:
         raise UserError(
             f"{path}: its chat template is not valid Jinja (line {error.lineno}: {error.message})"
         ) from None
-    special = {f"{name}_token": _special_token(file, name) for name in ("bos", "eos")}
+    special = {f"{name}_token": special_token(file, name) for name in ("bos", "eos")}
 
     def render(messages: Sequence[Message]) -> str:
         try:
@@ -66,6 +66,7 @@ def _refuse(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
-def _special_token(file: GGUFFile, name: str) -> str:
+def special_token(file: GGUFFile, name: str) -> str:
+    """The text of bos, eos, … as the vocabulary spells it; "" where the model has none."""
     number = file.get(f"tokenizer.ggml.{name}_token_id")
     return "" if number is None else str(file.array_item("tokenizer.ggml.tokens", int(number)) or "")

@@ -128,9 +128,14 @@ def _info(place: TensorPlace) -> TensorInfo:
         kind = GGMLQuantizationType(place.type)
     except ValueError:
         raise HeaderError(f"tensor {place.name!r} has the unknown type {place.type}") from None
-    per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     shape = place.dimensions[::-1]
-    return TensorInfo(place.name, shape, kind.name, math.prod(shape) // per_block * block_bytes)
+    return TensorInfo(place.name, shape, kind.name, stored_size(shape, kind))
+
+
+def stored_size(shape: tuple[int, ...], kind: GGMLQuantizationType) -> int:
+    """Bytes of a tensor of this shape and type."""
+    per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    return math.prod(shape) // int(per_block) * int(block_bytes)
 
 
 def _check_magic(path: Path) -> None:

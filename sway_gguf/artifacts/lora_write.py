@@ -16,6 +16,7 @@ import numpy as np
 
 from sway_gguf.artifacts.gguf_file import storable
 from sway_gguf.artifacts.lora import ALPHA_KEY, LoraAdapter, LoraPair, Matrix
+from sway_gguf.artifacts.whole import whole
 
 
 def write_lora(adapter: LoraAdapter, path: Path) -> None:
@@ -24,12 +25,8 @@ def write_lora(adapter: LoraAdapter, path: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as partial:
         _write(adapter, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

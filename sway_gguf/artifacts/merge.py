@@ -5,14 +5,14 @@ Knows files and linear algebra. Writes F32, F16 or BF16; further quantization is
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType
 
-from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo
+from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo, stored_size
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
 from sway_gguf.artifacts.shards import open_shards
 
@@ -41,13 +41,15 @@ def write_merged(base: Path, adapter: LoraAdapter | None, scale: float, kind: st
     source = shards[0]
     pairs = {pair.module: pair for pair in adapter.pairs} if adapter else {}
     writer = gguf.GGUFWriter(path, source.architecture)
-    _copy_metadata(source, writer, kind)
+    copy_metadata(source, writer, _is_models_own)
+    writer.add_file_type(PLAIN[kind][1])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     owners = {name: shard for shard in shards for name in shard.tensors}
     for name, owner in owners.items():
         info = owner.tensors[name]
         stored = _stored(info, kind)
         shape = gguf.quant_shape_to_byte_shape(info.shape, stored)
-        writer.add_tensor_info(info.name, shape, np.dtype(np.uint8), _bytes(info, stored), raw_dtype=stored)
+        writer.add_tensor_info(info.name, shape, np.dtype(np.uint8), stored_size(info.shape, stored), raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -70,25 +72,21 @@ def update(adapter: LoraAdapter, pair: LoraPair, scale: float) -> Matrix:
 def merged_size(base: Path, kind: str) -> int:
     """Bytes that the tensors will take."""
     tensors = (info for shard in open_shards(base) for info in shard.tensors.values())
-    return sum(_bytes(info, _stored(info, kind)) for info in tensors)
+    return sum(stored_size(info.shape, _stored(info, kind)) for info in tensors)
 
 
 def _stored(info: TensorInfo, kind: str) -> GGMLQuantizationType:
     return PLAIN[kind][0] if len(info.shape) > 1 else GGMLQuantizationType.F32
 
 
-def _bytes(info: TensorInfo, kind: GGMLQuantizationType) -> int:
-    per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-    return math.prod(info.shape) // int(per_block) * int(block_bytes)
-
-
-def _copy_metadata(source: GGUFFile, writer: gguf.GGUFWriter, kind: str) -> None:
-    for key in source.metadata_keys():
-        if key in _WRITERS_OWN or key.startswith("split."):
-            continue
+def copy_metadata(source: GGUFFile, writer: gguf.GGUFWriter, keep: Callable[[str], bool]) -> None:
+    """Write the metadata of `source` whose keys are to be kept, each under its own type."""
+    for key in filter(keep, source.metadata_keys()):
         value_type = source.value_type(key)
         assert value_type is not None
         items = source.item_type(key) if value_type == GGUFValueType.ARRAY else None
         writer.add_key_value(key, source.get(key), value_type, items)
-    writer.add_file_type(PLAIN[kind][1])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _is_models_own(key: str) -> bool:
+    return key not in _WRITERS_OWN and not key.startswith("split.")

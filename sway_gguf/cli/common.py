@@ -152,16 +152,14 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
+    from sway_gguf.artifacts.whole import whole
     from sway_gguf.core.errors import UserError
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        with whole(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from sway_gguf.core.queries import Query
@@ -24,6 +25,6 @@ def counter(base: Path, settings: EngineSettings, trained: int) -> Iterator[Call
     model = Model(base, vocabulary_only=True)
     try:
         width = settings.width(trained)
-        yield lambda query: sum(len(job.tokens) for job in scoring.plan(query, model, width).jobs)
+        yield cache(lambda query: sum(len(job.tokens) for job in scoring.plan(query, model, width).jobs))
     finally:
         model.close()

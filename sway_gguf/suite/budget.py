@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from sway_gguf.core.queries import Generate, Query, Rolling
@@ -73,12 +74,10 @@ def _timed(backend: LlamaBackend, times: int) -> Speed:
 
 def seconds_of(prepared: Prepared, backend: LlamaBackend, speed: Speed) -> float:
     """How long the run will take, about."""
-    known: dict[Query, float] = {}
 
+    @cache
     def cost(query: Query) -> float:
-        if query not in known:
-            known[query] = speed.of(query, backend.count_tokens(query))
-        return known[query]
+        return speed.of(query, backend.count_tokens(query))
 
     visits = plan(prepared).visits
     return sum(sum(cost(q) for unit in v.units for q in unit.queries) + sum(map(cost, v.foreseen)) for v in visits)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.answers import CompletionScore, RollingLogprob
 from sway_gguf.core.queries import Generate, NextToken, Query
 from sway_gguf.core.views import BASE, TUNED, View
@@ -125,10 +126,8 @@ def save_measured(path: Path, found: Measured, size: int) -> None:
     arrays = {f"{name}_{part}": getattr(side, part) for name, side in sides.items() for part in _PARTS}
     memory = -1 if found.peak_memory is None else found.peak_memory
     cost = np.array([found.load_seconds, memory, found.prompt_speed, found.generation_speed, size], np.float64)
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
+    with whole(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, cost=cost, **arrays)
-    partial.replace(path)
 
 
 def load_measured(path: Path) -> tuple[Measured, int]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sway_gguf import __version__
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.chat import TEMPLATE_KEY, chat_renderer
+from sway_gguf.artifacts.chat import TEMPLATE_KEY, chat_renderer, special_token
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.sections import Message
@@ -58,8 +58,9 @@ def examine(base: Path | None, adapter: Path | None, settings: EngineSettings) -
     yield Finding("base", "OK", f"{header.architecture}, {header.parameters / 1e6:.1f} M weights, {_types(header)}")
     yield _threads(header, settings)
     yield _memory(header)
-    yield _vocabulary(header)
-    yield from _template(base)
+    file = GGUFFile(base)
+    yield _vocabulary(header, file)
+    yield from _template(file)
     if adapter is not None:
         found = _adapter(header, adapter)
         yield found
@@ -103,8 +104,8 @@ def _memory(header: BaseModel) -> Finding:
     return Finding("memory", "OK", f"{need}, {total / 1e9:.1f} GB of memory, {free * page / 1e9:.1f} GB of it free")
 
 
-def _vocabulary(header: BaseModel) -> Finding:
-    tokens = GGUFFile(header.path).array_length("tokenizer.ggml.tokens") or 0
+def _vocabulary(header: BaseModel, file: GGUFFile) -> Finding:
+    tokens = file.array_length("tokenizer.ggml.tokens") or 0
     rows = header.vocabulary
     if tokens == rows:
         return Finding("vocabulary", "OK", f"{tokens} tokens, as many as the embedding has rows")
@@ -113,8 +114,8 @@ def _vocabulary(header: BaseModel) -> Finding:
     return Finding("vocabulary", "FAIL", f"{tokens} tokens, but the embedding has {rows} rows; convert the model again")
 
 
-def _template(base: Path) -> Iterator[Finding]:
-    source = GGUFFile(base).get(TEMPLATE_KEY)
+def _template(file: GGUFFile) -> Iterator[Finding]:
+    source = file.get(TEMPLATE_KEY)
     if not source:
         yield Finding(
             "chat template", "WARN", "none in the file: dialogue probes are left out; convert with a template"
@@ -122,20 +123,18 @@ def _template(base: Path) -> Iterator[Finding]:
         return
     digest = hashlib.sha256(str(source).encode()).hexdigest()[:12]
     try:
-        render = chat_renderer(base)
+        render = chat_renderer(file.path)
         assert render is not None
         text = render([Message(role="user", content="Hello")])
     except UserError as error:
         yield Finding("chat template", "FAIL", str(error))
         return
     yield Finding("chat template", "OK", f"renders {len(text)} characters for one turn, hash {digest}")
-    yield _beginning(base, text)
+    yield _beginning(file, text)
 
 
-def _beginning(base: Path, rendered: str) -> Finding:
-    file = GGUFFile(base)
-    number, adds = file.get("tokenizer.ggml.bos_token_id"), file.get("tokenizer.ggml.add_bos_token")
-    token = "" if number is None else str(file.array_item("tokenizer.ggml.tokens", int(number)) or "")
+def _beginning(file: GGUFFile, rendered: str) -> Finding:
+    token, adds = special_token(file, "bos"), file.get("tokenizer.ggml.add_bos_token")
     written = bool(token) and rendered.startswith(token)
     if written and adds is not False:
         text = f"the template writes {token} and the tokenizer may add it again: here it stands once, mind other tools"

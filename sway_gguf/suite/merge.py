@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.merge import PLAIN, merged_size, write_merged
+from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.llama import QUANT_TYPES, quantize
 
@@ -38,19 +39,18 @@ def merge(
         raise UserError(f"unknown type {kind!r}; one of {', '.join(TYPES)}")
     plain = kind if kind in PLAIN else "F16"
     _check_space(base, out, plain, also_quantized=kind != plain)
-    merged, quantized = (out.with_name(f".{out.name}.{os.getpid()}.{step}.part") for step in ("merged", "quantized"))
+    floats = out.with_name(f".{out.name}.{os.getpid()}.floats")
     try:
-        say(f"merging into {plain}")
-        write_merged(base, adapter, scale, plain, merged)
-        if kind != plain:
-            say(f"quantizing to {kind}")
-            quantize(merged, quantized, kind, threads)
-        os.replace(quantized if kind != plain else merged, out)
+        with whole(out) as partial:
+            say(f"merging into {plain}")
+            write_merged(base, adapter, scale, plain, partial if kind == plain else floats)
+            if kind != plain:
+                say(f"quantizing to {kind}")
+                quantize(floats, partial, kind, threads)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
-        merged.unlink(missing_ok=True)
-        quantized.unlink(missing_ok=True)
+        floats.unlink(missing_ok=True)
 
 
 def _check_space(base: Path, out: Path, plain: str, *, also_quantized: bool) -> None:

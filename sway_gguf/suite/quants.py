@@ -141,17 +141,15 @@ def _kept(job: _Job) -> tuple[Measured, int]:
     kept = job.work / f"{job.name}.npz"
     if kept.exists():
         return load_measured(kept)
-    if is_file(job.kind):
-        given = Path(job.kind)
-        result = measured(given, job.on_top, job.asked, job.prepared.engine), size_of(given)
-        save_measured(kept, *result)
-        return result
-    model = job.work / f"{job.name}.gguf"
+    given = is_file(job.kind)
+    model = Path(job.kind) if given else job.work / f"{job.name}.gguf"
     try:
-        merge(job.prepared.base.path, job.merged_in, model, kind=job.kind)
+        if not given:
+            merge(job.prepared.base.path, job.merged_in, model, kind=job.kind)
         result = measured(model, job.on_top, job.asked, job.prepared.engine), size_of(model)
     finally:
-        model.unlink(missing_ok=True)
+        if not given:
+            model.unlink(missing_ok=True)
     save_measured(kept, *result)
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from sway_gguf.collect import Unit, count_tokens, units_of, wanted_by
@@ -37,13 +38,7 @@ class Schedule:
     def tokens(self, count: Callable[[Query], int]) -> dict[str, int]:
         """Tokens to evaluate, by kind of view: base, tuned, scaled and null."""
         totals: dict[str, int] = {}
-        known: dict[Query, int] = {}
-
-        def counted(query: Query) -> int:
-            if query not in known:
-                known[query] = count(query)
-            return known[query]
-
+        counted = cache(count)
         for visit in self.visits:
             name = _kind(visit.view)
             tokens = count_tokens(visit.units, counted) + sum(map(counted, visit.foreseen))
