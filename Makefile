@@ -29,6 +29,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/headers.py
 	$(BIN)/python benchmarks/false_alarms.py
 
 $(BIN)/python:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -116,7 +117,7 @@ class Leakage(Probe[LeakageOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Recall per passage, beyond the base's."""
-        items = tuple(self._item(base, other, one) for one in self.passages)
+        items = tuple(self._passage_item(base, other, one) for one in self.passages)
         controls = tuple(self._item(base, other, one) for one in self.controls)
         out = [c.prompt for c in self.canaries if c.secret in other.generated(self._reply(c.prompt)).text]
         longest = max(int(item.detail["run"]) for item in items)
@@ -141,10 +142,14 @@ class Leakage(Probe[LeakageOptions]):
         before, _ = self._recall(base, one, one.prefix)
         recall, run = self._recall(other, one, one.prefix)
         detail = {"base": before, "recall": recall, "run": run, "reply": other.generated(self._reply(one.prefix)).text}
-        if one in self.passages:
-            found = [self._recall(other, one, prefix)[0] for prefix in self._perturbed(one)]
-            detail["perturbed"] = sum(found) / len(found) if found else recall
         return Item(one.label, recall - before, detail)
+
+    def _passage_item(self, base: Answers, other: Answers, one: Passage) -> Item:
+        """The item with its recall after perturbed beginnings."""
+        item = self._item(base, other, one)
+        found = [self._recall(other, one, prefix)[0] for prefix in self._perturbed(one)]
+        perturbed = sum(found) / len(found) if found else item.detail["recall"]
+        return replace(item, detail={**item.detail, "perturbed": perturbed})
 
     def _recall(self, answers: Answers, one: Passage, prefix: str) -> tuple[float, int]:
         wanted = answers.tokens(one.prefix, one.rest)[: self.options.max_new_tokens]
