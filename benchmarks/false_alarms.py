@@ -55,7 +55,7 @@ def run_passes(run: int, noise: Draw, nulls: int = 19, shared: float = 0.5) -> i
     )
     probes = build_probes([{"name": kind, "kind": kind} for kind in CALIBRATED], sources)
     plan = schedule(probes, tuple(range(1, nulls + 1)), NullDesign())
-    readings = measure(FakeBackend(_script(run, noise, shared)), probes, plan)
+    readings = measure(FakeBackend(_script(run, noise, shared)), probes, plan).readings
     assert all(isinstance(reading.rule, AboveNull) for reading in readings)
     return sum(result.verdict == Verdict.PASS for result in judge(readings, alpha=ALPHA, seed=run))
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -19,10 +20,15 @@ import pytest
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.core.answers import Changes
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
-from sway_gguf.core.queries import NextToken, Rolling
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView
+from sway_gguf.engine.batch import Piece
+from sway_gguf.engine.contexts import ContextPool
+from sway_gguf.engine.llama import Context
 from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.packing import Limits, stream_length
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
@@ -58,8 +64,88 @@ def test_packing_does_not_change_the_numbers(demo_backend: LlamaBackend) -> None
             assert view.rolling_logprob(text).logprobs == pytest.approx(found.logprobs, abs=1e-4)
 
 
-def test_another_batch_layout_shows_only_numerical_noise(demo_backend: LlamaBackend) -> None:
-    assert totals(demo_backend, BASE_RERUN) == pytest.approx(totals(demo_backend, BASE), abs=1e-2)
+def test_the_rerun_shows_numerical_noise_and_nothing_else(demo_backend: LlamaBackend) -> None:
+    once, again = totals(demo_backend, BASE), totals(demo_backend, BASE_RERUN)
+    assert again == pytest.approx(once, abs=1e-2)
+    assert all(mine != other for mine, other in zip(once, again, strict=True))
+    assert totals(demo_backend, BASE_RERUN) == again
+    assert totals(demo_backend, BASE) == once
+
+
+PROMPT = "One sunny Monday, Anna went to the"
+KINDS = [Rolling(TEXTS[0]), NextToken(PROMPT), Completion(PROMPT, " market of the town"), Compare(TEXTS[0])]
+
+
+@pytest.mark.parametrize("query", [*KINDS, Generate(PROMPT, 4)], ids=lambda query: type(query).__name__)
+def test_every_kind_of_query_is_rerun_in_other_batches(
+    demo_backend: LlamaBackend, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    decode = Context.decode
+
+    def watched(context: Context, pieces: Sequence[Piece]) -> object:
+        seen.append((pieces[0].start, len(pieces[0].tokens)))
+        return decode(context, pieces)
+
+    monkeypatch.setattr(Context, "decode", watched)
+    first = {}
+    for view in (BASE, BASE_RERUN):
+        seen.clear()
+        with demo_backend.open(view) as opened:
+            opened.answer([query])
+        # A comparison reads the base beside it, in the base's own batches.
+        first[view] = [width for start, width in seen if start == 0][-1]
+    assert 1 < first[BASE_RERUN] < first[BASE]
+    assert demo_backend.shows_noise([query])
+
+
+@pytest.mark.parametrize("query", KINDS, ids=lambda query: type(query).__name__)
+def test_every_kind_of_score_shows_the_noise(demo_backend: LlamaBackend, query: Query) -> None:
+    with demo_backend.open(BASE) as opened:
+        (once,) = opened.answer([query])
+    with demo_backend.open(BASE_RERUN) as opened:
+        (again,) = opened.answer([query])
+    if isinstance(once, Changes) and isinstance(again, Changes):
+        assert once.kl.max() == 0 < again.kl.max() < 1e-4
+    elif isinstance(once, np.ndarray):
+        assert 0 < np.abs(again - once).max() < 1e-3  # type: ignore[operator]
+    else:
+        change = again.mean_logprob - once.mean_logprob  # type: ignore[union-attr]
+        assert 0 < abs(change) < 1e-4
+
+
+def test_where_nothing_can_differ_there_is_no_noise_to_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sway_gguf.engine.llama_backend.rounding_adapter", lambda base: None)
+    with LlamaBackend(DEMO / "base.f32.gguf", None) as backend:
+        lone = NextToken("")
+        assert len(backend.model.tokenize("")) == 1
+        assert not backend.shows_noise([lone])
+        assert not backend.shows_noise([Embed("a text"), Split("", "a text")])
+        assert backend.shows_noise([lone, NextToken("Anna")])
+        assert backend.shows_noise([Rolling(TEXTS[0])])
+
+
+def test_a_context_is_not_lent_to_larger_batches_than_it_was_made_for(demo_backend: LlamaBackend) -> None:
+    pool = ContextPool(demo_backend.model, demo_backend.settings, None)
+    tokens = demo_backend.model.tokenize(TEXTS[0])
+    try:
+        for most in (8, len(tokens)):
+            limits = Limits(batch=most, outputs=most, streams=2, cells=1024)
+            rows = pool.cleared(BASE, 2, 256, limits).decode([Piece(0, 0, tokens[:most], 0)])
+            assert rows.shape == (most, demo_backend.model.vocabulary)
+    finally:
+        pool.close()
+
+
+def test_a_spare_stream_beside_prompts_of_one_token_is_never_full(demo_backend: LlamaBackend) -> None:
+    # Each prompt is read beside the spare stream, and so is each token of the one reply that goes on.
+    room = stream_length(1)
+    long = Generate("", room - 1, temperature=1.5, seed=1)
+    short = [Generate("", 1, seed=seed) for seed in range(24)]
+    with demo_backend.as_base() as view:
+        together = view.answer([long, *short])
+        assert together[0] == view.answer([long])[0]
+    assert len(together[0].token_ids) > room - len(short) - 1  # type: ignore[union-attr]
 
 
 def test_a_null_in_memory_is_the_null_in_a_file(demo_backend: LlamaBackend, tmp_path: Path) -> None:

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sway_gguf.engine.packing import CELL, Job, Limits, group_jobs, steps, stream_length, windows
+from sway_gguf.engine.packing import (
+    CELL,
+    Job,
+    Limits,
+    batches_of,
+    group_jobs,
+    parts_of,
+    steps,
+    stream_length,
+    windows,
+)
 
 jobs_lists = st.lists(
     st.integers(1, 700).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n - 1))), min_size=1, max_size=20
@@ -42,6 +52,42 @@ def test_steps_feed_every_token_once_in_order_and_within_the_limits(jobs: list[J
                 assert stretch.start == fed[stretch.place]
                 fed[stretch.place] = stretch.stop
         assert fed == [len(job.tokens) for job in mates]
+
+
+@given(jobs_lists, limits)
+def test_a_rerun_feeds_the_same_tokens_in_order_within_what_a_call_holds(jobs: list[Job], limit: Limits) -> None:
+    for group in group_jobs(jobs, limit):
+        mates = [jobs[index] for index in group.jobs]
+        for call in steps(mates, limit):
+            fed = {stretch.place: stretch.start for stretch in call}
+            for part in parts_of(call, rerun=True):
+                assert part
+                for stretch in part:
+                    assert stretch.start == fed[stretch.place] < stretch.stop
+                    fed[stretch.place] = stretch.stop
+            assert fed == {stretch.place: stretch.stop for stretch in call}
+
+
+@given(jobs_lists, limits)
+def test_a_rerun_has_other_batches_for_every_job_that_can_have_them(jobs: list[Job], limit: Limits) -> None:
+    once, again = batches_of(jobs, limit), batches_of(jobs, limit, rerun=True)
+    for job, mine, other in zip(jobs, once, again, strict=True):
+        alone = all(not mates for _, _, mates in mine)
+        could_differ = len(job.tokens) > 1 or not alone
+        assert (mine != other) == could_differ
+
+
+def test_texts_of_a_real_vocabulary_run_in_other_batches() -> None:
+    # 48 MB of logits are 256 rows of 49,152: a text of more than 128 tokens runs alone, in one call.
+    jobs = [Job(tuple(range(length)), 0) for length in (230, 180, 121)]
+    limit = Limits(batch=2048, outputs=256, streams=32, cells=8192)
+    once, again = batches_of(jobs, limit), batches_of(jobs, limit, rerun=True)
+    assert [sorted((start, stop) for start, stop, _ in mine) for mine in once] == [[(0, 230)], [(0, 180)], [(0, 121)]]
+    assert [sorted((start, stop) for start, stop, _ in mine) for mine in again] == [
+        [(0, 115), (115, 230)],
+        [(0, 90), (90, 180)],
+        [(0, 61), (61, 121)],
+    ]
 
 
 def test_streams_are_powers_of_two_cells() -> None:

@@ -173,11 +173,18 @@ GOOD = {"applied": Verdict.PASS, "signal": Verdict.PASS, "direction": Verdict.PA
         ({"survival": Verdict.FAIL}, Diagnosis.LOST_IN_DEPLOYMENT),
         ({"collateral": Verdict.INCONCLUSIVE}, Diagnosis.INCONCLUSIVE),
         ({"signal": Verdict.INCONCLUSIVE, "direction": Verdict.SKIP}, Diagnosis.INCONCLUSIVE),
-        ({"applied": Verdict.ERROR}, Diagnosis.BROKEN),
+        ({"applied": Verdict.ERROR}, Diagnosis.INCONCLUSIVE),
+        ({"collateral": Verdict.ERROR}, Diagnosis.INCONCLUSIVE),
     ],
 )
 def test_the_diagnosis(changed: dict[str, Verdict], diagnosis: Diagnosis) -> None:
     assert diagnose(axes(**(GOOD | changed)))[0] == diagnosis
+
+
+def test_only_numbers_of_the_model_make_it_broken() -> None:
+    found, sentence = diagnose(axes(applied=Verdict.ERROR), "the tuned view gave NaN")
+    assert found == Diagnosis.BROKEN
+    assert sentence == "The model gives numbers that are not finite: the tuned view gave NaN."
 
 
 def test_nothing_is_healthy_without_applied_and_an_effect() -> None:

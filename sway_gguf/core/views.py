@@ -35,12 +35,12 @@ class NullDesign:
 
 @dataclass(frozen=True, slots=True)
 class BaseView:
-    """The base alone. `rerun` asks for the other batch layout, to see the numerical noise."""
+    """The base alone. `rerun` asks for other batches and an update too small to matter, to see the numerical noise."""
 
     rerun: bool = False
 
     def __str__(self) -> str:
-        return "base (other batch layout)" if self.rerun else "base"
+        return "base (rerun)" if self.rerun else "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,12 @@ class NullView:
 
 
 View = BaseView | ScaledView | NullView
+
+
+def is_rerun(view: View) -> bool:
+    """Whether `view` is the base as it shows its own noise."""
+    return isinstance(view, BaseView) and view.rerun
+
 
 BASE = BaseView()
 BASE_RERUN = BaseView(rerun=True)

@@ -7,13 +7,13 @@ a context only when a batch is about to run there. Knows nothing of queries.
 from __future__ import annotations
 
 from collections import OrderedDict
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.lora_write import lora_in_memory
 from sway_gguf.artifacts.null import null_adapter
-from sway_gguf.core.views import NullView, ScaledView, View
+from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.llama import Context, Model
 from sway_gguf.engine.packing import Limits
@@ -22,28 +22,49 @@ from sway_gguf.engine.settings import EngineSettings
 _KEPT_CELLS = 32768
 """Tokens of KV cache kept over all shapes."""
 
-Shape = tuple[int, int, bool]
-"""Streams, length, and whether it is the companion that runs the base beside a view."""
+
+class Shape(NamedTuple):
+    """What a context was made for; the companion runs the base beside a view."""
+
+    streams: int
+    length: int
+    limits: Limits
+    companion: bool = False
+
+    @property
+    def cells(self) -> int:
+        """Tokens of KV cache."""
+        return self.streams * self.length
 
 
 class ContextPool:
-    """Contexts by (streams, length), each with the view whose adapter it carries."""
+    """Contexts by shape, each with the view whose adapter it carries.
 
-    def __init__(self, model: Model, settings: EngineSettings, adapter: LoraAdapter | None) -> None:
+    Args:
+        model, settings: what contexts are made of.
+        adapter: the real one.
+        rounding: what the base's rerun carries, if anything.
+    """
+
+    def __init__(
+        self, model: Model, settings: EngineSettings, adapter: LoraAdapter | None, rounding: LoraAdapter | None = None
+    ) -> None:
         self._model = model
         self._settings = settings
         self._adapter = adapter
         self._contexts: OrderedDict[Shape, Context] = OrderedDict()
         self._carries: dict[Shape, View] = {}
+        self._rounding = rounding
         self._real: Any | None = None
+        self._negligible: Any | None = None
         self._null: Any | None = None
 
     def cleared(self, view: View, streams: int, length: int, limits: Limits, *, companion: bool = False) -> Context:
         """An empty context of this shape that runs `view`; two of a shape exist at once if one is a companion."""
-        shape = (streams, length, companion)
+        shape = Shape(streams, length, limits, companion)
         if shape not in self._contexts:
-            self._make_room(streams * length, keep=(streams, length, not companion))
-            self._contexts[shape] = self._new(streams, length, limits)
+            self._make_room(shape.cells, keep=shape._replace(companion=not companion))
+            self._contexts[shape] = self._new(shape)
         self._contexts.move_to_end(shape)
         context = self._contexts[shape]
         context.clear()
@@ -70,13 +91,13 @@ class ContextPool:
         self._contexts.clear()
         self._carries.clear()
 
-    def _new(self, streams: int, length: int, limits: Limits) -> Context:
+    def _new(self, shape: Shape) -> Context:
         return self._model.context(
-            streams=streams,
-            length=length,
-            batch=limits.batch,
+            streams=shape.streams,
+            length=shape.length,
+            batch=shape.limits.batch,
             ubatch=self._settings.ubatch,
-            outputs=limits.outputs,
+            outputs=shape.limits.outputs,
             threads=self._settings.threads,
             kv_type=self._settings.kv_type,
             flash_attention=self._settings.flash_attention,
@@ -85,7 +106,7 @@ class ContextPool:
     def _make_room(self, cells: int, keep: Shape) -> None:
         """Close the contexts longest unused, but not `keep`: its companion is about to run beside it."""
         for shape in list(self._contexts):
-            if cells + sum(s * n for s, n, _ in self._contexts) <= _KEPT_CELLS:
+            if cells + sum(kept.cells for kept in self._contexts) <= _KEPT_CELLS:
                 return
             if shape != keep:
                 self._carries.pop(shape, None)
@@ -93,24 +114,25 @@ class ContextPool:
 
     def _adapter_of(self, view: View) -> tuple[Any | None, float]:
         """Handle and scale of the view's adapter, loaded when first needed."""
+        if is_rerun(view) and self._rounding is not None:
+            if self._negligible is None:
+                self._negligible = self._loaded(self._rounding)
+            return self._negligible, 1.0
         if is_base(view):
             return None, 0.0
         assert self._adapter is not None
         if isinstance(view, ScaledView):
             if self._real is None:
-                self._real = self._load_real(self._adapter)
+                self._real = self._loaded(self._adapter)
             return self._real, view.scale
         assert isinstance(view, NullView)
         if self._null is None:
-            with lora_in_memory(null_adapter(self._adapter, view.seed, view.design)) as path:
-                self._null = self._load(path)
+            null = null_adapter(self._adapter, view.seed, view.design)
+            self._null = self._loaded(replace(null, in_file=False))
         return self._null, 1.0
 
-    def _load_real(self, adapter: LoraAdapter) -> Any:
+    def _loaded(self, adapter: LoraAdapter) -> Any:
         if adapter.in_file:
-            return self._load(adapter.path)
+            return self._model.load_adapter(adapter.path)
         with lora_in_memory(adapter) as path:
-            return self._load(path)
-
-    def _load(self, path: Path) -> Any:
-        return self._model.load_adapter(path)
+            return self._model.load_adapter(path)

@@ -162,6 +162,13 @@ class DoorBackend(ABC):
     def close(self) -> None:
         """Release the model. Safe to call twice."""
 
+    def shows_noise(self, queries: Sequence[Query]) -> bool:
+        """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does.
+
+        Where it does not, base against base is 0 whatever the noise, and says nothing.
+        """
+        return bool(queries)
+
     def _check_open(self, view: OpenView) -> None:
         if self._open is not view:
             raise ViewError(f"the {view.id} view was used after its block ended")

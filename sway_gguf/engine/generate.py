@@ -19,7 +19,7 @@ from sway_gguf.core.answers import Generated
 from sway_gguf.core.queries import Generate
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.llama import Context, Model
-from sway_gguf.engine.packing import Job, Limits, steps
+from sway_gguf.engine.packing import Job, Limits, parts_of, steps
 from sway_gguf.engine.reduce import NotFiniteError
 
 
@@ -36,18 +36,17 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Spare:
-    """A stream that holds no prompt, and how many tokens it has been fed."""
+    """A stream that holds no prompt; whatever it is fed is forgotten before it is fed again."""
 
+    context: Context
     stream: int
-    length: int = 0
 
     def beside(self, pieces: list[Piece]) -> list[Piece]:
         """The pieces, with a mate from the spare stream where they hold a single token."""
         if sum(len(piece.tokens) for piece in pieces) != 1:
             return pieces
-        mate = Piece(self.stream, self.length, pieces[0].tokens, 1)
-        self.length += 1
-        return [*pieces, mate]
+        self.context.forget(self.stream)
+        return [*pieces, Piece(self.stream, 0, pieces[0].tokens, 1)]
 
 
 def generate_group(
@@ -57,6 +56,8 @@ def generate_group(
     prompts: Sequence[Sequence[int]],
     limits: Limits,
     progress: Callable[[int], None],
+    *,
+    rerun: bool = False,
 ) -> list[Generated]:
     """Continue tokenized prompts side by side in an empty context.
 
@@ -67,6 +68,7 @@ def generate_group(
         prompts: token ids, the longest first.
         limits: of a batch.
         progress: called with the tokens evaluated.
+        rerun: read the prompts in other batches, to show the numerical noise.
 
     Raises:
         NotFiniteError: the logits are not finite; `row` is the prompt's index.
@@ -75,8 +77,8 @@ def generate_group(
         _Stream(place, len(prompt), -1, prompt_rng(ask.seed, prompt))
         for place, (ask, prompt) in enumerate(zip(asks, prompts, strict=True))
     ]
-    spare = _Spare(len(prompts))
-    for place, row in _read_prompts(context, prompts, limits, spare):
+    spare = _Spare(context, len(prompts))
+    for place, row in _read_prompts(context, prompts, limits, spare, rerun):
         streams[place].latest = choose(row, asks[place], streams[place].rng, place)
     progress(sum(map(len, prompts)))
     active = [stream for stream in streams if _keep(model, stream, asks[stream.place])]
@@ -125,12 +127,13 @@ def choose(logits: NDArray[np.float32], sampling: Generate, rng: np.random.Gener
 
 
 def _read_prompts(
-    context: Context, prompts: Sequence[Sequence[int]], limits: Limits, spare: _Spare
+    context: Context, prompts: Sequence[Sequence[int]], limits: Limits, spare: _Spare, rerun: bool
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Feed the prompts one after the other, each in the batches it would have alone; yields (place, its logits)."""
     for place, prompt in enumerate(prompts):
         job = Job(tuple(prompt), len(prompt) - 1)
-        for (stretch,) in steps([job], limits):
+        calls = (part for call in steps([job], limits) for part in parts_of(call, rerun))
+        for (stretch,) in calls:
             wanted = job.first_output - stretch.start
             piece = Piece(place, stretch.start, job.tokens[stretch.start : stretch.stop], wanted)
             logits = context.decode(spare.beside([piece]))

@@ -166,6 +166,10 @@ class Context:
         """Forget all sequences."""
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._pointer), False)
 
+    def forget(self, stream: int) -> None:
+        """Forget one sequence."""
+        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self._pointer), stream, -1, -1)
+
     def decode(self, pieces: Sequence[Piece]) -> NDArray[np.float32]:
         """Evaluate `pieces` in one batch.
 

@@ -15,16 +15,17 @@ from typing import Any
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
+from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Generated, Tokens
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
-from sway_gguf.core.views import BaseView, NullView, View
+from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
 from sway_gguf.engine.doors import DoorBackend, Progress, is_base
 from sway_gguf.engine.embed import Embedder, FileEmbedder
 from sway_gguf.engine.generate import generate_group
-from sway_gguf.engine.packing import CELL, Limits, group_jobs, stream_length
+from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.settings import EngineSettings
 
@@ -50,7 +51,8 @@ class LlamaBackend(DoorBackend):
         self.settings = replace(wanted, threads=wanted.thread_count(self.base.parameters))
         self.adapter = read_adapter(adapter, self.base) if adapter else None
         self._model: llama.Model | None = llama.Model(base, gpu_layers=self.settings.gpu_layers)
-        self._pool = ContextPool(self._model, self.settings, self.adapter)
+        self._rounding = rounding_adapter(self.base)
+        self._pool = ContextPool(self._model, self.settings, self.adapter, self._rounding)
         self._embedder: Embedder | None = None
 
     @property
@@ -69,12 +71,10 @@ class LlamaBackend(DoorBackend):
         """Tokens evaluated in one piece at most."""
         return self.settings.width(self.model.trained_context)
 
-    def limits(self, rerun: bool = False) -> Limits:
-        """What a batch may hold; another layout for `rerun`, so that base against base shows the noise."""
-        streams, batch = self.settings.streams, self.settings.batch
-        if rerun:
-            streams, batch = max(1, streams // 3), max(1, batch // 2)
-        streams = min(streams, batch)
+    def limits(self) -> Limits:
+        """What a batch may hold."""
+        batch = self.settings.batch
+        streams = min(self.settings.streams, batch)
         outputs = max(streams, min(batch, _OUTPUT_BYTES // (4 * self.model.vocabulary)))
         return Limits(batch, outputs, streams, max(_CONTEXT_CELLS, stream_length(self.width)))
 
@@ -97,6 +97,15 @@ class LlamaBackend(DoorBackend):
     def count_tokens(self, query: Query) -> int:
         """Tokens fed to answer `query` once."""
         return sum(len(job.tokens) for job in scoring.plan(query, self.model, self.width).jobs)
+
+    def shows_noise(self, queries: Sequence[Query]) -> bool:
+        """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does."""
+        scored = [query for query in queries if not isinstance(query, Embed | Split)]
+        if self._rounding is not None or not scored:
+            return bool(scored)
+        jobs = [job for query in scored for job in scoring.plan(query, self.model, self.width).jobs]
+        once, again = (batches_of(jobs, self.limits(), rerun=rerun) for rerun in (False, True))
+        return all(mine != other for mine, other in zip(once, again, strict=True))
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
@@ -147,24 +156,25 @@ class LlamaBackend(DoorBackend):
     def _scored(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
         with _naming(view, asks):
             jobs = [job for ask in asks for job in ask.jobs]
-            found = iter(packed.score(self._pool, view, jobs, self._limits_of(view), progress))
+            found = iter(packed.score(self._pool, view, jobs, self.limits(), progress))
         return [scoring.answer(ask, [next(found) for _ in ask.jobs]) for ask in asks]
 
     def _compared(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
         with _naming(view, asks):
             jobs = [job for ask in asks for job in ask.jobs]
-            found = iter(packed.compare(self._pool, view, jobs, self._limits_of(view), progress))
+            found = iter(packed.compare(self._pool, view, jobs, self.limits(), progress))
         return [scoring.joined([part for _ in ask.jobs for part in next(found)]) for ask in asks]
 
     def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
         replies: list[Answer] = [Generated("")] * len(asks)
-        limits = self._limits_of(view)
+        limits = self.limits()
         for group in group_jobs([ask.jobs[0] for ask in asks], limits, whole=False):
             context = self._pool.cleared(view, group.streams + 1, group.length, limits)
             mates = [asks[index] for index in group.jobs]
             queries = [ask.query for ask in mates if isinstance(ask.query, Generate)]
             try:
-                texts = generate_group(self.model, context, queries, [ask.tokens for ask in mates], limits, progress)
+                prompts = [ask.tokens for ask in mates]
+                texts = generate_group(self.model, context, queries, prompts, limits, progress, rerun=is_rerun(view))
             except NotFiniteError as error:
                 raise NonFiniteError(str(view), str(queries[error.row])) from error
             for index, text in zip(group.jobs, texts, strict=True):
@@ -184,9 +194,6 @@ class LlamaBackend(DoorBackend):
 
     def _split(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
         return [Tokens(ask.tokens) for ask in asks]
-
-    def _limits_of(self, view: View) -> Limits:
-        return self.limits(rerun=isinstance(view, BaseView) and view.rerun)
 
 
 def _nothing(tokens: int) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.core.answers import Changes
-from sway_gguf.core.views import BASE, View
+from sway_gguf.core.views import BASE, View, is_rerun
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.packing import Group, Job, Limits, Stretch, group_jobs, steps
+from sway_gguf.engine.packing import Group, Job, Limits, Stretch, group_jobs, parts_of, steps
 from sway_gguf.engine.reduce import NotFiniteError, changes, log_softmax_row, target_logprobs
 
 Progress = Callable[[int], None]
@@ -41,11 +41,12 @@ def score(
     found: list[list[NDArray[Any]]] = [[] for _ in jobs]
     for group in group_jobs(jobs, limits):
         context = pool.cleared(view, group.streams, group.length, limits)
-        for stretches in _calls(jobs, group, limits, progress):
-            logits = context.decode(_pieces(jobs, group, stretches))
-            for index, rows, done in _outputs(jobs, group, stretches):
-                with _blaming(index):
-                    found[index].append(_reduced(logits[rows], jobs[index], done))
+        for call in _calls(jobs, group, limits, progress):
+            for part in parts_of(call, is_rerun(view)):
+                logits = context.decode(_pieces(jobs, group, part))
+                for index, rows, done in _outputs(jobs, group, part):
+                    with _blaming(index):
+                        found[index].append(_reduced(logits[rows], jobs[index], done))
     return [np.concatenate(parts) for parts in found]
 
 
@@ -61,13 +62,16 @@ def compare(
     for group in group_jobs(jobs, limits):
         ours = pool.cleared(view, group.streams, group.length, limits)
         base = pool.cleared(BASE, group.streams, group.length, limits, companion=True)
-        for stretches in _calls(jobs, group, limits, progress):
-            pieces = _pieces(jobs, group, stretches)
-            before, after = base.decode(pieces), ours.decode(pieces)
-            for index, rows, done in _outputs(jobs, group, stretches):
-                targets = jobs[index].targets[done : done + rows.stop - rows.start]
-                with _blaming(index):
-                    found[index].append(changes(before[rows], after[rows], targets))
+        for call in _calls(jobs, group, limits, progress):
+            before = base.decode(_pieces(jobs, group, call))
+            origin = {index: rows.start - done for index, rows, done in _outputs(jobs, group, call)}
+            for part in parts_of(call, is_rerun(view)):
+                after = ours.decode(_pieces(jobs, group, part))
+                for index, rows, done in _outputs(jobs, group, part):
+                    count, first = rows.stop - rows.start, origin[index] + done
+                    targets = jobs[index].targets[done : done + count]
+                    with _blaming(index):
+                        found[index].append(changes(before[first : first + count], after[rows], targets))
     return found
 
 

@@ -1,6 +1,7 @@
 """Lays token sequences out in batches. Pure: knows lengths and limits, nothing of llama.cpp or of queries.
 
-The layout depends on the jobs and the limits alone, never on the view, so every view runs the same batches.
+The layout depends on the jobs and the limits alone, never on the view, so every view runs the same batches. A rerun,
+which is there to show what the layout does to the numbers, takes each of those batches in two parts.
 """
 
 from __future__ import annotations
@@ -134,6 +135,39 @@ def _widest(jobs: Sequence[Job], active: Sequence[int], position: int, limits: L
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
+
+
+def parts_of(call: Sequence[Stretch], rerun: bool) -> list[list[Stretch]]:
+    """A call as it is, or for a rerun in two: each stretch by halves, or half of the streams where each is one token.
+
+    Every stretch of a rerun has another width, or other mates; only a lone token stays as it is.
+    """
+    if not rerun:
+        return [list(call)]
+    if all(stretch.stop - stretch.start == 1 for stretch in call):
+        half = (len(call) + 1) // 2
+        return [list(part) for part in (call[:half], call[half:]) if part]
+    middles = [(stretch, (stretch.start + stretch.stop + 1) // 2) for stretch in call]
+    return [
+        [Stretch(s.place, s.start, middle) for s, middle in middles],
+        [Stretch(s.place, middle, s.stop) for s, middle in middles if middle < s.stop],
+    ]
+
+
+Batches = frozenset[tuple[int, int, frozenset[tuple[int, int, int]]]]
+"""Of one job: first token, last token and mates (job, first token, last token) for each call it takes part in."""
+
+
+def batches_of(jobs: Sequence[Job], limits: Limits, *, rerun: bool = False) -> list[Batches]:
+    """What each job is evaluated in, to tell whether two layouts differ for it."""
+    found: list[set[tuple[int, int, frozenset[tuple[int, int, int]]]]] = [set() for _ in jobs]
+    for group in group_jobs(jobs, limits):
+        for call in steps([jobs[index] for index in group.jobs], limits):
+            for part in parts_of(call, rerun):
+                mates = frozenset((group.jobs[s.place], s.start, s.stop) for s in part)
+                for index, start, stop in mates:
+                    found[index].add((start, stop, mates - {(index, start, stop)}))
+    return [frozenset(batches) for batches in found]
 
 
 def windows(tokens: Sequence[int], first_target: int, width: int, bos: int | None) -> list[Job]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
+from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.queries import Generate, Query, Rolling
 from sway_gguf.core.views import TUNED
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -40,9 +41,13 @@ class Speed(NamedTuple):
 def measured_speed(backend: LlamaBackend) -> Speed:
     """Time some reading and some writing on the tuned view; more of both where that was over in a moment.
 
-    Small batches are slower per token than the run's own, so a fast model is timed on batches as full as those.
+    Small batches are slower per token than the run's own, so a fast model is timed on batches as full as those. A
+    model whose numbers are not finite takes no time: its run ends at once and says so.
     """
-    speed = _timed(backend, 1)
+    try:
+        speed = _timed(backend, 1)
+    except NonFiniteError:
+        return Speed(0.0, 0.0)
     small = seconds_for(speed, backend, 1)
     return _timed(backend, _FULL) if small * _FULL < _PATIENCE else speed
 

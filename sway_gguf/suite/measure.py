@@ -1,20 +1,25 @@
 """Runs a schedule on a backend and turns every view's answers into measurements at once.
 
-Holds the base's answers and one view's, never more. Knows probes and views; judges nothing.
+Holds the base's answers and one view's, never more. Tells a model whose numbers are not finite from a probe that could
+not measure. Knows probes and views; judges nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from sway_gguf.collect import collect
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.errors import NonFiniteError
-from sway_gguf.core.measurement import Measurement
+from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
+from sway_gguf.core.measurement import Check, Measurement
 from sway_gguf.core.queries import Query
-from sway_gguf.core.views import BASE_RERUN, BaseView, NullView, ScaledView, View
+from sway_gguf.core.result import ProbeResult, Verdict
+from sway_gguf.core.views import TUNED, NullView, ScaledView, View, is_rerun
+from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.protocol import Backend, NullBackend, NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
@@ -28,11 +33,21 @@ OnProgress = Callable[[View, int], None]
 
 @dataclass
 class _Gathered:
-    """What one probe has measured so far: by λ, and by the nulls' rank scale."""
+    """What one probe has measured so far: by λ, over all λ, by the nulls' rank scale; λ where the model overflowed."""
 
     curve: dict[float, Measurement] = field(default_factory=dict)
     nulls: dict[float, list[Measurement]] = field(default_factory=dict)
     floor: float | None = None
+    tuned: Measurement = field(default_factory=lambda: Measurement(0.0))
+    overflowed: list[float] = field(default_factory=list)
+    failed: str = ""
+
+
+class Measured(NamedTuple):
+    """One reading per probe that could measure, and a result for each that could not."""
+
+    readings: list[Reading]
+    failed: list[ProbeResult]
 
 
 def measure(
@@ -42,8 +57,8 @@ def measure(
     on_progress: OnProgress | None = None,
     rank_scale: float = 1.0,
     nulls: Sequence[NullView] = (),
-) -> list[Reading]:
-    """Visit every view of `plan` once; returns one reading per probe.
+) -> Measured:
+    """Visit every view of `plan` once.
 
     Args:
         backend: may be None where the plan visits nothing.
@@ -54,12 +69,12 @@ def measure(
         nulls: for probes that measure on a backend themselves.
 
     Raises:
-        NonFiniteError: a view gave a NaN or an infinity.
+        NonFiniteError: base, tuned model or a null gave a NaN or an infinity. At another λ that is a finding.
     """
     gathered = [_Gathered() for _ in probes]
     for probe, found in zip(probes, gathered, strict=True):
         if probe.static:
-            found.curve[1.0] = probe.measure(_NOTHING, _NOTHING)
+            _note(probe, found, TUNED, partial(probe.measure, _NOTHING, _NOTHING))
     if plan.visits:
         assert backend is not None
         _visit(backend, probes, plan, gathered, on_progress)
@@ -67,11 +82,17 @@ def measure(
         if isinstance(probe, ForeignProbe):
             assert isinstance(backend, NullBackend)
             _run_foreign(backend, probe, found, nulls)
-    return [_reading(probe, found, rank_scale) for probe, found in zip(probes, gathered, strict=True)]
+    for probe, found in zip(probes, gathered, strict=True):
+        _note(probe, found, None, partial(_over_scales, probe, found))
+    pairs = list(zip(probes, gathered, strict=True))
+    return Measured(
+        [_reading(probe, found, rank_scale) for probe, found in pairs if not found.failed],
+        [_failure(probe, found.failed) for probe, found in pairs if found.failed],
+    )
 
 
 def _run_foreign(backend: NullBackend, probe: ForeignProbe, found: _Gathered, nulls: Sequence[NullView]) -> None:
-    found.curve[1.0] = probe.run_on(backend)
+    _note(probe, found, TUNED, partial(probe.run_on, backend))
     for view in nulls:
         proxy = NullCalibrationProxy(
             backend,
@@ -80,9 +101,7 @@ def _run_foreign(backend: NullBackend, probe: ForeignProbe, found: _Gathered, nu
             rank_scale=view.design.rank_scale,
             design=view.design.design,
         )
-        measurement = probe.run_on(proxy)
-        if not measurement.undecided:
-            found.nulls.setdefault(view.design.rank_scale, []).append(measurement)
+        _note(probe, found, view, partial(probe.run_on, proxy))
 
 
 def _visit(
@@ -95,9 +114,23 @@ def _visit(
     first, *others = plan.visits
     base = _collect(backend, first, probes, None, on_progress)
     for visit in others:
-        answers = _collect(backend, visit, probes, base, on_progress)
+        try:
+            answers = _collect(backend, visit, probes, base, on_progress)
+        except NonFiniteError:
+            if not isinstance(visit.view, ScaledView) or visit.view == TUNED:
+                raise
+            for place in visit.probes:
+                gathered[place].overflowed.append(visit.view.scale)
+            continue
         for place in visit.probes:
-            _keep(gathered[place], visit.view, _measured(probes[place], base, answers, visit.view))
+            probe = probes[place]
+            if not is_rerun(visit.view) or _shows_noise(backend, probe):
+                _note(probe, gathered[place], visit.view, partial(probe.measure, base, answers))
+
+
+def _shows_noise(backend: Backend, probe: Probe[Any]) -> bool:
+    """Whether the base's rerun is more than the base once more."""
+    return isinstance(backend, DoorBackend) and backend.shows_noise(probe.ask())
 
 
 def _collect(
@@ -115,22 +148,55 @@ def _collect(
     return collect(backend, visit.view, visit.units, progress, follow_up)
 
 
-def _measured(probe: Probe[Any], base: Answers, other: Answers, view: View) -> Measurement:
+def _note(probe: Probe[Any], found: _Gathered, view: View | None, measure_it: Callable[[], Measurement]) -> None:
+    """Measure on a view, or over all of them, and keep it; a probe that could not measure once is left alone.
+
+    An error of a probe of ours that is none of arithmetic is a bug and goes up; a foreign one may do as it likes.
+    """
+    if found.failed:
+        return
     try:
-        return probe.measure(base, other)
-    except ValueError as error:
-        raise NonFiniteError(str(view), f"probe {probe.options.name} ({error})") from error
+        measurement = measure_it()
+        if not _finite(measurement):
+            raise ValueError("its value is not finite, though every number of the model is")
+    except (NonFiniteError, UserError, EngineError):
+        raise
+    except Exception as error:
+        if not isinstance(error, ArithmeticError | ValueError) and not isinstance(probe, ForeignProbe):
+            raise
+        found.failed = f"it could not measure{f' on the {view} view' if view else ''}: {error or type(error).__name__}"
+    else:
+        _keep(probe, found, view, measurement)
 
 
-def _keep(found: _Gathered, view: View, measurement: Measurement) -> None:
-    if view == BASE_RERUN:
+def _finite(measurement: Measurement) -> bool:
+    items = (*measurement.items, *measurement.controls)
+    return all(map(math.isfinite, (measurement.value, *(item.value for item in items))))
+
+
+def _keep(probe: Probe[Any], found: _Gathered, view: View | None, measurement: Measurement) -> None:
+    if view is None:
+        found.tuned = measurement
+    elif is_rerun(view):
         found.floor = abs(measurement.value)
     elif isinstance(view, ScaledView):
         found.curve[view.scale] = measurement
-    elif isinstance(view, NullView):
+    elif isinstance(view, NullView) and not (isinstance(probe, ForeignProbe) and measurement.undecided):
         found.nulls.setdefault(view.design.rank_scale, []).append(measurement)
-    else:
-        assert isinstance(view, BaseView)
+
+
+def _failure(probe: Probe[Any], why: str) -> ProbeResult:
+    return ProbeResult(probe.options.name, probe.kind, probe.axis, Verdict.ERROR, why, probe.unit, notes=probe.remarks)
+
+
+def _over_scales(probe: Probe[Any], found: _Gathered) -> Measurement:
+    """One measurement from those at each λ; that the model overflows at one of them is a finding."""
+    measurement: Measurement = probe.over_scales(found.curve)
+    if not found.overflowed:
+        return measurement
+    where = ", ".join(f"{scale:g}" for scale in sorted(found.overflowed))
+    check = Check("finite", False, f"the model gives numbers that are not finite at λ = {where}")
+    return replace(measurement, checks=(*measurement.checks, check))
 
 
 def _remarked(probe: Probe[Any], measurement: Measurement) -> Measurement:
@@ -147,7 +213,7 @@ def _reading(probe: Probe[Any], found: _Gathered, rank_scale: float) -> Reading:
         axis=probe.axis,
         unit=probe.unit,
         rule=probe.rule,
-        tuned=_remarked(probe, probe.over_scales(found.curve)),
+        tuned=_remarked(probe, found.tuned),
         nulls=tuple(found.nulls.get(rank_scale, ())),
         profile={scale: tuple(nulls) for scale, nulls in found.nulls.items() if scale != rank_scale},
         floor=found.floor,

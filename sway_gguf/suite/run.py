@@ -15,9 +15,9 @@ from typing import Any
 
 from sway_gguf import __version__
 from sway_gguf.artifacts.digest import sha256_of_all, size_of
+from sway_gguf.artifacts.finite import not_finite
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.result import (
-    Diagnosis,
     FileRecord,
     NullsUsed,
     ProbeResult,
@@ -71,7 +71,8 @@ def run(
 ) -> SuiteResult:
     """Run a prepared suite on a backend; None will do where no probe needs a model.
 
-    Numbers that are not finite end in the diagnosis `broken`, with the view and the query named.
+    Numbers of the model that are not finite end in the diagnosis `broken`, with the view and the query named, and the
+    tensor where the files show it.
     """
     started, clock, tokens = datetime.now(UTC), time.perf_counter(), 0
 
@@ -81,32 +82,33 @@ def run(
         if on_progress:
             on_progress(view, evaluated)
 
+    broken = ""
     with _hashing(prepared) as files:
         try:
             work = work or plan(prepared)
             nulls = [NullView(seed, prepared.design) for seed in prepared.seeds]
-            readings = measure(backend, prepared.probes, work, counted, prepared.design.rank_scale, nulls)
+            found = measure(backend, prepared.probes, work, counted, prepared.design.rank_scale, nulls)
             defaults = prepared.spec.defaults
-            probes = judge(readings, alpha=defaults.alpha, seed=defaults.seed)
+            probes = [*judge(found.readings, alpha=defaults.alpha, seed=defaults.seed), *found.failed]
         except NonFiniteError as error:
-            probes = _broken(prepared, str(error))
-        result = summarize(prepared, [*probes, *prepared.skipped])
+            broken = "; ".join(filter(None, (str(error), not_finite(prepared.base, prepared.adapter, error.view))))
+            probes = _broken(prepared, broken)
+        result = summarize(prepared, [*probes, *prepared.skipped], broken)
         result = replace(result, files=tuple(future.result() for future in files))
     seconds = time.perf_counter() - clock
     timings = {"run_seconds": seconds, "tokens": float(tokens)}
     return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
 
 
-def summarize(prepared: Prepared, probes: Sequence[ProbeResult]) -> SuiteResult:
-    """Axes and diagnosis from the probes' results, in the suite's order."""
+def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "") -> SuiteResult:
+    """Axes and diagnosis from the probes' results, in the suite's order; `broken` says why the model is, if it is."""
     order = {entry.get("name", entry["kind"]): i for i, entry in enumerate(prepared.spec.suite)}
     ordered = tuple(sorted(probes, key=lambda probe: order[probe.name]))
     axes = axes_of(ordered)
-    diagnosis, headline = diagnose(axes)
-    broken = next((probe.reason for probe in ordered if probe.verdict == Verdict.ERROR), "")
+    diagnosis, headline = diagnose(axes, broken)
     return SuiteResult(
         diagnosis=diagnosis,
-        headline=f"{headline[:-1]}: {broken}." if diagnosis == Diagnosis.BROKEN else headline,
+        headline=headline,
         axes=axes,
         probes=ordered,
         nulls=_nulls(prepared),

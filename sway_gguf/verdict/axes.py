@@ -30,7 +30,7 @@ _SENTENCES = {
     Diagnosis.DAMAGING: "The adapter changes the model, and damages unrelated text beyond the tolerance.",
     Diagnosis.MEMORIZING: "The adapter recites its training text.",
     Diagnosis.LOST_IN_DEPLOYMENT: "The effect does not survive in the file that ships.",
-    Diagnosis.BROKEN: "The model gives numbers that are not finite.",
+    Diagnosis.BROKEN: "The model gives numbers that are not finite: {why}.",
     Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
 }
 
@@ -63,17 +63,18 @@ def _answers(probe: ProbeResult) -> bool:
     return probe.decides and probe.verdict in _WORST_FIRST
 
 
-def diagnose(axes: Sequence[AxisResult]) -> tuple[Diagnosis, str]:
+def diagnose(axes: Sequence[AxisResult], broken: str = "") -> tuple[Diagnosis, str]:
     """The diagnosis and a sentence for it.
 
     The first failing axis names it, in the order of the six questions. A model that moved toward its material
     by more than every null is not called noise, however small the move. Healthy needs `applied` and `signal`
-    (or `direction`) answered with yes, and no axis left undecided.
+    (or `direction`) answered with yes, and no axis left undecided. An axis whose probe could not measure is undecided;
+    `broken` says which number of the model is not finite, if one is.
     """
     by_axis = {axis.axis: axis for axis in axes}
     verdicts = {axis.axis: axis.verdict for axis in axes}
-    if Verdict.ERROR in verdicts.values():
-        return Diagnosis.BROKEN, _SENTENCES[Diagnosis.BROKEN]
+    if broken:
+        return Diagnosis.BROKEN, _SENTENCES[Diagnosis.BROKEN].format(why=broken)
     directed = verdicts["direction"] == Verdict.PASS
     for axis, diagnosis in _FAILURES:
         if verdicts[axis] == Verdict.FAIL and not (axis == "signal" and directed):
@@ -89,7 +90,7 @@ def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:
         answered = axes[name].verdict in (Verdict.PASS, Verdict.WARN) or (name == "signal" and directed)
         if not answered:
             return f"{name} ({axes[name].reason})"
-    open_axes = [axis for axis in axes.values() if axis.verdict == Verdict.INCONCLUSIVE]
+    open_axes = [axis for axis in axes.values() if axis.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR)]
     return "; ".join(f"{axis.axis} ({axis.reason})" for axis in open_axes)
 
 

@@ -1,0 +1,40 @@
+"""Which tensor of which file holds a number that is not finite, once a model has given one. Runs no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.lora import LoraAdapter
+
+_FLOATS = ("F32", "F16", "BF16")
+_NAMED = 3
+
+
+def not_finite(base: BaseModel, adapter: LoraAdapter, view: str) -> str:
+    """The tensors that hold NaN or infinity, as half a sentence; "" where the files show none.
+
+    Args:
+        base: scanned where it alone gave the number; its quantized tensors are left out.
+        adapter: scanned otherwise.
+        view: label of the view that gave the number.
+    """
+    if view.startswith("base"):
+        return _sentence("base", list(_bad_tensors(base)))
+    return _sentence("adapter", [pair.module for pair in adapter.pairs if not pair.finite])
+
+
+def _sentence(whose: str, names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"the {whose}'s {', '.join(names[:_NAMED])}{more} holds NaN or infinity" if names else ""
+
+
+def _bad_tensors(base: BaseModel) -> Iterator[str]:
+    for path in base.shards or (base.path,):
+        file = GGUFFile(path)
+        for name, tensor in file.tensors.items():
+            if tensor.type in _FLOATS and not np.isfinite(file.read(name)).all():
+                yield name
