@@ -85,7 +85,8 @@ class ProbeResult:
         value: in `unit`; None where nothing was measured.
         interval: 95%, over items; None where there are too few.
         null: where nulls were visited.
-        noise_floor: the same measurement of base against base in another batch layout.
+        noise_floor: the same measurement of base against base, in other batches and under an update too small to
+            matter; None where base against base could not differ.
         items, controls, checks, notes, details: as measured on the tuned view.
         decides: whether a PASS answers the axis; the shape of a curve can only qualify another probe's answer.
         optional: whether a WARN leaves the axis alone: what was not found, an adapter need not do.

@@ -166,8 +166,8 @@ def _footnotes(result: SuiteResult) -> RenderableType:
     floors = [probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor is not None]
     if floors:
         lines.append(
-            f"Numerical noise (base against base in another batch layout): {numbers.number(max(floors))} nats in a "
-            "log-probability."
+            "Numerical noise (base against base in other batches, under a negligible update): "
+            f"{numbers.number(max(floors))} nats in a log-probability."
         )
     rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
     lines.append(

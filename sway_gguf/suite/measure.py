@@ -164,7 +164,9 @@ def _note(probe: Probe[Any], found: _Gathered, view: View | None, measure_it: Ca
     except Exception as error:
         if not isinstance(error, ArithmeticError | ValueError) and not isinstance(probe, ForeignProbe):
             raise
-        found.failed = f"it could not measure{f' on the {view} view' if view else ''}: {error or type(error).__name__}"
+        found.failed = (
+            f"it could not measure{f' on the {view} view' if view else ''}: {str(error) or type(error).__name__}"
+        )
     else:
         _keep(probe, found, view, measurement)
 
