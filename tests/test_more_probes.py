@@ -126,10 +126,12 @@ def test_prompt_collapse_has_words_for_a_curve_that_grows() -> None:
     assert all(check.passed for check in found.checks)
 
 
-def test_prompt_collapse_drops_lengths_that_the_context_does_not_hold() -> None:
+def test_prompt_collapse_adapts_lengths_to_what_the_context_holds() -> None:
     probe = probe_of("prompt_collapse", Sources(prompts=("a",), context=512))
     assert {q.filler_tokens for q in probe.ask() if isinstance(q, NextToken)} == {0, 256}
-    assert "raise -c" in probe_of("prompt_collapse", Sources(prompts=("a",), context=128)).missing()
+    probe = probe_of("prompt_collapse", Sources(prompts=("a",), context=128))
+    assert {q.filler_tokens for q in probe.ask() if isinstance(q, NextToken)} == {0, 32, 64}
+    assert "holds no text before them" in probe_of("prompt_collapse", Sources(prompts=("a",), context=80)).missing()
 
 
 def test_cluster_kl_is_the_share_of_variance_between_topics() -> None:

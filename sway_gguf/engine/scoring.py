@@ -70,7 +70,10 @@ def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
         raise UserError("a prompt of no tokens has no next token; give a prompt that is not empty")
     if len(tokens) + room > width:
         needed = f"{len(tokens)} tokens" + (f" and asks for {room} more" if room else "")
-        raise UserError(f"{query}: the prompt has {needed}, the context holds {width}; shorten it or raise -c")
+        raise UserError(
+            f"{query}: the prompt has {needed}, the context holds {width}; shorten it, or raise -c "
+            "as far as the model was trained"
+        )
     return Ask(query, tuple(tokens), len(tokens), (Job((*tokens, *[0] * room), len(tokens) - 1),))
 
 

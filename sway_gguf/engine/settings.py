@@ -6,7 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sway_gguf.core.errors import UserError
+
 _DEFAULT_CONTEXT = 2048
+_SMALLEST_CONTEXT = 4
 _SMALL_MODEL = 50_000_000
 """Weights below which one thread is the default."""
 
@@ -50,6 +53,15 @@ class EngineSettings:
         return self.threads or (1 if parameters < _SMALL_MODEL else usual)
 
     def width(self, trained: int) -> int:
-        """Tokens evaluated in one piece by a model trained on `trained`."""
-        trained = trained or _DEFAULT_CONTEXT
-        return min(self.context or _DEFAULT_CONTEXT, trained)
+        """Tokens evaluated in one piece by a model trained on `trained`; 0 where its file does not say.
+
+        Raises:
+            UserError: too few for any text.
+        """
+        held = min(self.context or _DEFAULT_CONTEXT, trained if trained > 0 else _DEFAULT_CONTEXT)
+        if held < _SMALLEST_CONTEXT:
+            raise UserError(
+                f"a context of {held} tokens holds no text; give -c {_SMALLEST_CONTEXT} or more, and a model whose "
+                "context_length is no less"
+            )
+        return held

@@ -77,7 +77,7 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return list(dict.fromkeys(self.options.prompts or self.sources.prompts))[:_PROMPTS]
+        return self.held(self.options.prompts or self.sources.prompts, NextToken)[:_PROMPTS]
 
     @property
     def sections(self) -> tuple[Section, ...]:

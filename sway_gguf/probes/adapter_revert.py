@@ -64,7 +64,7 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
 
     def missing(self) -> str:
         """Cases."""
-        return "" if self.cases else "give cases, or --data FILE.jsonl with prompt, gold and paraphrases"
+        return "" if any(self._pairs()) else "give cases, or --data FILE.jsonl with prompt, gold and paraphrases"
 
     def ask(self) -> Sequence[Query]:
         """A greedy reply to every rewording."""
@@ -105,7 +105,8 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
         )
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
-        return iter(dict.fromkeys((prompt, case.gold) for case in self.cases for prompt in case.paraphrases))
+        pairs = ((prompt, case.gold) for case in self.cases for prompt in case.paraphrases)
+        return iter(self.held(pairs, lambda pair: self._query(pair[0])))
 
     def _query(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)

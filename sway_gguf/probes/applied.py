@@ -43,7 +43,7 @@ class Applied(Probe[AppliedOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return list(dict.fromkeys(self.options.prompts or self.sources.prompts))[:_PROMPTS]
+        return self.held(self.options.prompts or self.sources.prompts, NextToken)[:_PROMPTS]
 
     @property
     def rule(self) -> Rule:

@@ -7,7 +7,7 @@ a z or a p.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -21,6 +21,7 @@ from sway_gguf.core.training import Training
 from sway_gguf.spec.options import ProbeOptions
 
 Options = TypeVar("Options", bound=ProbeOptions)
+Thing = TypeVar("Thing")
 
 
 def no_checkpoint(folder: Path) -> Training:
@@ -30,6 +31,15 @@ def no_checkpoint(folder: Path) -> Training:
         FileNotFoundError: always.
     """
     raise FileNotFoundError(folder)
+
+
+def always(query: Query) -> bool:
+    """For a context of unknown size.
+
+    Returns:
+        True.
+    """
+    return True
 
 
 SHOWN_NULLS = 5
@@ -54,6 +64,7 @@ class Sources:
         checkpoint: reads a trainer's folder.
         embedder: name of what embeds texts; "" for the base's own hidden states.
         context: tokens that the engine evaluates in one piece at most; None where that is not known.
+        holds: whether the context holds a query.
         folder: paths in a probe's options start here.
     """
 
@@ -71,6 +82,7 @@ class Sources:
     checkpoint: Callable[[Path], Training] = no_checkpoint
     embedder: str = ""
     context: int | None = None
+    holds: Callable[[Query], bool] = always
     folder: Path = Path()
 
 
@@ -157,6 +169,10 @@ class Probe(ABC, Generic[Options]):
     @abstractmethod
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Its number for one view against the base."""
+
+    def held(self, items: Iterable[Thing], query: Callable[[Thing], Query]) -> list[Thing]:
+        """Those items whose query the context holds, each once."""
+        return [item for item in dict.fromkeys(items) if self.sources.holds(query(item))]
 
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
         """For a probe with `scales`: one measurement from those at each λ, 1 included."""

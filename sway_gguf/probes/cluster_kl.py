@@ -62,7 +62,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return list(dict.fromkeys(self.options.prompts or self.sources.prompts))
+        return self.held(self.options.prompts or self.sources.prompts, NextToken)
 
     @property
     def rule(self) -> Rule:

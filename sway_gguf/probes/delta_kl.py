@@ -45,7 +45,7 @@ class DeltaKl(Probe[DeltaKlOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return list(dict.fromkeys(self.options.prompts or self.sources.prompts))
+        return self.held(self.options.prompts or self.sources.prompts, NextToken)
 
     def missing(self) -> str:
         """Prompts."""

@@ -72,7 +72,7 @@ class Leakage(Probe[LeakageOptions]):
         """Beginnings of sections with what follows."""
         options = self.options
         found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in self._sections())
-        return list(dict.fromkeys(one for one in found if one))
+        return self.held((one for one in found if one), lambda one: self._reply(one.prefix))
 
     @property
     def controls(self) -> list[Passage]:
@@ -81,13 +81,13 @@ class Leakage(Probe[LeakageOptions]):
         general = [Section("", text) for text in spread(self.sources.general, len(self.passages))]
         unseen = list(self.sources.holdout[: len(self.passages)]) or general
         found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in unseen)
-        return list(dict.fromkeys(one for one in found if one))
+        return self.held((one for one in found if one), lambda one: self._reply(one.prefix))
 
     @property
     def canaries(self) -> list[Canary]:
         """Planted sentences."""
         given = [Canary(entry.prompt, entry.secret) for entry in self.options.canaries]
-        return given or list(self.sources.canaries)
+        return self.held(given or self.sources.canaries, lambda canary: self._reply(canary.prompt))
 
     @property
     def rule(self) -> Rule:

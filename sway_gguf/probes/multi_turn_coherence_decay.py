@@ -64,7 +64,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     @property
     def prompts(self) -> list[str]:
         """First user turns."""
-        return spread(list(dict.fromkeys(self.options.prompts or self.sources.prompts)), _PROMPTS)
+        return spread(self.held(self.options.prompts or self.sources.prompts, self._whole), _PROMPTS)
 
     @property
     def rule(self) -> Rule:
@@ -144,6 +144,15 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
             messages = [*messages, Message(role="assistant", content=reply), Message(role="user", content=follow)]
             found.append(messages)
         return found
+
+    def _whole(self, prompt: str) -> Query:
+        """The dialogue at its longest."""
+        if self.sources.chat is None:
+            return NextToken(prompt)
+        turns = range(self.options.turns - 1)
+        users = (Message(role="user", content=self.options.follow_ups[n % len(self.options.follow_ups)]) for n in turns)
+        later = [message for user in users for message in (Message(role="assistant", content="…"), user)]
+        return Generate(self._rendered([*self._opening(prompt), *later]), len(turns) * self.options.max_new_tokens)
 
     def _opening(self, prompt: str) -> list[Message]:
         return [Message(role="user", content=prompt)]

@@ -20,6 +20,7 @@ from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.decay import Decay, fit_decay
 
 _PROMPTS = 12
+_SHORTEST = 32
 _ROOM = 64
 """Tokens left for the prompt itself when lengths are held against the context."""
 
@@ -67,13 +68,16 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return spread(list(dict.fromkeys(self.options.prompts or self.sources.prompts)), _PROMPTS)
+        longest = max(self.lengths)
+        prompts = self.options.prompts or self.sources.prompts
+        return spread(self.held(prompts, lambda prompt: self._query(prompt, longest)), _PROMPTS)
 
     @property
     def lengths(self) -> list[int]:
-        """Lengths that the context holds."""
+        """Lengths that the context holds; half of it and all of it where it holds less than two."""
         room = (self.sources.context or math.inf) - _ROOM
-        return [length for length in self.options.context_lengths if length <= room]
+        held = [length for length in self.options.context_lengths if length <= room]
+        return held if len(held) > 1 or room < _SHORTEST else [0, int(room) // 2, int(room)]
 
     @property
     def rule(self) -> Rule:
@@ -87,9 +91,9 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
 
     def missing(self) -> str:
         """Prompts, and a context that holds two lengths."""
-        if not self.prompts:
+        if len(self.lengths) > 1 and not self.prompts:
             return "give it prompts"
-        return "" if len(self.lengths) > 1 else f"the context holds only {self.lengths} of its lengths; raise -c"
+        return "" if len(self.lengths) > 1 else f"a context of {self.sources.context} tokens holds no text before them"
 
     def ask(self) -> Sequence[Query]:
         """The next token after each prompt behind each length of text."""
@@ -106,8 +110,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
         )
         means = table.mean(axis=0)
         details = {"context_lengths": self.lengths, "mean_divergence": means.tolist()}
-        left_out = len(self.options.context_lengths) - len(self.lengths)
-        notes = (f"{left_out} lengths left out: the context does not hold them",) if left_out else ()
+        notes = self._adapted()
         if not means.min() > 0:
             return Measurement(mean_of(items), items, undecided="there is no effect to decay", details=details)
         decay = fit_decay(np.array(self.lengths, np.float64), table, seed=self.sources.seed)
@@ -118,6 +121,13 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
             notes=(decay_note(decay, "tokens"), *notes),
             details=details | {"half_life": decay.half_life, "half_life_interval": decay.interval},
         )
+
+    def _adapted(self) -> tuple[str, ...]:
+        """What was done to the lengths, if anything."""
+        if self.lengths == self.options.context_lengths:
+            return ()
+        lengths = ", ".join(map(str, self.lengths))
+        return (f"lengths {lengths} in place of the spec's: the context holds {self.sources.context} tokens",)
 
     def _query(self, prompt: str, length: int) -> NextToken:
         return NextToken(prompt, filler(), length) if length else NextToken(prompt)

@@ -54,7 +54,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return spread(list(dict.fromkeys(self.options.prompts or self.sources.prompts)), _PROMPTS)
+        return spread(self.held(self.options.prompts or self.sources.prompts, self._query), _PROMPTS)
 
     @property
     def document(self) -> list[str]:

@@ -86,18 +86,23 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
         """A few, to show what size alone costs."""
         return SHOWN_NULLS
 
+    @property
+    def cases(self) -> list[ToolCase]:
+        """Cases in use."""
+        return [case for case in self.options.cases if self.sources.holds(self._query(case))]
+
     def missing(self) -> str:
         """Cases."""
-        return "" if self.options.cases else "give cases of {prompt, tools, expected}"
+        return "" if self.cases else "give cases of {prompt, tools, expected}"
 
     def ask(self) -> Sequence[Query]:
         """A greedy reply to every request."""
-        return [self._query(case) for case in self.options.cases]
+        return [self._query(case) for case in self.cases]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change of the score per case."""
         items, invented, before_all = [], 0, 0.0
-        for case in self.options.cases:
+        for case in self.cases:
             before = score(base.generated(self._query(case)).text, case)
             reply = other.generated(self._query(case)).text
             after = score(reply, case)

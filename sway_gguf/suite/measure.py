@@ -23,6 +23,7 @@ from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.protocol import Backend, NullBackend, NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
+from sway_gguf.stats.noise import noise_limit
 from sway_gguf.suite.schedule import Schedule, Visit
 from sway_gguf.verdict.judge import Reading
 
@@ -180,11 +181,19 @@ def _keep(probe: Probe[Any], found: _Gathered, view: View | None, measurement: M
     if view is None:
         found.tuned = measurement
     elif is_rerun(view):
-        found.floor = abs(measurement.value)
+        found.floor = _noise(measurement)
     elif isinstance(view, ScaledView):
         found.curve[view.scale] = measurement
     elif isinstance(view, NullView) and not (isinstance(probe, ForeignProbe) and measurement.undecided):
         found.nulls.setdefault(view.design.rank_scale, []).append(measurement)
+
+
+def _noise(measurement: Measurement) -> float:
+    """How large the value may be where there is nothing but rounding."""
+    if not measurement.interval:
+        return abs(measurement.value)
+    items, controls = ([item.value for item in group] for group in (measurement.items, measurement.controls))
+    return noise_limit(measurement.value, items, controls)
 
 
 def _failure(probe: Probe[Any], why: str) -> ProbeResult:

@@ -27,6 +27,7 @@ from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
+from sway_gguf.suite.room import Room
 
 Item = TypeVar("Item")
 
@@ -41,6 +42,7 @@ class Prepared:
         adapter_hash: sha256 of the adapter's file.
         probes: that will run, in order.
         skipped: results of those that will not.
+        left_out: remarks on prompts that the context does not hold.
     """
 
     spec: Spec
@@ -49,6 +51,7 @@ class Prepared:
     adapter_hash: str
     probes: tuple[Probe[Any], ...]
     skipped: tuple[ProbeResult, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def design(self) -> NullDesign:
@@ -121,6 +124,10 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_adapter(spec.models.ft.adapter, base)
     digest = sha256_of(adapter.path)
+    width = EngineSettings(context=spec.engine.context).width(base.context_length)
+    room = Room(base, width)
+    if material is None:
+        material = read_material(spec.data) if spec.data else Material()
     sources = replace(
         sources_of(spec, material),
         adapter_hash=digest,
@@ -128,14 +135,19 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         chat=chat_renderer(base.path),
         checkpoint=cache(read_checkpoint),
         embedder=spec.engine.embedder.name if spec.engine.embedder else "",
-        context=EngineSettings(context=spec.engine.context).width(base.context_length),
+        context=width,
+        holds=room.holds,
     )
     probes = build_probes(spec.suite, sources)
     ready = tuple(probe for probe in probes if not _why_not(probe))
+    for probe in ready:
+        probe.ask()  # Only by asking does a probe find what the context does not hold.
+    left_out = room.left_out(_origins(spec, material))
     if not ready:
-        reasons = "; ".join(f"{probe.options.name}: {_why_not(probe)}" for probe in probes)
+        reasons = "; ".join([*(f"{probe.options.name}: {_why_not(probe)}" for probe in probes), *left_out])
         raise UserError(f"no probe of the suite can run: {reasons}")
-    return Prepared(spec, base, adapter, digest, ready, tuple(_skipped(p) for p in probes if _why_not(p)))
+    skipped = tuple(_skipped(probe) for probe in probes if _why_not(probe))
+    return Prepared(spec, base, adapter, digest, ready, skipped, left_out)
 
 
 def sources_of(spec: Spec, material: Material | None = None) -> Sources:
@@ -160,6 +172,11 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
+
+
+def _origins(spec: Spec, material: Material) -> dict[str, str]:
+    """Where prompts of the data stand, by the prompt."""
+    return {section.prompt: f"{spec.data or 'data'}, {section.id}" for section in material.sections if section.prompt}
 
 
 def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:

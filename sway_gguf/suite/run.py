@@ -114,7 +114,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         nulls=_nulls(prepared),
         alpha=prepared.spec.defaults.alpha,
         seed=prepared.spec.defaults.seed,
-        remarks=prepared.spec.remarks,
+        remarks=(*prepared.spec.remarks, *prepared.left_out),
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     )
