@@ -21,7 +21,9 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.spec.model import Defaults, Engine
+from sway_gguf.suite.mine import mined
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
+from sway_gguf.suite.quants import asked_of
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.run import run
 
@@ -160,3 +162,14 @@ def test_a_remark_is_told_once_whatever_is_cut(tmp_path: Path) -> None:
     ready = prepared_with(tmp_path / "data.jsonl", [*SHORT, LONG], "applied")
     again = prepare(replace(ready, spec=ready.spec).spec)
     assert again.left_out == ready.left_out
+
+
+def test_mining_and_deployments_leave_out_what_the_context_does_not_hold(tmp_path: Path) -> None:
+    ready = prepared_with(tmp_path / "data.jsonl", [*SHORT, LONG], "applied")
+    asked = asked_of(ready)
+    assert set(SHORT) <= set(asked.prompts)
+    assert LONG not in asked.prompts
+    (tmp_path / "pool.txt").write_text("\n".join([*SHORT, LONG]), encoding="utf-8")
+    with LlamaBackend(DEMO_BASE, DEMO_ADAPTER, ready.engine) as backend:
+        entry = mined(backend, tmp_path / "pool.txt", 99, "", ready.room.holds)
+    assert sorted(entry["prompts"]) == sorted(SHORT)

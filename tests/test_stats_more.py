@@ -9,6 +9,7 @@ import pytest
 
 from sway_gguf.stats.clusters import clusters, specificity
 from sway_gguf.stats.decay import fit_decay
+from sway_gguf.stats.noise import noise_limit
 
 X = np.array([0.0, 100.0, 200.0, 400.0])
 
@@ -67,3 +68,11 @@ def test_specificity_is_eta_squared_by_hand() -> None:
     # means 1 and 3 about 2: between 4; within 2·(½² + ½²) = 1
     assert specificity(np.array([0.5, 1.5, 2.5, 3.5]), labels) == pytest.approx(4 / 5)
     assert specificity(np.ones(4), labels) == 0.0
+
+
+def test_the_limit_of_noise_is_the_mean_and_two_standard_errors() -> None:
+    # Items ±1: mean 0, variance 4/3, so SE = √(4/3/4) = 0.577; controls 0 and 2 add 2/2 = 1.
+    assert noise_limit(0.0, [1.0, -1.0, 1.0, -1.0]) == pytest.approx(2 * (1 / 3) ** 0.5)
+    assert noise_limit(-0.5, [1.0, -1.0, 1.0, -1.0], [0.0, 2.0]) == pytest.approx(0.5 + 2 * (1 / 3 + 1) ** 0.5)
+    assert noise_limit(-0.25, [0.25]) == 0.25
+    assert noise_limit(0.0, []) == 0.0

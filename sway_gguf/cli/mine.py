@@ -32,7 +32,9 @@ def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
 
     prepared = prepare(load_spec(spec_path))
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
-        entry = mined(backend, pool, most, prepared.adapter_hash)
+        entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds)
+    for remark in prepared.room.left_out({}):
+        click.echo(remark, err=True)
     if not write:
         click.echo(fragment(entry), nl=False)
         return

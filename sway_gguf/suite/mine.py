@@ -6,7 +6,7 @@ hash: the run then leaves it undecided, and judges it for every other adapter. K
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from sway_gguf.material.chunks import prompts_from
 from sway_gguf.material.read import is_jsonl, read_material, read_text
 
 
-def mined(backend: DoorBackend, pool: Path, most: int, picked_on: str) -> dict[str, Any]:
+def mined(
+    backend: DoorBackend, pool: Path, most: int, picked_on: str, holds: Callable[[Query], bool]
+) -> dict[str, Any]:
     """A suite entry from a pool: paraphrase cases where the pool holds some, else prompts.
 
     Args:
@@ -30,6 +32,7 @@ def mined(backend: DoorBackend, pool: Path, most: int, picked_on: str) -> dict[s
         pool: JSONL with prompt, gold and paraphrases; or prompts, one per line, or any text that `data` may hold.
         most: prompts to keep, or rewordings per case.
         picked_on: the adapter's hash.
+        holds: whether the context holds a query; prompts that it does not hold are left out.
 
     Raises:
         UserError: the pool cannot be read or holds nothing of use.
@@ -39,7 +42,8 @@ def mined(backend: DoorBackend, pool: Path, most: int, picked_on: str) -> dict[s
         found = [hardest(backend, case, most) for case in cases]
         body: dict[str, Any] = {"kind": "paraphrase_invariance", "cases": found}
     else:
-        body = {"kind": "delta_kl", "prompts": most_moved(backend, pool_prompts(pool), most)}
+        prompts = [prompt for prompt in pool_prompts(pool) if holds(NextToken(prompt))]
+        body = {"kind": "delta_kl", "prompts": most_moved(backend, prompts, most)}
     return {"name": f"mined {body['kind']}", **body, "picked_on": picked_on}
 
 

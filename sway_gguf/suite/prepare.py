@@ -42,6 +42,7 @@ class Prepared:
         adapter_hash: sha256 of the adapter's file.
         probes: that will run, in order.
         skipped: results of those that will not.
+        room: what the context holds.
         left_out: remarks on prompts that the context does not hold.
     """
 
@@ -51,6 +52,7 @@ class Prepared:
     adapter_hash: str
     probes: tuple[Probe[Any], ...]
     skipped: tuple[ProbeResult, ...]
+    room: Room
     left_out: tuple[str, ...] = ()
 
     @property
@@ -147,7 +149,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         reasons = "; ".join([*(f"{probe.options.name}: {_why_not(probe)}" for probe in probes), *left_out])
         raise UserError(f"no probe of the suite can run: {reasons}")
     skipped = tuple(_skipped(probe) for probe in probes if _why_not(probe))
-    return Prepared(spec, base, adapter, digest, ready, skipped, left_out)
+    return Prepared(spec, base, adapter, digest, ready, skipped, room, left_out)
 
 
 def sources_of(spec: Spec, material: Material | None = None) -> Sources:

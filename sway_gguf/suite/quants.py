@@ -20,7 +20,7 @@ from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.queries import Rolling
+from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.material.chunks import spread
@@ -68,6 +68,8 @@ def survival(
     for given in filter(is_file, types):
         fits(prepared.adapter, read_base(Path(given)))
     asked = asked_of(prepared)
+    for remark in prepared.left_out:
+        say(remark)
     rows = list(_rows(prepared, work, types, asked, say))
     reference = _effects(rows[0])
     seed = prepared.spec.defaults.seed
@@ -95,7 +97,8 @@ def asked_of(prepared: Prepared) -> Asked:
     if not sources.sections:
         raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
     sections = spread(distinct_sections(sources.sections), _SECTIONS)
-    prompts = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])
+    candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])
+    prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
     return Asked(
         sections=tuple(dict.fromkeys(map(section_query, sections))),
         general=tuple(Rolling(text) for text in dict.fromkeys(spread(sources.general, _GENERAL))),
