@@ -19,11 +19,12 @@ from sway_gguf.artifacts.rounding import NEGLIGIBLE, rounding_adapter
 from sway_gguf.core.answers import Answer, Answers
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.measurement import Item, Measurement
-from sway_gguf.core.queries import Query
+from sway_gguf.core.queries import Embed, Query
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.views import NullDesign, NullView, ScaledView, View
 from sway_gguf.engine.fake import FakeBackend
 from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.delta_kl import DeltaKl
 from sway_gguf.spec.model import Defaults
@@ -182,6 +183,16 @@ def test_a_base_is_searched_where_it_alone_gave_the_number(tmp_path: Path) -> No
     assert not_finite(base, adapter, "base") == "the base's blk.0.ffn_up.weight holds NaN or infinity"
     assert not_finite(base, adapter, "tuned") == ""
     assert verdict_on(base.path, DEMO_ADAPTER, tmp_path).diagnosis == Diagnosis.BROKEN
+
+
+def test_an_embedding_that_is_not_finite_names_the_text(tmp_path: Path) -> None:
+    settings = EngineSettings(embedder=damaged_base(tmp_path / "embedder.gguf"))
+    with (
+        LlamaBackend(DEMO_BASE, None, settings) as backend,
+        pytest.raises(NonFiniteError, match=r"embedding model's view .* 'Anna went'"),
+        backend.as_base() as view,
+    ):
+        view.answer([Embed("Anna went")])
 
 
 def damaged_base(path: Path) -> Path:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
@@ -188,7 +190,10 @@ class LlamaBackend(DoorBackend):
         found: list[Answer] = []
         for ask in asks:
             assert isinstance(ask.query, Embed)
-            found += self._embedder.embed([ask.query.text])
+            (embedding,) = self._embedder.embed([ask.query.text])
+            if not np.isfinite(embedding.vector).all():
+                raise NonFiniteError("embedding model's" if self.settings.embedder else "base", str(ask.query))
+            found.append(embedding)
             progress(len(ask.tokens))
         return found
 
