@@ -178,6 +178,16 @@ def test_the_tensor_that_is_not_finite_is_named(tmp_path: Path) -> None:
     assert "tuned view" in found.headline
 
 
+def test_no_null_is_drawn_from_factors_that_are_not_finite(tmp_path: Path) -> None:
+    write_lora(spoiled(read_lora(DEMO_ADAPTER), 0), tmp_path / "nan.gguf")
+    with (
+        LlamaBackend(DEMO_BASE, tmp_path / "nan.gguf") as backend,
+        pytest.raises(NonFiniteError, match=r"null 1 \(rotation\) view .* not finite"),
+        backend.open(NullView(1)) as view,
+    ):
+        view.rolling_logprob("Anna went")
+
+
 def test_a_base_is_searched_where_it_alone_gave_the_number(tmp_path: Path) -> None:
     base, adapter = read_base(damaged_base(tmp_path / "base.gguf")), read_lora(DEMO_ADAPTER)
     assert not_finite(base, adapter, "base") == "the base's blk.0.ffn_up.weight holds NaN or infinity"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.lora_write import lora_in_memory
 from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.llama import Context, Model
@@ -127,6 +128,8 @@ class ContextPool:
             return self._real, view.scale
         assert isinstance(view, NullView)
         if self._null is None:
+            if not all(pair.finite for pair in self._adapter.pairs):
+                raise NonFiniteError(str(view), "any text: it would be drawn from factors that are not finite")
             null = null_adapter(self._adapter, view.seed, view.design)
             self._null = self._loaded(replace(null, in_file=False))
         return self._null, 1.0
