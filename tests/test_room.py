@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.gguf_header import Header
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Generate, NextToken, Query, Rolling
+from sway_gguf.engine.llama import Model
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
@@ -97,6 +99,12 @@ def test_every_probe_asks_only_what_the_context_holds(entry: dict[str, Any]) -> 
     assert len(room.left_out({})) == 1
 
 
+@cache
+def vocabulary() -> Model:
+    """The demo's tokenizer, without its weights."""
+    return Model(DEMO_BASE, vocabulary_only=True)
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.text(max_size=120), st.integers(0, 40), st.integers(4, 64))
 def test_what_is_held_is_what_the_engine_takes(text: str, written: int, width: int) -> None:
@@ -104,18 +112,9 @@ def test_what_is_held_is_what_the_engine_takes(text: str, written: int, width: i
         return
     query: Query = Generate(text, written) if written else NextToken(text)
     room = Room(read_base(DEMO_BASE), width)
-    needed = len(VOCABULARY.tokenize(text)) + written
+    needed = len(vocabulary().tokenize(text)) + written
     assert room.holds(query) == (needed <= width)
     assert room.holds(Rolling(text * 50))
-
-
-def vocabulary() -> Any:
-    from sway_gguf.engine.llama import Model
-
-    return Model(DEMO_BASE, vocabulary_only=True)
-
-
-VOCABULARY = vocabulary()
 
 
 @pytest.mark.parametrize("context", [100, 128, 300, 512])
@@ -128,7 +127,7 @@ def test_lengths_of_filler_adapt_to_the_context_and_say_so(context: int) -> None
     assert {query.prompt for query in probe.ask()} == set(SHORT)  # type: ignore[union-attr]
     for query in probe.ask():
         assert isinstance(query, NextToken)
-        assert len(VOCABULARY.tokenize(query.prompt)) + query.filler_tokens <= context
+        assert len(vocabulary().tokenize(query.prompt)) + query.filler_tokens <= context
     assert f"the context holds {context} tokens" in probe._adapted()[0]  # type: ignore[attr-defined]
 
 
