@@ -19,7 +19,7 @@ from sway_gguf.engine.protocol import Backend, NullBackend, NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.suite.schedule import Schedule, Visit
-from sway_gguf.verdict.judge import Reading
+from sway_gguf.verdict.reading import Reading
 
 _NOTHING = Answers([])
 OnProgress = Callable[[View, int], None]

@@ -102,7 +102,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult]) -> SuiteResult:
     order = {entry.get("name", entry["kind"]): i for i, entry in enumerate(prepared.spec.suite)}
     ordered = tuple(sorted(probes, key=lambda probe: order[probe.name]))
     axes = axes_of(ordered)
-    diagnosis, headline = diagnose(axes)
+    diagnosis, headline = diagnose(axes, ordered)
     broken = next((probe.reason for probe in ordered if probe.verdict == Verdict.ERROR), "")
     return SuiteResult(
         diagnosis=diagnosis,
