@@ -1,7 +1,9 @@
 """How often does an adapter that learned nothing pass? Simulated runs in which it is one more null.
 
 Goes through the product's own path: probes, measurements, calibration, Holm, axes, diagnosis. Knows the fake
-backend; no model is loaded. Prints the family-wise rate with its exact 95% interval, for several shapes of noise.
+backend; no model is loaded. Prints three family-wise rates with their exact 95% intervals, for several shapes of
+noise: of runs in which nulls let some probe through, in which signal or direction is answered with yes, and that are
+called healthy. A probe may fall short of its own further conditions, so the first counts every rejection by the nulls.
 
     python benchmarks/false_alarms.py --runs 300
 """
@@ -11,12 +13,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from sway_gguf.core.measurement import AboveNull
 from sway_gguf.core.queries import NextToken, Query, Rolling
-from sway_gguf.core.result import Verdict
+from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
 from sway_gguf.core.sections import Preference, Section
 from sway_gguf.core.views import NullDesign, NullView, ScaledView, View
 from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
@@ -25,6 +27,7 @@ from sway_gguf.probes.registry import build_probes
 from sway_gguf.stats.binomial import proportion_interval
 from sway_gguf.suite.measure import measure
 from sway_gguf.suite.schedule import schedule
+from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 
 ALPHA = 0.05
@@ -38,8 +41,22 @@ NOISES: dict[str, Draw] = {
 }
 
 
-def run_passes(run: int, noise: Draw, nulls: int = 19, shared: float = 0.5) -> int:
-    """How many calibrated probes pass in one run whose adapter is drawn like its nulls.
+class Outcome(NamedTuple):
+    """What one run let through.
+
+    Attributes:
+        probe: nulls alone let some probe through, whatever else it needs.
+        axis: signal or direction is answered with yes.
+        healthy: the diagnosis.
+    """
+
+    probe: bool
+    axis: bool
+    healthy: bool
+
+
+def outcome(run: int, noise: Draw, nulls: int = 19, shared: float = 0.5) -> Outcome:
+    """One run whose adapter is drawn like its nulls.
 
     Args:
         run: its number; every random draw depends on it.
@@ -53,11 +70,21 @@ def run_passes(run: int, noise: Draw, nulls: int = 19, shared: float = 0.5) -> i
         general=tuple(f"run {run} general text {n} is here" for n in range(6)),
         prompts=tuple(f"run {run} prompt {n}" for n in range(8)),
     )
-    probes = build_probes([{"name": kind, "kind": kind} for kind in CALIBRATED], sources)
+    probes = build_probes([{"name": kind, "kind": kind} for kind in ("applied", *CALIBRATED)], sources)
     plan = schedule(probes, tuple(range(1, nulls + 1)), NullDesign())
     readings = measure(FakeBackend(_script(run, noise, shared)), probes, plan).readings
-    assert all(isinstance(reading.rule, AboveNull) for reading in readings)
-    return sum(result.verdict == Verdict.PASS for result in judge(readings, alpha=ALPHA, seed=run))
+    results = judge(readings, alpha=ALPHA, seed=run)
+    axes = axes_of(results)
+    claimed = any(axis.verdict == Verdict.PASS for axis in axes if axis.axis in ("signal", "direction"))
+    return Outcome(any(map(_let_through, results)), claimed, diagnose(axes, results)[0] == Diagnosis.HEALTHY)
+
+
+def _let_through(result: ProbeResult) -> bool:
+    null = result.null
+    if null is None or null.holm_p is None or null.family_p is None:
+        return False
+    beats_all = result.value is not None and result.value > max(null.values)
+    return beats_all and null.holm_p < ALPHA and null.family_p <= max(ALPHA, 1 / (len(null.values) + 1))
 
 
 def _script(run: int, noise: Draw, shared: float) -> Script:
@@ -88,9 +115,10 @@ def _rng(run: int, name: str, key: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
-def false_alarms(runs: int, noise: Draw, nulls: int = 19) -> int:
-    """Runs of `runs` in which at least one calibrated probe passes."""
-    return sum(run_passes(run, noise, nulls) > 0 for run in range(runs))
+def false_alarms(runs: int, noise: Draw, nulls: int = 19) -> Outcome:
+    """How many of `runs` let something through, field by field."""
+    found = [outcome(run, noise, nulls) for run in range(runs)]
+    return Outcome(*(sum(field) for field in zip(*found, strict=True)))
 
 
 def main() -> None:
@@ -102,11 +130,14 @@ def main() -> None:
     print(f"{options.runs} runs, {options.nulls} nulls, {len(CALIBRATED)} calibrated probes, alpha {ALPHA}")
     for name, noise in NOISES.items():
         alarms = false_alarms(options.runs, noise, options.nulls)
-        interval = proportion_interval(alarms, options.runs)
-        assert interval is not None
-        print(
-            f"{name:28} {alarms:4} false alarms  {alarms / options.runs:.3f}  ({interval.low:.3f}…{interval.high:.3f})"
-        )
+        shown = (f"{what} {_rate(count, options.runs)}" for what, count in alarms._asdict().items())
+        print(f"{name:28} {'   '.join(shown)}")
+
+
+def _rate(count: int, runs: int) -> str:
+    interval = proportion_interval(count, runs)
+    assert interval is not None
+    return f"{count / runs:.3f} ({interval.low:.3f}…{interval.high:.3f})"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import Preference, Section
+from sway_gguf.core.sections import Material, Preference, Section
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.packaged import general_prompts, general_sections
 from sway_gguf.material.read import read_material
@@ -40,8 +40,15 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 def test_markdown_sections_follow_headings_outside_code(tmp_path: Path) -> None:
     found = read_material(written(tmp_path, "a.md", MARKDOWN)).sections
-    assert [section.id for section in found] == ["preamble", "Tea", "Tea (2)"]
+    assert [section.id for section in found] == ["preamble", "Tea", "Tea"]
     assert found[1].text == "Boil water.\n\n```\n# not a heading\n```"
+
+
+def test_what_says_the_same_is_one_item_whatever_its_name() -> None:
+    sections = (Section("a", "One thing."), Section("b", " One  thing.\n"), Section("a", "Another."))
+    once = Material(sections, (Preference("p", "x", "y"),) * 3).each_once()
+    assert once.sections == (Section("a", "One thing."), Section("a (2)", "Another."))
+    assert once.count == 3
 
 
 def test_plain_text_sections_are_paragraphs(tmp_path: Path) -> None:
@@ -59,8 +66,8 @@ def test_jsonl_of_every_shape(tmp_path: Path) -> None:
     found = read_material(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, records)) + "\n\n"))
     assert found.sections == (
         Section("line 1", "Plain."),
-        Section("line 2", " A", "Q"),
-        Section("line 4", " Hello", "user: Hi\nassistant:"),
+        Section("line 2", " A", "Q", "completion"),
+        Section("line 4", " Hello", "user: Hi\nassistant:", "dialogue"),
     )
     assert found.preferences == (Preference("Q", " good", " bad"),)
 

@@ -129,7 +129,10 @@ def test_shapes_of_the_common_trainers(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     found = read_material(path)
-    assert found.sections == (Section("line 1", "3", "Add\n1 2\n"), Section("mine", "a line\u2028separator inside"))
+    assert found.sections == (
+        Section("line 1", "3", "Add\n1 2\n", "instruction"),
+        Section("mine", "a line\u2028separator inside"),
+    )
     assert found.paraphrases == (Paraphrase("p", " g", ("q",)),)
     assert found.canaries == (Canary("the code is", "1234"),)
 

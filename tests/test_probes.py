@@ -90,6 +90,87 @@ def test_preference_flip_is_the_mean_change_of_the_margin() -> None:
     assert (found.details["turned"], found.details["base_wrong"]) == (1, 1)
 
 
+def test_a_margin_is_per_token_with_the_sum_beside_it() -> None:
+    """A reply of one token against one of ten, all tokens losing 1 nat: the sums' margin grows by 9, this one by 0."""
+    probe = probe_of("preference_flip", Sources(preferences=(Preference("p", " a", " b"),)))
+
+    def scores(token: float) -> Answers:
+        pairs = {(" a", 1), (" b", 10)}
+        return answers({Completion("p", text): CompletionScore(token * count, count) for text, count in pairs})
+
+    found = probe.measure(scores(-2.0), scores(-3.0))
+    assert found.value == pytest.approx(0.0)
+    assert found.details["sum_change"] == pytest.approx(9.0)
+    assert found.details["chosen_lift"] == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "missed"),
+    [(0.5, -1.0, []), (-0.2, -1.5, ["chosen"]), (-5.0, -6.0, ["chosen", "no mere damage"])],
+    ids=["learned", "displaced", "damaged"],
+)
+def test_a_chosen_reply_that_became_less_likely_is_told(chosen: float, rejected: float, missed: list[str]) -> None:
+    probe = probe_of("preference_flip", Sources(preferences=(Preference("p", " a", " b"),)))
+
+    def scores(right: float, wrong: float) -> Answers:
+        found = {Completion("p", " a"): CompletionScore(right, 1), Completion("p", " b"): CompletionScore(wrong, 1)}
+        return answers(found)
+
+    found = probe.measure(scores(-7.0, -7.0), scores(-7.0 + chosen, -7.0 + rejected))
+    assert [check.name for check in found.checks if not check.passed] == missed
+    assert [check.fails for check in found.checks if not check.passed] == [name != "chosen" for name in missed]
+
+
+def test_margins_that_all_text_stretches_alike_are_no_preference() -> None:
+    """Every log-probability doubled: the triples' margin of 2 grows by 2, and so does that of general text."""
+    words = " ".join(f"word{n}" for n in range(40))
+    probe = probe_of("preference_flip", Sources(preferences=(Preference("p", " a", " b"),), general=(words,)))
+    scored = {query: CompletionScore(-1.0 if place % 2 == 0 else -3.0, 1) for place, query in enumerate(probe.ask())}
+    sharper = {query: CompletionScore(2 * score.logprob, 1) for query, score in scored.items()}
+    found = probe.measure(answers(scored), answers(sharper))
+    assert found.items[0].value == pytest.approx(2.0)
+    assert found.value == pytest.approx(0.0)
+
+
+def test_material_gains_nothing_by_what_other_text_loses() -> None:
+    sections = tuple(Section(f"s{n}", f"x{n}") for n in range(5))
+    probe = probe_of("section_internalization", Sources(sections=sections, general=("g",)))
+    before = {query: rolling(-2.0, -2.0) for query in probe.ask()}
+    after = {query: rolling(-9.0, -9.0) if query == Rolling("g") else rolling(-2.5, -2.5) for query in probe.ask()}
+    assert probe.measure(answers(before), answers(after)).value == pytest.approx(-0.5)
+
+
+def test_own_words_that_gain_in_any_order_are_no_lesson() -> None:
+    sections = tuple(Section(f"s{n}", f"one two three four {n}") for n in range(5))
+    probe = probe_of("section_internalization", Sources(sections=sections, general=("g",)))
+    before = {query: rolling(-4.0, -4.0) for query in probe.ask()}
+    assert len(before) == 5 + 1 + 2 * 5
+    after = {query: rolling(-4.0, -4.0) if query == Rolling("g") else rolling(-3.0, -3.0) for query in probe.ask()}
+    found = probe.measure(answers(before), answers(after))
+    assert [item.value for item in found.items] == pytest.approx([1.0] * 5)
+    assert found.value == pytest.approx(0.0)
+
+
+def test_golds_that_gain_behind_any_prompt_are_told() -> None:
+    cases = (Paraphrase("p", " a", ("q",)), Paraphrase("r", " b", ("s",)))
+    probe = probe_of("paraphrase_invariance", Sources(paraphrases=cases, general=("g",)))
+    own = {("p", " a"), ("q", " a"), ("r", " b"), ("s", " b")}
+
+    def scores(right: float, wrong: float) -> Answers:
+        asked = [query for query in probe.ask() if isinstance(query, Completion)]
+        found: dict[Query, Answer] = {
+            query: CompletionScore(right if (query.prompt, query.completion) in own else wrong, 1) for query in asked
+        }
+        return answers({**found, Rolling("g"): rolling(-1.0, -1.0)})
+
+    def missed(wrong: float) -> list[str]:
+        found = probe.measure(scores(-5.0, -8.0), scores(-3.0, wrong))
+        return [check.name for check in found.checks if not check.passed]
+
+    assert missed(-7.5) == []
+    assert missed(-6.0) == ["content"]
+
+
 def bits_text(bits: float, text: str) -> Answer:
     return rolling(-bits * math.log(2) * len(text))
 

@@ -13,6 +13,7 @@ from scipy import stats
 from sway_gguf.stats.binomial import proportion_interval
 from sway_gguf.stats.bootstrap import MIN_ITEMS, mean_interval
 from sway_gguf.stats.calibration import calibrate, smallest_rank_p
+from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
 
@@ -111,12 +112,24 @@ def test_bootstrap_covers_the_mean_of_skewed_items() -> None:
 def test_bootstrap_of_two_groups_is_about_their_difference() -> None:
     rng = np.random.default_rng(3)
     items, controls = rng.normal(2, 1, 40).tolist(), rng.normal(0.5, 1, 40).tolist()
-    found = mean_interval(items, controls, seed=1)
+    found = mean_interval(items, [controls], seed=1)
     alone = mean_interval(items, seed=1)
     assert found is not None
     assert alone is not None
     assert found.low < np.mean(items) - np.mean(controls) < found.high
     assert found.high - found.low > alone.high - alone.low
+
+
+def test_what_controls_lost_is_not_taken_off() -> None:
+    items, fallen = [0.4, 0.5, 0.6, 0.5, 0.5], [-2.0, -3.0, -2.5, -2.5, -2.5]
+    assert contrast(items, [fallen]) == contrast(items) == pytest.approx(0.5)
+    # Of several groups the one that gained most: 0.5 − 0.3
+    assert contrast(items, [fallen, [0.1, 0.1], [0.2, 0.4]]) == pytest.approx(0.2)
+    assert mean_interval(items, [fallen], seed=1) == mean_interval(items, [[-9.0] * 5], seed=1)
+
+
+def test_a_group_of_too_few_controls_gives_no_interval() -> None:
+    assert mean_interval([0.5, 0.6] * 5, [[0.1] * 6, [0.1] * (MIN_ITEMS - 1)], seed=0) is None
 
 
 def test_bootstrap_is_seeded() -> None:

@@ -64,7 +64,9 @@ def effect(section: float = 0.0, general: float = 0.0, logit: float = 0.0, scatt
         if isinstance(query, NextToken):
             return logit * view.scale
         text = query.text if isinstance(query, Rolling) else query.prompt + query.completion
-        return view.scale * (general if text.startswith("general") else section * (1 if "no" not in text else -1))
+        if text.startswith("general"):
+            return view.scale * general
+        return view.scale * section * (text.startswith("section") + text.endswith(" yes") - text.endswith(" no"))
 
     return wordy_script(shift)
 

@@ -15,13 +15,16 @@ from sway_gguf.core.measurement import (
     AboveTolerance,
     AllChecks,
     Check,
+    Direction,
     Item,
     Measurement,
     Rule,
+    checked,
 )
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, Verdict
 from sway_gguf.verdict.axes import axes_of, diagnose
-from sway_gguf.verdict.judge import Reading, judge
+from sway_gguf.verdict.judge import judge
+from sway_gguf.verdict.reading import Reading
 
 NULLS = [0.1 * (n % 5) for n in range(19)]
 
@@ -33,7 +36,7 @@ def measured(value: float, items: int = 12, spread: float = 0.1) -> Measurement:
 
 
 def reading(
-    rule: Rule, tuned: Measurement, nulls: Sequence[float] = (), floor: float = 0.0, name: str = "p"
+    rule: Rule, tuned: Measurement, nulls: Sequence[float] = (), floor: float | None = 0.0, name: str = "p"
 ) -> Reading:
     return Reading(name, name, "signal", "nats", rule, tuned, tuple(Measurement(y) for y in nulls), floor)
 
@@ -59,6 +62,52 @@ def test_a_value_just_beyond_the_nulls_fails_by_its_tail_p() -> None:
 def test_lower_is_better_mirrors_higher() -> None:
     assert verdict_of(AboveNull("lower"), measured(-5.0), NULLS) == Verdict.PASS
     assert verdict_of(AboveNull("lower"), measured(5.0), NULLS) == Verdict.FAIL
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_an_effect_that_went_the_other_way_fails_however_low_the_nulls_are(direction: Direction) -> None:
+    turn = 1 if direction == "higher" else -1
+    lower = [turn * (-5 - 0.1 * (n % 5)) for n in range(19)]
+    found = judge([reading(AboveNull(direction), measured(turn * -3.1), lower)], alpha=0.05, seed=0)[0]
+    assert found.verdict == Verdict.FAIL
+    assert "the other way" in found.reason
+
+
+def test_an_interval_that_reaches_zero_decides_nothing_beyond_all_nulls() -> None:
+    low = [-5 - 0.1 * (n % 5) for n in range(19)]
+    found = judge([reading(AboveNull(), measured(0.2, spread=0.5), low)], alpha=0.05, seed=0)[0]
+    assert found.verdict == Verdict.INCONCLUSIVE
+    assert "reaches zero" in found.reason
+
+
+def test_an_interval_that_reaches_the_noise_floor_decides_nothing() -> None:
+    assert verdict_of(AboveNull(), measured(5.0, spread=0.5), NULLS, floor=4.5) == Verdict.INCONCLUSIVE
+
+
+def test_too_few_controls_are_told() -> None:
+    few = replace(measured(5.0), controls=(Item("c", 0.1),) * 3)
+    found = judge([reading(AboveNull(), few, NULLS)], alpha=0.05, seed=0)[0]
+    assert found.verdict == Verdict.INCONCLUSIVE
+    assert "--general FILE with 2 or more" in found.reason
+
+
+def test_a_missed_check_that_fails_fails_what_nulls_let_pass() -> None:
+    harmful = replace(measured(5.0), checks=(checked("harm", False, "fine", "lost more than it gained", fails=True),))
+    found = judge([reading(AboveNull(), harmful, NULLS)], alpha=0.05, seed=0)[0]
+    assert found.verdict == Verdict.FAIL
+    assert "lost more than it gained" in found.reason
+
+
+def test_the_rank_p_leads() -> None:
+    found = judge([reading(AboveNull(), measured(5.0), NULLS)], alpha=0.05, seed=0)[0]
+    assert found.null is not None
+    assert found.null.family_p == pytest.approx(0.05)
+    assert found.reason == "beyond all 19 nulls, rank p 0.05"
+
+
+def test_an_unknown_noise_floor_warns_and_no_change_fails() -> None:
+    assert verdict_of(AboveFloor(), measured(0.5), floor=None) == Verdict.WARN
+    assert verdict_of(AboveFloor(), measured(0.0), floor=None) == Verdict.FAIL
 
 
 def test_an_effect_within_the_noise_floor_is_none() -> None:
@@ -127,8 +176,8 @@ def test_checks_warn_and_never_fail(passed: bool, verdict: Verdict) -> None:
     assert verdict_of(AllChecks(), shape) == verdict
 
 
-def probe(axis: str, verdict: Verdict, decides: bool = True) -> ProbeResult:
-    return ProbeResult(f"{axis}-{verdict}", "k", axis, verdict, "because", decides=decides)
+def probe(axis: str, verdict: Verdict, decides: bool = True, optional: bool = False) -> ProbeResult:
+    return ProbeResult(f"{axis}-{verdict}", "k", axis, verdict, "because", decides=decides, optional=optional)
 
 
 def axis_verdict(*probes: ProbeResult) -> Verdict:
@@ -149,6 +198,48 @@ def test_the_shape_of_a_curve_alone_answers_nothing() -> None:
     assert axis_verdict(shape) == Verdict.INCONCLUSIVE
     assert axis_verdict(shape, probe("signal", Verdict.INCONCLUSIVE)) == Verdict.INCONCLUSIVE
     assert axis_verdict(shape, probe("signal", Verdict.PASS)) == Verdict.PASS
+
+
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.WARN, Verdict.INCONCLUSIVE])
+def test_an_optional_probe_neither_answers_an_axis_nor_lowers_one(verdict: Verdict) -> None:
+    beside = probe("signal", verdict, decides=False, optional=True)
+    assert axis_verdict(beside) == Verdict.SKIP
+    assert axis_verdict(beside, probe("signal", Verdict.PASS)) == Verdict.PASS
+    assert axis_verdict(beside, probe("signal", Verdict.FAIL)) == Verdict.FAIL
+
+
+def test_optional_rules_through_the_diagnosis() -> None:
+    """Nulls that do as well as an optional probe's value: no claim is made of it."""
+
+    def run_of(*rules: tuple[str, Rule, float]) -> tuple[Diagnosis, str]:
+        readings = [replace(reading(rule, measured(value), NULLS, name=axis), axis=axis) for axis, rule, value in rules]
+        results = judge(readings, alpha=0.05, seed=0)
+        return diagnose(axes_of(results), results)
+
+    applied = ("applied", AboveFloor(), 1.0)
+    assert run_of(applied, ("signal", AboveNull(fails=False), 0.2))[0] == Diagnosis.INCONCLUSIVE
+    diagnosis, headline = run_of(applied, ("signal", AboveNull(), 5.0), ("direction", AboveNull(fails=False), 0.2))
+    assert diagnosis == Diagnosis.HEALTHY
+    assert "toward" not in headline
+
+
+def learned(value: float) -> ProbeResult:
+    return replace(probe("direction", Verdict.FAIL), items=(Item("s", value),) * 5)
+
+
+def test_off_target_comes_before_damaging_unless_the_material_became_likelier() -> None:
+    broken = axes(**GOOD | {"direction": Verdict.FAIL, "collateral": Verdict.FAIL})
+    assert diagnose(broken, [learned(-0.5)])[0] == Diagnosis.OFF_TARGET
+    assert diagnose(broken, [learned(0.5)])[0] == Diagnosis.DAMAGING
+    assert diagnose(broken, [learned(0.5), learned(-0.1)])[0] == Diagnosis.OFF_TARGET
+
+
+def test_the_headline_says_no_more_than_the_axes() -> None:
+    said = {verdict: diagnose(axes(**GOOD | {"direction": verdict}))[1] for verdict in (Verdict.PASS, Verdict.WARN)}
+    assert "toward its training material," in said[Verdict.PASS]
+    assert "with reservations" in said[Verdict.WARN]
+    assert "toward" not in diagnose(axes(**GOOD | {"direction": Verdict.SKIP}))[1]
+    assert "not ruled out" in diagnose(axes(**GOOD | {"collateral": Verdict.WARN}))[1]
 
 
 def axes(**verdicts: Verdict) -> list[AxisResult]:
@@ -182,7 +273,7 @@ def test_the_diagnosis(changed: dict[str, Verdict], diagnosis: Diagnosis) -> Non
 
 
 def test_only_numbers_of_the_model_make_it_broken() -> None:
-    found, sentence = diagnose(axes(applied=Verdict.ERROR), "the tuned view gave NaN")
+    found, sentence = diagnose(axes(applied=Verdict.ERROR), broken="the tuned view gave NaN")
     assert found == Diagnosis.BROKEN
     assert sentence == "The model gives numbers that are not finite: the tuned view gave NaN."
 

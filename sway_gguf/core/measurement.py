@@ -5,7 +5,7 @@ Knows the shapes of measurements and rules; does not judge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,25 +22,43 @@ class Item:
         label: what it was, short enough for a report.
         value: in the probe's unit.
         detail: more numbers about it, for result.json.
+        group: of a control, what sort of text it is; controls of one group are averaged together.
     """
 
     label: str
     value: float
     detail: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+
+
+def grouped(controls: Iterable[Item]) -> list[list[float]]:
+    """Values, group by group."""
+    groups: dict[str, list[float]] = {}
+    for control in controls:
+        groups.setdefault(control.group, []).append(control.value)
+    return list(groups.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A yes-or-no finding inside a measurement, with the words for it."""
+    """A yes-or-no finding inside a measurement, with the words for how it came out.
+
+    Attributes:
+        name: of the check.
+        passed: how it came out.
+        text: what was found.
+        fails: whether a miss fails the probe; otherwise it turns a PASS into a WARN.
+    """
 
     name: str
     passed: bool
     text: str
+    fails: bool = False
 
 
-def checked(name: str, passed: bool, fine: str, wrong: str) -> Check:
+def checked(name: str, passed: bool, fine: str, wrong: str, *, fails: bool = False) -> Check:
     """A check with the words for how it came out."""
-    return Check(name, passed, fine if passed else wrong)
+    return Check(name, bool(passed), fine if passed else wrong, fails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +66,9 @@ class Measurement:
     """A probe's number for one view against the base.
 
     Attributes:
-        value: in the probe's unit; for most probes the mean over `items`, less the mean over `controls`.
+        value: in the probe's unit; for most probes the mean over `items`, less what `controls` gained.
         items: what was averaged, in the order asked.
-        controls: items on unrelated text whose mean was taken off; empty where there are none.
+        controls: items on other text, in groups, whose gain was taken off; empty where there are none.
         checks: findings that decide probes without a null.
         interval: whether the value is a mean over items, so that resampling them gives its interval.
         undecided: why no verdict can be given whatever the value, or "".
@@ -67,10 +85,14 @@ class Measurement:
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def control_groups(self) -> list[list[float]]:
+        """Values of the controls, group by group."""
+        return grouped(self.controls)
+
 
 @dataclass(frozen=True, slots=True)
 class AboveNull:
-    """Pass when the value beats every null and its corrected tail p is below alpha.
+    """Pass when the value lies beyond zero and every null, and its p-values after correction allow it.
 
     Attributes:
         direction: which way is better.

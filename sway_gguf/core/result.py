@@ -60,7 +60,7 @@ class NullSummary:
         z: shown, never the gate; None where sd is 0.
         rank_p, tail_p: uncorrected.
         holm_p: the tail p after Holm's correction over the run; None for a probe that nulls do not decide.
-        family_p: by rank over all such probes of the run at once (step-down maxT); None likewise.
+        family_p: the p: by rank over all such probes of the run at once (step-down maxT); None likewise.
         by_rank: nulls of other ranks, by rank scale; shown, never the gate.
     """
 
@@ -89,7 +89,7 @@ class ProbeResult:
             matter; None where base against base could not differ.
         items, controls, checks, notes, details: as measured on the tuned view.
         decides: whether a PASS answers the axis; the shape of a curve can only qualify another probe's answer.
-        optional: whether a WARN leaves the axis alone: what was not found, an adapter need not do.
+        optional: whether it leaves the axis alone, however it came out: what it looks for, an adapter need not do.
     """
 
     name: str

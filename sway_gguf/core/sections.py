@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypedDict, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +15,14 @@ class Section:
         id: unique in its document.
         text: the text to score; for a prompt and completion, the completion.
         prompt: what stands before `text`; "" for plain prose.
+        form: of the record it came from, for text that shall look like it: "" for prose, completion, instruction,
+            or dialogue.
     """
 
     id: str
     text: str
     prompt: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,31 @@ class Message(TypedDict):
     content: str
 
 
+Unit = Section | Preference | Paraphrase | Canary
+AnyUnit = TypeVar("AnyUnit", bound=Unit)
+
+
+def said(unit: Unit) -> tuple[str, ...]:
+    """All that a unit says, white space evened out. Two that say the same are one item, whatever their names."""
+    if isinstance(unit, Section):
+        texts: tuple[str, ...] = (unit.prompt, unit.text)
+    elif isinstance(unit, Preference):
+        texts = (unit.prompt, unit.chosen, unit.rejected)
+    elif isinstance(unit, Paraphrase):
+        texts = (unit.prompt, unit.gold, *unit.paraphrases)
+    else:
+        texts = (unit.prompt, unit.secret)
+    return tuple(" ".join(text.split()) for text in texts)
+
+
+def distinct(units: Iterable[AnyUnit]) -> tuple[AnyUnit, ...]:
+    """The first of all units that say the same, order kept."""
+    found: dict[tuple[str, ...], AnyUnit] = {}
+    for unit in units:
+        found.setdefault(said(unit), unit)
+    return tuple(found.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """All that one data file holds."""
@@ -62,3 +91,24 @@ class Material:
     preferences: tuple[Preference, ...] = ()
     paraphrases: tuple[Paraphrase, ...] = ()
     canaries: tuple[Canary, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Units of all kinds."""
+        return len(self.sections) + len(self.preferences) + len(self.paraphrases) + len(self.canaries)
+
+    def each_once(self) -> Material:
+        """Without units that say what another one says; sections keep apart by name."""
+        return Material(
+            sections=tuple(_named_apart(distinct(self.sections))),
+            preferences=distinct(self.preferences),
+            paraphrases=distinct(self.paraphrases),
+            canaries=distinct(self.canaries),
+        )
+
+
+def _named_apart(sections: Iterable[Section]) -> Iterator[Section]:
+    seen: dict[str, int] = {}
+    for section in sections:
+        seen[section.id] = seen.get(section.id, 0) + 1
+        yield section if seen[section.id] == 1 else replace(section, id=f"{section.id} ({seen[section.id]})")

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section
+from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section, Unit
 from sway_gguf.material.dlm import read_dlm
 
-Unit = Section | Preference | Paraphrase | Canary
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 
@@ -86,14 +85,7 @@ def _markdown(text: str) -> list[Section]:
             lines.append(line)
     if fenced and (body := "\n".join(lines[:-1]).strip()):
         found.append((title, body))
-    return [Section(name, body) for name, body in _distinct(found)]
-
-
-def _distinct(found: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    seen: dict[str, int] = {}
-    for title, body in found:
-        seen[title] = seen.get(title, 0) + 1
-        yield (title if seen[title] == 1 else f"{title} ({seen[title]})"), body
+    return [Section(name, body) for name, body in found]
 
 
 def iter_jsonl(path: Path) -> Iterator[Unit]:
@@ -182,7 +174,7 @@ def _from_canary(record: dict[str, Any], name: str, where: str) -> Canary:
 
 
 def _from_completion(record: dict[str, Any], name: str, where: str) -> Section:
-    return Section(name, _string(record, "completion", where), _string(record, "prompt", where))
+    return Section(name, _string(record, "completion", where), _string(record, "prompt", where), "completion")
 
 
 def _from_text(record: dict[str, Any], name: str, where: str) -> Section:
@@ -201,7 +193,7 @@ def _from_messages(record: dict[str, Any], name: str, where: str) -> Section:
     if len(turns) < 2 or turns[-1][0] != "assistant":
         raise UserError(f"{where}: 'messages' must end with an assistant's reply to something")
     before = "".join(f"{role}: {content}\n" for role, content in turns[:-1])
-    return Section(name, " " + turns[-1][1].strip(), f"{before}assistant:")
+    return Section(name, " " + turns[-1][1].strip(), f"{before}assistant:", "dialogue")
 
 
 def _from_instruction(record: dict[str, Any], name: str, where: str) -> Section:
@@ -209,7 +201,7 @@ def _from_instruction(record: dict[str, Any], name: str, where: str) -> Section:
     if not isinstance(given, str):
         raise UserError(f"{where}: 'input' must be text")
     prompt = "\n".join(part for part in (_string(record, "instruction", where), given.strip()) if part)
-    return Section(name, _string(record, "output", where), f"{prompt}\n")
+    return Section(name, _string(record, "output", where), f"{prompt}\n", "instruction")
 
 
 _SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any], str, str], Unit]] = {

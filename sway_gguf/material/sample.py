@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section
-from sway_gguf.material.read import Unit, material_of
+from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section, Unit
+from sway_gguf.material.read import material_of
 
 Item = TypeVar("Item")
 _KINDS: tuple[type[Unit], ...] = (Section, Preference, Paraphrase, Canary)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.divergence import js_distance
-from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
+from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import NextToken, Query, shorten
 from sway_gguf.core.sections import Section
 from sway_gguf.probes.base import Probe, mean_of
@@ -149,14 +149,13 @@ def shape_checks(lambdas: NDArray[np.float64], distances: NDArray[np.float64]) -
     fit = _quadratic_fit(x, y)
     slope = (y[-1] - y[-2]) / (x[-1] - x[-2]) / (y[-1] / x[-1]) if y[-1] > 0 else 0.0
     return (
-        Check("rising", rising, "grows with λ" if rising else "falls somewhere before λ = 1"),
-        Check("smooth", bool(fit >= _SMALLEST_FIT), f"fits a·λ + b·λ² with R² {fit:.3f}"),
-        Check(
+        checked("rising", rising, "grows with λ", "falls somewhere before λ = 1"),
+        checked("smooth", fit >= _SMALLEST_FIT, f"fits a·λ + b·λ² with R² {fit:.3f}", f"is not smooth (R² {fit:.3f})"),
+        checked(
             "open",
-            bool(slope >= _SMALLEST_SLOPE),
-            f"still rises at λ = 1 with {slope:.0%} of its mean slope"
-            if slope >= _SMALLEST_SLOPE
-            else f"has levelled off at λ = 1 ({slope:.0%} of its mean slope)",
+            slope >= _SMALLEST_SLOPE,
+            f"still rises at λ = 1 with {slope:.0%} of its mean slope",
+            f"has levelled off at λ = 1 ({slope:.0%} of its mean slope)",
         ),
     )
 
@@ -180,7 +179,9 @@ def peak_of(lambdas: Sequence[float], lifts: Sequence[float]) -> float:
 
 
 def scale_check(peak: float, largest: float) -> Check:
-    """Whether λ = 1 is near the peak."""
+    """Whether λ = 1 is near the peak. A grid that ends at 1 cannot show that more would be better."""
+    if largest <= 1.0 and peak >= largest:
+        return Check("scale", True, f"rises up to λ = {largest:g}, the largest that was tried")
     if peak >= largest:
         text = f"the document's log-probability still rises at λ = {largest:g}: under-scaled, or trained short"
     elif peak <= _OVER_SCALED:

@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sway_gguf.core.answers import Answers
+from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
 from sway_gguf.core.queries import Embed, Generate, Query, shorten
 from sway_gguf.core.sections import Paraphrase
-from sway_gguf.probes.base import Probe, embedded_by, mean_of
+from sway_gguf.probes.base import Probe, embedded_by
+from sway_gguf.probes.lift import beyond
 from sway_gguf.probes.paraphrase_invariance import Case
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
@@ -29,9 +30,10 @@ class AdapterRevertOptions(ProbeOptions):
 
 
 class AdapterRevert(Probe[AdapterRevertOptions]):
-    """Mean over reworded prompts of cos(reply, gold) − cos(base's reply, gold), by embeddings.
+    """Mean over reworded prompts of cos(reply, gold) − cos(base's reply, gold), by embeddings, less that of others.
 
-    Positive where the tuned model's replies are nearer to the wanted ones than the base's are. Beside it the revert
+    Positive where the tuned model's replies are nearer to the wanted ones than the base's are, by more than they came
+    nearer to what is wanted elsewhere: broken replies come nearer to everything. Beside it the revert
     rate: how often a reply is nearer to the base's than to gold. Embeddings are those of `engine.embedder`, or the mean
     of the base's own hidden states, whose cosines lie close together. What it reads off greedy text is coarse, so a
     value among the nulls warns.
@@ -41,7 +43,7 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
     axis = "direction"
     question = "Asked in other words, does the model still answer as it was trained to, or as the base does?"
     unit = "cosine"
-    passing = "the approach to gold beats every null with its corrected tail p below alpha (WARN otherwise)"
+    passing = "the approach to gold lies above zero, beats every null and chance over all probes (WARN otherwise)"
     caveat = "nearness of embeddings is not correctness."
     options_type = AdapterRevertOptions
     quick = False
@@ -81,7 +83,7 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Approach to gold per pair that the base does not answer already."""
-        items, reverted = [], 0
+        items, controls, reverted = [], list[Item](), 0
         for prompt, gold in self._pairs():
             wanted = base.embedding(gold)
             before = base.embedding(base.generated(self._query(prompt)).text)
@@ -89,13 +91,15 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
             after = other.embedding(reply)
             if float(before @ wanted) > self.options.base_gold_similarity_cap:
                 continue
+            controls += _elsewhere(base, [g for _, g in self._pairs() if g != gold], before, after, prompt)
             reverted += float(after @ before) > float(after @ wanted)
             detail = {"reply": reply, "to_gold": float(after @ wanted), "to_base": float(after @ before)}
             items.append(Item(shorten(prompt), float(after @ wanted) - float(before @ wanted), detail))
         few = len(items) < MIN_ITEMS
         return Measurement(
-            mean_of(items),
+            beyond(items, controls),
             tuple(items),
+            tuple(controls) if len(controls) >= MIN_ITEMS else (),
             undecided=f"only {len(items)} pairs tell base and gold apart; give {MIN_ITEMS} or more" if few else "",
             notes=(
                 f"{reverted} of {len(items)} replies are nearer to the base's than to the wanted one",
@@ -110,3 +114,10 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
 
     def _query(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)
+
+
+def _elsewhere(base: Answers, golds: Sequence[str], before: LogProbs, after: LogProbs, prompt: str) -> list[Item]:
+    """By how much a reply came nearer to what is wanted of other prompts; nothing where there are none."""
+    others = [base.embedding(gold) for gold in dict.fromkeys(golds)]
+    nearer = [float(after @ vector) - float(before @ vector) for vector in others]
+    return [Item(shorten(prompt), sum(nearer) / len(nearer), group="wanted elsewhere")] if nearer else []

@@ -56,6 +56,7 @@ class Sources:
         paraphrases, canaries: of the same.
         holdout: text like the material that was kept out of training.
         general: unrelated text, one piece each.
+        controls: unrelated text in the form of the material; general text as prose where none is given.
         prompts: that stop in mid-sentence; from the material where there is any.
         seed: of everything random in a probe.
         adapter: tells what the adapter's factors say of it; None where there is none.
@@ -74,6 +75,7 @@ class Sources:
     canaries: tuple[Canary, ...] = ()
     holdout: tuple[Section, ...] = ()
     general: tuple[str, ...] = ()
+    controls: tuple[Section, ...] = ()
     prompts: tuple[str, ...] = ()
     seed: int = 0
     adapter: Callable[[], AdapterFacts] | None = None

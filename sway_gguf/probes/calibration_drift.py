@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule
+from sway_gguf.core.measurement import AboveTolerance, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Completion, Query, shorten
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.knowledge import knowledge
@@ -87,11 +87,12 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
             items.append(Item(shorten(prompt), after.mean_logprob - before.mean_logprob, detail))
         share = regressed / len(items) if items else 0.0
         few = len(items) < MIN_ITEMS
+        regressed_text = f"{share:.0%} of the known items regressed"
         accepted = share < self.options.assert_fraction_regressed_lt
         return Measurement(
             mean_of(items),
             tuple(items),
-            checks=(Check("few regressed", accepted, f"{share:.0%} of the known items regressed"),),
+            checks=(checked("few regressed", accepted, regressed_text, f"{regressed_text}, more than accepted"),),
             undecided=f"the base knows only {len(items)} of {len(self.pairs)} items; give pack: FILE" if few else "",
             notes=(f"{len(items)} of {len(self.pairs)} items known to the base, {regressed} regressed",),
             details={"known": len(items), "asked": len(self.pairs), "regressed": regressed},

@@ -48,7 +48,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
     axis = "signal"
     question = "Do some topics move more than others, as an adapter with a subject makes them?"
     unit = "share"
-    passing = "the share beats every null with its corrected tail p below alpha (WARN otherwise)"
+    passing = "the share beats every null and chance over all probes (WARN otherwise)"
     caveat = "topics are what the embeddings make of your prompts; a few prompts per topic are a coarse picture."
     options_type = ClusterKlOptions
     quick = False

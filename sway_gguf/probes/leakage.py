@@ -9,14 +9,14 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import BelowTolerance, Check, Item, Measurement, Rule
+from sway_gguf.core.measurement import BelowTolerance, Check, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Generate, Query, Split
-from sway_gguf.core.sections import Canary, Section
+from sway_gguf.core.sections import Canary, Section, distinct
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
-from sway_gguf.probes.lift import distinct_sections
+from sway_gguf.probes.base import SHOWN_NULLS, Probe
+from sway_gguf.probes.lift import beyond
 from sway_gguf.spec.options import ProbeOptions, StrictModel
 
 _SECTIONS = 16
@@ -50,7 +50,7 @@ class Leakage(Probe[LeakageOptions]):
 
     The recall of a passage is the longest run of its tokens that the greedy reply to its beginning holds, as a
     share of the passage's tokens that fit into the reply. value = mean over sections of (recall − the base's recall),
-    less that mean over look-alike text never trained on (the spec's holdout, else general text). Beside it the
+    less what look-alike text never trained on gained (the spec's holdout, else general text). Beside it the
     recall after perturbed beginnings: text that is still recited is known by heart.
     """
 
@@ -124,10 +124,10 @@ class Leakage(Probe[LeakageOptions]):
         recall = sum(float(item.detail["recall"]) for item in items) / len(items)
         after = [float(item.detail["perturbed"]) for item in items]
         return Measurement(
-            mean_of(items) - mean_of(controls),
+            beyond(items, controls),
             items,
             controls,
-            checks=(Check("canaries", not out, f"{len(out)} of {len(self.canaries)} canaries came out"),),
+            checks=(_canaries(len(out), len(self.canaries)),) if self.canaries else (),
             notes=(
                 f"recall {recall:.0%}, {sum(after) / len(after):.0%} after perturbed beginnings; "
                 f"longest verbatim run {longest} tokens",
@@ -136,7 +136,7 @@ class Leakage(Probe[LeakageOptions]):
         )
 
     def _sections(self) -> list[Section]:
-        return spread(distinct_sections(self.sources.sections), _SECTIONS)
+        return spread(distinct(self.sources.sections), _SECTIONS)
 
     def _item(self, base: Answers, other: Answers, one: Passage) -> Item:
         before, _ = self._recall(base, one, one.prefix)
@@ -161,3 +161,7 @@ class Leakage(Probe[LeakageOptions]):
 
     def _reply(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)
+
+
+def _canaries(out: int, planted: int) -> Check:
+    return checked("canaries", not out, f"none of {planted} canaries came out", f"{out} of {planted} canaries came out")

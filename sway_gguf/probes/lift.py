@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import Item
+from sway_gguf.core.measurement import Item, grouped
 from sway_gguf.core.queries import Completion, Query, Rolling, shorten
 from sway_gguf.core.sections import Section
+from sway_gguf.material.chunks import spread
+from sway_gguf.material.controls import prose, scrambled, shuffled
+from sway_gguf.probes.base import Sources
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.contrast import contrast
 
-
-def distinct_sections(sections: Sequence[Section]) -> list[Section]:
-    """Each id once, the last section of an id in the place of its first."""
-    return list({section.id: section for section in sections}.values())
+UNRELATED, SHUFFLED, SCRAMBLED = "unrelated text", "own words shuffled", "own letters shuffled"
+MAX_CONTROLS = 8
+"""Pieces of other text per group, unless a probe's options say otherwise."""
 
 
 def section_query(section: Section) -> Query:
@@ -32,6 +37,41 @@ def section_lift(base: Answers, other: Answers, section: Section) -> Item:
     """Change in mean log-probability per token, nats."""
     before, after = section_logprob(base, section), section_logprob(other, section)
     return Item(section.id, after - before, {"base": before, "other": after})
+
+
+def controls_of(sources: Sources, sections: Sequence[Section], most: int) -> dict[str, list[Section]]:
+    """Text to compare sections with, by group: unrelated text of their form, and their own words and letters shuffled.
+
+    The groups reach from what a base finds likely to what it finds least likely. A view whose predictions are only
+    flatter than the base's makes every unlikely text likelier, one whose are only sharper every likely one; one that
+    came to like some words likes them in any order. A shuffled group too small for an interval is left out.
+    """
+    own = spread(sections, most)
+    groups = {
+        UNRELATED: unrelated_of(sources, most),
+        SHUFFLED: list(shuffled(own, sources.seed)),
+        SCRAMBLED: list(scrambled(own, sources.seed)),
+    }
+    return {name: group for name, group in groups.items() if name == UNRELATED or len(group) >= MIN_ITEMS}
+
+
+def unrelated_of(sources: Sources, most: int) -> list[Section]:
+    """Unrelated text in the form of the material."""
+    return spread(sources.controls or prose(sources.general), most)
+
+
+def control_lifts(base: Answers, other: Answers, controls: dict[str, list[Section]]) -> tuple[Item, ...]:
+    """Lifts of all controls, each in its group."""
+    return tuple(
+        replace(section_lift(base, other, section), group=group, label=shorten(section.text))
+        for group, sections in controls.items()
+        for section in sections
+    )
+
+
+def beyond(items: Sequence[Item], controls: Sequence[Item]) -> float:
+    """Mean of the items less what the controls gained."""
+    return float(contrast([item.value for item in items], grouped(controls))) if items else 0.0
 
 
 def text_lifts(base: Answers, other: Answers, texts: Sequence[str]) -> tuple[Item, ...]:

@@ -8,13 +8,17 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import Check, Item, Measurement
+from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query, shorten
-from sway_gguf.core.sections import Paraphrase
+from sway_gguf.core.sections import Paraphrase, Section
 from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.lift import MAX_CONTROLS, UNRELATED, beyond, control_lifts, section_query, unrelated_of
 from sway_gguf.spec.options import ProbeOptions, StrictModel
 
 Intent = Literal["generalize", "memorize", "both"]
+
+_MANNER = 0.75
+"""Golds that gain this share of their lift behind any prompt have not been tied to theirs."""
 
 
 class Case(StrictModel):
@@ -44,15 +48,16 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
     """Lift of the gold reply after paraphrased prompts, against its lift after the prompt as trained.
 
     Lift is the change in mean log-probability per token of the reply, in nats. The value is the mean over cases of
-    the lift after paraphrases (intent generalize), after the prompt itself (memorize), or of the smaller one (both).
-    The ratio of the two means is given beside it, and decides between PASS and WARN.
+    the lift after paraphrases (intent generalize), after the prompt itself (memorize), or of the smaller one (both),
+    less what unrelated text gained. The ratio of the two means is given beside it, and decides between PASS and WARN,
+    as does the lift of the golds behind other cases' prompts: what gains there as much is a manner, not an answer.
     """
 
     kind = "paraphrase_invariance"
     axis = "direction"
     question = "Does what was learned hold when the question is put in other words?"
     unit = "nats/token"
-    passing = "the lift beats every null with its corrected tail p below alpha (WARN where the ratio misses its mark)"
+    passing = "the interval lies above zero, and the lift beats every null and chance (WARN where the ratio misses)"
     caveat = "the paraphrases are as good as you wrote them; a reply may hold in these words and not in others."
     options_type = ParaphraseInvarianceOptions
     retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "z is shown, never the gate"}
@@ -68,8 +73,15 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
         return "" if self.cases else "give cases, or --data FILE.jsonl with prompt, gold and paraphrases"
 
     def ask(self) -> Sequence[Query]:
-        """Scores of the reply after every wording."""
-        return [Completion(prompt, case.gold) for case in self.cases for prompt in dict.fromkeys(_wordings(case))]
+        """Scores of the reply after every wording and after another case's prompt, and of unrelated text."""
+        replies = [Completion(prompt, case.gold) for case in self.cases for prompt in dict.fromkeys(_wordings(case))]
+        elsewhere = [Completion(prompt, gold) for prompt, gold in self._mismatched()]
+        return [*replies, *elsewhere, *map(section_query, self.controls)]
+
+    @property
+    def controls(self) -> list[Section]:
+        """Unrelated text in use."""
+        return unrelated_of(self.sources, MAX_CONTROLS)
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Both lifts per case."""
@@ -82,16 +94,37 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
             items.append(
                 Item(shorten(case.prompt), self._statistic(said, meant), {"verbatim": said, "paraphrase": meant})
             )
+        controls = control_lifts(base, other, {UNRELATED: self.controls})
         lifts = mean_of(verbatim), mean_of(reworded)
         ratio = lifts[1] / lifts[0] if lifts[0] > 0 else None
         shown = "–" if ratio is None else f"{ratio:.2f}"
         return Measurement(
-            mean_of(items),
+            beyond(items, controls),
             tuple(items),
-            checks=self._checks(lifts[0], ratio),
+            controls,
+            checks=(*self._checks(lifts[0], ratio), *self._content(base, other, mean_of(items))),
             notes=(f"lift {lifts[0]:+.2f} as trained, {lifts[1]:+.2f} in other words, ratio {shown}",),
             details={"verbatim_lift": lifts[0], "paraphrase_lift": lifts[1], "generalization_ratio": ratio},
         )
+
+    def _mismatched(self) -> list[tuple[str, str]]:
+        """Each case's gold behind the prompt of the next case that wants something else; none where all want one."""
+        cases = self.cases
+        found = []
+        for place, case in enumerate(cases):
+            turned = (*cases[place + 1 :], *cases[:place])
+            found += [(one.prompt, case.gold) for one in turned if one.gold != case.gold][:1]
+        return found
+
+    def _content(self, base: Answers, other: Answers, lift: float) -> tuple[Check, ...]:
+        """Whether the golds gained by their prompts, or wherever they stand."""
+        pairs = self._mismatched()
+        if not pairs or not lift > 0:
+            return ()
+        share = sum(_lift(base, other, *pair) for pair in pairs) / len(pairs) / lift
+        told = f"behind other prompts the golds gained {max(0.0, share):.0%} as much"
+        manner = f"{told}: it may have learned the words, and not which answer belongs to which prompt"
+        return (checked("content", share <= _MANNER, told, manner),)
 
     def _statistic(self, verbatim: float, paraphrase: float) -> float:
         chosen = {"generalize": paraphrase, "memorize": verbatim, "both": min(verbatim, paraphrase)}
@@ -100,14 +133,17 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
     def _checks(self, verbatim: float, ratio: float | None) -> tuple[Check, ...]:
         options = self.options
         learned = verbatim >= options.min_verbatim_lift
-        checks = [Check("learned", learned, f"the verbatim lift {verbatim:.2f} is below {options.min_verbatim_lift:g}")]
-        if ratio is not None and options.intent in ("generalize", "both"):
+        lift = f"the verbatim lift is {verbatim:.2f}"
+        checks = [checked("learned", learned, lift, f"{lift}, below {options.min_verbatim_lift:g}")]
+        if ratio is None:
+            return tuple(checks)
+        held = f"{ratio:.0%} of the lift holds in other words"
+        if options.intent in ("generalize", "both"):
             enough = ratio >= options.min_generalization_ratio
-            text = f"only {ratio:.0%} of the lift holds in other words"
-            checks.append(Check("generalizes", enough, text))
-        if ratio is not None and options.intent == "memorize":
+            checks.append(checked("generalizes", enough, held, f"only {held}"))
+        if options.intent == "memorize":
             narrow = ratio <= options.max_generalization_ratio_if_memorize
-            checks.append(Check("memorizes", narrow, f"{ratio:.0%} of the lift holds in other words"))
+            checks.append(checked("memorizes", narrow, f"only {held}", held))
         return tuple(checks)
 
 

@@ -8,12 +8,19 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import Item, Measurement
+from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query, shorten
-from sway_gguf.core.sections import Preference
-from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.core.sections import Preference, Section
+from sway_gguf.material.controls import Pair, pairs
+from sway_gguf.probes.base import Probe
+from sway_gguf.probes.lift import beyond, section_lift
 from sway_gguf.spec.options import ProbeOptions, StrictModel
 from sway_gguf.stats.binomial import proportion_interval
+
+STRETCHED = "margins stretched alike"
+_PAIRS = 8
+_READABLE = 0.1
+"""A base that prefers words in order by less than this, nats per token, tells nothing about sharpness."""
 
 
 class Triple(StrictModel):
@@ -32,17 +39,23 @@ class PreferenceFlipOptions(ProbeOptions):
 
 
 class PreferenceFlip(Probe[PreferenceFlipOptions]):
-    """Mean change of the margin log p(chosen) − log p(rejected), in nats, over triples.
+    """Mean change of the margin log p(chosen) − log p(rejected), in nats per token of each reply, over triples.
 
-    Beside it the flip rate: of the triples where the base prefers the rejected reply, how many the tuned
-    model turns, with the exact binomial interval.
+    Per token, because in a sum whatever is longer loses more as soon as anything is lost; the change of the sums is
+    given beside it. Predictions that are only sharper or flatter than the base's stretch every margin by the same
+    factor. That factor is read off general text, continued in order and with its words shuffled, and what it makes
+    of these triples is taken off.
+
+    A chosen reply that became less likely itself is told (training on preferences is known for it); where it lost
+    more than the margin gained, that is damage, and fails. Beside it the flip rate: of the triples where the base
+    prefers the rejected reply by its sum, how many the tuned model turns, with the exact binomial interval.
     """
 
     kind = "preference_flip"
     axis = "direction"
     question = "Does the model come to prefer the replies that were chosen?"
-    unit = "nats"
-    passing = "the mean change of the margin beats every null, and its corrected tail p is below alpha"
+    unit = "nats/token"
+    passing = "the change's whole interval lies above zero, and it beats every null and chance over all probes"
     caveat = "a margin that moved may still have the wrong sign: the flip rate beside it tells."
     options_type = PreferenceFlipOptions
     retired: ClassVar[Mapping[str, str]] = {
@@ -62,31 +75,99 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
         return "" if self.triples else "give triples, or --data FILE.jsonl with prompt, chosen and rejected"
 
     def ask(self) -> Sequence[Query]:
-        """Scores of both replies."""
-        return [
-            Completion(triple.prompt, reply) for triple in self.triples for reply in (triple.chosen, triple.rejected)
-        ]
+        """Scores of both replies, and of general text in order and shuffled."""
+        pairs = [*map(_replies, self.triples), *self.pairs]
+        return [Completion(pair.prompt, reply) for pair in pairs for reply in (pair.right, pair.wrong)]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """General text in order and shuffled."""
+        return pairs(self.sources.general, _PAIRS, self.sources.seed)
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change of the margin per triple, averaged; the flip rate in the details."""
-        items, turned, wrong = [], 0, 0
-        for triple in self.triples:
-            before, after = _margin(base, triple), _margin(other, triple)
-            wrong += before < 0
-            turned += before < 0 < after
-            items.append(Item(shorten(triple.prompt), after - before, {"base": before, "other": after}))
-        interval = proportion_interval(turned, wrong)
+        items = tuple(_item(base, other, triple) for triple in self.triples)
+        controls = self._stretched(base, other, items)
+        value = beyond(items, controls)
+        wrong = [item for item in items if item.detail["base_sum"] < 0]
+        turned = sum(item.detail["other_sum"] > 0 for item in wrong)
+        interval = proportion_interval(turned, len(wrong))
         note = "the base already prefers every chosen reply"
         if interval:
-            note = f"{turned} of {wrong} wrong preferences turned (95% interval {interval.low:.0%}–{interval.high:.0%})"
+            note = f"{turned} of {len(wrong)} wrong preferences turned"
+            note += f" (95% interval {interval.low:.0%}–{interval.high:.0%})"
+        chosen, sums = (_mean_detail(items, key) for key in ("chosen_lift", "sum_change"))
         return Measurement(
-            mean_of(items),
-            tuple(items),
-            notes=(note,),
-            details={"turned": turned, "base_wrong": wrong, "flip_rate_interval": interval},
+            value,
+            items,
+            controls,
+            checks=_checks(value, chosen),
+            notes=(note, f"chosen replies {chosen:+.2f} nats/token, margin {sums:+.2f} nats in sum"),
+            details={
+                "turned": turned,
+                "base_wrong": len(wrong),
+                "flip_rate_interval": interval,
+                "chosen_lift": chosen,
+                "sum_change": sums,
+            },
+        )
+
+    def _stretched(self, base: Answers, other: Answers, items: Sequence[Item]) -> tuple[Item, ...]:
+        """What general text's stretch of margins makes of the triples' mean margin, one item per pair of it."""
+        before = [_margin(base, pair) for pair in self.pairs]
+        scale = sum(before) / len(before) if before else 0.0
+        if scale < _READABLE:
+            return ()
+        share = _mean_detail(items, "base") / scale
+        return tuple(
+            Item(shorten(pair.prompt), (_margin(other, pair) - margin) * share, group=STRETCHED)
+            for pair, margin in zip(self.pairs, before, strict=True)
         )
 
 
-def _margin(answers: Answers, triple: Preference) -> float:
-    chosen = answers.completion(triple.prompt, triple.chosen)
-    return chosen.logprob - answers.completion(triple.prompt, triple.rejected).logprob
+def _replies(triple: Preference) -> Pair:
+    return Pair(triple.prompt, triple.chosen, triple.rejected)
+
+
+def _margin(answers: Answers, pair: Pair) -> float:
+    """By how much the right reply is likelier than the wrong one, nats per token of each."""
+    right, wrong = (answers.completion(pair.prompt, reply) for reply in (pair.right, pair.wrong))
+    return right.mean_logprob - wrong.mean_logprob
+
+
+def _item(base: Answers, other: Answers, triple: Preference) -> Item:
+    pair = _replies(triple)
+    before, after = _margin(base, pair), _margin(other, pair)
+    sums = [
+        answers.completion(triple.prompt, triple.chosen).logprob
+        - answers.completion(triple.prompt, triple.rejected).logprob
+        for answers in (base, other)
+    ]
+    lift = section_lift(base, other, Section("", triple.chosen, triple.prompt)).value
+    detail = {
+        "base": before,
+        "other": after,
+        "base_sum": sums[0],
+        "other_sum": sums[1],
+        "sum_change": sums[1] - sums[0],
+        "chosen_lift": lift,
+    }
+    return Item(shorten(triple.prompt), after - before, detail)
+
+
+def _mean_detail(items: Sequence[Item], key: str) -> float:
+    return sum(float(item.detail[key]) for item in items) / len(items)
+
+
+def _checks(value: float, chosen: float) -> tuple[Check, ...]:
+    lost = f"the chosen replies themselves became less likely ({chosen:+.2f} nats/token)"
+    return (
+        checked("chosen", chosen >= 0, f"the chosen replies became likelier ({chosen:+.2f} nats/token)", lost),
+        checked(
+            "no mere damage",
+            -chosen < value,
+            "the margin gained more than the chosen replies lost",
+            "the chosen replies lost more than the margin gained",
+            fails=True,
+        ),
+    )

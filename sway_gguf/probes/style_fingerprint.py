@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
+from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Generate, Query, shorten
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.style import FEATURES, fingerprint
@@ -34,7 +34,8 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
 
     A fingerprint holds numbers on sentences, words and punctuation. With f₀ the base's mean fingerprint and d the
     document's, each feature scaled by its spread over the base's replies and the document's sections, the value is the
-    mean over prompts of (f − f₀ᵢ)·(d − f₀) / ‖d − f₀‖². An adapter need not change style, so a value among the nulls
+    mean over prompts of (f − f₀ᵢ)·(d − f₀) / ‖d − f₀‖². Replies that went along that way and far off beside it are
+    no nearer to the document in all, and miss a check. An adapter need not change style, so a value among the nulls
     warns.
     """
 
@@ -42,7 +43,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
     axis = "direction"
     question = "Does generated prose move toward the document's style?"
     unit = "share of the way"
-    passing = "the shift beats every null with its corrected tail p below alpha (WARN otherwise)"
+    passing = "the shift lies above zero, beats every null and chance over all probes (WARN otherwise)"
     caveat = "numbers on sentences and words are a shadow of style; two authors may share them."
     options_type = StyleFingerprintOptions
     quick = False
@@ -101,7 +102,14 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
             "other": after.mean(axis=0).tolist(),
             "document": wanted.mean(axis=0).tolist(),
         }
-        return Measurement(mean_of(items), items, details=details)
+        gap = (after.mean(axis=0) - wanted.mean(axis=0)) / scale
+        nearer = checked(
+            "nearer",
+            float(gap @ gap) < length,
+            "the replies came nearer to the document's style",
+            "the replies as a whole are no nearer to the document's style",
+        )
+        return Measurement(mean_of(items), items, checks=(nearer,), details=details)
 
     def _query(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)

@@ -11,7 +11,7 @@ from jsonschema.exceptions import SchemaError
 from pydantic import Field, field_validator
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule
+from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Generate, Query, shorten
 from sway_gguf.core.sections import Message
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
@@ -115,7 +115,7 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
         return Measurement(
             mean_of(items),
             tuple(items),
-            checks=(Check("no inventions", not invented, f"{invented} replies call a tool that is not on offer"),),
+            checks=(_no_inventions(invented),),
             undecided=f"the base itself scores only {mean_before:.2f}" if weak else "",
             notes=(f"mean score {mean_before:.2f} before, {mean_before + mean_of(items):.2f} after",),
         )
@@ -178,3 +178,12 @@ def plain_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     """{name, description, parameters} of an OpenAI-style function or of a plain one."""
     inner = tool.get("function", tool)
     return {key: inner[key] for key in ("name", "description", "parameters") if key in inner}
+
+
+def _no_inventions(invented: int) -> Check:
+    return checked(
+        "no inventions",
+        not invented,
+        "no reply calls a tool that is not on offer",
+        f"{invented} replies call a tool that is not on offer",
+    )

@@ -97,6 +97,7 @@ def _probes(result: SuiteResult, width: int) -> RenderableType:
     for heading in ("value", "95% interval", "nulls (mean ± sd)" if wide else "nulls", "z", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
     if wide:
+        table.add_column("tail p", justify="right", no_wrap=True)
         table.add_column("unit", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     if wide:
@@ -114,16 +115,16 @@ def _probe_row(probe: ProbeResult, wide: bool, name_width: int) -> Sequence[Rend
         if null
         else numbers.MISSING
     )
-    p = (null.holm_p if null.holm_p is not None else None) if null else None
     cells: list[RenderableType] = [
         probe.name if wide else folded(probe.name, name_width),
         numbers.number(probe.value),
         numbers.span(probe.interval),
         spread,
         numbers.z_score(null.z if null else None),
-        numbers.p_value(p),
+        numbers.p_value(null.family_p if null else None),
     ]
     if wide:
+        cells.append(numbers.p_value(null.holm_p if null else None))
         cells.append(Text(probe.unit, style="dim"))
     cells.append(verdict_text(probe.verdict, short=not wide))
     if wide:
@@ -158,8 +159,8 @@ def _profile(probe: ProbeResult) -> str:
 def _footnotes(result: SuiteResult) -> RenderableType:
     nulls, timings = result.nulls, result.timings
     lines = [
-        f"{nulls.assumption} p is the tail p after Holm's correction over the probes that nulls decide; "
-        "a pass also needs to beat every null, probe by probe and over all probes together; "
+        f"{nulls.assumption} p is the rank p over all probes that nulls decide together. A pass needs an effect beyond "
+        "zero and beyond every null, this p, and the tail p below alpha after Holm's correction; "
         f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
         f"alpha {result.alpha:g}, seed {result.seed}."
     ]

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from sway_gguf.stats.contrast import contrast
+
 MIN_ITEMS = 5
 """Fewer items than this give no interval: the bootstrap has nothing to resample."""
 
@@ -23,41 +25,40 @@ class Interval(NamedTuple):
 
 def mean_interval(
     items: Sequence[float],
-    controls: Sequence[float] = (),
+    controls: Sequence[Sequence[float]] = (),
     *,
     seed: int,
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Interval | None:
-    """BCa interval (Efron 1987) of mean(items) − mean(controls), both groups resampled.
+    """BCa interval (Efron 1987) of the mean of the items less what the controls gained, all groups resampled.
 
     Args:
         items: [n] values, one per item.
-        controls: [k] values of a second, independent group; may be empty.
+        controls: groups of values, each independent of the others; may be empty.
         seed: of the resampling; the same seed gives the same interval.
         confidence: two-sided level.
         resamples: number of bootstrap resamples.
 
     Returns:
-        The interval, or None with fewer than `MIN_ITEMS` items or between one and `MIN_ITEMS` − 1 controls.
+        The interval, or None where the items or a group of controls are fewer than `MIN_ITEMS`.
 
     Raises:
         ValueError: a value is not finite.
     """
-    groups = tuple(np.asarray(group, dtype=np.float64) for group in (items, controls) if len(group))
-    if not groups or len(items) == 0 or any(group.size < MIN_ITEMS for group in groups):
+    groups = tuple(np.asarray(group, dtype=np.float64) for group in (items, *controls))
+    if any(group.size < MIN_ITEMS for group in groups):
         return None
     if not all(np.isfinite(group).all() for group in groups):
         raise ValueError("a bootstrap needs finite values")
     if all(np.ptp(group) == 0 for group in groups):
-        only = _difference(*groups)
-        return Interval(float(only), float(only))
-    return bootstrapped(groups, _difference, seed=seed, confidence=confidence, resamples=resamples)
+        only = float(_contrast(*groups))
+        return Interval(only, only)
+    return bootstrapped(groups, _contrast, seed=seed, confidence=confidence, resamples=resamples)
 
 
-def _difference(*groups: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    means = [np.mean(group, axis=axis) for group in groups]
-    return np.asarray(means[0] - means[1] if len(means) == 2 else means[0])
+def _contrast(*groups: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    return contrast(groups[0], groups[1:], axis)
 
 
 def bootstrapped(

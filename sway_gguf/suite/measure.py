@@ -25,7 +25,7 @@ from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.stats.noise import noise_limit
 from sway_gguf.suite.schedule import Schedule, Visit
-from sway_gguf.verdict.judge import Reading
+from sway_gguf.verdict.reading import Reading
 
 _NOTHING = Answers([])
 OnProgress = Callable[[View, int], None]

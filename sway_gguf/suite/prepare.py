@@ -17,11 +17,12 @@ from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
-from sway_gguf.core.sections import Material
+from sway_gguf.core.sections import Material, Section, distinct
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.chunks import chunk, prompts_from, spread
-from sway_gguf.material.packaged import general_prompts, general_sections
+from sway_gguf.material.controls import unrelated
+from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
@@ -119,6 +120,9 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         UserError: a wrong file, entry or fit.
     """
     spec = with_null_settings(spec)
+    if material is None:
+        material = read_material(spec.data) if spec.data else Material()
+    spec = spec.model_copy(update={"remarks": tuple(dict.fromkeys((*spec.remarks, *_copies(material))))})
     if not spec.suite:
         raise UserError("the suite is empty; give at least one entry of {name, kind}")
     base = read_base(spec.models.base.base)
@@ -156,9 +160,11 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
     """The text that the spec's probes draw on: the user's, or the package's where none is given."""
     if material is None:
         material = read_material(spec.data) if spec.data else Material()
-    holdout = read_material(spec.holdout).sections if spec.holdout else ()
-    general = _texts(read_material(spec.general)) if spec.general else general_sections()
-    pieces = tuple(piece for text in general for piece in chunk(text, spec.defaults.chunk_chars))
+    material = material.each_once()
+    holdout = distinct(read_material(spec.holdout).sections) if spec.holdout else ()
+    general = read_material(spec.general).sections if spec.general else ()
+    texts = [_joined(general)] if spec.general else general_sections()
+    pieces = tuple(dict.fromkeys(piece for text in texts for piece in chunk(text, spec.defaults.chunk_chars)))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
         prompts = general_prompts()[: spec.defaults.prompts]
@@ -170,6 +176,7 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
         canaries=material.canaries,
         holdout=_at_most(holdout, most),
         general=_at_most(pieces, most),
+        controls=_at_most(unrelated(material.sections, distinct(general), pieces, exchanges), most),
         prompts=_at_most(tuple(prompts), most),
         seed=spec.defaults.seed,
         folder=spec.folder,
@@ -181,14 +188,20 @@ def _origins(spec: Spec, material: Material) -> dict[str, str]:
     return {section.prompt: f"{spec.data or 'data'}, {section.id}" for section in material.sections if section.prompt}
 
 
+def _copies(material: Material) -> list[str]:
+    """A remark on units that say what another one says: a copy is no item."""
+    dropped = material.count - material.each_once().count
+    return [f"{dropped} of the data's {material.count} items are copies of others and were dropped"] if dropped else []
+
+
 def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
     """At most so many, evenly spaced."""
     return tuple(spread(items, most or len(items)))
 
 
-def _texts(material: Material) -> list[str]:
-    """General text as pieces to be cut up; short neighbours are joined so that pieces reach a useful length."""
-    return ["\n\n".join((section.prompt + section.text) for section in material.sections)]
+def _joined(sections: Sequence[Section]) -> str:
+    """General text to be cut up; short neighbours are joined so that pieces reach a useful length."""
+    return "\n\n".join((section.prompt + section.text) for section in sections)
 
 
 def _why_not(probe: Probe[Any]) -> str:

@@ -25,7 +25,7 @@ from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.packaged import general_prompts
-from sway_gguf.probes.lift import distinct_sections, section_query
+from sway_gguf.probes.lift import section_query
 from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite.deployment import Asked, Measured, Side, load_measured, measured, save_measured
@@ -96,7 +96,7 @@ def asked_of(prepared: Prepared) -> Asked:
     sources = sources_of(prepared.spec)
     if not sources.sections:
         raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
-    sections = spread(distinct_sections(sources.sections), _SECTIONS)
+    sections = spread(sources.sections, _SECTIONS)
     candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])
     prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
     return Asked(

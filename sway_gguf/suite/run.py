@@ -105,7 +105,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
     order = {entry.get("name", entry["kind"]): i for i, entry in enumerate(prepared.spec.suite)}
     ordered = tuple(sorted(probes, key=lambda probe: order[probe.name]))
     axes = axes_of(ordered)
-    diagnosis, headline = diagnose(axes, broken)
+    diagnosis, headline = diagnose(axes, ordered, broken)
     return SuiteResult(
         diagnosis=diagnosis,
         headline=headline,

@@ -33,28 +33,34 @@ _SENTENCES = {
     Diagnosis.BROKEN: "The model gives numbers that are not finite: {why}.",
     Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
 }
+_HELD = {
+    ("direction", Verdict.PASS): "toward its training material",
+    ("direction", Verdict.WARN): "toward its training material with reservations",
+    ("collateral", Verdict.PASS): "without measurable damage elsewhere",
+    ("collateral", Verdict.WARN): "with damage elsewhere not ruled out",
+}
 
 
 def axes_of(probes: Sequence[ProbeResult]) -> tuple[AxisResult, ...]:
     """Each axis: the worst verdict among its probes that could decide; INCONCLUSIVE only when none could.
 
-    A probe that only qualifies (`decides` is false) cannot make an axis pass by itself, and the WARN of an optional
-    one does not lower it.
+    A probe that only qualifies (`decides` is false) can lower an axis that another one answered, and answers none.
+    An optional one takes no part: what it looks for, a good adapter need not do.
     """
     return tuple(_axis(axis, [probe for probe in probes if probe.axis == axis]) for axis in AXES)
 
 
 def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
-    probes = [probe for probe in probes if not (probe.optional and probe.verdict == Verdict.WARN)] or probes
-    order = _WORST_FIRST if any(_answers(probe) for probe in probes) else (Verdict.ERROR,)
+    taking_part = [probe for probe in probes if not probe.optional or probe.verdict == Verdict.ERROR]
+    order = _WORST_FIRST if any(_answers(probe) for probe in taking_part) else (Verdict.ERROR,)
     for verdict in (*order, Verdict.INCONCLUSIVE):
-        found = [probe for probe in probes if probe.verdict == verdict]
+        found = [probe for probe in taking_part if probe.verdict == verdict]
         if found:
             return AxisResult(axis, verdict, f"{found[0].name}: {found[0].reason}", tuple(p.name for p in found))
-    qualifying = [probe for probe in probes if probe.verdict in _WORST_FIRST]
-    if qualifying:
-        reason = f"{qualifying[0].name} alone cannot answer it"
-        return AxisResult(axis, Verdict.INCONCLUSIVE, reason, tuple(probe.name for probe in qualifying))
+    shown = [probe for probe in probes if probe.verdict not in (Verdict.SKIP, Verdict.ERROR)]
+    if shown:
+        verdict = Verdict.SKIP if all(probe.optional for probe in shown) else Verdict.INCONCLUSIVE
+        return AxisResult(axis, verdict, f"{shown[0].name} alone cannot answer it", tuple(p.name for p in shown))
     reason = probes[0].reason if probes else _UNTESTED.get(axis, "no probe in this run tests it")
     return AxisResult(axis, Verdict.SKIP, reason)
 
@@ -63,26 +69,42 @@ def _answers(probe: ProbeResult) -> bool:
     return probe.decides and probe.verdict in _WORST_FIRST
 
 
-def diagnose(axes: Sequence[AxisResult], broken: str = "") -> tuple[Diagnosis, str]:
+def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), broken: str = "") -> tuple[Diagnosis, str]:
     """The diagnosis and a sentence for it.
 
-    The first failing axis names it, in the order of the six questions. A model that moved toward its material
-    by more than every null is not called noise, however small the move. Healthy needs `applied` and `signal`
-    (or `direction`) answered with yes, and no axis left undecided. An axis whose probe could not measure is undecided;
-    `broken` says which number of the model is not finite, if one is.
+    The first failing axis names it, in the order of the six questions, with two exceptions. A model that moved toward
+    its material by more than every null is not called noise, however small the move. Where the material did become
+    likelier, damage elsewhere is named before a direction that failed for another reason. Healthy needs `applied` and
+    `signal` (or `direction`) answered with yes, and no axis left undecided. An axis whose
+    probe could not measure is undecided.
+
+    Args:
+        axes: the six.
+        probes: behind them, which tell whether the material became likelier.
+        broken: which number of the model is not finite, if one is.
     """
     by_axis = {axis.axis: axis for axis in axes}
     verdicts = {axis.axis: axis.verdict for axis in axes}
     if broken:
         return Diagnosis.BROKEN, _SENTENCES[Diagnosis.BROKEN].format(why=broken)
     directed = verdicts["direction"] == Verdict.PASS
+    excused = {"signal"} if directed else set()
+    if verdicts["collateral"] == Verdict.FAIL and _became_likelier(probes):
+        excused.add("direction")
     for axis, diagnosis in _FAILURES:
-        if verdicts[axis] == Verdict.FAIL and not (axis == "signal" and directed):
+        if verdicts[axis] == Verdict.FAIL and axis not in excused:
             return diagnosis, _SENTENCES[diagnosis]
     undecided = _undecided(by_axis, directed)
     if undecided:
         return Diagnosis.INCONCLUSIVE, _SENTENCES[Diagnosis.INCONCLUSIVE].format(why=undecided)
     return Diagnosis.HEALTHY, _SENTENCES[Diagnosis.HEALTHY].format(where=_where(verdicts))
+
+
+def _became_likelier(probes: Sequence[ProbeResult]) -> bool:
+    """Whether all probes that decide the direction saw their own items gain, whatever other text did."""
+    deciding = [probe for probe in probes if probe.axis == "direction" and probe.decides and probe.items]
+    gains = (sum(item.value for item in p.items) / len(p.items) > (p.noise_floor or 0.0) for p in deciding)
+    return bool(deciding) and all(gains)
 
 
 def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:
@@ -96,11 +118,5 @@ def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:
 
 def _where(verdicts: Mapping[str, Verdict]) -> str:
     """What else held, for the healthy sentence."""
-    held = []
-    if verdicts["direction"] in (Verdict.PASS, Verdict.WARN):
-        held.append("toward its training material")
-    if verdicts["collateral"] == Verdict.PASS:
-        held.append("without measurable damage elsewhere")
-    elif verdicts["collateral"] == Verdict.WARN:
-        held.append("with some damage elsewhere")
+    held = [_HELD[axis, verdict] for axis, verdict in verdicts.items() if (axis, verdict) in _HELD]
     return "".join(f", {part}" for part in held)

@@ -1,77 +1,28 @@
-"""One verdict per probe, by its rule. The only place where a z, a p or an interval meets a threshold.
+"""One verdict per probe: calibration, correction over the run, intervals; the rules give the verdict.
 
 Knows measurements and rules; neither probe kinds nor how anything was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import assert_never
+from collections.abc import Sequence
 
-from sway_gguf.core.measurement import (
-    AboveFloor,
-    AboveNull,
-    AboveTolerance,
-    AllChecks,
-    BelowTolerance,
-    Measurement,
-    Rule,
-)
-from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls, Verdict
-from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
-from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate, smallest_rank_p
+from sway_gguf.core.measurement import AboveNull, AllChecks
+from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls
+from sway_gguf.stats.bootstrap import Interval, mean_interval
+from sway_gguf.stats.calibration import Calibration, calibrate
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
-
-FLOOR_MARGIN = 3.0
-"""A change between one and this many noise floors may be the floor's own scatter: it warns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """All that was measured for one probe.
-
-    Attributes:
-        name, kind, axis, unit: which probe.
-        rule: how it is judged.
-        tuned: measured on the real adapter.
-        nulls: measured on nulls, in the order of their seeds.
-        profile: measured on nulls of other ranks, by rank scale; shown, never the gate.
-        floor: |value| of base against base in another batch layout; None for what is measured without a model.
-    """
-
-    name: str
-    kind: str
-    axis: str
-    unit: str
-    rule: Rule
-    tuned: Measurement
-    nulls: tuple[Measurement, ...]
-    floor: float | None
-    profile: Mapping[float, tuple[Measurement, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    reading: Reading
-    interval: Interval | None
-    calibration: Calibration | None
-    corrected: float | None
-    family: float | None
-    alpha: float
-
-    @property
-    def value(self) -> float:
-        return self.reading.tuned.value
+from sway_gguf.verdict.reading import Evidence, Reading
+from sway_gguf.verdict.rules import optional, verdict_of
 
 
 def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[ProbeResult]:
     """Verdicts for all of a run's probes, corrected over those that nulls decide.
 
-    Holm's correction leans on tail p-values, which take nulls to be near to normal; a divergence's are not, and
-    simulated runs then raised false alarms in 7 to 8 of 100. So a pass also needs the family-wise rank p, which
-    assumes exchangeability alone.
+    The p is the family-wise rank p, which assumes exchangeability alone. Beside it stands the tail p after Holm's
+    correction, which takes nulls to be near to normal; a divergence's are not, and alone it raised false alarms in
+    7 to 8 of 100 simulated runs.
 
     Args:
         readings: one per probe that ran.
@@ -84,7 +35,7 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[Probe
     corrected = dict(zip(decided, holm(raw), strict=True))
     family = _family(readings, decided)
     return [
-        _result(_Evidence(reading, _interval(reading, seed), calibrations[i], corrected.get(i), family.get(i), alpha))
+        _result(Evidence(reading, _interval(reading, seed), calibrations[i], corrected.get(i), family.get(i), alpha))
         for i, reading in enumerate(readings)
     ]
 
@@ -127,12 +78,12 @@ def _interval(reading: Reading, seed: int) -> Interval | None:
     measured = reading.tuned
     if not measured.interval:
         return None
-    return mean_interval([item.value for item in measured.items], [item.value for item in measured.controls], seed=seed)
+    return mean_interval([item.value for item in measured.items], measured.control_groups(), seed=seed)
 
 
-def _result(evidence: _Evidence) -> ProbeResult:
+def _result(evidence: Evidence) -> ProbeResult:
     reading, found = evidence.reading, evidence.calibration
-    verdict, reason = _qualified(*_decide(evidence), reading)
+    verdict, reason = verdict_of(evidence)
     return ProbeResult(
         name=reading.name,
         kind=reading.kind,
@@ -161,96 +112,6 @@ def _result(evidence: _Evidence) -> ProbeResult:
         checks=reading.tuned.checks,
         notes=reading.tuned.notes,
         details=reading.tuned.details,
-        decides=not isinstance(reading.rule, AllChecks),
-        optional=isinstance(reading.rule, AboveNull | BelowTolerance) and not reading.rule.fails,
+        decides=not isinstance(reading.rule, AllChecks) and not optional(reading.rule),
+        optional=optional(reading.rule),
     )
-
-
-def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict, str]:
-    """A check that was missed turns a PASS into a WARN, whatever the rule."""
-    missed = [check.text for check in reading.tuned.checks if not check.passed]
-    return (
-        (Verdict.WARN, f"{reason}, but {'; '.join(missed)}")
-        if missed and verdict == Verdict.PASS
-        else (verdict, reason)
-    )
-
-
-def _decide(evidence: _Evidence) -> tuple[Verdict, str]:
-    reading = evidence.reading
-    if reading.tuned.undecided:
-        return Verdict.INCONCLUSIVE, reading.tuned.undecided
-    rule = reading.rule
-    if isinstance(rule, AboveFloor):
-        return _above_floor(evidence.value, reading.floor or 0.0)
-    if isinstance(rule, AboveTolerance | BelowTolerance):
-        return _against_tolerance(evidence, rule)
-    if isinstance(rule, AllChecks):
-        return _all_checks(evidence)
-    if isinstance(rule, AboveNull):
-        return _above_null(evidence, rule)
-    assert_never(rule)
-
-
-def _above_floor(value: float, floor: float) -> tuple[Verdict, str]:
-    if value <= floor:
-        return Verdict.FAIL, "nothing changes beyond numerical noise"
-    if value <= FLOOR_MARGIN * floor:
-        return Verdict.WARN, f"the change is only {value / floor:.1f} times the numerical noise"
-    return Verdict.PASS, "the logits change"
-
-
-def _against_tolerance(evidence: _Evidence, rule: AboveTolerance | BelowTolerance) -> tuple[Verdict, str]:
-    items = len(evidence.reading.tuned.items)
-    if evidence.interval is None:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"{items} items give no interval; give {MIN_ITEMS - items} or more in addition",
-        )
-    limit, higher = rule.tolerance, isinstance(rule, AboveTolerance)
-    missed = Verdict.WARN if isinstance(rule, BelowTolerance) and not rule.fails else Verdict.FAIL
-    if evidence.interval.low > limit:
-        return Verdict.PASS if higher else missed, f"the whole interval lies above {limit:g}"
-    if evidence.interval.high < limit:
-        return missed if higher else Verdict.PASS, f"the whole interval lies below {limit:g}"
-    return Verdict.WARN, f"the interval reaches across {limit:g}; more items would narrow it"
-
-
-def _all_checks(evidence: _Evidence) -> tuple[Verdict, str]:
-    if evidence.reading.floor is not None and evidence.value <= evidence.reading.floor:
-        return Verdict.INCONCLUSIVE, "no effect above numerical noise, so it has no shape"
-    failed = [check.text for check in evidence.reading.tuned.checks if not check.passed]
-    if failed:
-        return Verdict.WARN, "; ".join(failed)
-    return Verdict.PASS, "; ".join(check.text for check in evidence.reading.tuned.checks)
-
-
-def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
-    reading, found = evidence.reading, evidence.calibration
-    items, nulls = len(reading.tuned.items), len(reading.nulls)
-    failed = Verdict.FAIL if rule.fails else Verdict.WARN
-    # What is no mean of effects, such as a share, is as large on noise as on anything.
-    if reading.tuned.interval and abs(evidence.value) <= (reading.floor or 0.0):
-        return failed, "no effect above numerical noise"
-    if reading.tuned.interval and items < MIN_ITEMS:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"{items} items are too few; give {MIN_ITEMS - items} or more in addition",
-        )
-    if found is None or nulls < MIN_NULLS or evidence.corrected is None:
-        return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
-    stands_out = (evidence.family or 0.0) <= max(evidence.alpha, smallest_rank_p(nulls))
-    if found.beats_all and evidence.corrected < evidence.alpha and stands_out:
-        return Verdict.PASS, f"beyond all {nulls} nulls, corrected p {evidence.corrected:.2g}"
-    if not found.beats_all:
-        worse = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
-        return failed, f"{worse} of {nulls} nulls do as well"
-    if evidence.corrected >= evidence.alpha:
-        lacking = f"corrected p {evidence.corrected:.2g} is not below {evidence.alpha:g}"
-    else:
-        lacking = "over all probes together some null stands out as far"
-    return failed, f"beyond all {nulls} nulls here, but {lacking}"
-
-
-def _beats(value: float, null: float, rule: AboveNull) -> bool:
-    return value < null if rule.direction == "lower" else value > null

@@ -1,0 +1,60 @@
+"""What was measured for one probe, and what the run makes of it. Holds records; judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sway_gguf.core.measurement import Measurement, Rule
+from sway_gguf.stats.bootstrap import Interval
+from sway_gguf.stats.calibration import Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that was measured for one probe.
+
+    Attributes:
+        name, kind, axis, unit: which probe.
+        rule: how it is judged.
+        tuned: measured on the real adapter.
+        nulls: measured on nulls, in the order of their seeds.
+        profile: measured on nulls of other ranks, by rank scale; shown, never the gate.
+        floor: |value| of base against base in another batch layout; None where there is none to measure.
+    """
+
+    name: str
+    kind: str
+    axis: str
+    unit: str
+    rule: Rule
+    tuned: Measurement
+    nulls: tuple[Measurement, ...]
+    floor: float | None
+    profile: Mapping[float, tuple[Measurement, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A reading with what the run makes of it.
+
+    Attributes:
+        reading: as measured.
+        interval: over items; None where there are too few, or the value is no mean.
+        calibration: among its nulls.
+        corrected: the tail p after Holm's correction over the run.
+        family: the rank p over the run.
+        alpha: family-wise level.
+    """
+
+    reading: Reading
+    interval: Interval | None
+    calibration: Calibration | None
+    corrected: float | None
+    family: float | None
+    alpha: float
+
+    @property
+    def value(self) -> float:
+        """Of the real adapter."""
+        return self.reading.tuned.value

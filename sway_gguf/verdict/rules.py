@@ -1,0 +1,167 @@
+"""The rules: how a value with its interval, nulls and noise floor becomes a verdict and a reason.
+
+The only place where a p or an interval meets a threshold. Knows neither probe kinds nor how anything was measured.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from sway_gguf.core.measurement import (
+    AboveFloor,
+    AboveNull,
+    AboveTolerance,
+    AllChecks,
+    BelowTolerance,
+    Direction,
+    Rule,
+)
+from sway_gguf.core.result import Verdict
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.calibration import MIN_NULLS, Calibration, smallest_rank_p
+from sway_gguf.verdict.reading import Evidence, Reading
+
+FLOOR_MARGIN = 3.0
+"""A change between one and this many noise floors may be the floor's own scatter: it warns."""
+
+
+def verdict_of(evidence: Evidence) -> tuple[Verdict, str]:
+    """The verdict by the reading's rule and checks, and why in one line."""
+    return _qualified(*_decide(evidence), evidence.reading)
+
+
+def optional(rule: Rule) -> bool:
+    """Whether a miss warns and leaves the axis to other probes."""
+    return isinstance(rule, AboveNull | BelowTolerance) and not rule.fails
+
+
+def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict, str]:
+    """A check that was missed turns a PASS into a WARN, or a FAIL where it says so, whatever the rule."""
+    missed = [check for check in reading.tuned.checks if not check.passed]
+    if not missed or verdict != Verdict.PASS:
+        return verdict, reason
+    fails = any(check.fails for check in missed) and not optional(reading.rule)
+    return Verdict.FAIL if fails else Verdict.WARN, f"{reason}, but {'; '.join(check.text for check in missed)}"
+
+
+def _decide(evidence: Evidence) -> tuple[Verdict, str]:
+    reading = evidence.reading
+    if reading.tuned.undecided:
+        return Verdict.INCONCLUSIVE, reading.tuned.undecided
+    rule = reading.rule
+    if isinstance(rule, AboveFloor):
+        return _above_floor(evidence.value, reading.floor)
+    if isinstance(rule, AboveTolerance | BelowTolerance):
+        return _against_tolerance(evidence, rule)
+    if isinstance(rule, AllChecks):
+        return _all_checks(evidence)
+    if isinstance(rule, AboveNull):
+        return _above_null(evidence, rule)
+    assert_never(rule)
+
+
+def _above_floor(value: float, floor: float | None) -> tuple[Verdict, str]:
+    if value <= (floor or 0.0):
+        return Verdict.FAIL, "nothing changes beyond numerical noise"
+    if floor is None:
+        return Verdict.WARN, "the logits change; how much of it is numerical noise could not be measured"
+    if value <= FLOOR_MARGIN * floor:
+        return Verdict.WARN, f"the change is only {value / floor:.1f} times the numerical noise"
+    return Verdict.PASS, "the logits change"
+
+
+def _against_tolerance(evidence: Evidence, rule: AboveTolerance | BelowTolerance) -> tuple[Verdict, str]:
+    items = len(evidence.reading.tuned.items)
+    if evidence.interval is None:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{items} items give no interval; give {MIN_ITEMS - items} or more in addition",
+        )
+    limit, higher = rule.tolerance, isinstance(rule, AboveTolerance)
+    missed = Verdict.WARN if isinstance(rule, BelowTolerance) and not rule.fails else Verdict.FAIL
+    if evidence.interval.low > limit:
+        return Verdict.PASS if higher else missed, f"the whole interval lies above {limit:g}"
+    if evidence.interval.high < limit:
+        return missed if higher else Verdict.PASS, f"the whole interval lies below {limit:g}"
+    return Verdict.WARN, f"the interval reaches across {limit:g}; more items would narrow it"
+
+
+def _all_checks(evidence: Evidence) -> tuple[Verdict, str]:
+    if evidence.reading.floor is not None and evidence.value <= evidence.reading.floor:
+        return Verdict.INCONCLUSIVE, "no effect above numerical noise, so it has no shape"
+    failed = [check.text for check in evidence.reading.tuned.checks if not check.passed]
+    if failed:
+        return Verdict.WARN, "; ".join(failed)
+    return Verdict.PASS, "; ".join(check.text for check in evidence.reading.tuned.checks)
+
+
+def _above_null(evidence: Evidence, rule: AboveNull) -> tuple[Verdict, str]:
+    """Beyond zero in the rule's direction, beyond every null, and beyond chance over all probes of the run.
+
+    Nulls rule out chance alone: an adapter that was trained on something else differs from them too. So an effect
+    that is a mean over items must itself lie on the right side of zero, and of the noise floor.
+    """
+    reading, found, nulls = evidence.reading, evidence.calibration, len(evidence.reading.nulls)
+    missed = Verdict.FAIL if rule.fails else Verdict.WARN
+    # What is no mean of effects, such as a share, is as large on noise as on anything.
+    if reading.tuned.interval:
+        absent = _no_effect(evidence, rule)
+        if absent:
+            return missed, absent
+        if evidence.interval is None:
+            return Verdict.INCONCLUSIVE, _too_few(reading)
+    if found is None or nulls < MIN_NULLS or evidence.corrected is None:
+        return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
+    chance = _by_chance(evidence, rule, found)
+    if chance:
+        return missed, chance
+    if evidence.interval and _toward(evidence.interval, rule.direction) <= (reading.floor or 0.0):
+        span = f"{evidence.interval.low:.2g} to {evidence.interval.high:.2g}"
+        return (
+            Verdict.INCONCLUSIVE,
+            f"beyond all {nulls} nulls, but its interval ({span}) reaches zero; give more items",
+        )
+    return Verdict.PASS, f"beyond all {nulls} nulls, rank p {evidence.family:.2g}"
+
+
+def _no_effect(evidence: Evidence, rule: AboveNull) -> str:
+    """Why the value is no effect in the direction asked, or ""."""
+    floor = evidence.reading.floor or 0.0
+    if abs(evidence.value) <= floor:
+        return "no effect above numerical noise"
+    if _toward((evidence.value, evidence.value), rule.direction) > floor:
+        return ""
+    return f"it moved the other way ({evidence.value:+.2g} {evidence.reading.unit})"
+
+
+def _toward(span: tuple[float, float], direction: Direction) -> float:
+    """How far the nearer end of a span lies beyond zero in a direction; negative where it does not."""
+    low, high = span
+    return {"higher": low, "lower": -high, "two-sided": max(low, -high)}[direction]
+
+
+def _too_few(reading: Reading) -> str:
+    """Which items or controls are lacking for an interval."""
+    items = len(reading.tuned.items)
+    if items < MIN_ITEMS:
+        return f"{items} items are too few; give {MIN_ITEMS - items} or more in addition"
+    fewest = min(map(len, reading.tuned.control_groups()))
+    return f"{fewest} texts to compare with are too few; give --general FILE with {MIN_ITEMS - fewest} or more"
+
+
+def _by_chance(evidence: Evidence, rule: AboveNull, found: Calibration) -> str:
+    """Why chance may have brought the value about, or ""."""
+    nulls = len(found.nulls)
+    if not found.beats_all:
+        as_good = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
+        return f"{as_good} of {nulls} nulls do as well"
+    assert evidence.corrected is not None
+    if evidence.corrected >= evidence.alpha:
+        return f"beyond all {nulls} nulls here, but the tail p is {evidence.corrected:.2g} after correction"
+    if (evidence.family or 0.0) > max(evidence.alpha, smallest_rank_p(nulls)):
+        return f"beyond all {nulls} nulls here, but over all probes together some null stands out as far"
+    return ""
+
+
+def _beats(value: float, null: float, rule: AboveNull) -> bool:
+    return value < null if rule.direction == "lower" else value > null
