@@ -11,7 +11,7 @@ import os
 from collections.abc import MutableMapping
 
 _BOUNDS = (
-    ("GOMP_SPINCOUNT", "10000", ("OMP_WAIT_POLICY",)),
+    ("GOMP_SPINCOUNT", "2000", ("OMP_WAIT_POLICY",)),
     ("KMP_BLOCKTIME", "1", ("OMP_WAIT_POLICY", "KMP_LIBRARY")),
 )
 """Variable, bound, and further variables by which a user decides the same: GCC's runtime in turns of its loop (300,000

@@ -17,7 +17,7 @@ from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
-from sway_gguf.core.sections import Material
+from sway_gguf.core.sections import Material, Section
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.chunks import chunk, prompts_from, spread
@@ -32,6 +32,15 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
+class Texts:
+    """The text of a run as it was read, before items are picked from it."""
+
+    material: Material
+    holdout: tuple[Section, ...]
+    general: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A run that is ready to start.
 
@@ -39,6 +48,7 @@ class Prepared:
         spec: as given.
         base, adapter: their headers; they fit.
         adapter_hash: sha256 of the adapter's file.
+        texts: what its items were picked from.
         probes: that will run, in order.
         skipped: results of those that will not.
     """
@@ -47,6 +57,7 @@ class Prepared:
     base: BaseModel
     adapter: LoraAdapter
     adapter_hash: str
+    texts: Texts
     probes: tuple[Probe[Any], ...]
     skipped: tuple[ProbeResult, ...]
 
@@ -66,6 +77,16 @@ class Prepared:
     def engine(self) -> EngineSettings:
         """The engine's settings."""
         return EngineSettings(**self.spec.engine.model_dump())
+
+    def with_defaults(self, **changed: object) -> Prepared:
+        """The same run with other defaults; no file is read again.
+
+        Raises:
+            UserError: no probe is left that could run.
+        """
+        spec = self.spec.model_copy(update={"defaults": self.spec.defaults.model_copy(update=changed)})
+        probes, skipped = _probes(spec, self.texts, self.base, self.adapter, self.adapter_hash)
+        return replace(self, spec=spec, probes=probes, skipped=skipped)
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
@@ -120,10 +141,17 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     if spec.models.ft.adapter is None:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_adapter(spec.models.ft.adapter, base)
-    digest = sha256_of(adapter.path)
+    digest, texts = sha256_of(adapter.path), read_texts(spec, material)
+    return Prepared(spec, base, adapter, digest, texts, *_probes(spec, texts, base, adapter, digest))
+
+
+def _probes(
+    spec: Spec, texts: Texts, base: BaseModel, adapter: LoraAdapter, adapter_hash: str
+) -> tuple[tuple[Probe[Any], ...], tuple[ProbeResult, ...]]:
+    """The probes that can run, and the results of those that cannot."""
     sources = replace(
-        sources_of(spec, material),
-        adapter_hash=digest,
+        picked(spec, texts),
+        adapter_hash=adapter_hash,
         adapter=partial(adapter_facts, adapter),
         chat=chat_renderer(base.path),
         checkpoint=cache(read_checkpoint),
@@ -135,16 +163,30 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     if not ready:
         reasons = "; ".join(f"{probe.options.name}: {_why_not(probe)}" for probe in probes)
         raise UserError(f"no probe of the suite can run: {reasons}")
-    return Prepared(spec, base, adapter, digest, ready, tuple(_skipped(p) for p in probes if _why_not(p)))
+    return ready, tuple(_skipped(probe) for probe in probes if _why_not(probe))
 
 
-def sources_of(spec: Spec, material: Material | None = None) -> Sources:
-    """The text that the spec's probes draw on: the user's, or the package's where none is given."""
+def read_texts(spec: Spec, material: Material | None = None) -> Texts:
+    """Read the spec's text: the user's, or the package's where none is given.
+
+    Args:
+        spec: names the files.
+        material: in place of its data file.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     if material is None:
         material = read_material(spec.data) if spec.data else Material()
     holdout = read_material(spec.holdout).sections if spec.holdout else ()
     general = _texts(read_material(spec.general)) if spec.general else general_sections()
-    pieces = tuple(piece for text in general for piece in chunk(text, spec.defaults.chunk_chars))
+    return Texts(material, tuple(holdout), tuple(general))
+
+
+def picked(spec: Spec, texts: Texts) -> Sources:
+    """The text that the spec's probes draw on."""
+    material, holdout = texts.material, texts.holdout
+    pieces = tuple(piece for text in texts.general for piece in chunk(text, spec.defaults.chunk_chars))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
         prompts = general_prompts()[: spec.defaults.prompts]
