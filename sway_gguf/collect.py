@@ -5,6 +5,7 @@ Knows queries, views and the backend protocol; neither what a probe means nor wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,7 +108,9 @@ def _door(backend: Backend, view: View) -> Any:
     if isinstance(view, ScaledView) and isinstance(backend, ScalableBackend):
         return backend.as_scaled_adapter(view.scale)
     if isinstance(view, NullView) and isinstance(backend, NullBackend) and view.design.design == "gaussian":
-        return backend.as_null_adapter(view.seed, init_scale=view.design.init_scale, rank_scale=view.design.rank_scale)
+        # The bare protocol's energy is the square of its rank_scale.
+        scale = math.sqrt(view.design.energy_scale)
+        return backend.as_null_adapter(view.seed, init_scale=view.design.init_scale, rank_scale=scale)
     raise UserError(f"this backend cannot give the view {view}; leave out what needs it")
 
 

@@ -20,8 +20,8 @@ class Triple(StrictModel):
     """A prompt with a wanted and an unwanted reply."""
 
     prompt: str
-    chosen: str = Field(min_length=1)
-    rejected: str = Field(min_length=1)
+    chosen: str
+    rejected: str
 
 
 class PreferenceFlipOptions(ProbeOptions):
@@ -53,12 +53,18 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
 
     @property
     def triples(self) -> list[Preference]:
-        """Triples in use, each once."""
+        """Triples in use, each once; those with an empty reply are left out, for it has no probability."""
+        return [triple for triple in self._given if triple.chosen and triple.rejected]
+
+    @property
+    def _given(self) -> list[Preference]:
         given = [Preference(t.prompt, t.chosen, t.rejected) for t in self.options.triples]
         return list(dict.fromkeys(given or self.sources.preferences))
 
     def missing(self) -> str:
         """Preferences."""
+        if self._given and not self.triples:
+            return "every triple has an empty reply; give chosen and rejected"
         return "" if self.triples else "give triples, or --data FILE.jsonl with prompt, chosen and rejected"
 
     def ask(self) -> Sequence[Query]:
@@ -76,13 +82,14 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
             turned += before < 0 < after
             items.append(Item(shorten(triple.prompt), after - before, {"base": before, "other": after}))
         interval = proportion_interval(turned, wrong)
+        empty = len(self._given) - len(self.triples)
         note = "the base already prefers every chosen reply"
         if interval:
             note = f"{turned} of {wrong} wrong preferences turned (95% interval {interval.low:.0%}–{interval.high:.0%})"
         return Measurement(
             mean_of(items),
             tuple(items),
-            notes=(note,),
+            notes=(note, f"{empty} triples with an empty reply left out") if empty else (note,),
             details={"turned": turned, "base_wrong": wrong, "flip_rate_interval": interval},
         )
 
