@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sway_gguf.core.answers import Answer, Answers, CompletionScore, Generated, LogProbs, TokenDist
+from sway_gguf.core.answers import Answer, Answers, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import BaseView, NullView, ScaledView, View
@@ -138,14 +138,18 @@ def _one(view: SingleView, query: Query) -> Answer:
         )
         return Generated(text)
     if isinstance(query, Rolling):
-        return view.rolling_logprob(query.text)
+        found = view.rolling_logprob(query.text)
+        return RollingLogprob(found.token_ids, found.logprobs, found.num_tokens, found.total_logprob)
     raise UserError(f"this backend cannot tell {query}; leave out what needs it")
 
 
 def whole_row(dist: TokenDist) -> LogProbs:
-    """[V] log-probabilities from a top-k distribution; its tail is spread evenly over the rest."""
+    """[V] log-probabilities from a top-k distribution; its tail is spread evenly over the rest.
+
+    A tail of 0 is the original's word for one that is too small to tell.
+    """
     rest = dist.vocab_size - dist.token_ids.size
-    tail = -np.inf if dist.tail_logprob is None or rest <= 0 else dist.tail_logprob - np.log(rest)
+    tail = dist.tail_logprob - np.log(rest) if dist.tail_logprob and rest > 0 else -np.inf
     row = np.full(dist.vocab_size, tail, np.float32)
     row[dist.token_ids] = dist.logprobs
     return row

@@ -46,6 +46,11 @@ class RunContext:
     null_stats_by_rank: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     downstream_kinds: tuple[str, ...] = ()
 
+    @property
+    def require_backend(self) -> Any:
+        """`backend`, under the name by which later releases of the original ask for it."""
+        return self.backend
+
 
 class ForeignProbe(Probe[ProbeOptions]):
     """The value that the probe itself calls `raw`, on the real adapter and on each null."""

@@ -53,15 +53,18 @@ class GradientGhost(StaticProbe[GradientGhostOptions]):
 
     def missing(self) -> str:
         """A checkpoint."""
-        return "" if self.options.checkpoint else "give checkpoint: a Trainer's folder with optimizer.pt"
+        return "" if self.options.checkpoint else "give checkpoint: a folder with optimizer.pt or training_state.pt"
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The ratio per parameter."""
         folder = self.sources.folder / Path(self.options.checkpoint).expanduser()
-        moments = self.sources.checkpoint(folder).moments
+        training = self.sources.checkpoint(folder)
+        moments = training.moments
         if not moments:
-            return Measurement(0.0, undecided="the checkpoint holds no optimizer.pt with Adam's moments")
-        steps, wanted = max(m.steps for m in moments), self.options.min_steps_threshold
+            return Measurement(
+                0.0, undecided="the folder holds no optimizer.pt or training_state.pt with Adam's moments"
+            )
+        steps, wanted = training.steps or max(m.steps for m in moments), self.options.min_steps_threshold
         broken = [m.name for m in moments if not (math.isfinite(m.first) and math.isfinite(m.second))]
         dead = [m.name for m in moments if m.second == 0]
         items = tuple(

@@ -86,10 +86,11 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
         note = "the base already prefers every chosen reply"
         if interval:
             note = f"{turned} of {wrong} wrong preferences turned (95% interval {interval.low:.0%}–{interval.high:.0%})"
+        left_out = f"{empty} triple{'s' * (empty > 1)} with an empty reply left out"
         return Measurement(
             mean_of(items),
             tuple(items),
-            notes=(note, f"{empty} triples with an empty reply left out") if empty else (note,),
+            notes=(note, left_out) if empty else (note,),
             details={"turned": turned, "base_wrong": wrong, "flip_rate_interval": interval},
         )
 

@@ -70,7 +70,7 @@ class TrainingDrift(StaticProbe[TrainingDriftOptions]):
 
     def missing(self) -> str:
         """A checkpoint."""
-        return "" if self.options.checkpoint else "give checkpoint: a Trainer's folder with trainer_state.json"
+        return "" if self.options.checkpoint else "give checkpoint: a folder with trainer_state.json, or a dlm store"
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The curve and its checks."""
