@@ -79,6 +79,7 @@ def _run_foreign(backend: NullBackend, probe: ForeignProbe, found: _Gathered, nu
             init_scale=view.design.init_scale,
             rank_scale=view.design.rank_scale,
             design=view.design.design,
+            energy=view.design.energy,
         )
         measurement = probe.run_on(proxy)
         if not measurement.undecided:

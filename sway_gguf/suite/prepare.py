@@ -74,7 +74,7 @@ class Prepared:
     def design(self) -> NullDesign:
         """How nulls are drawn."""
         defaults = self.spec.defaults
-        return NullDesign(defaults.null_design, defaults.rank_scale, defaults.init_scale)
+        return NullDesign(defaults.null_design, defaults.rank_scale, defaults.init_scale, defaults.null_energy)
 
     @property
     def seeds(self) -> tuple[int, ...]:
