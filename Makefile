@@ -30,6 +30,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/headers.py
+	$(BIN)/python benchmarks/busy.py
+	$(BIN)/python benchmarks/budget.py
 	$(BIN)/python benchmarks/false_alarms.py
 
 $(BIN)/python:

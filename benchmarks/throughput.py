@@ -20,10 +20,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import llama_cpp
 from random_model import random_texts, write_random_model
 
-from sway_gguf.engine.llama import KV_TYPES
+from sway_gguf.engine.llama import KV_TYPES, llama_cpp
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.packing import stream_length
 from sway_gguf.engine.settings import EngineSettings

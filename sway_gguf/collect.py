@@ -5,6 +5,7 @@ Knows queries, views and the backend protocol; neither what a probe means nor wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sway_gguf.core.answers import Answer, Answers, CompletionScore, Generated, LogProbs, TokenDist
+from sway_gguf.core.answers import Answer, Answers, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import BaseView, NullView, ScaledView, View
@@ -107,7 +108,9 @@ def _door(backend: Backend, view: View) -> Any:
     if isinstance(view, ScaledView) and isinstance(backend, ScalableBackend):
         return backend.as_scaled_adapter(view.scale)
     if isinstance(view, NullView) and isinstance(backend, NullBackend) and view.design.design == "gaussian":
-        return backend.as_null_adapter(view.seed, init_scale=view.design.init_scale, rank_scale=view.design.rank_scale)
+        # The bare protocol's energy is the square of its rank_scale.
+        scale = math.sqrt(view.design.energy_scale)
+        return backend.as_null_adapter(view.seed, init_scale=view.design.init_scale, rank_scale=scale)
     raise UserError(f"this backend cannot give the view {view}; leave out what needs it")
 
 
@@ -135,14 +138,18 @@ def _one(view: SingleView, query: Query) -> Answer:
         )
         return Generated(text)
     if isinstance(query, Rolling):
-        return view.rolling_logprob(query.text)
+        found = view.rolling_logprob(query.text)
+        return RollingLogprob(found.token_ids, found.logprobs, found.num_tokens, found.total_logprob)
     raise UserError(f"this backend cannot tell {query}; leave out what needs it")
 
 
 def whole_row(dist: TokenDist) -> LogProbs:
-    """[V] log-probabilities from a top-k distribution; its tail is spread evenly over the rest."""
+    """[V] log-probabilities from a top-k distribution; its tail is spread evenly over the rest.
+
+    A tail of 0 is the original's word for one that is too small to tell.
+    """
     rest = dist.vocab_size - dist.token_ids.size
-    tail = -np.inf if dist.tail_logprob is None or rest <= 0 else dist.tail_logprob - np.log(rest)
+    tail = dist.tail_logprob - np.log(rest) if dist.tail_logprob and rest > 0 else -np.inf
     row = np.full(dist.vocab_size, tail, np.float32)
     row[dist.token_ids] = dist.logprobs
     return row

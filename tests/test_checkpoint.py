@@ -230,3 +230,60 @@ def test_without_optimizer_state_there_is_no_ghost(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_checkpoint_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give a Trainer's checkpoint folder"):
         read_checkpoint(tmp_path)
+
+
+def dlm_store(folder: Path, *runs: Sequence[tuple[int, float]], end: str = "") -> Path:
+    """A store as dlm leaves it: one log per run, a banner first."""
+    (folder / "logs").mkdir()
+    for number, run in enumerate(runs, 1):
+        lines = [json.dumps({"type": "banner", "run_id": number})]
+        lines += [json.dumps({"type": "step", "step": step, "loss": loss, "val_loss": None}) for step, loss in run]
+        lines += [json.dumps({"type": "run_complete", "final_loss": 0.0})]
+        text = "\n".join(lines) + "\n" + end
+        (folder / "logs" / f"train-{number:06d}-20260101T00000{number}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_curve_is_read_from_the_logs_of_dlm_where_the_later_run_counts(tmp_path: Path) -> None:
+    steps = list(enumerate(SETTLED, 1))
+    store = dlm_store(tmp_path, [*steps[:12], (13, 9.0)], steps[10:], end='{"type": "step", "st')
+    assert read_checkpoint(store).losses == tuple(steps)
+    assert measured("training_drift", store).value == pytest.approx(0.2)
+
+
+def test_a_broken_line_in_the_middle_of_a_log_is_told(tmp_path: Path) -> None:
+    store = dlm_store(tmp_path, list(enumerate(SETTLED, 1)), end='{"type": \n{"type": "step", "step": 99, "loss": 1}\n')
+    with pytest.raises(UserError, match=r"train-000001.*not a training log of dlm"):
+        read_checkpoint(store)
+
+
+@pytest.mark.parametrize("line", ['{"type": "step", "loss": 1.0}', '{"type": "step", "step": "x", "loss": 1.0}'])
+def test_a_step_without_its_numbers_is_told(tmp_path: Path, line: str) -> None:
+    with pytest.raises(UserError, match="not a training log of dlm"):
+        read_checkpoint(dlm_store(tmp_path, [(1, 2.0)], end=f"{line}\n"))
+
+
+def test_moments_and_steps_are_read_from_dlms_training_state(tmp_path: Path, save: Any) -> None:
+    rng = np.random.default_rng(0)
+    state = {n: moments_of(rng.normal(0.0, 1.0, (40, 400))) for n in range(3)}
+    optimizer = {"state": state, "param_groups": [{"betas": (0.9, 0.999), "params": [0, 1, 2]}]}
+    rest = {
+        "scaler_state_dict": None,
+        "torch_rng_state": FakeTensor(np.arange(4, dtype=np.float32)),
+        "use_qlora": False,
+    }
+    save(tmp_path / "training_state.pt", {"optimizer_state_dict": optimizer, "global_step": 40, "epoch": 1.5, **rest})
+    found = measured("gradient_ghost", tmp_path, min_steps_threshold=50)
+    assert found.value == pytest.approx(1.0, rel=0.1)
+    assert failed(found) == {"long enough"}
+    assert failed(measured("gradient_ghost", tmp_path, min_steps_threshold=40)) == set()
+
+
+def test_thresholds_of_the_original_are_kept(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, [*SETTLED[:12], 6.0, *SETTLED[13:]])
+    assert failed(measured("training_drift", folder, assert_instability_events_lte=1)) == set()
+    # It fell from 2.5 to 2: last / first is 0.8.
+    wanted = {"assert_instability_events_lte": 1}
+    assert failed(measured("training_drift", folder, assert_convergence_ratio_lte=0.81, **wanted)) == set()
+    assert failed(measured("training_drift", folder, assert_convergence_ratio_lte=0.79, **wanted)) == {"fell"}
+    assert "only 20 losses" in measured("training_drift", folder, min_steps=21).undecided

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.suite.prepare import default_spec, prepare, sources_of
+from sway_gguf.suite.prepare import default_spec, picked, prepare, read_texts
 
 
 def test_copies_of_a_text_are_one_item_and_are_told(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_copies_of_a_text_are_one_item_and_are_told(tmp_path: Path) -> None:
     records = [{"text": "The same sentence again."}] * 100 + [{"id": "x", "text": f"Sentence {n}."} for n in range(20)]
     data.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data)
-    sections = sources_of(spec).sections
+    sections = picked(spec, read_texts(spec)).sections
     assert len(sections) == 21
     assert len({section.id for section in sections}) == 21
     remarks = prepare(spec).spec.remarks
@@ -26,8 +26,9 @@ def test_controls_speak_the_form_of_the_data(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     data.write_text(json.dumps({"messages": turns}), encoding="utf-8")
     spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data)
-    controls = sources_of(spec).controls
+    controls = picked(spec, read_texts(spec)).controls
     assert len(controls) >= 60
     assert all(c.prompt.startswith("user: ") and c.prompt.endswith("\nassistant:") for c in controls)
-    prose = sources_of(spec.model_copy(update={"data": DEMO / "document.md"})).controls
+    spec = spec.model_copy(update={"data": DEMO / "document.md"})
+    prose = picked(spec, read_texts(spec)).controls
     assert not any(control.prompt for control in prose)

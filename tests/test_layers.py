@@ -39,7 +39,7 @@ THIRD_PARTY = {
     "suite": {"numpy"},
     "cli": {"click", "rich"},
 }
-ONLY_IMPORTER_OF_LLAMA_CPP = PACKAGE / "engine" / "llama.py"
+ONLY_IMPORTERS = {"llama_cpp": PACKAGE / "engine" / "llama.py", "dlm_sway": PACKAGE / "engine" / "sway_family.py"}
 
 
 def layer_of(path: Path) -> str:
@@ -64,7 +64,7 @@ def test_imports_stay_within_the_layer_table(path: Path) -> None:
     layer = layer_of(path)
     ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("sway_gguf.")}
     others = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"sway_gguf"}
-    allowed_others = THIRD_PARTY[layer] | ({"llama_cpp"} if path == ONLY_IMPORTER_OF_LLAMA_CPP else set())
+    allowed_others = THIRD_PARTY[layer] | {name for name, importer in ONLY_IMPORTERS.items() if importer == path}
     assert ours - ALLOWED[layer] - {layer} == set()
     assert others - allowed_others == set()
 

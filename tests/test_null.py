@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.null import null_adapter
-from sway_gguf.core.views import DESIGNS, Design, NullDesign
+from sway_gguf.core.views import DESIGNS, Design, Energy, NullDesign
 from tests.artifact_files import factors, spoiled
 
 
@@ -74,15 +74,16 @@ def test_gaussian_factors_have_the_standard_deviation_asked_for() -> None:
 
 @pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("rank_scale", [0.25, 0.5, 0.6, 1.5, 2.0, 3.0])
-def test_energy_follows_rank_under_every_design(design: Design, rank_scale: float) -> None:
-    """E‖ΔW'‖² = rank_scale · E‖ΔW'‖² at rank_scale 1, to 5% over 200 draws."""
+@pytest.mark.parametrize(("energy", "power"), [("rank", 1), ("original", 2)])
+def test_energy_follows_rank_under_every_design(design: Design, rank_scale: float, energy: Energy, power: int) -> None:
+    """E‖ΔW'‖² = rank_scale · E‖ΔW'‖² at rank_scale 1, or its square as the original has it, to 5% over 200 draws."""
     real = adapter()
 
-    def energy(scale: float) -> float:
-        nulls = (null_adapter(real, seed, NullDesign(design, scale)) for seed in range(200))
+    def mean_energy(scale: float) -> float:
+        nulls = (null_adapter(real, seed, NullDesign(design, scale, energy=energy)) for seed in range(200))
         return float(np.mean([sum(null.update_norm(pair) ** 2 for pair in null.pairs) for null in nulls]))
 
-    assert energy(rank_scale) / energy(1.0) == pytest.approx(rank_scale, rel=0.05)
+    assert mean_energy(rank_scale) / mean_energy(1.0) == pytest.approx(rank_scale**power, rel=0.05)
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -175,6 +176,6 @@ def test_what_has_no_null_is_refused() -> None:
         null_adapter(spoiled(adapter(), 0), 1)
     with pytest.raises(ValueError, match="negative"):
         null_adapter(adapter(), -1)
-    for wrong in ({"rank_scale": 0.0}, {"init_scale": -1.0}, {"design": "other"}):
+    for wrong in ({"rank_scale": 0.0}, {"init_scale": -1.0}, {"design": "other"}, {"energy": "other"}):
         with pytest.raises(ValueError, match=next(iter(wrong)).replace("design", "design 'other'")):
             NullDesign(**wrong)  # type: ignore[arg-type]

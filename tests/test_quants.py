@@ -72,7 +72,7 @@ def test_sizes_and_costs_are_of_the_file_that_ships(healthy: tuple[SurvivalMatri
     runtime, merged = found.rows[4], found.rows[5]
     assert runtime.size - merged.size == pytest.approx((DEMO / "healthy.lora.gguf").stat().st_size, rel=0.02)
     assert merged.size < found.rows[1].size
-    assert all(row.load_seconds > 0 and row.prompt_speed > row.generation_speed > 0 for row in found.rows)
+    assert all(min(row.load_seconds, row.prompt_speed, row.generation_speed) > 0 for row in found.rows)
     assert all(row.peak_memory is None or row.peak_memory > row.size for row in found.rows)
     assert not list(work.glob("*.gguf"))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -27,6 +29,7 @@ from sway_gguf.probes.registry import build_probes
 from sway_gguf.report.result_json import from_json, schema, to_json
 from sway_gguf.report.terminal import print_result
 from sway_gguf.suite.demo import demo_spec
+from sway_gguf.suite.measure import measure
 from sway_gguf.suite.prepare import Prepared, prepare
 from sway_gguf.suite.run import run
 from sway_gguf.suite.schedule import Schedule, schedule
@@ -47,6 +50,9 @@ SCRIPTED = (
     "preference_flip",
     "external_perplexity",
 )
+
+
+BARE_CALLS = ("rolling_logprob", "logprob_of", "next_token_dist", "generate")
 
 
 def all_probes() -> list[Probe[Any]]:
@@ -193,10 +199,10 @@ def test_the_report_fits_the_terminal(result_of: Callable[[Script], SuiteResult]
 
 
 class BareBackend:
-    """A backend that knows the bare protocol: single calls, no other doors."""
+    """A backend that knows the bare protocol: single calls, and records of its own kinds."""
 
-    def __init__(self) -> None:
-        self._fake = FakeBackend(effect(section=1.0))
+    def __init__(self, script: Script) -> None:
+        self._fake = FakeBackend(script)
 
     def as_base(self) -> Any:
         return self._wrapped(BASE)
@@ -205,34 +211,77 @@ class BareBackend:
         return self._wrapped(TUNED)
 
     def _wrapped(self, view: View) -> Any:
-        from contextlib import contextmanager
-
         @contextmanager
         def door() -> Any:
             with self._fake.open(view) as opened:
-                yield type(
-                    "Bare",
-                    (),
-                    {name: getattr(opened, name) for name in ("rolling_logprob", "logprob_of", "next_token_dist")},
-                )
+                yield SimpleNamespace(id=opened.id, **{name: self._plain(getattr(opened, name)) for name in BARE_CALLS})
 
         return door()
 
+    @staticmethod
+    def _plain(call: Callable[..., Any]) -> Callable[..., Any]:
+        """What another package's records look like to ours: the same fields in another class."""
+
+        def asked(*words: Any, **options: Any) -> Any:
+            found = call(*words, **options)
+            return (
+                SimpleNamespace(**{f.name: getattr(found, f.name) for f in fields(found)})
+                if is_dataclass(found)
+                else found
+            )
+
+        return asked
+
+
+class FullBackend(BareBackend):
+    """The same with the original's other two doors, whose nulls have energy rank_scale²."""
+
+    def as_scaled_adapter(self, lam: float) -> Any:
+        return self._wrapped(ScaledView(lam))
+
+    def as_null_adapter(self, seed: int, *, init_scale: float = 0.02, rank_scale: float = 1.0) -> Any:
+        return self._wrapped(NullView(seed, NullDesign("gaussian", rank_scale, init_scale, "original")))
+
+
+def bare_effect(energies: list[float]) -> Script:
+    """Nulls move as far as their size says, and tell it."""
+    plain = effect(section=1.0, general=-0.2, logit=2.0)
+
+    def script(view: View, query: Query) -> Answer:
+        if isinstance(view, NullView):
+            energies.append(view.design.energy_scale)
+            return plain(NullView(view.seed), query)
+        return plain(view, query)
+
+    return script
+
 
 def test_our_probes_run_on_any_backend_of_the_protocol() -> None:
-    units = plan_of().visits[0].units
-    bare, full = collect(BareBackend(), TUNED, units), collect(FakeBackend(effect(section=1.0)), TUNED, units)
-    for probe in all_probes():
-        for query in probe.ask():
-            if isinstance(query, NextToken):
-                assert bare.next_token(query.prompt) == pytest.approx(full.next_token(query.prompt), abs=1e-6)
-            elif isinstance(query, Rolling):
-                assert bare.rolling(query.text).total_logprob == full.rolling(query.text).total_logprob
+    plan = schedule(all_probes(), (1, 2, 3, 4, 5), NullDesign("gaussian"), [4.0])
+    energies: tuple[list[float], list[float]] = ([], [])
+    ours = measure(FakeBackend(bare_effect(energies[0])), all_probes(), plan).readings
+    bare = measure(FullBackend(bare_effect(energies[1])), all_probes(), plan).readings
+    assert [reading.kind for reading in bare] == list(SCRIPTED)
+    for mine, theirs in zip(ours, bare, strict=True):
+        assert theirs.tuned.value == pytest.approx(mine.tuned.value, abs=1e-6)
+        assert abs(theirs.tuned.value) > 0.01
+        assert [null.value for null in theirs.nulls] == pytest.approx([null.value for null in mine.nulls], abs=1e-6)
+        assert [len(nulls) for nulls in theirs.profile.values()] == [len(nulls) for nulls in mine.profile.values()]
+    assert set(energies[0]) == {1.0, 4.0}
+    assert sorted(set(energies[1])) == pytest.approx([1.0, 4.0])
+
+
+def test_probes_without_nulls_or_scales_need_two_doors_alone() -> None:
+    few = [probe for probe in all_probes() if not probe.scales]
+    plan = schedule(few, (), NullDesign())
+    ours = measure(FakeBackend(effect(section=1.0, logit=2.0)), few, plan).readings
+    bare = measure(BareBackend(effect(section=1.0, logit=2.0)), few, plan).readings
+    assert [reading.tuned.value for reading in bare] == pytest.approx([r.tuned.value for r in ours], abs=1e-6)
 
 
 def test_a_view_that_a_backend_cannot_give_is_named() -> None:
     with pytest.raises(UserError, match="cannot give the view null"):
-        collect(BareBackend(), NullView(1), [])
+        collect(BareBackend(effect()), NullView(1), [])
 
 
 def test_the_tail_of_a_truncated_distribution_is_spread_evenly() -> None:

@@ -24,7 +24,7 @@ def null_adapter(adapter: LoraAdapter, seed: int, design: NullDesign | None = No
     """Draw a null adapter.
 
     Rank becomes r' = max(1, round(r · rank_scale)), tensor by tensor, with the scaling alpha / r unchanged;
-    E‖ΔW'‖² is rank_scale times its value at rank_scale 1, under every design.
+    E‖ΔW'‖² is the design's `energy_scale` times its value at rank_scale 1, under every design.
 
     Args:
         adapter: the real one; its shapes, types and, but for `gaussian`, its sizes are kept.
@@ -72,8 +72,8 @@ def _draw(
     if design.design == "gaussian":
         return _gaussian(wide_a, wide_b, rank, rng, design)
     if design.design == "spectrum":
-        return _spectrum(wide_a, wide_b, rank, rng, design.rank_scale)
-    return _rotation(wide_a, wide_b, rank, rng, design.rank_scale)
+        return _spectrum(wide_a, wide_b, rank, rng, design.energy_scale)
+    return _rotation(wide_a, wide_b, rank, rng, design)
 
 
 def _null_rank(rank: int, scale: float, limit: int) -> int:
@@ -81,33 +81,33 @@ def _null_rank(rank: int, scale: float, limit: int) -> int:
 
 
 def _gaussian(a: Wide, b: Wide, rank: int, rng: np.random.Generator, design: NullDesign) -> tuple[Wide, Wide]:
-    # Energy is r'·σ⁴·d_in·d_out; the last factor mends the rounding of r'.
-    mend = math.sqrt(design.rank_scale * b.shape[1] / rank)
+    # Energy is r'·σ⁴·d_in·d_out; the last factor mends the rounding of r' and what the rank alone does not bring.
+    mend = math.sqrt(design.energy_scale * b.shape[1] / rank)
     drawn_a = rng.normal(0.0, design.init_scale, (rank, a.shape[1]))
     drawn_b = rng.normal(0.0, design.init_scale, (b.shape[0], rank))
     return drawn_a, drawn_b * mend
 
 
-def _rotation(a: Wide, b: Wide, rank: int, rng: np.random.Generator, rank_scale: float) -> tuple[Wide, Wide]:
-    if rank_scale == 1.0 and b.shape[0] >= b.shape[1]:
+def _rotation(a: Wide, b: Wide, rank: int, rng: np.random.Generator, design: NullDesign) -> tuple[Wide, Wide]:
+    if design.rank_scale == 1.0 and b.shape[0] >= b.shape[1]:
         upper = np.linalg.qr(b, mode="r")
         return a, _haar(b.shape[0], b.shape[1], rng) @ upper
     singular, right = _right_singular(a, b)
     order = np.arange(rank) % singular.size
-    return _assemble(_haar(b.shape[0], rank, rng), singular[order], right[:, order], singular, rank_scale)
+    return _assemble(_haar(b.shape[0], rank, rng), singular[order], right[:, order], singular, design.energy_scale)
 
 
-def _spectrum(a: Wide, b: Wide, rank: int, rng: np.random.Generator, rank_scale: float) -> tuple[Wide, Wide]:
+def _spectrum(a: Wide, b: Wide, rank: int, rng: np.random.Generator, energy_scale: float) -> tuple[Wide, Wide]:
     singular, _ = _right_singular(a, b)
     order = np.arange(rank) % singular.size
     left = _haar(b.shape[0], rank, rng)
-    return _assemble(left, singular[order], _haar(a.shape[1], rank, rng), singular, rank_scale)
+    return _assemble(left, singular[order], _haar(a.shape[1], rank, rng), singular, energy_scale)
 
 
-def _assemble(left: Wide, values: Wide, right: Wide, full: Wide, rank_scale: float) -> tuple[Wide, Wide]:
-    """Factors of left · diag(values) · rightᵀ, rescaled so that the energy is rank_scale · Σ full²."""
+def _assemble(left: Wide, values: Wide, right: Wide, full: Wide, energy_scale: float) -> tuple[Wide, Wide]:
+    """Factors of left · diag(values) · rightᵀ, rescaled so that the energy is energy_scale · Σ full²."""
     energy = float(np.sum(values**2))
-    factor = math.sqrt(rank_scale * float(np.sum(full**2)) / energy) if energy > 0 else 0.0
+    factor = math.sqrt(energy_scale * float(np.sum(full**2)) / energy) if energy > 0 else 0.0
     root = np.sqrt(values * factor)
     return (right * root).T, left * root
 

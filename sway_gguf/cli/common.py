@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,15 +166,15 @@ def write_whole(path: Path, text: str) -> None:
 def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
     """Load the model, run the suite within a budget of seconds where one is given, and show progress on stderr."""
     from sway_gguf.engine.llama_backend import LlamaBackend
-    from sway_gguf.suite.budget import measured_speed, seconds_of, within
+    from sway_gguf.suite.budget import fitted
     from sway_gguf.suite.run import plan, run
 
     if not prepared.needs_model:
         return run(prepared, None)
+    started = time.perf_counter()
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
         if budget is not None:
-            speed = measured_speed(backend)
-            prepared = within(prepared, budget, lambda ready: seconds_of(ready, backend, speed))
+            prepared = fitted(prepared, backend, budget, started)
         work = plan(prepared)
         with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
             return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)

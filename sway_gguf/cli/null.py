@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
-from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, Design
+from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, ENERGIES, Design, Energy
 
 
 @click.command(
@@ -31,6 +31,13 @@ from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, Design
     show_default=True,
     help="Standard deviation of both factors; gaussian only.",
 )
+@click.option(
+    "--energy",
+    type=click.Choice(ENERGIES),
+    default="rank",
+    show_default=True,
+    help="How the size follows --rank-scale: as an update of that rank has it, or as the original's (its square).",
+)
 @click.option("-o", "--output", type=FILE, required=True, help="Where to write the LoRA GGUF.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def null(
@@ -40,6 +47,7 @@ def null(
     design: Design,
     rank_scale: float,
     init_scale: float,
+    energy: Energy,
     output: Path,
     force: bool,
 ) -> None:
@@ -57,7 +65,7 @@ def null(
     broken = [pair.module for pair in real.pairs if not pair.finite]
     if broken:
         raise UserError(f"{adapter}: NaN or infinity in {', '.join(broken[:3])}; no null of its size exists")
-    drawn = null_adapter(real, seed, NullDesign(design, rank_scale, init_scale))
+    drawn = null_adapter(real, seed, NullDesign(design, rank_scale, init_scale, energy))
     try:
         write_lora(drawn, output)
     except OSError as error:

@@ -126,7 +126,7 @@ class NullsUsed:
     """How the run's nulls were drawn.
 
     Attributes:
-        count, seeds, design, rank_scale, init_scale: as drawn.
+        count, seeds, design, rank_scale, init_scale, energy: as drawn.
         smallest_rank_p: 1 / (count + 1).
         assumption: the sentence behind the p-values.
     """
@@ -138,6 +138,7 @@ class NullsUsed:
     init_scale: float
     smallest_rank_p: float
     assumption: str
+    energy: str = "rank"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Literal
 
 Design = Literal["rotation", "spectrum", "gaussian"]
 DESIGNS: tuple[Design, ...] = ("rotation", "spectrum", "gaussian")
+Energy = Literal["rank", "original"]
+ENERGIES: tuple[Energy, ...] = ("rank", "original")
 DEFAULT_INIT_SCALE = 0.02
 
 
@@ -18,11 +20,14 @@ class NullDesign:
         design: `rotation`, `spectrum` or `gaussian`.
         rank_scale: rank of the null relative to the adapter's, > 0.
         init_scale: standard deviation of both factors; `gaussian` only.
+        energy: how the size follows rank_scale: `rank` as an update of that rank has it, or `original` as the
+            `sway` project draws nulls.
     """
 
     design: Design = "rotation"
     rank_scale: float = 1.0
     init_scale: float = DEFAULT_INIT_SCALE
+    energy: Energy = "rank"
 
     def __post_init__(self) -> None:
         if self.design not in DESIGNS:
@@ -31,6 +36,17 @@ class NullDesign:
             raise ValueError(f"rank_scale must be positive and finite, not {self.rank_scale}")
         if not 0 < self.init_scale < float("inf"):
             raise ValueError(f"init_scale must be positive and finite, not {self.init_scale}")
+        if self.energy not in ENERGIES:
+            raise ValueError(f"energy {self.energy!r} is none of {', '.join(ENERGIES)}")
+
+    @property
+    def energy_scale(self) -> float:
+        """E‖ΔW'‖² over its value at rank_scale 1.
+
+        An update of k times the rank is a sum of k times as many terms: k times the energy. The original scales
+        the standard deviation of both factors by √k instead, and so their product's energy by k².
+        """
+        return self.rank_scale if self.energy == "rank" else self.rank_scale**2
 
 
 @dataclass(frozen=True, slots=True)

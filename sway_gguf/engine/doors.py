@@ -20,6 +20,7 @@ from sway_gguf.core.views import (
     TUNED,
     BaseView,
     Design,
+    Energy,
     NullDesign,
     NullView,
     ScaledView,
@@ -50,6 +51,10 @@ class OpenView:
         """List form of `next_token_dist`."""
         rows = self.answer([NextToken(prompt) for prompt in prompts])
         return [top_of(row, top_k) for row in rows if isinstance(row, np.ndarray)]
+
+    def next_token_dist_batch(self, prompts: Sequence[str], *, top_k: int = 256) -> list[TokenDist]:
+        """`next_token_dist_many` under the name that later releases of the `sway` project call it by."""
+        return self.next_token_dist_many(prompts, top_k=top_k)
 
     def next_token_dist(self, prompt: str, *, top_k: int = 256) -> TokenDist:
         """The `top_k` most likely tokens after `prompt`."""
@@ -113,7 +118,7 @@ class DoorBackend(ABC):
         """
         if self._open is not None:
             raise ViewError(f"the {self._open.id} view is still open; leave its block before you enter {view}")
-        self._open = OpenView(self, view)
+        self._open = self._view(view)
         try:
             self._enter(view)
             yield self._open
@@ -140,9 +145,10 @@ class DoorBackend(ABC):
         init_scale: float = DEFAULT_INIT_SCALE,
         rank_scale: float = 1.0,
         design: Design = "gaussian",
+        energy: Energy = "rank",
     ) -> AbstractContextManager[OpenView]:
         """Base and a null adapter drawn with `seed`. The protocol's own null is `gaussian`."""
-        return self.open(NullView(seed, NullDesign(design, rank_scale, init_scale)))
+        return self.open(NullView(seed, NullDesign(design, rank_scale, init_scale, energy)))
 
     def preflight_finite_check(self) -> tuple[bool, str]:
         """(True, "") when base and tuned view give finite numbers for a short text, else (False, why)."""
@@ -172,6 +178,10 @@ class DoorBackend(ABC):
     def _check_open(self, view: OpenView) -> None:
         if self._open is not view:
             raise ViewError(f"the {view.id} view was used after its block ended")
+
+    def _view(self, view: View) -> OpenView:
+        """What `open` yields."""
+        return OpenView(self, view)
 
     def _enter(self, view: View) -> None:
         """Prepare `view`; on an exception the view does not open."""

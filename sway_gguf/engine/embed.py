@@ -14,7 +14,7 @@ from sway_gguf.core.answers import Embedding
 from sway_gguf.engine.llama import Context, Model
 from sway_gguf.engine.settings import EngineSettings
 
-_LONGEST = 256
+LONGEST = 256
 """Tokens of a text that count; llama.cpp keeps logits for all of them, so a long text would cost memory."""
 
 
@@ -46,7 +46,7 @@ class Embedder:
             self._context = None
 
     def _one(self, text: str) -> Embedding:
-        tokens = self._model.tokenize(text)[:_LONGEST]
+        tokens = self._model.tokenize(text)[:LONGEST]
         if not text.strip() or not tokens:
             return Embedding(np.zeros(self._model.width, np.float32))
         if self._context is None:
@@ -58,10 +58,10 @@ class Embedder:
     def _new(self) -> Context:
         return self._model.context(
             streams=1,
-            length=_LONGEST,
-            batch=_LONGEST,
-            ubatch=_LONGEST,
-            outputs=_LONGEST,
+            length=LONGEST,
+            batch=LONGEST,
+            ubatch=LONGEST,
+            outputs=LONGEST,
             threads=self._settings.threads,
             kv_type="f16",
             flash_attention=False,

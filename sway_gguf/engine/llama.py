@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.core.errors import EngineError
 from sway_gguf.engine.batch import Batch, Piece
 from sway_gguf.engine.interrupt import Interrupt
+from sway_gguf.engine.waiting import bound_spinning
+
+bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
+import llama_cpp  # noqa: E402
 
 logger = logging.getLogger("sway_gguf.llama")
 logger.addHandler(logging.NullHandler())

@@ -30,6 +30,7 @@ from sway_gguf.engine.generate import generate_group
 from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.engine.workload import Work, work_of
 
 _OUTPUT_BYTES = 48 << 20
 """Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
@@ -108,6 +109,11 @@ class LlamaBackend(DoorBackend):
         jobs = [job for query in scored for job in scoring.plan(query, self.model, self.width).jobs]
         once, again = (batches_of(jobs, self.limits(), rerun=rerun) for rerun in (False, True))
         return all(mine != other for mine, other in zip(once, again, strict=True))
+
+    def work(self, view: View, queries: Sequence[Query], written: float = 1.0) -> Work:
+        """Calls and tokens that answering `queries`, all of one kind, takes; `written` as `work_of` has it."""
+        asks = [scoring.plan(query, self.model, self.width) for query in queries]
+        return work_of(asks, self.limits(), written, rerun=is_rerun(view))
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from sway_gguf.core.answers import RollingLogprob, TokenDist
-from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
+from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
 
 
 @runtime_checkable
@@ -66,15 +66,15 @@ class NullBackend(Backend, Protocol):
     def as_null_adapter(
         self, seed: int, *, init_scale: float = DEFAULT_INIT_SCALE, rank_scale: float = 1.0
     ) -> AbstractContextManager[SingleView]:
-        """Base and a null adapter drawn with `seed`."""
+        """Base and a null adapter drawn with `seed`; both factors' deviation is init_scale · √rank_scale."""
         ...
 
 
 class NullCalibrationProxy:
     """A backend whose tuned view is one null view, the same at every entry.
 
-    It calibrates any probe that knows nothing of nulls. The bare protocol knows `gaussian` nulls alone; other designs
-    need a backend of ours. It offers neither scaling nor nulls of its own:
+    It calibrates any probe that knows nothing of nulls. The bare protocol knows `gaussian` nulls alone; another design
+    or energy needs a backend of ours. It offers neither scaling nor nulls of its own:
     ablating or re-calibrating a null makes no sense.
     """
 
@@ -86,12 +86,15 @@ class NullCalibrationProxy:
         init_scale: float = DEFAULT_INIT_SCALE,
         rank_scale: float = 1.0,
         design: Design = "gaussian",
+        energy: Energy = "rank",
     ) -> None:
         self._backend = backend
         self._seed = seed
         self._how: dict[str, Any] = {"init_scale": init_scale, "rank_scale": rank_scale}
         if design != "gaussian":
             self._how["design"] = design
+        if energy != "rank":
+            self._how["energy"] = energy
 
     def as_base(self) -> AbstractContextManager[SingleView]:
         """The real base."""

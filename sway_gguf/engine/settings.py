@@ -45,8 +45,8 @@ class EngineSettings:
     def thread_count(self, parameters: int) -> int:
         """Threads to use on this machine for a model of so many weights.
 
-        llama.cpp's threads wait for each other after every operation, spinning. For a small model the waits are
-        longer than the work as soon as anything else runs on the machine: ten times slower, not twice as fast.
+        llama.cpp's threads wait for each other after every operation. For a small model the waits are longer than the
+        work as soon as anything else runs on the machine, even where their spinning is bounded.
         """
         logical = os.cpu_count() or 1
         usual = logical // 2 if logical > 4 else logical

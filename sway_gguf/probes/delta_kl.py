@@ -19,6 +19,7 @@ from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.sharpness import sharpness
 
 _LIKELY = 256
+_UNLIKELY = -100.0
 _MERE_SHARPNESS = 0.8
 
 
@@ -80,5 +81,7 @@ class DeltaKl(Probe[DeltaKlOptions]):
 def _likely(base: LogProbs, other: LogProbs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both over the tokens that the base finds likeliest, each summing to 1."""
     likely = np.argsort(-base, kind="stable")[:_LIKELY]
-    pair = (base[likely].astype(np.float64), other[likely].astype(np.float64))
-    return pair[0] - np.logaddexp.reduce(pair[0]), pair[1] - np.logaddexp.reduce(pair[1])
+    # A backend may know nothing of what lies behind its most likely tokens.
+    pair = (np.maximum(row[likely].astype(np.float64), _UNLIKELY) for row in (base, other))
+    before, after = (row - np.logaddexp.reduce(row) for row in pair)
+    return before, after

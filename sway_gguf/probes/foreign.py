@@ -46,9 +46,18 @@ class RunContext:
     null_stats_by_rank: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     downstream_kinds: tuple[str, ...] = ()
 
+    @property
+    def require_backend(self) -> Any:
+        """`backend`, under the name by which later releases of the original ask for it."""
+        return self.backend
+
 
 class ForeignProbe(Probe[ProbeOptions]):
-    """The value that the probe itself calls `raw`, on the real adapter and on each null."""
+    """The value that the probe itself calls `raw`, on the real adapter and on each null.
+
+    It is a bare number, without the items that would show on which side of zero it lies. Nulls alone cannot tell a
+    direction, so such a probe stands beside that axis and does not answer it.
+    """
 
     unit = ""
     passing = "the value beats every null, and its corrected tail p is below alpha"
@@ -66,7 +75,7 @@ class ForeignProbe(Probe[ProbeOptions]):
     def rule(self) -> Rule:
         """Against the nulls, in the class's `direction`, which is higher where it says nothing."""
         direction: Direction = getattr(self.original, "direction", "higher")
-        return AboveNull(direction)
+        return AboveNull(direction, fails=self.axis != "direction")
 
     def missing(self) -> str:
         """Nothing that could be known before it runs."""

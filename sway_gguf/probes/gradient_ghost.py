@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,7 +20,12 @@ class GradientGhostOptions(ProbeOptions):
     """Fields of `gradient_ghost`."""
 
     kind: Literal["gradient_ghost"] = "gradient_ghost"
-    checkpoint: str = Field(default="", description="a Hugging Face Trainer's checkpoint folder with optimizer.pt")
+    checkpoint: str = Field(
+        default="",
+        alias="adapter_path",
+        description="a folder with a Hugging Face Trainer's optimizer.pt or dlm's training_state.pt",
+    )
+    min_steps_threshold: int = Field(default=1, ge=1, description="updates that the run must have made")
     max_ratio: float = Field(default=2.0, gt=1, description="times what gradients without direction would leave")
 
 
@@ -39,16 +46,25 @@ class GradientGhost(StaticProbe[GradientGhostOptions]):
     caveat = "gradients also come to rest in a bad place."
     options_type = GradientGhostOptions
     quick = False
+    retired: ClassVar[Mapping[str, str]] = {
+        "undertrained_layer_ratio": "gradients are compared with what noise would leave, by max_ratio",
+        "layer_failure_frac": "the median over parameters decides",
+    }
 
     def missing(self) -> str:
         """A checkpoint."""
-        return "" if self.options.checkpoint else "give checkpoint: a Trainer's folder with optimizer.pt"
+        return "" if self.options.checkpoint else "give checkpoint: a folder with optimizer.pt or training_state.pt"
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The ratio per parameter."""
-        moments = self.sources.checkpoint(self.sources.folder / self.options.checkpoint).moments
+        folder = self.sources.folder / Path(self.options.checkpoint).expanduser()
+        training = self.sources.checkpoint(folder)
+        moments = training.moments
         if not moments:
-            return Measurement(0.0, undecided="the checkpoint holds no optimizer.pt with Adam's moments")
+            return Measurement(
+                0.0, undecided="the folder holds no optimizer.pt or training_state.pt with Adam's moments"
+            )
+        steps, wanted = training.steps or max(m.steps for m in moments), self.options.min_steps_threshold
         broken = [m.name for m in moments if not (math.isfinite(m.first) and math.isfinite(m.second))]
         dead = [m.name for m in moments if m.second == 0]
         items = tuple(
@@ -62,6 +78,7 @@ class GradientGhost(StaticProbe[GradientGhostOptions]):
             value,
             items,
             checks=(
+                checked("long enough", steps >= wanted, f"{steps} updates", f"{steps} updates of the {wanted} wanted"),
                 checked("finite", not broken, "finite", f"{len(broken)} parameters with moments that are not finite"),
                 checked("alive", not dead, "all alive", f"{len(dead)} parameters never had a gradient"),
                 checked(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -38,7 +38,7 @@ class MultiTurnOptions(ProbeOptions):
     prompts: list[str] = Field(
         default_factory=list, description="first user turns; default: the run's prompts, 8 at most"
     )
-    turns: int = Field(default=4, ge=2, le=8, description="user turns")
+    turns: int = Field(default=4, ge=2, le=8, alias="max_turns", description="user turns")
     follow_ups: list[str] = Field(default=list(_FOLLOW_UPS), min_length=1, description="later user turns, in order")
     max_new_tokens: int = Field(default=32, ge=1, description="length of a reply")
     assert_half_life_turns: float = Field(default=2.0, gt=0, description="the half-life that passes")
@@ -60,6 +60,10 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     caveat = "the dialogue is the base's own, so it does not show what the tuned model would make of its own words."
     options_type = MultiTurnOptions
     quick = False
+    retired: ClassVar[Mapping[str, str]] = {
+        "divergence": "JS always",
+        "top_k": "divergences are exact over the vocabulary",
+    }
 
     @property
     def prompts(self) -> list[str]:

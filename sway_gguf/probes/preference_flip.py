@@ -27,8 +27,8 @@ class Triple(StrictModel):
     """A prompt with a wanted and an unwanted reply."""
 
     prompt: str
-    chosen: str = Field(min_length=1)
-    rejected: str = Field(min_length=1)
+    chosen: str
+    rejected: str
 
 
 class PreferenceFlipOptions(ProbeOptions):
@@ -66,12 +66,18 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
 
     @property
     def triples(self) -> list[Preference]:
-        """Triples in use, each once."""
+        """Triples in use, each once; those with an empty reply are left out, for it has no probability."""
+        return [triple for triple in self._given if triple.chosen and triple.rejected]
+
+    @property
+    def _given(self) -> list[Preference]:
         given = [Preference(t.prompt, t.chosen, t.rejected) for t in self.options.triples]
         return list(dict.fromkeys(given or self.sources.preferences))
 
     def missing(self) -> str:
         """Preferences."""
+        if self._given and not self.triples:
+            return "every triple has an empty reply; give chosen and rejected"
         return "" if self.triples else "give triples, or --data FILE.jsonl with prompt, chosen and rejected"
 
     def ask(self) -> Sequence[Query]:
@@ -97,12 +103,14 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
             note = f"{turned} of {len(wrong)} wrong preferences turned"
             note += f" (95% interval {interval.low:.0%}–{interval.high:.0%})"
         chosen, sums = (_mean_detail(items, key) for key in ("chosen_lift", "sum_change"))
+        empty = len(self._given) - len(self.triples)
+        left_out = (f"{empty} triple{'s' * (empty > 1)} with an empty reply left out",) if empty else ()
         return Measurement(
             value,
             items,
             controls,
             checks=_checks(value, chosen),
-            notes=(note, f"chosen replies {chosen:+.2f} nats/token, margin {sums:+.2f} nats in sum"),
+            notes=(note, *left_out, f"chosen replies {chosen:+.2f} nats/token, margin {sums:+.2f} nats in sum"),
             details={
                 "turned": turned,
                 "base_wrong": len(wrong),

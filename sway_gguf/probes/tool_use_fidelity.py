@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule, checked
@@ -36,6 +36,16 @@ class ToolCase(StrictModel):
     prompt: str
     tools: list[dict[str, Any]] = Field(min_length=1, description="OpenAI-style functions, or {name, parameters}")
     expected: Call
+    max_new_tokens: int | None = Field(default=None, ge=8, description="length of this reply; default: the entry's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_original(cls, given: Any) -> Any:
+        """The original's case offers one tool_spec and names the tool that it wants called."""
+        if not isinstance(given, Mapping) or not {"tool_spec", "gold_tool_name"} <= given.keys():
+            return given
+        rest = {key: value for key, value in given.items() if key not in ("tool_spec", "gold_tool_name")}
+        return {"tools": [given["tool_spec"]], "expected": {"name": given["gold_tool_name"]}} | rest
 
     @field_validator("tools")
     @classmethod
@@ -56,7 +66,13 @@ class ToolUseOptions(ProbeOptions):
     kind: Literal["tool_use_fidelity"] = "tool_use_fidelity"
     cases: list[ToolCase] = Field(default_factory=list, description="requests with tools and the wanted call")
     max_new_tokens: int = Field(default=96, ge=8, description="length of a reply")
-    tolerance: float = Field(default=-0.1, le=0.0, description="accepted change of the score")
+    tolerance: float = Field(
+        default=-0.1, le=0.0, alias="assert_validity_delta_gte", description="accepted change of the score"
+    )
+    allowed_tools: list[str] = Field(default_factory=list, description="more tools that are no inventions")
+    max_invented: float = Field(
+        default=0.0, ge=0, le=1, alias="assert_hallucination_lte", description="share of replies that may invent a tool"
+    )
     min_base_score: float = Field(default=0.25, description="a base that scores less cannot lose the ability")
 
 
@@ -75,6 +91,7 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
     caveat = "a valid call with agreeing arguments can still be the wrong thing to do."
     options_type = ToolUseOptions
     quick = False
+    retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "the base's own score is the measure, nulls are shown"}
 
     @property
     def rule(self) -> Rule:
@@ -103,9 +120,9 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
         """Change of the score per case."""
         items, invented, before_all = [], 0, 0.0
         for case in self.cases:
-            before = score(base.generated(self._query(case)).text, case)
+            before = score(base.generated(self._query(case)).text, case, self.options.allowed_tools)
             reply = other.generated(self._query(case)).text
-            after = score(reply, case)
+            after = score(reply, case, self.options.allowed_tools)
             invented += after.invented
             before_all += before.total
             detail = {"base": before.total, "other": after.total, "reply": reply, "valid": after.valid}
@@ -115,7 +132,7 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
         return Measurement(
             mean_of(items),
             tuple(items),
-            checks=(_no_inventions(invented),),
+            checks=(_inventions(invented, invented <= self.options.max_invented * len(items)),),
             undecided=f"the base itself scores only {mean_before:.2f}" if weak else "",
             notes=(f"mean score {mean_before:.2f} before, {mean_before + mean_of(items):.2f} after",),
         )
@@ -125,7 +142,7 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
         text = _INSTRUCTION.format(tools=tools, prompt=case.prompt)
         chat = self.sources.chat
         prompt = chat([Message(role="user", content=text)]) if chat else f"{text}\n"
-        return Generate(prompt, self.options.max_new_tokens)
+        return Generate(prompt, case.max_new_tokens or self.options.max_new_tokens)
 
 
 class Score(StrictModel):
@@ -136,15 +153,15 @@ class Score(StrictModel):
     total: float
 
 
-def score(reply: str, case: ToolCase) -> Score:
-    """Judge one reply."""
+def score(reply: str, case: ToolCase, allowed: Sequence[str] = ()) -> Score:
+    """Judge one reply; a call of an `allowed` tool that the case does not offer is wrong, but no invention."""
     tools = {tool["name"]: tool.get("parameters") or {} for tool in map(plain_tool, case.tools)}
     call = first_call(reply)
     if call is None:
         return Score(valid=False, invented=False, total=0.0)
     name, arguments = call
     if name not in tools:
-        return Score(valid=False, invented=True, total=0.0)
+        return Score(valid=False, invented=name not in allowed, total=0.0)
     valid = Draft202012Validator(tools[name]).is_valid(arguments)
     wanted = case.expected.arguments
     agreeing = sum(arguments.get(key) == value for key, value in wanted.items()) if isinstance(arguments, dict) else 0
@@ -180,10 +197,6 @@ def plain_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {key: inner[key] for key in ("name", "description", "parameters") if key in inner}
 
 
-def _no_inventions(invented: int) -> Check:
-    return checked(
-        "no inventions",
-        not invented,
-        "no reply calls a tool that is not on offer",
-        f"{invented} replies call a tool that is not on offer",
-    )
+def _inventions(invented: int, accepted: bool) -> Check:
+    told = f"{invented} replies call a tool that is not on offer"
+    return checked("no inventions", accepted, told, f"{told}, more than accepted")

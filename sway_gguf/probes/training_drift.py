@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
@@ -22,10 +23,28 @@ class TrainingDriftOptions(ProbeOptions):
     """Fields of `training_drift`."""
 
     kind: Literal["training_drift"] = "training_drift"
-    checkpoint: str = Field(default="", description="a Hugging Face Trainer's checkpoint folder")
+    checkpoint: str = Field(
+        default="",
+        alias="store_path",
+        description="a Hugging Face Trainer's checkpoint folder, or a dlm store with its logs",
+    )
+    min_steps: int = Field(default=_WINDOW, ge=2, description="fewer logged losses decide nothing; 5 at least")
     min_drop: float = Field(default=0.05, ge=0, description="share of the first loss that must be gone")
     spike_factor: float = Field(default=2.0, gt=1, description="times the median of the neighbours")
+    max_spikes: int = Field(
+        default=0, ge=0, alias="assert_instability_events_lte", description="spikes that are let pass"
+    )
     max_last_drop: float = Field(default=0.05, ge=0, description="drop in the last quarter above which it was not done")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_from_ratio(cls, given: Any) -> Any:
+        """The original asks for last / first ≤ r, which is a drop of at least 1 − r."""
+        ratio = given.get("assert_convergence_ratio_lte") if isinstance(given, Mapping) else None
+        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or "min_drop" in given:
+            return given
+        rest = {key: value for key, value in given.items() if key != "assert_convergence_ratio_lte"}
+        return rest | {"min_drop": max(0.0, 1 - ratio)}
 
 
 class TrainingDrift(StaticProbe[TrainingDriftOptions]):
@@ -43,17 +62,22 @@ class TrainingDrift(StaticProbe[TrainingDriftOptions]):
     caveat = "a fine curve on the wrong data is a fine curve."
     options_type = TrainingDriftOptions
     quick = False
+    retired: ClassVar[Mapping[str, str]] = {
+        "rolling_window": "a loss is compared with up to four neighbours",
+        "spike_sigma": "spike_factor says how far a loss may stand out",
+        "assert_smoothness_gte": "spikes are counted, by spike_factor and max_spikes",
+    }
 
     def missing(self) -> str:
         """A checkpoint."""
-        return "" if self.options.checkpoint else "give checkpoint: a Trainer's folder with trainer_state.json"
+        return "" if self.options.checkpoint else "give checkpoint: a folder with trainer_state.json, or a dlm store"
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The curve and its checks."""
-        training = self.sources.checkpoint(self.sources.folder / self.options.checkpoint)
+        training = self.sources.checkpoint(self.sources.folder / Path(self.options.checkpoint).expanduser())
         losses = [loss for _, loss in training.losses]
         items = tuple(Item(f"step {step}", loss) for step, loss in training.losses if math.isfinite(loss))
-        if len(losses) < _WINDOW:
+        if len(losses) < max(_WINDOW, self.options.min_steps):
             return Measurement(0.0, items, undecided=f"only {len(losses)} losses were logged; log more often")
         if not all(map(math.isfinite, losses)):
             broken = next(step for step, loss in training.losses if not math.isfinite(loss))
@@ -79,7 +103,12 @@ class TrainingDrift(StaticProbe[TrainingDriftOptions]):
         return (
             Check("fell", drop >= options.min_drop, f"the loss fell by {drop:.0%}"),
             Check("settled", late <= options.max_last_drop, f"the last quarter took {late:.0%} of the loss"),
-            checked("smooth", not spikes, "no spikes", f"spikes at step {', '.join(map(str, spikes[:3]))}"),
+            checked(
+                "smooth",
+                len(spikes) <= options.max_spikes,
+                f"{len(spikes) or 'no'} spikes",
+                f"spikes at step {', '.join(map(str, spikes[:3]))}",
+            ),
             checked("held out", not rising, "no turn of the evaluation loss", "the evaluation loss turned upward"),
         )
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
+from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
 from sway_gguf.spec.options import StrictModel, nearest, validated
 from sway_gguf.spec.original import adapted
 
@@ -44,6 +44,7 @@ class Defaults(StrictModel):
     )
     rank_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
+    null_energy: Energy = Field(default="rank", description="of nulls at a rank scale; original: its square")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
     items: int | None = Field(default=None, ge=1, description="most items taken of each kind of text")
     prompts: int = Field(default=48, ge=1, le=512, description="most prompts taken from data or package")
@@ -131,8 +132,6 @@ def resolved(spec: Spec, path: Path) -> Spec:
         raise UserError(f"{path}: models.ft.base is not models.base.base; one base is loaded once, name the same file")
     if tuned.adapter is None:
         raise UserError(f"{path}: models.ft.adapter is missing; name the LoRA GGUF to test")
-    if base.adapter is not None:
-        raise UserError(f"{path}: models.base.adapter is set; the base is tested without one, remove the line")
     models = Models(
         base=base.model_copy(update={"base": at(base.base)}),
         ft=tuned.model_copy(update={"base": at(tuned.base), "adapter": at(tuned.adapter)}),

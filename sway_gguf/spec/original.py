@@ -19,6 +19,8 @@ _MODELS = {
     "entry_point": "the backend is llama.cpp",
     "endpoint": "the backend is llama.cpp",
 }
+_BASE = _MODELS | {"adapter": "the base is tested without one"}
+_OUR_BACKEND = "sway_gguf.engine.sway_entry:SwayBackend"
 
 
 def adapted(raw: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -32,13 +34,21 @@ def adapted(raw: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     models = ours.get("models")
     if isinstance(models, Mapping):
         ours["models"] = {
-            side: _without(model, _MODELS, f"models.{side}", remarks) if isinstance(model, Mapping) else model
+            side: _model(model, side, remarks) if isinstance(model, Mapping) else model
             for side, model in models.items()
         }
     source = ours.pop("dlm_source", None)
     if source is not None:
         ours.setdefault("data", source)
     return ours, tuple(remarks)
+
+
+def _model(given: Mapping[str, Any], side: str, remarks: list[str]) -> dict[str, Any]:
+    """One side. The original's way to our backend is `kind: custom`; here it is the only backend."""
+    ours = _without(given, _BASE if side == "base" else _MODELS, f"models.{side}", remarks)
+    if given.get("kind") == "custom" and given.get("entry_point") == _OUR_BACKEND:
+        ours["kind"] = "gguf"
+    return ours
 
 
 def _without(given: Mapping[str, Any], retired: Mapping[str, str], where: str, remarks: list[str]) -> dict[str, Any]:

@@ -1,107 +1,60 @@
-"""Fits a run into a time: measures the machine on the model at hand, and cuts in a stated order.
+"""Fits a run into a time: prices it on this machine, and cuts in a stated order.
 
 First the null profile goes, then items down to eight of each kind, then nulls down to five; every cut is told in the
-report. Knows specs, schedules and a backend's speed; nothing of what a probe means.
+report. Knows specs and prices; nothing of what a probe means.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
-from typing import NamedTuple
 
 from sway_gguf.core.errors import NonFiniteError
-from sway_gguf.core.queries import Generate, Query, Rolling
-from sway_gguf.core.views import TUNED
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.material.packaged import general_prompts, general_sections
 from sway_gguf.spec.model import Spec
-from sway_gguf.suite.prepare import Prepared, prepare
-from sway_gguf.suite.run import plan
+from sway_gguf.suite.pace import Clock, measured_pace
+from sway_gguf.suite.prepare import Prepared
 
 _ITEMS = (24, 16, 8)
 _NULLS = (14, 9, 5)
-_TEXTS, _PROMPTS, _NEW_TOKENS = 3, 8, 8
-_FULL, _PATIENCE = 4, 4.0
+TIMING = 0.1
+"""Share of the budget that may go into timing."""
 
 
-class Speed(NamedTuple):
-    """Seconds per token, read and written."""
+def fitted(
+    prepared: Prepared, backend: LlamaBackend, seconds: float, started: float, clock: Clock = time.perf_counter
+) -> Prepared:
+    """The run, cut until it ends about `seconds` after `started`, what the timing takes included.
 
-    reading: float
-    writing: float
+    A base or an adapter that gives numbers which are not finite cannot be timed: its run is left as it is, and says so.
 
-    def of(self, query: Query, tokens: int) -> float:
-        """Seconds that a query of so many tokens takes."""
-        written = query.max_new_tokens if isinstance(query, Generate) else 0
-        return (tokens - written) * self.reading + written * self.writing
-
-
-def measured_speed(backend: LlamaBackend) -> Speed:
-    """Time some reading and some writing on the tuned view; more of both where that was over in a moment.
-
-    Small batches are slower per token than the run's own, so a fast model is timed on batches as full as those. A
-    model whose numbers are not finite takes no time: its run ends at once and says so.
+    Args:
+        prepared: the run.
+        backend: that will run it.
+        seconds: the budget.
+        started: when it began to count, on `clock`.
+        clock: tells seconds.
     """
     try:
-        speed = _timed(backend, 1)
+        pace = measured_pace(prepared, backend, seconds * TIMING, clock)
     except NonFiniteError:
-        return Speed(0.0, 0.0)
-    small = seconds_for(speed, backend, 1)
-    return _timed(backend, _FULL) if small * _FULL < _PATIENCE else speed
+        return prepared
+    return within(prepared, seconds, pace.seconds_of, spent=clock() - started)
 
 
-def seconds_for(speed: Speed, backend: LlamaBackend, times: int) -> float:
-    """How long the timing itself takes."""
-    return sum(speed.of(query, backend.count_tokens(query)) for query in _queries(times))
-
-
-def _queries(times: int) -> list[Query]:
-    texts = general_sections()[: _TEXTS * times]
-    prompts = general_prompts()[: _PROMPTS * times]
-    return [*map(Rolling, texts), *(Generate(prompt, _NEW_TOKENS) for prompt in prompts)]
-
-
-def _timed(backend: LlamaBackend, times: int) -> Speed:
-    texts = [query for query in _queries(times) if isinstance(query, Rolling)]
-    replies = [query for query in _queries(times) if isinstance(query, Generate)]
-    read = sum(map(backend.count_tokens, texts))
-    with backend.open(TUNED) as view:
-        view.answer([texts[0], replies[0]])
-        start = time.perf_counter()
-        view.answer(texts)
-        middle = time.perf_counter()
-        view.answer(replies)
-        end = time.perf_counter()
-    return Speed((middle - start) / read, (end - middle) / (len(replies) * _NEW_TOKENS))
-
-
-def seconds_of(prepared: Prepared, backend: LlamaBackend, speed: Speed) -> float:
-    """How long the run will take, about."""
-
-    @cache
-    def cost(query: Query) -> float:
-        return speed.of(query, backend.count_tokens(query))
-
-    visits = plan(prepared).visits
-    return sum(sum(cost(q) for unit in v.units for q in unit.queries) + sum(map(cost, v.foreseen)) for v in visits)
-
-
-def within(prepared: Prepared, seconds: float, estimate: Callable[[Prepared], float]) -> Prepared:
-    """The run, cut until `estimate` fits into `seconds`; its spec carries a remark for every cut.
+def within(prepared: Prepared, seconds: float, estimate: Callable[[Prepared], float], spent: float = 0.0) -> Prepared:
+    """The run, cut until `estimate` fits into what is left of `seconds`; its spec carries a remark for every cut.
 
     A run that does not fit even so is left at its shortest, and the last remark says how long it will take.
     """
-    spec, told, needed = prepared.spec, dict[str, str](), estimate(prepared)
-    for field, value, remark in _cuts(spec):
+    told, needed = dict[str, str](), spent + estimate(prepared)
+    for field, value, remark in _cuts(prepared.spec):
         if needed <= seconds:
             break
-        spec = spec.model_copy(update={"defaults": spec.defaults.model_copy(update={field: value})})
         told[field] = remark
-        prepared = prepare(spec)
-        needed = estimate(prepared)
-    remarks = list(spec.remarks)
+        prepared = prepared.with_defaults(**{field: value})
+        needed = spent + estimate(prepared)
+    remarks = list(prepared.spec.remarks)
     if told:
         remarks.append(f"cut to keep to {seconds:g} s: {', '.join(told.values())}")
     if needed > seconds:

@@ -101,6 +101,7 @@ def _run_foreign(backend: NullBackend, probe: ForeignProbe, found: _Gathered, nu
             init_scale=view.design.init_scale,
             rank_scale=view.design.rank_scale,
             design=view.design.design,
+            energy=view.design.energy,
         )
         _note(probe, found, view, partial(probe.run_on, proxy))
 

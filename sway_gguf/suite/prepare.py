@@ -34,6 +34,23 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
+class Texts:
+    """The text of a run as it was read, each text once, before items are picked from it.
+
+    Attributes:
+        material: what the adapter was trained on.
+        holdout: text like it that was kept out of training.
+        general: the user's unrelated text; empty for the package's.
+        remarks: on what was left out.
+    """
+
+    material: Material
+    holdout: tuple[Section, ...]
+    general: tuple[Section, ...]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A run that is ready to start.
 
@@ -41,6 +58,7 @@ class Prepared:
         spec: as given.
         base, adapter: their headers; they fit.
         adapter_hash: sha256 of the adapter's file.
+        texts: what its items were picked from.
         probes: that will run, in order.
         skipped: results of those that will not.
         room: what the context holds.
@@ -51,16 +69,17 @@ class Prepared:
     base: BaseModel
     adapter: LoraAdapter
     adapter_hash: str
+    texts: Texts
+    room: Room
     probes: tuple[Probe[Any], ...]
     skipped: tuple[ProbeResult, ...]
-    room: Room
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...]
 
     @property
     def design(self) -> NullDesign:
         """How nulls are drawn."""
         defaults = self.spec.defaults
-        return NullDesign(defaults.null_design, defaults.rank_scale, defaults.init_scale)
+        return NullDesign(defaults.null_design, defaults.rank_scale, defaults.init_scale, defaults.null_energy)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -72,6 +91,17 @@ class Prepared:
     def engine(self) -> EngineSettings:
         """The engine's settings."""
         return EngineSettings(**self.spec.engine.model_dump())
+
+    def with_defaults(self, **changed: object) -> Prepared:
+        """The same run with other defaults; no file is read again.
+
+        Raises:
+            UserError: no probe is left that could run.
+        """
+        spec = self.spec.model_copy(update={"defaults": self.spec.defaults.model_copy(update=changed)})
+        room = Room(self.base, self.room.width)
+        found = _probes(spec, self.texts, self.base, self.adapter, self.adapter_hash, room)
+        return replace(self, spec=spec, room=room, probes=found[0], skipped=found[1], left_out=found[2])
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
@@ -120,51 +150,65 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         UserError: a wrong file, entry or fit.
     """
     spec = with_null_settings(spec)
-    if material is None:
-        material = read_material(spec.data) if spec.data else Material()
-    spec = spec.model_copy(update={"remarks": tuple(dict.fromkeys((*spec.remarks, *_copies(material))))})
     if not spec.suite:
         raise UserError("the suite is empty; give at least one entry of {name, kind}")
     base = read_base(spec.models.base.base)
     if spec.models.ft.adapter is None:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_adapter(spec.models.ft.adapter, base)
-    digest = sha256_of(adapter.path)
-    width = EngineSettings(context=spec.engine.context).width(base.context_length)
-    room = Room(base, width)
-    if material is None:
-        material = read_material(spec.data) if spec.data else Material()
+    digest, texts = sha256_of(adapter.path), read_texts(spec, material)
+    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks)})
+    room = Room(base, EngineSettings(context=spec.engine.context).width(base.context_length))
+    return Prepared(spec, base, adapter, digest, texts, room, *_probes(spec, texts, base, adapter, digest, room))
+
+
+def _probes(
+    spec: Spec, texts: Texts, base: BaseModel, adapter: LoraAdapter, adapter_hash: str, room: Room
+) -> tuple[tuple[Probe[Any], ...], tuple[ProbeResult, ...], tuple[str, ...]]:
+    """The probes that can run, the results of those that cannot, and remarks on what the context does not hold."""
     sources = replace(
-        sources_of(spec, material),
-        adapter_hash=digest,
+        picked(spec, texts),
+        adapter_hash=adapter_hash,
         adapter=partial(adapter_facts, adapter),
         chat=chat_renderer(base.path),
         checkpoint=cache(read_checkpoint),
         embedder=spec.engine.embedder.name if spec.engine.embedder else "",
-        context=width,
+        context=room.width,
         holds=room.holds,
     )
     probes = build_probes(spec.suite, sources)
     ready = tuple(probe for probe in probes if not _why_not(probe))
     for probe in ready:
         probe.ask()  # Only by asking does a probe find what the context does not hold.
-    left_out = room.left_out(_origins(spec, material))
+    left_out = room.left_out(_origins(spec, texts.material))
     if not ready:
         reasons = "; ".join([*(f"{probe.options.name}: {_why_not(probe)}" for probe in probes), *left_out])
         raise UserError(f"no probe of the suite can run: {reasons}")
-    skipped = tuple(_skipped(probe) for probe in probes if _why_not(probe))
-    return Prepared(spec, base, adapter, digest, ready, skipped, room, left_out)
+    return ready, tuple(_skipped(probe) for probe in probes if _why_not(probe)), left_out
 
 
-def sources_of(spec: Spec, material: Material | None = None) -> Sources:
-    """The text that the spec's probes draw on: the user's, or the package's where none is given."""
+def read_texts(spec: Spec, material: Material | None = None) -> Texts:
+    """Read the spec's text: the user's, or the package's where none is given.
+
+    Args:
+        spec: names the files.
+        material: in place of its data file.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     if material is None:
         material = read_material(spec.data) if spec.data else Material()
-    material = material.each_once()
-    holdout = distinct(read_material(spec.holdout).sections) if spec.holdout else ()
+    holdout = read_material(spec.holdout).sections if spec.holdout else ()
     general = read_material(spec.general).sections if spec.general else ()
-    texts = [_joined(general)] if spec.general else general_sections()
-    pieces = tuple(dict.fromkeys(piece for text in texts for piece in chunk(text, spec.defaults.chunk_chars)))
+    return Texts(material.each_once(), distinct(holdout), distinct(general), _copies(material))
+
+
+def picked(spec: Spec, texts: Texts) -> Sources:
+    """The text that the spec's probes draw on; the package's general text where none was given."""
+    material, holdout, size = texts.material, texts.holdout, spec.defaults.chunk_chars
+    general = [_joined(texts.general)] if texts.general else general_sections()
+    pieces = tuple(dict.fromkeys(piece for text in general for piece in chunk(text, size)))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
         prompts = general_prompts()[: spec.defaults.prompts]
@@ -176,7 +220,7 @@ def sources_of(spec: Spec, material: Material | None = None) -> Sources:
         canaries=material.canaries,
         holdout=_at_most(holdout, most),
         general=_at_most(pieces, most),
-        controls=_at_most(unrelated(material.sections, distinct(general), pieces, exchanges), most),
+        controls=_at_most(unrelated(material.sections, texts.general, pieces, exchanges), most),
         prompts=_at_most(tuple(prompts), most),
         seed=spec.defaults.seed,
         folder=spec.folder,
@@ -188,10 +232,11 @@ def _origins(spec: Spec, material: Material) -> dict[str, str]:
     return {section.prompt: f"{spec.data or 'data'}, {section.id}" for section in material.sections if section.prompt}
 
 
-def _copies(material: Material) -> list[str]:
+def _copies(material: Material) -> tuple[str, ...]:
     """A remark on units that say what another one says: a copy is no item."""
     dropped = material.count - material.each_once().count
-    return [f"{dropped} of the data's {material.count} items are copies of others and were dropped"] if dropped else []
+    told = f"{dropped} of the data's {material.count} items are copies of others and were dropped"
+    return (told,) if dropped else ()
 
 
 def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:

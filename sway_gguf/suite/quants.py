@@ -30,7 +30,7 @@ from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite.deployment import Asked, Measured, Side, load_measured, measured, save_measured
 from sway_gguf.suite.merge import TYPES, merge
-from sway_gguf.suite.prepare import Prepared, sources_of
+from sway_gguf.suite.prepare import Prepared, picked
 
 DEFAULT_TYPES = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "IQ4_XS")
 _SECTIONS, _GENERAL, _PROMPTS = 24, 12, 24
@@ -93,7 +93,7 @@ def asked_of(prepared: Prepared) -> Asked:
     Raises:
         UserError: there is no document.
     """
-    sources = sources_of(prepared.spec)
+    sources = picked(prepared.spec, prepared.texts)
     if not sources.sections:
         raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
     sections = spread(sources.sections, _SECTIONS)

@@ -29,24 +29,24 @@ class Room:
 
     def __init__(self, base: BaseModel, width: int) -> None:
         self._base = base
-        self._width = width
+        self.width = width
         self._lengths: dict[Query, int] = {}
 
     def holds(self, query: Query) -> bool:
         """Whether the context holds `query`; what cannot be counted is left to the engine."""
         if not isinstance(query, NextToken | Generate):
             return True
-        if _at_most(query) <= self._width:
+        if _at_most(query) <= self.width:
             return True
         if query not in self._lengths:
             self._lengths[query] = self._count(query)
-        return self._lengths[query] <= self._width
+        return self._lengths[query] <= self.width
 
     def left_out(self, origins: Mapping[str, str]) -> tuple[str, ...]:
         """A remark on the prompts that did not fit, if any; `origins` tells where a prompt stands."""
         over: dict[str, int] = {}
         for query, length in self._lengths.items():
-            if length > self._width and isinstance(query, NextToken | Generate):
+            if length > self.width and isinstance(query, NextToken | Generate):
                 over[query.prompt] = max(length, over.get(query.prompt, 0))
         if not over:
             return ()
@@ -54,7 +54,7 @@ class Room:
         more = f" and {len(over) - _SHOWN} more" if len(over) > _SHOWN else ""
         what = "1 prompt does" if len(over) == 1 else f"{len(over)} prompts do"
         return (
-            f"{what} not fit into the context of {self._width:,} tokens with what is asked after it, and is left out: "
+            f"{what} not fit into the context of {self.width:,} tokens with what is asked after it, and is left out: "
             f"{'; '.join(shown)}{more}; {self._way_out(max(over.values()))}",
         )
 

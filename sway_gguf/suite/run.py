@@ -137,6 +137,7 @@ def _nulls(prepared: Prepared) -> NullsUsed:
         init_scale=design.init_scale,
         smallest_rank_p=smallest_rank_p(len(prepared.seeds)),
         assumption=ASSUMPTIONS[design.design],
+        energy=design.energy,
     )
 
 

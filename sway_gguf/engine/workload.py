@@ -1,0 +1,53 @@
+"""How much work queries are: calls of llama.cpp and tokens, counted from their layout. Runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sway_gguf.core.queries import Embed, Generate
+from sway_gguf.engine.embed import LONGEST
+from sway_gguf.engine.packing import Job, Limits, group_jobs, parts_of, steps
+from sway_gguf.engine.scoring import Ask
+
+
+class Work(NamedTuple):
+    """Calls of llama.cpp, and the tokens fed over all of them."""
+
+    calls: float
+    tokens: float
+
+
+def work_of(asks: Sequence[Ask], limits: Limits, written: float = 1.0, *, rerun: bool = False) -> Work:
+    """The work of answering queries of one kind at once.
+
+    Args:
+        asks: the queries, laid out.
+        limits: of a batch.
+        written: share of the tokens asked for that a reply has before it ends.
+        rerun: whether each call is taken in parts.
+    """
+    if asks and isinstance(asks[0].query, Generate):
+        return _replying(asks, limits, written, rerun)
+    jobs = [job for ask in asks for job in ask.jobs]
+    if asks and isinstance(asks[0].query, Embed):
+        return Work(len(jobs), sum(min(len(job.tokens), LONGEST) for job in jobs))
+    groups = group_jobs(jobs, limits)
+    laid_out = (steps([jobs[index] for index in group.jobs], limits) for group in groups)
+    calls = sum(len(parts_of(call, rerun)) for group in laid_out for call in group)
+    return Work(calls, sum(len(job.tokens) for job in jobs))
+
+
+def _replying(asks: Sequence[Ask], limits: Limits, written: float, rerun: bool) -> Work:
+    """Each prompt is read in calls of its own, which give the first token; then a call writes one of every reply."""
+    calls, tokens = 0.0, 0.0
+    for group in group_jobs([ask.jobs[0] for ask in asks], limits, whole=False):
+        mates = [asks[index] for index in group.jobs]
+        fed = [max(0.0, ask.query.max_new_tokens * written - 1) for ask in mates if isinstance(ask.query, Generate)]
+        calls += max(fed) + sum(_reading(ask, limits, rerun) for ask in mates)
+        tokens += sum(fed) + sum(len(ask.tokens) for ask in mates)
+    return Work(calls, tokens)
+
+
+def _reading(ask: Ask, limits: Limits, rerun: bool) -> int:
+    return sum(len(parts_of(call, rerun)) for call in steps([Job(ask.tokens, len(ask.tokens) - 1)], limits))
