@@ -224,9 +224,7 @@ def show_plan(prepared: Prepared, console: Console) -> None:
     for probe, cost in zip(prepared.probes, costs, strict=True):
         table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))), numbers.count(cost))
     for skipped in prepared.skipped:
-        table.add_row(
-            f"[dim]{skipped.name}", f"[dim]{skipped.axis}", "[dim]–", "[dim]–", f"[dim]skipped: {skipped.reason}"
-        )
+        table.add_row(skipped.name, skipped.axis, "–", "–", f"skipped: {skipped.reason}", style="dim")
     console.print(f"base     {prepared.base.path}\nadapter  {prepared.adapter.path}\n")
     console.print(table)
     views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in tokens.items())

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
 
 
 @click.command(
@@ -45,4 +46,4 @@ def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) ->
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror or error})") from error
     ranks = "/".join(map(str, adapter.ranks))
-    click.echo(f"{output}: {len(adapter.pairs)} modules, rank {ranks}, alpha {adapter.alpha:g}, {kind}")
+    say(f"{output}: {len(adapter.pairs)} modules, rank {ranks}, alpha {adapter.alpha:g}, {kind}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
 
 
 @click.command(
@@ -41,7 +42,5 @@ def merge(base: Path, adapter: Path, scale: float, kind: str, threads: int | Non
     found = read_adapter(adapter, read_base(base))
     if broken := [pair.module for pair in found.pairs if not pair.finite]:
         raise UserError(f"{adapter}: NaN or infinity in {', '.join(broken[:3])}; merging it would break the base")
-    merge_files(
-        base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: click.echo(text, err=True)
-    )
-    click.echo(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")
+    merge_files(base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: say(text, err=True))
+    say(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")

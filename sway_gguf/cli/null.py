@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, Design
 
 
@@ -63,4 +64,4 @@ def null(
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror or error})") from error
     ranks = "/".join(map(str, drawn.ranks))
-    click.echo(f"{output}: {design} null of {adapter.name}, seed {seed}, rank {ranks}, alpha {drawn.alpha:g}")
+    say(f"{output}: {design} null of {adapter.name}, seed {seed}, rank {ranks}, alpha {drawn.alpha:g}")

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+from sway_gguf.cli.output import say
+from sway_gguf.core.plain import json_text
 
 
 @click.command(
@@ -28,8 +30,6 @@ def run(spec_path: Path, json_path: str | None, dry_run: bool, budget: float | N
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")
 def schema() -> None:
     """Print the JSON Schema of the result that --json writes."""
-    import json
-
     from sway_gguf.report.result_json import schema as result_schema
 
-    click.echo(json.dumps(result_schema(), indent=1))
+    say(json_text(result_schema(), indent=1))

@@ -13,6 +13,7 @@ from pathlib import Path
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.plain import json_text
 from sway_gguf.core.sections import Material
 from sway_gguf.material.read import is_jsonl, iter_jsonl, read_material
 from sway_gguf.material.sample import Sample, sample
@@ -75,7 +76,7 @@ def sampled(path: Path, seed: int) -> Sample:
 
 def jsonl(material: Material) -> str:
     """The picked units as JSONL that `data:` reads."""
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in _records(material))
+    return "".join(json_text(record) + "\n" for record in _records(material))
 
 
 def _records(material: Material) -> Iterator[dict[str, object]]:
