@@ -8,6 +8,7 @@ import click
 
 from sway_gguf.cli.common import FILE
 from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, Design
 
 
@@ -52,9 +53,9 @@ def null(
     from sway_gguf.core.errors import UserError
     from sway_gguf.core.views import NullDesign
 
-    if output.exists() and not force:
-        raise UserError(f"{output}: there is a file already; choose another name or add --force")
-    real = read_adapter(adapter, read_base(base))
+    model = read_base(base)
+    Output(output, "-o", "model", [*model.shards, adapter], force).check()
+    real = read_adapter(adapter, model)
     broken = [pair.module for pair in real.pairs if not pair.finite]
     if broken:
         raise UserError(f"{adapter}: NaN or infinity in {', '.join(broken[:3])}; no null of its size exists")

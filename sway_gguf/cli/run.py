@@ -17,14 +17,17 @@ from sway_gguf.core.plain import json_text
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @run_options
 @engine_options
-def run(spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, **overrides: int | None) -> None:
+def run(
+    spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, force: bool, **overrides: int | None
+) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
     Flags take the place of what the file says.
     """
     from sway_gguf.spec.model import load_spec
 
-    execute(overridden(load_spec(spec_path), **overrides), json_path=json_path, dry_run=dry_run, budget=budget)
+    spec = overridden(load_spec(spec_path), **overrides)
+    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force, inputs=[spec_path])
 
 
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")

@@ -17,8 +17,8 @@ class PlainConsole(Console):
     It is done where renderables become segments, so that no report has to think of it.
     """
 
-    def __init__(self, stream: IO[str] | None = None, width: int | None = None) -> None:
-        super().__init__(file=stream, width=width, markup=False, emoji=False)
+    def __init__(self, stream: IO[str] | None = None, width: int | None = None, on_stderr: bool = False) -> None:
+        super().__init__(file=stream, width=width, stderr=on_stderr, markup=False, emoji=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Segments of `renderable`; what rich itself sends to the terminal passes."""

@@ -32,6 +32,7 @@ def survival_svg(matrix: SurvivalMatrix) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
         'font-size="12">',
+        "<desc>sway-gguf quants: size against what is kept</desc>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         *(
             f'<text x="{_LEFT}" y="{18 + 16 * line}">{_text(sentence)}.</text>'

@@ -22,6 +22,7 @@ from sway_gguf.spec.model import Models, ModelSpec, Spec
 from sway_gguf.suite.prepare import prepare
 
 PICKED = 32
+_FIRST_WORDS = "# Written by sway-gguf init from"
 
 
 def init_files(
@@ -41,7 +42,7 @@ def init_files(
     names = [path.name for path in files]
     ready, lacking = _kinds(base, adapter, picked.material)
     lines = [
-        f"# Written by sway-gguf init from {data.name}, seed {seed}. Edit freely.",
+        f"{_FIRST_WORDS} {data.name}, seed {seed}. Edit freely.",
         "version: 1",
         "models:",
         f"  base: {{kind: gguf, base: {_path(base, out)}}}",
@@ -56,6 +57,15 @@ def init_files(
         *(f"#   {kind}: {why}" for kind, why in lacking.items()),
     ]
     return {out: "\n".join(lines) + "\n", **files}
+
+
+def written_by_init(spec: Path) -> bool:
+    """Whether `spec` is there and was written by `init_files`, so that the items beside it were too."""
+    try:
+        with spec.open("rb") as file:
+            return file.read(len(_FIRST_WORDS)) == _FIRST_WORDS.encode()
+    except OSError:
+        return False
 
 
 def sampled(path: Path, seed: int) -> Sample:
