@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE, engine_options
-from sway_gguf.cli.output import drawing, say
+from sway_gguf.cli.output import drawing, say_json
 from sway_gguf.core.plain import json_text
 
 
@@ -50,6 +50,6 @@ def doctor(
             with drawing() as console:
                 print_finding(finding.name, finding.status, finding.text, console)
     if as_json:
-        say(json_text([asdict(finding) for finding in found], indent=1))
+        say_json(json_text([asdict(finding) for finding in found], indent=1) + "\n")
     if any(finding.status == "FAIL" for finding in found):
         sys.exit(1)

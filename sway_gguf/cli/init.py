@@ -37,17 +37,12 @@ def init(
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.suite.init import init_files, written_by_init
 
-    files = init_files(base, adapter, data, output, holdout=holdout, general=general, seed=seed)
     inputs = [path for path in (*read_base(base).shards, adapter, data, holdout, general) if path]
-    ours = written_by_init(output)
-    check_outputs(
-        [
-            Output(path, "-o", "suite", inputs, force)
-            if path == output
-            else Output(path, "-o", "items", inputs, force, proposes_force=ours)
-            for path in files
-        ]
-    )
+    suite = Output(output, "-o", "suite", inputs, force)
+    suite.check()
+    files = init_files(base, adapter, data, output, holdout=holdout, general=general, seed=seed)
+    ours, beside = written_by_init(output), [path for path in files if path != output]
+    check_outputs([suite, *(Output(path, "-o", "items", inputs, force, proposes_force=ours) for path in beside)])
     for path, text in reversed(files.items()):
         write_whole(path, text)
     say(f"{output}: next, sway-gguf run {output}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.common import FILE
-from sway_gguf.cli.output import drawing, say
+from sway_gguf.cli.output import drawing, say_json
 from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
             card["differences"] = {str(peft): differences(adapter, read_peft(peft, bases[0]), bases[0])}
         cards.append(card)
     if as_json:
-        say(json_text(cards, indent=1))
+        say_json(json_text(cards, indent=1) + "\n")
         return
     with drawing() as console:
         for card in cards:

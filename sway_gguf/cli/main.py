@@ -23,7 +23,7 @@ from sway_gguf.cli.inspect import inspect
 from sway_gguf.cli.merge import merge
 from sway_gguf.cli.mine import mine
 from sway_gguf.cli.null import null
-from sway_gguf.cli.output import in_any_encoding, say, silence
+from sway_gguf.cli.output import ReaderGoneError, in_any_encoding, say, silence
 from sway_gguf.cli.probes import probes
 from sway_gguf.cli.quants import quants
 from sway_gguf.cli.run import run, schema
@@ -69,9 +69,7 @@ def main() -> None:
         sys.exit(EXIT_USER)
     except (KeyboardInterrupt, click.Abort):
         _end_interrupted()
-    except BrokenPipeError:
-        # The reader of our pipe has gone: say nothing.
-        silence()
+    except ReaderGoneError:
         sys.exit(0)
     except OSError as error:
         # No fault of ours and no wrong word: a disk that is full, a file that went away, a stdout that takes nothing.

@@ -15,10 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.plain import plain
+from sway_gguf.core.plain import ascii_json, plain
 
 if TYPE_CHECKING:
     from sway_gguf.report.console import PlainConsole
@@ -32,6 +30,10 @@ _FALLBACK = "sway-gguf-fallback"
 
 class OutputError(UserError):
     """Stdout cannot be written."""
+
+
+class ReaderGoneError(Exception):
+    """Nobody reads stdout any more, as under `| head`: no error, and nothing to say."""
 
 
 def in_any_encoding() -> None:
@@ -54,9 +56,24 @@ def say(text: str, *, err: bool = False, end: str = "\n") -> None:
 
     Raises:
         OutputError: stdout cannot be written.
+        ReaderGoneError: nobody reads it.
     """
     with _told():
-        click.echo(plain(text) + end, nl=False, err=err)
+        print(plain(text), end=end, file=sys.stderr if err else sys.stdout)
+
+
+def say_json(text: str) -> None:
+    """Print JSON on stdout, whatever characters stdout knows.
+
+    Raises:
+        OutputError: stdout cannot be written.
+    """
+    known = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(known)
+    except UnicodeEncodeError:
+        text = ascii_json(text)
+    say(text, end="")
 
 
 @contextmanager
@@ -85,8 +102,9 @@ def _told() -> Iterator[None]:
         yield
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        silence()
+        raise ReaderGoneError from error
     except OSError as error:
         silence()
         raise OutputError(f"stdout cannot be written ({error.strerror or error}); send it elsewhere") from error

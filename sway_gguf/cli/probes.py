@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sway_gguf.cli.output import drawing, say
+from sway_gguf.cli.output import drawing, say_json
 from sway_gguf.core.plain import json_text
 
 
@@ -23,7 +23,7 @@ def probes(kind: str | None, as_json: bool) -> None:
         raise UserError(f"unknown probe kind {kind!r}, {nearest(kind, kinds)}")
     chosen = [card(kinds[name]) for name in ([kind] if kind else kinds)]
     if as_json:
-        say(json_text(chosen, indent=1))
+        say_json(json_text(chosen, indent=1) + "\n")
         return
     with drawing() as console:
         if kind:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
-from sway_gguf.cli.output import say
+from sway_gguf.cli.output import say_json
 from sway_gguf.core.plain import json_text
 
 
@@ -35,4 +35,4 @@ def schema() -> None:
     """Print the JSON Schema of the result that --json writes."""
     from sway_gguf.report.result_json import schema as result_schema
 
-    say(json_text(result_schema(), indent=1))
+    say_json(json_text(result_schema(), indent=1) + "\n")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sway_gguf.cli.output import OutputError, drawing, say
+from sway_gguf.cli.output import OutputError, drawing, say_json
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Output:
         """
         try:
             if self.to_stdout:
-                say(text, end="")
+                say_json(text)
                 return
             self.check()
             write_whole(Path(self.path), text)

@@ -33,6 +33,11 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     return _UNSAFE.sub(_json_escape, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
+def ascii_json(text: str) -> str:
+    """JSON `text` with every character beyond ASCII escaped; it means the same."""
+    return re.sub("[^\x00-\x7f]", _json_escape, text)
+
+
 def _json_escape(found: re.Match[str]) -> str:
     """A character as JSON spells it, in UTF-16 units."""
     units = found[0].encode("utf-16-be", "surrogatepass")

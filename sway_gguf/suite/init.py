@@ -61,6 +61,8 @@ def init_files(
 
 def written_by_init(spec: Path) -> bool:
     """Whether `spec` is there and was written by `init_files`, so that the items beside it were too."""
+    if not spec.is_file():
+        return False
     try:
         with spec.open("rb") as file:
             return file.read(len(_FIRST_WORDS)) == _FIRST_WORDS.encode()
