@@ -184,3 +184,14 @@ def test_nothing_is_healthy_without_applied_and_an_effect() -> None:
     for applied, signal in itertools.product((Verdict.SKIP, Verdict.INCONCLUSIVE), repeat=2):
         found = diagnose(axes(applied=applied, signal=signal, collateral=Verdict.PASS))[0]
         assert found == Diagnosis.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("items", [1, 4, 5, 40])
+@pytest.mark.parametrize("controls", [0, 1, 4, 5])
+def test_what_is_lacking_is_never_a_negative_number(items: int, controls: int) -> None:
+    tuned = replace(measured(1.0, items), controls=measured(0.0, controls).items)
+    found = judge([reading(AboveTolerance(-0.15), tuned)], alpha=0.05, seed=0)[0]
+    enough = items >= 5 and controls in (0, 5)
+    assert (found.verdict == Verdict.INCONCLUSIVE) != enough
+    lacking = 5 - (items if items < 5 else controls)
+    assert enough or f"give {lacking} or more" in found.reason

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sway_gguf.cli.output import OutputError, drawing, say_json
+from sway_gguf.cli.output import OutputError, ReaderGoneError, drawing, say_json
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -189,6 +189,9 @@ def deliver(
             try:
                 with drawing() as console:
                     draw(console)
+            except ReaderGoneError:
+                if not failures:
+                    raise
             except OutputError as error:
                 saved = len(outputs) > len(failures)
                 failures.append(error if saved else UserError(f"{error}; {rescued(record(), _UNNAMED)}"))

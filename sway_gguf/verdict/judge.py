@@ -201,12 +201,8 @@ def _above_floor(value: float, floor: float) -> tuple[Verdict, str]:
 
 
 def _against_tolerance(evidence: _Evidence, rule: AboveTolerance | BelowTolerance) -> tuple[Verdict, str]:
-    items = len(evidence.reading.tuned.items)
     if evidence.interval is None:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"{items} items give no interval; give {MIN_ITEMS - items} or more in addition",
-        )
+        return Verdict.INCONCLUSIVE, _too_few(evidence.reading)
     limit, higher = rule.tolerance, isinstance(rule, AboveTolerance)
     missed = Verdict.WARN if isinstance(rule, BelowTolerance) and not rule.fails else Verdict.FAIL
     if evidence.interval.low > limit:
@@ -233,10 +229,7 @@ def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
     if reading.tuned.interval and abs(evidence.value) <= (reading.floor or 0.0):
         return failed, "no effect above numerical noise"
     if reading.tuned.interval and items < MIN_ITEMS:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"{items} items are too few; give {MIN_ITEMS - items} or more in addition",
-        )
+        return Verdict.INCONCLUSIVE, _too_few(reading)
     if found is None or nulls < MIN_NULLS or evidence.corrected is None:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
     stands_out = (evidence.family or 0.0) <= max(evidence.alpha, smallest_rank_p(nulls))
@@ -250,6 +243,14 @@ def _above_null(evidence: _Evidence, rule: AboveNull) -> tuple[Verdict, str]:
     else:
         lacking = "over all probes together some null stands out as far"
     return failed, f"beyond all {nulls} nulls here, but {lacking}"
+
+
+def _too_few(reading: Reading) -> str:
+    """What an interval lacks: items, or controls to set against them."""
+    items, controls = len(reading.tuned.items), len(reading.tuned.controls)
+    if items < MIN_ITEMS:
+        return f"{items} items are too few; give {MIN_ITEMS - items} or more in addition"
+    return f"{controls} pieces of unrelated text are too few; give {MIN_ITEMS - controls} or more in addition"
 
 
 def _beats(value: float, null: float, rule: AboveNull) -> bool:
