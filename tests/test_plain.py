@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
+from sway_gguf.artifacts.lora import read_lora
+from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.core.plain import json_text, one_line, plain
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, SurvivalMatrix
@@ -82,6 +85,17 @@ def test_a_model_that_is_named_to_steer_the_terminal_is_inspected_and_told(tmp_p
         assert steers(done.stdout + done.stderr) == []
     assert "a[/b] [v1] :smile:" in sway("inspect", str(path)).stdout
     assert json.loads(sway("inspect", str(path), "--json").stdout)[0]["name"] == name
+
+
+def test_numbers_that_are_not_finite_leave_json_sound(tmp_path: Path) -> None:
+    assert json_text({"a": [float("inf"), 1.5]}, strict=False) == '{"a": [null, 1.5]}'
+    real = read_lora(Path(HEALTHY))
+    pairs = tuple(replace(pair, a=pair.a * np.float32(1e30), b=pair.b * np.float32(1e30)) for pair in real.pairs)
+    write_lora(replace(real, pairs=pairs), tmp_path / "huge.gguf")
+    done = sway("inspect", str(tmp_path / "huge.gguf"), "--json")
+    assert done.returncode == 0, done.stderr
+    card = json.loads(done.stdout, parse_constant=pytest.fail)[0]
+    assert len(card["modules"]) == 21
 
 
 def test_entries_with_markup_in_their_names_are_planned_and_reported(tmp_path: Path) -> None:

@@ -50,6 +50,6 @@ def doctor(
             with drawing() as console:
                 print_finding(finding.name, finding.status, finding.text, console)
     if as_json:
-        say_json(json_text([asdict(finding) for finding in found], indent=1) + "\n")
+        say_json(json_text([asdict(finding) for finding in found], indent=1, strict=False) + "\n")
     if any(finding.status == "FAIL" for finding in found):
         sys.exit(1)

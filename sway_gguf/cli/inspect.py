@@ -53,7 +53,7 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
             card["differences"] = {str(peft): differences(adapter, read_peft(peft, bases[0]), bases[0])}
         cards.append(card)
     if as_json:
-        say_json(json_text(cards, indent=1) + "\n")
+        say_json(json_text(cards, indent=1, strict=False) + "\n")
         return
     with drawing() as console:
         for card in cards:

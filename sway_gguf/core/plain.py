@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -24,13 +25,25 @@ def one_line(text: str) -> str:
     return plain(re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))
 
 
-def json_text(value: Any, *, indent: int | None = None) -> str:
+def json_text(value: Any, *, indent: int | None = None, strict: bool = True) -> str:
     """`value` as JSON that any terminal and any UTF-8 file can hold: the same characters are escaped in it.
+
+    Numbers that are not finite, which JSON does not have, become null where it is not `strict`.
 
     Raises:
         ValueError: a number that is not finite.
     """
+    if not strict:
+        value = _finite(value)
     return _UNSAFE.sub(_json_escape, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def ascii_json(text: str) -> str:
