@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 
+from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
+from tests.artifact_files import finish
 
 STORIES = Path(__file__).parents[2] / "shared" / "models" / "stories260k"
 
@@ -27,3 +32,23 @@ def stories() -> Path:
     if not STORIES.is_dir():
         pytest.skip("the published model does not lie beside this checkout")
     return STORIES
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> list[Path]:
+    """The demo base split as llama.cpp's own tool does it: metadata in the first file."""
+    count = 3
+    whole = GGUFFile(DEMO / "base.f32.gguf")
+    names = list(whole.tensors)
+    paths = [tmp_path / f"demo-{n:05d}-of-{count:05d}.gguf" for n in range(1, count + 1)]
+    for number, path in enumerate(paths):
+        writer = gguf.GGUFWriter(path, "llama")
+        if number == 0:
+            copy_metadata(whole, writer, lambda key: key != "general.architecture")
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", count)
+        writer.add_int32("split.tensors.count", len(names))
+        for name in names[number::count]:
+            writer.add_tensor(name, np.array(whole.read(name)))
+        finish(writer, path)
+    return paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,16 +13,18 @@ import pytest
 
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
-from sway_gguf.core.errors import UserError
+from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import SurvivalMatrix
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.plot import survival_svg
+from sway_gguf.stats.bootstrap import Interval
 from sway_gguf.stats.ratio import ratio_interval
-from sway_gguf.suite import quants
+from sway_gguf.suite import deployment, quants, workshop
 from sway_gguf.suite.merge import merge
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.quants import survival
+from sway_gguf.suite.workshop import working_in
 from tests.test_cli import BASE, complaint, sway
 
 TEXT = {"data": DEMO / "document.md", "general": DEMO / "general.txt"}
@@ -92,7 +95,7 @@ def test_what_was_measured_is_not_measured_again(
     def never(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(quants, "measured", never)
+    monkeypatch.setattr(workshop, "measured", never)
     said: list[str] = []
     again = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F16", "Q8_0", "Q4_K_M", said=said)
     assert again == found
@@ -149,6 +152,90 @@ def test_quants_on_the_command_line(tmp_path: Path) -> None:
     assert json.loads(again.stdout) == json.loads(out.read_text(encoding="utf-8"))
     assert "name the adapter" in complaint("quants", BASE)
     assert "unknown type 'Q4'" in complaint(*words[:-1], "Q4", "--work", str(tmp_path / "w"))
+
+
+def test_too_few_sections_are_told_before_anything_is_measured(tmp_path: Path) -> None:
+    data = tmp_path / "few.jsonl"
+    data.write_text(
+        "".join(json.dumps({"text": f"Section {n % 3} of few."}) + "\n" for n in range(9)), encoding="utf-8"
+    )
+    prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data))
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"3 distinct sections .* give 2 or more"):
+        survival(prepared, tmp_path / "w", types=["F16"], wanted=0.9, tolerance=-0.15, say=said.append)
+    assert said == []
+    assert not (tmp_path / "w").exists()
+
+
+def verdicts(scale: float) -> tuple[Verdict, str]:
+    """Of a deployment that shows `scale` times the reference's effect."""
+    effects = [1.0, 1.2, 0.8, 1.1, 0.9, 1.05]
+    kept = ratio_interval([scale * effect for effect in effects], effects, seed=0)
+    return quants._verdict(scale, kept, Interval(-0.01, 0.01), 0.9, -0.15)
+
+
+@pytest.mark.parametrize(
+    ("scale", "verdict"), [(0.5, "FAIL"), (0.95, "PASS"), (1.05, "PASS"), (1.2, "WARN"), (2, "WARN")]
+)
+def test_more_than_the_whole_effect_is_warned_of(scale: float, verdict: str) -> None:
+    found, reason = verdicts(scale)
+    assert found == verdict
+    assert verdict != "WARN" or "scale" in reason
+
+
+def test_damaged_rows_are_told_and_made_anew(tmp_path: Path) -> None:
+    base, adapter = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
+    found = matrix(base, adapter, tmp_path, "F16")
+    (merged,), (runtime,) = tmp_path.glob("*-merged.npz"), tmp_path.glob("*-runtime.npz")
+    data = runtime.read_bytes()
+    # The merged row has no answers with the adapter on top, so it cannot stand for the other.
+    for damage in (b"", b"text", data[: len(data) // 2], data[:200] + bytes(200), merged.read_bytes()):
+        runtime.write_bytes(damage)
+        said: list[str] = []
+        again = matrix(base, adapter, tmp_path, "F16", said=said)
+        assert any(str(runtime) in line and "damaged" in line for line in said)
+        assert [row.retained for row in again.rows] == [row.retained for row in found.rows]
+
+
+def test_what_stands_in_the_working_folders_place_or_works_in_it_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine", encoding="utf-8")
+    for work in (file, file / "deeper"):
+        with pytest.raises(UserError, match="this is a file"):
+            matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F16")
+    with working_in(tmp_path / "w"), pytest.raises(UserError, match="another quants works"):
+        matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path / "w", "F16")
+
+
+def test_models_that_a_killed_run_left_are_removed_and_others_stay(tmp_path: Path) -> None:
+    left, mine = tmp_path / ("0123456789abcdef-Q4_0-merged.gguf"), tmp_path / "adapter.gguf"
+    for path in (left, mine):
+        path.write_bytes(b"GGUF")
+    with working_in(tmp_path):
+        assert not left.exists()
+        assert mine.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_child_that_is_killed_ends_quants_with_the_type_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "_measure", killed)
+    with pytest.raises(EngineError, match=r"F16: .*SIGKILL"):
+        matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path, "F16")
+
+
+def killed(*_: object) -> None:
+    os.kill(os.getpid(), 9)
+
+
+def test_a_split_base_and_a_split_deployment_are_measured_whole(tmp_path: Path, shards: list[Path]) -> None:
+    adapter = DEMO / "healthy.lora.gguf"
+    parts = matrix(shards[0], adapter, tmp_path / "w", "F32", str(shards[0]))
+    whole = matrix(DEMO / "base.f32.gguf", adapter, tmp_path / "w", "F32")
+    assert [row.effect for row in parts.rows[:2]] == [row.effect for row in whole.rows]
+    assert parts.rows[2].effect == pytest.approx(whole.rows[0].effect)
+    assert parts.rows[2].size == sum(path.stat().st_size for path in [*shards, adapter])
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M"])

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gguf
-import numpy as np
 import pytest
 
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.artifacts.merge import copy_metadata, write_merged
+from sway_gguf.artifacts.merge import write_merged
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
-from tests.artifact_files import finish
-
-COUNT = 3
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> list[Path]:
-    """The demo base split as llama.cpp's own tool does it: metadata in the first file."""
-    whole = GGUFFile(DEMO / "base.f32.gguf")
-    names = list(whole.tensors)
-    paths = [tmp_path / f"demo-{n:05d}-of-{COUNT:05d}.gguf" for n in range(1, COUNT + 1)]
-    for number, path in enumerate(paths):
-        writer = gguf.GGUFWriter(path, "llama")
-        if number == 0:
-            copy_metadata(whole, writer, lambda key: key != "general.architecture")
-        writer.add_uint16("split.no", number)
-        writer.add_uint16("split.count", COUNT)
-        writer.add_int32("split.tensors.count", len(names))
-        for name in names[number::COUNT]:
-            writer.add_tensor(name, np.array(whole.read(name)))
-        finish(writer, path)
-    return paths
 
 
 def test_a_split_base_is_one_model(shards: list[Path], tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_too_few_controls_are_told() -> None:
     few = replace(measured(5.0), controls=(Item("c", 0.1),) * 3)
     found = judge([reading(AboveNull(), few, NULLS)], alpha=0.05, seed=0)[0]
     assert found.verdict == Verdict.INCONCLUSIVE
-    assert "--general FILE with 2 or more" in found.reason
+    assert "give 2 or more in addition (--general FILE)" in found.reason
 
 
 def test_a_missed_check_that_fails_fails_what_nulls_let_pass() -> None:
@@ -254,10 +254,11 @@ GOOD = {"applied": Verdict.PASS, "signal": Verdict.PASS, "direction": Verdict.PA
     [
         ({}, Diagnosis.HEALTHY),
         ({"direction": Verdict.SKIP, "collateral": Verdict.SKIP}, Diagnosis.HEALTHY),
-        ({"applied": Verdict.FAIL, "signal": Verdict.FAIL}, Diagnosis.NO_OP),
         ({"signal": Verdict.FAIL, "direction": Verdict.FAIL}, Diagnosis.NOISE),
         ({"signal": Verdict.FAIL, "direction": Verdict.SKIP}, Diagnosis.NOISE),
         ({"signal": Verdict.FAIL}, Diagnosis.HEALTHY),
+        ({"applied": Verdict.FAIL, "signal": Verdict.FAIL}, Diagnosis.HEALTHY),
+        ({"applied": Verdict.FAIL, "signal": Verdict.FAIL, "direction": Verdict.FAIL}, Diagnosis.NO_OP),
         ({"direction": Verdict.FAIL}, Diagnosis.OFF_TARGET),
         ({"collateral": Verdict.FAIL}, Diagnosis.DAMAGING),
         ({"leakage": Verdict.FAIL}, Diagnosis.MEMORIZING),
@@ -282,3 +283,14 @@ def test_nothing_is_healthy_without_applied_and_an_effect() -> None:
     for applied, signal in itertools.product((Verdict.SKIP, Verdict.INCONCLUSIVE), repeat=2):
         found = diagnose(axes(applied=applied, signal=signal, collateral=Verdict.PASS))[0]
         assert found == Diagnosis.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("items", [1, 4, 5, 40])
+@pytest.mark.parametrize("controls", [0, 1, 4, 5])
+def test_what_is_lacking_is_never_a_negative_number(items: int, controls: int) -> None:
+    tuned = replace(measured(1.0, items), controls=measured(0.0, controls).items)
+    found = judge([reading(AboveTolerance(-0.15), tuned)], alpha=0.05, seed=0)[0]
+    enough = items >= 5 and controls in (0, 5)
+    assert (found.verdict == Verdict.INCONCLUSIVE) != enough
+    lacking = 5 - (items if items < 5 else controls)
+    assert enough or f"give {lacking} or more" in found.reason

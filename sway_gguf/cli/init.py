@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from sway_gguf.cli.common import FILE, write_whole
+from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output, check_outputs, write_whole
 
 
 @click.command(
@@ -32,13 +34,15 @@ def init(
     force: bool,
 ) -> None:
     """Write a commented sway.yaml for BASE and ADAPTER from training data, with the items that it picked beside it."""
-    from sway_gguf.core.errors import UserError
-    from sway_gguf.suite.init import init_files
+    from sway_gguf.artifacts.base import read_base
+    from sway_gguf.suite.init import init_files, written_by_init
 
+    inputs = [path for path in (*read_base(base).shards, adapter, data, holdout, general) if path]
+    suite = Output(output, "-o", "suite", inputs, force)
+    suite.check()
     files = init_files(base, adapter, data, output, holdout=holdout, general=general, seed=seed)
-    there = [str(path) for path in files if path.exists()]
-    if there and not force:
-        raise UserError(f"{', '.join(there)}: there already; choose another name or add --force")
+    ours, beside = written_by_init(output), [path for path in files if path != output]
+    check_outputs([suite, *(Output(path, "-o", "items", inputs, force, proposes_force=ours) for path in beside)])
     for path, text in reversed(files.items()):
         write_whole(path, text)
-    click.echo(f"{output}: next, sway-gguf run {output}")
+    say(f"{output}: next, sway-gguf run {output}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.common import FILE
-from sway_gguf.cli.output import drawing
+from sway_gguf.cli.output import drawing, say_json
+from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:
     from sway_gguf.artifacts.base import BaseModel
@@ -28,8 +29,6 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
     FILES are GGUF bases and adapters, or PEFT folders. With --peft, a wrong scale, missing modules and a wrong order of
     rows are named.
     """
-    import json
-
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.gguf_file import GGUFFile
     from sway_gguf.artifacts.likeness import differences
@@ -54,7 +53,7 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
             card["differences"] = {str(peft): differences(adapter, read_peft(peft, bases[0]), bases[0])}
         cards.append(card)
     if as_json:
-        click.echo(json.dumps(cards, indent=1))
+        say_json(json_text(cards, indent=1, strict=False) + "\n")
         return
     with drawing() as console:
         for card in cards:

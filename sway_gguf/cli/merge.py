@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output
 
 
 @click.command(
@@ -34,14 +36,12 @@ def merge(base: Path, adapter: Path, scale: float, kind: str, threads: int | Non
     from sway_gguf.report import numbers
     from sway_gguf.suite.merge import merge as merge_files
 
-    if output.exists() and not force:
-        raise UserError(f"{output}: there is a file already; choose another name or add --force")
+    model = read_base(base)
+    Output(output, "-o", "model", [*model.shards, adapter], force).check()
     if not math.isfinite(scale):
         raise UserError(f"--scale {scale} is no number to multiply with; give a finite one")
-    found = read_adapter(adapter, read_base(base))
+    found = read_adapter(adapter, model)
     if broken := [pair.module for pair in found.pairs if not pair.finite]:
         raise UserError(f"{adapter}: NaN or infinity in {', '.join(broken[:3])}; merging it would break the base")
-    merge_files(
-        base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: click.echo(text, err=True)
-    )
-    click.echo(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")
+    merge_files(base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: say(text, err=True))
+    say(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")

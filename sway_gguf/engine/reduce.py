@@ -17,8 +17,11 @@ class NotFiniteError(ArithmeticError):
     """A logit or a log-probability is NaN or infinite. `row` says where."""
 
     def __init__(self, row: int) -> None:
-        super().__init__(f"row {row} of the logits is not finite")
+        super().__init__(row)
         self.row = row
+
+    def __str__(self) -> str:
+        return f"row {self.row} of the logits is not finite"
 
 
 def target_logprobs(logits: NDArray[np.float32], targets: Sequence[int]) -> NDArray[np.float64]:

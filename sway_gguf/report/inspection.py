@@ -54,19 +54,23 @@ def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
         ("modules", str(len(card["modules"]))),
     )
     for name in card["skipped"]:
-        console.print(f"  [yellow]llama.cpp skips {name}: that part of the adapter has no effect")
+        console.print(Text(f"  llama.cpp skips {name}: that part of the adapter has no effect", style="yellow"))
     for base, reasons in card["fits"].items():
         if not reasons:
-            console.print(f"  [green]fits[/] {base}")
+            _print_relation(console, "green", "fits", base)
         for reason in reasons:
-            console.print(f"  [red]does not fit[/] {base}: {reason}")
+            _print_relation(console, "red", "does not fit", f"{base}: {reason}")
     for folder, found in card.get("differences", {}).items():
         if not found:
-            console.print(f"  [green]the same as[/] {folder}")
+            _print_relation(console, "green", "the same as", folder)
         for difference in found:
-            console.print(f"  [red]not as in[/] {folder}: {difference}")
+            _print_relation(console, "red", "not as in", f"{folder}: {difference}")
     console.print("\n  ‖ΔW‖ of each module (Frobenius, at λ = 1)", style="dim")
     console.print(_norm_grid(card["modules"]))
+
+
+def _print_relation(console: Console, style: str, how: str, to: str) -> None:
+    console.print(Text.assemble("  ", (how, style), f" {to}"))
 
 
 def _made_for(name: str) -> str:

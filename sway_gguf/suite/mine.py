@@ -37,14 +37,27 @@ def mined(
     Raises:
         UserError: the pool cannot be read or holds nothing of use.
     """
-    cases = read_material(pool).paraphrases if is_jsonl(pool) else ()
-    if cases:
-        found = [hardest(backend, case, most) for case in cases]
-        body: dict[str, Any] = {"kind": "paraphrase_invariance", "cases": found}
+    body: dict[str, Any]
+    if cases := _cases(pool):
+        body = {"cases": [hardest(backend, case, most) for case in cases]}
     else:
         prompts = [prompt for prompt in pool_prompts(pool) if holds(NextToken(prompt))]
-        body = {"kind": "delta_kl", "prompts": most_moved(backend, prompts, most)}
-    return {"name": f"mined {body['kind']}", **body, "picked_on": picked_on}
+        body = {"prompts": most_moved(backend, prompts, most)}
+    return {**outline(pool), **body, "picked_on": picked_on}
+
+
+def outline(pool: Path) -> dict[str, Any]:
+    """Name and kind of the entry that `mined` will give; takes no model.
+
+    Raises:
+        UserError: the pool cannot be read.
+    """
+    kind = "paraphrase_invariance" if _cases(pool) else "delta_kl"
+    return {"name": f"mined {kind}", "kind": kind}
+
+
+def _cases(pool: Path) -> tuple[Paraphrase, ...]:
+    return read_material(pool).paraphrases if is_jsonl(pool) else ()
 
 
 def pool_prompts(pool: Path) -> list[str]:

@@ -73,9 +73,9 @@ def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), bro
     """The diagnosis and a sentence for it.
 
     The first failing axis names it, in the order of the six questions, with two exceptions. A model that moved toward
-    its material by more than every null is not called noise, however small the move. Where the material did become
-    likelier, damage elsewhere is named before a direction that failed for another reason. Healthy needs `applied` and
-    `signal` (or `direction`) answered with yes, and no axis left undecided. An axis whose
+    its material by more than every null and the noise is called neither no-op nor noise, however small the move. Where
+    the material did become likelier, damage elsewhere is named before a direction that failed for another reason.
+    Healthy needs `applied` and `signal` (or `direction`) answered with yes, and no axis left undecided. An axis whose
     probe could not measure is undecided.
 
     Args:
@@ -88,7 +88,7 @@ def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), bro
     if broken:
         return Diagnosis.BROKEN, _SENTENCES[Diagnosis.BROKEN].format(why=broken)
     directed = verdicts["direction"] == Verdict.PASS
-    excused = {"signal"} if directed else set()
+    excused = {"applied", "signal"} if directed else set()
     if verdicts["collateral"] == Verdict.FAIL and _became_likelier(probes):
         excused.add("direction")
     for axis, diagnosis in _FAILURES:
@@ -109,8 +109,8 @@ def _became_likelier(probes: Sequence[ProbeResult]) -> bool:
 
 def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:
     for name in ("applied", "signal"):
-        answered = axes[name].verdict in (Verdict.PASS, Verdict.WARN) or (name == "signal" and directed)
-        if not answered:
+        excused = directed and (name == "signal" or axes[name].verdict == Verdict.FAIL)
+        if axes[name].verdict not in (Verdict.PASS, Verdict.WARN) and not excused:
             return f"{name} ({axes[name].reason})"
     open_axes = [axis for axis in axes.values() if axis.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR)]
     return "; ".join(f"{axis.axis} ({axis.reason})" for axis in open_axes)

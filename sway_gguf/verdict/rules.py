@@ -71,12 +71,8 @@ def _above_floor(value: float, floor: float | None) -> tuple[Verdict, str]:
 
 
 def _against_tolerance(evidence: Evidence, rule: AboveTolerance | BelowTolerance) -> tuple[Verdict, str]:
-    items = len(evidence.reading.tuned.items)
     if evidence.interval is None:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"{items} items give no interval; give {MIN_ITEMS - items} or more in addition",
-        )
+        return Verdict.INCONCLUSIVE, _too_few(evidence.reading)
     limit, higher = rule.tolerance, isinstance(rule, AboveTolerance)
     missed = Verdict.WARN if isinstance(rule, BelowTolerance) and not rule.fails else Verdict.FAIL
     if evidence.interval.low > limit:
@@ -146,7 +142,7 @@ def _too_few(reading: Reading) -> str:
     if items < MIN_ITEMS:
         return f"{items} items are too few; give {MIN_ITEMS - items} or more in addition"
     fewest = min(map(len, reading.tuned.control_groups()))
-    return f"{fewest} texts to compare with are too few; give --general FILE with {MIN_ITEMS - fewest} or more"
+    return f"{fewest} texts to compare with are too few; give {MIN_ITEMS - fewest} or more in addition (--general FILE)"
 
 
 def _by_chance(evidence: Evidence, rule: AboveNull, found: Calibration) -> str:

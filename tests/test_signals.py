@@ -1,0 +1,141 @@
+"""Signals end a command within a moment, wherever it is: in imports, in llama.cpp's log, in a child, in threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.test_cli import BASE, HEALTHY, TEXT
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
+
+# A command that is asked to stop when it first does what is named, however fast the machine is.
+STOPPED_AT = """
+import os, signal, sys
+from sway_gguf.cli.start import main
+number, where = int(sys.argv[1]), sys.argv[2]
+sys.argv = ["sway-gguf", *sys.argv[3:]]
+def stop_once(*_):
+    global stop_once
+    stop_once = lambda *_: None
+    print("sent", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), number)
+if where.startswith("import "):
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == where.split()[1]: stop_once()
+    sys.meta_path.insert(0, Finder())
+else:
+    import logging
+    class Handler(logging.Handler):
+        def emit(self, record):
+            if where in record.getMessage(): stop_once()
+    logging.getLogger("sway_gguf.llama").addHandler(Handler())
+    logging.getLogger("sway_gguf.llama").setLevel(1)
+main()
+"""
+CHECK = ("check", BASE, HEALTHY, *TEXT)
+
+
+def rest(process: subprocess.Popen[str]) -> list[str]:
+    """The lines that a command has yet to say on stderr."""
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.wait(timeout=60)
+    return [line for line in said.splitlines() if line]
+
+
+def stopped(number: int, where: str, *words: str) -> tuple[int, list[str], float]:
+    """Exit code, what is said, and the seconds from the signal to the end."""
+    command = [sys.executable, "-c", STOPPED_AT, str(number), where, *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line.rstrip())
+        if line == "sent\n":
+            break
+    sent = time.monotonic()
+    said = rest(process)
+    return process.returncode, said, time.monotonic() - sent
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "import rich",
+        "import pydantic",
+        "import sway_gguf.spec.model",
+        "import numpy",
+        "import llama_cpp",
+        "import scipy",
+    ],
+)
+def test_a_signal_during_an_import_ends_the_command(number: int, code: int, where: str) -> None:
+    found, said, seconds = stopped(number, where, *CHECK)
+    assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
+    assert seconds < 20
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("where", ["loading", "KV", "graph"])
+def test_a_signal_in_llama_cpps_log_ends_the_command(number: int, code: int, where: str) -> None:
+    found, said, seconds = stopped(number, where, *CHECK)
+    assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
+    assert seconds < 20
+
+
+def waited_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read what a command says until it says `text`."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"it never said {text!r}")
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from sway_gguf.cli.start import main; main()", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_whole_group_ends_a_merge_and_leaves_nothing(tmp_path: Path, number: int, code: int) -> None:
+    process = start("merge", BASE, HEALTHY, "--type", "Q4_K_M", "-o", str(tmp_path / "m.gguf"))
+    waited_for(process, "quantizing")
+    os.killpg(process.pid, number)
+    said = rest(process)
+    assert process.returncode == code
+    assert said == ["sway-gguf: stopped; nothing half-written is left"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_merge_left_goes_with_the_next(tmp_path: Path) -> None:
+    out = tmp_path / "m.gguf"
+    process = start("merge", BASE, HEALTHY, "--type", "Q4_K_M", "-o", str(out))
+    waited_for(process, "quantizing")
+    process.kill()
+    rest(process)
+    assert list(tmp_path.iterdir()) != []
+    again = start("merge", BASE, HEALTHY, "--type", "F16", "-o", str(out))
+    rest(again)
+    assert again.returncode == 0
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_quants_and_its_child(tmp_path: Path, number: int, code: int) -> None:
+    process = start("quants", BASE, HEALTHY, *TEXT, "--types", "F16,Q8_0", "--work", str(tmp_path / "w"))
+    waited_for(process, "F16 merged")
+    os.killpg(process.pid, number)
+    said = rest(process)
+    assert process.returncode == code
+    assert not any("Traceback" in line for line in said)
+    assert [path.suffix for path in (tmp_path / "w").iterdir() if path.suffix] == [".npz"]
