@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
-from sway_gguf.spec.options import StrictModel, nearest, validated
+from sway_gguf.spec.options import RankScale, StrictModel, nearest, validated
 from sway_gguf.spec.original import adapted
 
 SUPPORTED_VERSION = 1
@@ -39,11 +39,11 @@ class Defaults(StrictModel):
     seed: int = Field(default=0, ge=0, description="of everything random")
     nulls: int = Field(default=19, ge=0, le=999, description="null adapters; 19 let a rank p reach 0.05")
     null_design: Design = "rotation"
-    null_profile: list[float] = Field(
+    null_profile: list[RankScale] = Field(
         default_factory=list, description="further rank scales at which nulls are drawn, shown beside"
     )
-    rank_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
+    rank_scale: RankScale = 1.0
+    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, description="gaussian only")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
     items: int | None = Field(default=None, ge=1, description="most items taken of each kind of text")
     prompts: int = Field(default=48, ge=1, le=512, description="most prompts taken from data or package")

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sway_gguf.core.errors import UserError
 
+RankScale = Annotated[float, Field(gt=0)]
+"""Rank of a null adapter relative to the adapter's."""
+
 
 class StrictModel(BaseModel):
-    """A frozen record in which an unknown key is an error."""
+    """A frozen record in which an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class ProbeOptions(StrictModel):
