@@ -65,6 +65,7 @@ def read_base(path: Path) -> BaseModel:
     blocks = file.whole(f"{file.architecture}.block_count")
     if blocks > len(tensors):
         raise UserError(f"{path}: {blocks} blocks, but {len(tensors)} tensors; the header is damaged, convert it again")
+    heads = file.whole(f"{file.architecture}.attention.head_count")
     return BaseModel(
         path=path,
         architecture=file.architecture,
@@ -78,9 +79,8 @@ def read_base(path: Path) -> BaseModel:
         license=file.text("general.license"),
         shards=tuple(shard.path for shard in shards),
         blocks=blocks,
-        heads=file.whole(f"{file.architecture}.attention.head_count"),
-        kv_heads=file.whole(f"{file.architecture}.attention.head_count_kv")
-        or file.whole(f"{file.architecture}.attention.head_count"),
+        heads=heads,
+        kv_heads=file.whole(f"{file.architecture}.attention.head_count_kv") or heads,
     )
 
 

@@ -224,9 +224,7 @@ def _info(place: TensorPlace) -> TensorInfo:
     shape = place.dimensions[::-1]
     block, row = int(gguf.GGML_QUANT_SIZES[kind][0]), shape[-1] if shape else 1
     if row % block:
-        raise HeaderError(
-            f"tensor {place.name!r} has rows of {row}, which {kind.name} cannot hold in blocks of {block}"
-        )
+        raise HeaderError(f"tensor {place.name!r} has rows of {row}, no multiple of {kind.name}'s block of {block}")
     return TensorInfo(place.name, shape, kind.name, stored_size(shape, kind))
 
 

@@ -1,7 +1,7 @@
 """Writes a LoRA adapter as a GGUF file, or hands it over without touching the disk.
 
-The bytes depend on the adapter alone. A number that its type cannot hold is an error, never an infinity in the file. Does
-not know whether an adapter is real or null.
+The bytes depend on the adapter alone. A number that its type cannot hold is an error, never an infinity in the file.
+Does not know whether an adapter is real or null.
 """
 
 from __future__ import annotations

@@ -26,14 +26,14 @@ _GIST = 60
 
 _BEYOND_LORA = {
     "use_dora": "DoRA rescales whole weights, which a GGUF LoRA cannot say",
-    "modules_to_save": "modules_to_save are whole weights, no LoRA",
-    "trainable_token_indices": "trainable_token_indices are whole rows of the embedding, no LoRA",
-    "fan_in_fan_out": "fan_in_fan_out turns the factors, which no family here uses",
+    "modules_to_save": "these are whole weights, no LoRA",
+    "trainable_token_indices": "these are whole rows of the embedding, no LoRA",
+    "fan_in_fan_out": "that turns the factors, which no family here uses",
     "use_qalora": "QALoRA pools the inputs of A, which a GGUF LoRA cannot say",
     "use_bdlora": "BD-LoRA stores blocks of the factors, which a GGUF LoRA cannot say",
     "kasa_config": "KaSA puts a diagonal between the factors, which a GGUF LoRA cannot say",
     "arrow_config": "Arrow routes between adapters, which a GGUF LoRA cannot say",
-    "layer_replication": "layer_replication makes a model of other blocks than the base's",
+    "layer_replication": "that makes a model of other blocks than the base's",
     "alora_invocation_tokens": "an activated LoRA works after its invocation tokens alone, which is not run here",
 }
 """Fields of LoraConfig that change more than the factors of linear layers say, wherever they are set."""

@@ -17,7 +17,7 @@ def open_shards(path: Path) -> list[GGUFFile]:
     """The file itself, or all shards of which it is the first.
 
     Raises:
-        UserError: another shard than the first was given, one is missing, belongs to another model, or repeats a tensor.
+        UserError: another shard than the first was given, one is missing, of another model, or repeats a tensor.
     """
     first = GGUFFile(path)
     count = first.whole(COUNT_KEY)
