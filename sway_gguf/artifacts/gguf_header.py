@@ -162,7 +162,7 @@ class Header:
         if count > _MOST_DIMENSIONS:
             raise HeaderError(f"tensor {name!r} has {count} dimensions")
         dimensions = tuple(self._read("<Q") for _ in range(count))
-        if 0 in dimensions:
+        if not dimensions or 0 in dimensions:
             raise HeaderError(f"tensor {name!r} is empty")
         return name, dimensions, self._read("<I"), self._read("<Q")
 

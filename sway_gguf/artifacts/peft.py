@@ -110,7 +110,7 @@ def _pairs(folder: Path, factors: Mapping[str, tuple[Matrix, Matrix]], base: Bas
     Raises:
         UserError: a module has no such name, or two have one.
     """
-    names = gguf.get_tensor_name_map(_architecture(base.architecture), base.blocks)
+    names = gguf.get_tensor_name_map(architecture_of(base.architecture), base.blocks)
     pairs = []
     for module, (a, b) in factors.items():
         name = _name(folder, names, module)
@@ -129,7 +129,8 @@ def _name(folder: Path, names: gguf.TensorNameMap, module: str) -> str:
     return str(found)
 
 
-def _architecture(name: str) -> gguf.MODEL_ARCH:
+def architecture_of(name: str) -> gguf.MODEL_ARCH:
+    """The gguf package's key of an architecture that it knows."""
     return next(arch for arch, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
 
 
@@ -155,7 +156,16 @@ def interleaved(b: Matrix, heads: int) -> Matrix:
 
 
 def _scalings(config: PeftConfig, ranks: Mapping[str, int]) -> list[float]:
-    """s of each module: its alpha over r or √r."""
+    """s of each module: its alpha over r or √r.
+
+    Raises:
+        UserError: a rank is not the config's; peft would not load it, and which r it was scaled by is open.
+    """
+    for (module, rank), wanted in zip(ranks.items(), config.ranks_of(list(ranks)), strict=True):
+        if wanted not in (None, rank):
+            raise UserError(
+                f"{config.path}: {module} has rank {rank} in the weights and {wanted} here; save both again"
+            )
     alphas = config.alphas_of(list(ranks))
     roots = [math.sqrt(rank) if config.rank_stabilized else rank for rank in ranks.values()]
     return [alpha / root for alpha, root in zip(alphas, roots, strict=True)]

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sway_gguf.artifacts.patterns import first_matches
 from sway_gguf.artifacts.plain_file import plain_file
 from sway_gguf.core.errors import UserError
 
+Value = TypeVar("Value", float, int)
 CONFIG = "adapter_config.json"
 MERGE_FIRST = "merge it with peft's merge_and_unload and convert the merged model"
 _MOST_BYTES = 16 << 20
@@ -50,6 +51,8 @@ class PeftConfig:
         path: the file.
         alpha: lora_alpha; 8 where the config does not say, as in peft.
         alphas: alpha_pattern: a regular expression for the end of a module's name, and the alpha there.
+        rank: r; None where the config does not say.
+        ranks: rank_pattern, likewise.
         rank_stabilized: whether the scaling is alpha / √r, not alpha / r.
         base_name: the base that it was trained on, or "".
         targets: target_modules: endings of module names, or one regular expression; None where the config is silent.
@@ -60,6 +63,8 @@ class PeftConfig:
     path: Path
     alpha: float
     alphas: Mapping[str, float]
+    rank: int | None
+    ranks: Mapping[str, int]
     rank_stabilized: bool
     base_name: str
     targets: tuple[str, ...] | str | None
@@ -72,9 +77,22 @@ class PeftConfig:
         Raises:
             UserError: a pattern is broken or takes too long.
         """
-        patterns = list(self.alphas)
-        places = first_matches(patterns, modules, "end", f"{self.path}: alpha_pattern")
-        return [self.alpha if place is None else self.alphas[patterns[place]] for place in places]
+        return self._looked_up("alpha_pattern", self.alphas, modules, self.alpha)
+
+    def ranks_of(self, modules: list[str]) -> list[int | None]:
+        """The rank of each module, looked up in the same way; None where the config does not say.
+
+        Raises:
+            UserError: a pattern is broken or takes too long.
+        """
+        return self._looked_up("rank_pattern", self.ranks, modules, self.rank)
+
+    def _looked_up(
+        self, field: str, values: Mapping[str, Value], modules: list[str], common: Value | None
+    ) -> list[Any]:
+        patterns = list(values)
+        places = first_matches(patterns, modules, "end", f"{self.path}: {field}")
+        return [common if place is None else values[patterns[place]] for place in places]
 
 
 def read_config(folder: Path) -> PeftConfig:
@@ -95,7 +113,9 @@ def read_config(folder: Path) -> PeftConfig:
     return PeftConfig(
         path=path,
         alpha=_alpha(path, "lora_alpha", config.get("lora_alpha", _DEFAULT_ALPHA)),
-        alphas=_alphas(path, config.get("alpha_pattern")),
+        alphas=_pattern(path, "alpha_pattern", config.get("alpha_pattern"), _alpha),
+        rank=None if config.get("r") is None else _rank(path, "r", config["r"]),
+        ranks=_pattern(path, "rank_pattern", config.get("rank_pattern"), _rank),
         rank_stabilized=_flag(path, "use_rslora", config.get("use_rslora")),
         base_name=_text(path, "base_model_name_or_path", config.get("base_model_name_or_path")),
         targets=_names(path, "target_modules", config.get("target_modules")),
@@ -145,12 +165,18 @@ def _alpha(path: Path, field: str, value: Any) -> float:
     return alpha
 
 
-def _alphas(path: Path, value: Any) -> dict[str, float]:
+def _rank(path: Path, field: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{path}: {field} is {_gist(value)}, where a rank is wanted; save the adapter again")
+    return value
+
+
+def _pattern(path: Path, field: str, value: Any, read: Callable[[Path, str, Any], Value]) -> dict[str, Value]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UserError(f"{path}: alpha_pattern is {_gist(value)}, where names with numbers are wanted; save it again")
-    return {pattern: _alpha(path, f"alpha_pattern[{_gist(pattern)}]", alpha) for pattern, alpha in value.items()}
+        raise UserError(f"{path}: {field} is {_gist(value)}, where names with numbers are wanted; save it again")
+    return {pattern: read(path, f"{field}[{_gist(pattern)}]", number) for pattern, number in value.items()}
 
 
 def _flag(path: Path, field: str, value: Any) -> bool:
