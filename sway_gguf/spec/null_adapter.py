@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
-from sway_gguf.spec.model import Spec
+from sway_gguf.spec.model import RankScale, Spec
 from sway_gguf.spec.options import ProbeOptions, validated
 
 KIND = "null_adapter"
@@ -24,8 +24,11 @@ class NullAdapterOptions(ProbeOptions):
     runs: int = Field(default=19, ge=1, le=999, description="null adapters to compare with")
     design: Design = Field(default="rotation", description="rotation, spectrum, or gaussian as the original's")
     init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, description="gaussian only")
-    rank_multipliers: list[float] = Field(
-        default=[1.0], min_length=1, description="rank scales; 1 calibrates where it is among them, else the first"
+    rank_multipliers: list[RankScale] = Field(
+        default=[1.0],
+        min_length=1,
+        max_length=17,
+        description="rank scales; 1 calibrates where it is among them, else the first",
     )
     seed_base: int | None = Field(default=None, ge=0, description="no effect: seeds follow from the run's seed")
     calibrate_kinds: list[str] = Field(
