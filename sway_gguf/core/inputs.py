@@ -47,7 +47,7 @@ def read_bytes(path: Path, give: str = "a file", most: int = MOST_TEXT) -> bytes
         raise UserError(f"{path}: {size:,} bytes, and at most {most:,} are read here; give {give} of that size")
     try:
         with path.open("rb") as file:
-            return file.read(most)
+            return file.read(size)
     except OSError as error:
         raise unreadable(path, error) from error
 
