@@ -39,7 +39,7 @@ def read_checkpoint(folder: Path) -> Training:
         losses=_curve(history, "loss", path),
         eval_losses=_curve(history, "eval_loss", path),
         steps=whole(state.get("global_step") or 0, f"{path}: global_step"),
-        max_steps=max(0, int(number(state.get("max_steps") or 0, f"{path}: max_steps"))),
+        max_steps=whole(max(0.0, number(state.get("max_steps") or 0, f"{path}: max_steps")), f"{path}: max_steps"),
         moments=tuple(_moments(optimizer)) if optimizer.exists() else (),
     )
 
