@@ -19,8 +19,8 @@ from gguf import GGMLQuantizationType, GGUFValueType
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.gguf_header import MAGIC, Header, HeaderError, TensorPlace
-from sway_gguf.artifacts.plain_file import plain_file
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import check_input
 
 _WHOLE = (
     GGUFValueType.UINT8,
@@ -235,7 +235,7 @@ def stored_size(shape: tuple[int, ...], kind: GGMLQuantizationType) -> int:
 
 
 def _check_magic(path: Path) -> None:
-    plain_file(path, "a .gguf file")
+    check_input(path, "a .gguf file")
     try:
         with path.open("rb") as file:
             head = file.read(8)

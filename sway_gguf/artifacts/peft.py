@@ -20,9 +20,9 @@ import numpy as np
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
 from sway_gguf.artifacts.peft_config import CONFIG, MERGE_FIRST, PeftConfig, read_config
-from sway_gguf.artifacts.plain_file import plain_file
 from sway_gguf.artifacts.tensor_files import read_tensors
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import check_input
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
@@ -70,7 +70,7 @@ def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
 
 def _weights(folder: Path) -> Path:
     path = next((there for name in WEIGHTS if os.path.lexists(there := folder / name)), folder / WEIGHTS[0])
-    plain_file(path, "a folder as peft's save_pretrained writes it")
+    check_input(path, "a folder as peft's save_pretrained writes it")
     return path
 
 

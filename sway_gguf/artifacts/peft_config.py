@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sway_gguf.artifacts.patterns import first_matches
-from sway_gguf.artifacts.plain_file import plain_file
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import read_utf8
+from sway_gguf.core.json_text import parse_json
 
 Value = TypeVar("Value", float, int)
 CONFIG = "adapter_config.json"
@@ -102,7 +103,8 @@ def read_config(folder: Path) -> PeftConfig:
         UserError: it cannot be read, is no LoRA, has a value of a wrong type, or says what GGUF cannot.
     """
     path = folder / CONFIG
-    config = _json(path)
+    text = read_utf8(path, "a folder as peft's save_pretrained writes it", _MOST_BYTES)
+    config = parse_json(text, str(path), "save the adapter again")
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
         raise UserError(f"{path}: peft_type is {_gist(kind)}; only LORA can be run")
@@ -122,17 +124,6 @@ def read_config(folder: Path) -> PeftConfig:
         left_out=_names(path, "exclude_modules", config.get("exclude_modules")),
         blocks=_blocks(path, config.get("layers_to_transform")),
     )
-
-
-def _json(path: Path) -> Any:
-    if plain_file(path, "a folder as peft's save_pretrained writes it") > _MOST_BYTES:
-        raise UserError(f"{path}: more than {_MOST_BYTES >> 20} MB, which no adapter_config.json is; save it again")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); give a PEFT folder") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); save the adapter again") from error
 
 
 def _check_start(path: Path, start: Any) -> None:

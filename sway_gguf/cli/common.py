@@ -157,7 +157,7 @@ def write_whole(path: Path, text: str) -> None:
 
     try:
         with whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
 

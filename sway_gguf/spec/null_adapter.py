@@ -11,8 +11,8 @@ from pydantic import Field
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design
-from sway_gguf.spec.model import Spec
-from sway_gguf.spec.options import ProbeOptions, RankScale, validated
+from sway_gguf.spec.model import RankScale, Spec
+from sway_gguf.spec.options import ProbeOptions, validated
 
 KIND = "null_adapter"
 
@@ -25,7 +25,10 @@ class NullAdapterOptions(ProbeOptions):
     design: Design = Field(default="rotation", description="rotation, spectrum, or gaussian as the original's")
     init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, description="gaussian only")
     rank_multipliers: list[RankScale] = Field(
-        default=[1.0], min_length=1, description="rank scales; 1 calibrates where it is among them, else the first"
+        default=[1.0],
+        min_length=1,
+        max_length=17,
+        description="rank scales; 1 calibrates where it is among them, else the first",
     )
     seed_base: int | None = Field(default=None, ge=0, description="no effect: seeds follow from the run's seed")
     calibrate_kinds: list[str] = Field(

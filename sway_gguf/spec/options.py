@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sway_gguf.core.errors import UserError
-
-RankScale = Annotated[float, Field(gt=0)]
-"""Rank of a null adapter relative to the adapter's."""
 
 
 class StrictModel(BaseModel):
