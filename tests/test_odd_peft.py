@@ -283,8 +283,9 @@ def test_the_share_of_the_target_modules_is_told_by_family(tmp_path: Path, base:
     ]
     for config, wanted in asked:
         assert present(folder(tmp_path / "p", **config), base) == wanted
-    config = read_config(folder(tmp_path / "p", target_modules="all-linear"))
-    assert len(targets(config, base)) == 3 * 7
+    for left_out, each in ([], 7), (["up_proj"], 6):
+        config = read_config(folder(tmp_path / "p", target_modules="all-linear", exclude_modules=left_out))
+        assert len(targets(config, base)) == 3 * each
 
 
 def test_without_a_config_the_bases_linear_layers_are_counted(tmp_path: Path, base: BaseModel) -> None:

@@ -98,7 +98,8 @@ def targets(config: PeftConfig, base: BaseModel) -> list[str]:
     names = [name for name, _ in spelled]
     wanted = _named(config.targets, names, f"{config.path}: target_modules")
     unwanted = _named(config.left_out or (), names, f"{config.path}: exclude_modules")
-    return list(dict.fromkeys(module for name, module in spelled if name in wanted - unwanted))
+    left_out = {module for name, module in spelled if name in unwanted}
+    return list(dict.fromkeys(module for name, module in spelled if name in wanted and module not in left_out))
 
 
 def _spelled(base: BaseModel, blocks: tuple[int, ...] | None) -> Iterator[tuple[str, str]]:
