@@ -25,7 +25,7 @@ from sway_gguf.cli.quants import quants
 from sway_gguf.cli.run import run, schema
 from sway_gguf.core.errors import EngineError, UserError
 
-EXIT_USER, EXIT_INTERNAL, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_USER, EXIT_INTERNAL, EXIT_INTERRUPTED = 2, 70, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,7 +44,7 @@ for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, q
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 wrong input, 3 our own fault, 130 interrupted."""
+    """Run the command line and exit: 0 done, 2 wrong input, 70 our own fault, 130 interrupted."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
