@@ -104,7 +104,7 @@ def test_what_goes_wrong_leaves_no_file(tmp_path: Path, healthy: LoraAdapter, mo
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(merging, "quantize", interrupted)
+    monkeypatch.setattr(merging, "in_child", interrupted)
     with pytest.raises(KeyboardInterrupt):
         merge(DEMO / "base.f32.gguf", healthy, out, kind="Q8_0")
     assert list(tmp_path.iterdir()) == []

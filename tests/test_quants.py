@@ -18,7 +18,7 @@ from sway_gguf.core.survival import SurvivalMatrix
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.plot import survival_svg
 from sway_gguf.stats.ratio import ratio_interval
-from sway_gguf.suite import quants
+from sway_gguf.suite import workshop
 from sway_gguf.suite.merge import merge
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.quants import survival
@@ -92,7 +92,7 @@ def test_what_was_measured_is_not_measured_again(
     def never(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(quants, "measured", never)
+    monkeypatch.setattr(workshop, "measured", never)
     said: list[str] = []
     again = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F16", "Q8_0", "Q4_K_M", said=said)
     assert again == found

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+from sway_gguf.cli.output import say
 
 
 @click.command(
@@ -27,6 +28,7 @@ def check(
     json_path: str | None,
     dry_run: bool,
     budget: float | None,
+    force: bool,
     **overrides: int | None,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
@@ -37,9 +39,9 @@ def check(
     from sway_gguf.suite.prepare import default_spec
 
     spec = default_spec(base, adapter, data=data, general=general)
-    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget)
+    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force)
     if data is None and json_path != "-" and not dry_run:
-        click.echo(
+        say(
             "\nWith --data FILE (.md, .txt or .jsonl) it also tells whether the model moved toward what it was "
             "trained on, and prompts come from that text."
         )

@@ -1,14 +1,15 @@
-"""What commands share: options, running a prepared suite under a progress bar, writing results."""
+"""What commands share: options, and running a prepared suite under a progress bar."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from sway_gguf.cli.saving import deliver, inputs_of, json_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +41,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 SECONDS = Seconds()
 FILE = click.Path(path_type=Path)
+force_option = click.option("--force", is_flag=True, help="Replace a file that is no result of sway-gguf.")
 
 
 def engine_options(command: Command) -> Command:
@@ -61,7 +63,7 @@ def engine_options(command: Command) -> Command:
 
 
 def run_options(command: Command) -> Command:
-    """--json, --dry-run, --budget, --seed, --nulls."""
+    """--json, --force, --dry-run, --budget, --seed, --nulls."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
         click.option(
@@ -69,6 +71,7 @@ def run_options(command: Command) -> Command:
         ),
         click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
+        force_option,
         click.option("--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout alone."),
     ):
         command = option(command)
@@ -99,71 +102,38 @@ def overridden(
     )
 
 
-def execute(spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None) -> None:
-    """Run a spec, or show its plan; report on the terminal and, if asked, as JSON."""
+def execute(
+    spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None, force: bool, inputs: Sequence[Path] = ()
+) -> None:
+    """Run a spec, or show its plan; report on the terminal and, if asked, as JSON.
+
+    Args:
+        spec: what to run.
+        json_path: where to write the result.
+        dry_run: show the plan alone.
+        budget: seconds.
+        force: replace a file that is no result.
+        inputs: further files that no output may replace, such as the spec's own.
+    """
     from sway_gguf.cli.output import drawing
+    from sway_gguf.report.result_json import to_json
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 
-    check_writable(json_path)
+    outputs = json_output(json_path, [*inputs, *inputs_of(spec)], force=force)
     prepared = prepare(spec)
     if dry_run:
         with drawing() as console:
             show_plan(prepared, console)
         return
     result = run_with_progress(prepared, budget)
-    if json_path:
-        write_json(result, json_path)
-    if json_path != "-":
-        with drawing() as console:
-            print_result(result, console)
-
-
-def check_writable(json_path: str | None) -> None:
-    """Find out before the long work whether the result can be written after it.
-
-    Raises:
-        UserError: it cannot.
-    """
-    from sway_gguf.core.errors import UserError
-
-    if json_path and json_path != "-":
-        folder = Path(json_path).absolute().parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UserError(f"{json_path}: the folder {folder} cannot be written; make it or choose another path")
-        if Path(json_path).is_dir():
-            raise UserError(f"{json_path}: this is a directory; give a file name")
-
-
-def write_json(result: SuiteResult, json_path: str) -> None:
-    """Write result.json whole or not at all; `-` is stdout."""
-    from sway_gguf.report.result_json import to_json
-
-    text = to_json(result)
-    if json_path == "-":
-        click.echo(text, nl=False)
-        return
-    write_whole(Path(json_path), text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    from sway_gguf.artifacts.whole import whole
-    from sway_gguf.core.errors import UserError
-
-    try:
-        with whole(path) as partial:
-            partial.write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+    text = partial(to_json, result)
+    deliver([(output, text) for output in outputs], partial(print_result, result), text)
 
 
 def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
     """Load the model, run the suite within a budget of seconds where one is given, and show progress on stderr."""
+    from sway_gguf.cli.progress import progress_bar
     from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.suite.budget import measured_speed, seconds_of, within
     from sway_gguf.suite.run import plan, run
@@ -177,30 +147,6 @@ def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteR
         work = plan(prepared)
         with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
             return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
-
-
-@contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[str, int], None]]:
-    """A bar on stderr with tokens done, tokens per second and the time left; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} tokens"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total, rate="")
-
-        def advance(what: str, tokens: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, advance=tokens, description=what, rate=f"{speed:,.0f}/s" if speed else "")
-
-        yield advance
 
 
 def show_plan(prepared: Prepared, console: Console) -> None:
@@ -224,9 +170,7 @@ def show_plan(prepared: Prepared, console: Console) -> None:
     for probe, cost in zip(prepared.probes, costs, strict=True):
         table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))), numbers.count(cost))
     for skipped in prepared.skipped:
-        table.add_row(
-            f"[dim]{skipped.name}", f"[dim]{skipped.axis}", "[dim]–", "[dim]–", f"[dim]skipped: {skipped.reason}"
-        )
+        table.add_row(skipped.name, skipped.axis, "–", "–", f"skipped: {skipped.reason}", style="dim")
     console.print(f"base     {prepared.base.path}\nadapter  {prepared.adapter.path}\n")
     console.print(table)
     views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in tokens.items())

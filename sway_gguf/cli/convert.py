@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output
 
 
 @click.command(
@@ -37,9 +39,9 @@ def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) ->
 
     if not is_peft(peft_dir):
         raise UserError(f"{peft_dir}: no adapter_config.json in it; give a PEFT folder")
-    if output.exists() and not force:
-        raise UserError(f"{output}: there is a file already; choose another name or add --force")
-    adapter = read_adapter(peft_dir, read_base(base))
+    model = read_base(base)
+    Output(output, "-o", "model", [*model.shards, peft_dir], force).check()
+    adapter = read_adapter(peft_dir, model)
     check_finite(adapter, "nothing is written; take a checkpoint from before the training diverged")
     typed = replace(adapter, pairs=tuple(replace(pair, a_type=kind, b_type=kind) for pair in adapter.pairs))
     try:
@@ -47,4 +49,4 @@ def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) ->
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror or error})") from error
     ranks = "/".join(map(str, adapter.ranks))
-    click.echo(f"{output}: {len(adapter.pairs)} modules, rank {ranks}, alpha {adapter.alpha:g}, {kind}")
+    say(f"{output}: {len(adapter.pairs)} modules, rank {ranks}, alpha {adapter.alpha:g}, {kind}")

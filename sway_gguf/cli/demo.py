@@ -19,7 +19,8 @@ _STORIES = {
 @engine_options
 def demo(**overrides: int | None) -> None:
     """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one."""
-    from sway_gguf.cli.common import overridden, progress_bar
+    from sway_gguf.cli.common import overridden
+    from sway_gguf.cli.progress import progress_bar
     from sway_gguf.material.packaged import DEMO
     from sway_gguf.report.comparison import print_comparison
     from sway_gguf.suite.demo import demo_spec, run_side_by_side, total_tokens

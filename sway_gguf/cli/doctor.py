@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE, engine_options
+from sway_gguf.cli.output import drawing, say
+from sway_gguf.core.plain import json_text
 
 
 @click.command(
@@ -31,10 +33,7 @@ def doctor(
 
     Exits with 1 where anything FAILs.
     """
-    import json
     from dataclasses import asdict
-
-    from rich.console import Console
 
     from sway_gguf.engine.settings import EngineSettings
     from sway_gguf.report.findings import print_finding
@@ -48,8 +47,9 @@ def doctor(
     for finding in examine(base, adapter, settings):
         found.append(finding)
         if not as_json:
-            print_finding(finding.name, finding.status, finding.text, Console())
+            with drawing() as console:
+                print_finding(finding.name, finding.status, finding.text, console)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found], indent=1))
+        say(json_text([asdict(finding) for finding in found], indent=1))
     if any(finding.status == "FAIL" for finding in found):
         sys.exit(1)

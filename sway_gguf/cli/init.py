@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from sway_gguf.cli.common import FILE, write_whole
+from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output, check_outputs, write_whole
 
 
 @click.command(
@@ -32,13 +34,20 @@ def init(
     force: bool,
 ) -> None:
     """Write a commented sway.yaml for BASE and ADAPTER from training data, with the items that it picked beside it."""
-    from sway_gguf.core.errors import UserError
-    from sway_gguf.suite.init import init_files
+    from sway_gguf.artifacts.base import read_base
+    from sway_gguf.suite.init import init_files, written_by_init
 
     files = init_files(base, adapter, data, output, holdout=holdout, general=general, seed=seed)
-    there = [str(path) for path in files if path.exists()]
-    if there and not force:
-        raise UserError(f"{', '.join(there)}: there already; choose another name or add --force")
+    inputs = [path for path in (*read_base(base).shards, adapter, data, holdout, general) if path]
+    ours = written_by_init(output)
+    check_outputs(
+        [
+            Output(path, "-o", "suite", inputs, force)
+            if path == output
+            else Output(path, "-o", "items", inputs, force, proposes_force=ours)
+            for path in files
+        ]
+    )
     for path, text in reversed(files.items()):
         write_whole(path, text)
-    click.echo(f"{output}: next, sway-gguf run {output}")
+    say(f"{output}: next, sway-gguf run {output}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.common import FILE
-from sway_gguf.cli.output import drawing
+from sway_gguf.cli.output import drawing, say
+from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:
     from sway_gguf.artifacts.base import BaseModel
@@ -30,8 +31,6 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
     its own. By family (attention, MLP, experts, embeddings, lm_head, vision) it is shown which of the trained modules
     stand in the adapter. With --peft, a wrong scale, missing modules and a wrong order of rows are named.
     """
-    import json
-
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.gguf_file import GGUFFile
     from sway_gguf.artifacts.likeness import differences
@@ -59,7 +58,7 @@ def inspect(files: tuple[Path, ...], peft: Path | None, as_json: bool) -> None:
             card["differences"] = {str(peft): differences(adapter, read_peft(peft, bases[0]), bases[0])}
         cards.append(card)
     if as_json:
-        click.echo(json.dumps(cards, indent=1))
+        say(json_text(cards, indent=1))
         return
     with drawing() as console:
         for card in cards:

@@ -5,8 +5,11 @@ Command files import what is heavy inside their functions, so that --help answer
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 import click
 
@@ -20,12 +23,15 @@ from sway_gguf.cli.inspect import inspect
 from sway_gguf.cli.merge import merge
 from sway_gguf.cli.mine import mine
 from sway_gguf.cli.null import null
+from sway_gguf.cli.output import in_any_encoding, say, silence
 from sway_gguf.cli.probes import probes
 from sway_gguf.cli.quants import quants
 from sway_gguf.cli.run import run, schema
 from sway_gguf.core.errors import EngineError, UserError
+from sway_gguf.core.plain import one_line
+from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
 
-EXIT_USER, EXIT_INTERNAL, EXIT_INTERRUPTED = 2, 70, 130
+EXIT_USER, EXIT_INTERNAL = 2, 70
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,29 +50,48 @@ for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, q
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 wrong input, 70 our own fault, 130 interrupted."""
+    """Run the command line and exit: 0 done, 2 wrong input, 70 our own fault, 130 Ctrl-C, 143 SIGTERM."""
+    in_any_encoding()
+    end_on_signals()
     try:
         cli.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        say(shown.getvalue(), err=True, end="")
         sys.exit(EXIT_USER)
     except (UserError, EngineError) as error:
-        click.echo(f"sway-gguf: {error}", err=True)
+        say(f"sway-gguf: {one_line(str(error))}", err=True)
         sys.exit(EXIT_USER)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("sway-gguf: stopped; nothing was written", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        _end_interrupted()
     except BrokenPipeError:
-        # The reader of our pipe has gone: say nothing, and keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our pipe has gone: say nothing.
+        silence()
         sys.exit(0)
+    except OSError as error:
+        # No fault of ours and no wrong word: a disk that is full, a file that went away, a stdout that takes nothing.
+        where = f"{error.filename}: " if error.filename else ""
+        if sys.stdout is not None:
+            silence()
+        say(f"sway-gguf: {one_line(f'{where}{error.strerror or error}')}; nothing half-written is left", err=True)
+        sys.exit(EXIT_USER)
     except Exception as error:
+        if was_asked():
+            _end_interrupted()
         if os.environ.get("SWAY_GGUF_DEBUG"):
             raise
-        click.echo(
-            f"sway-gguf: internal error: {type(error).__name__}: {error} (SWAY_GGUF_DEBUG=1 shows where)",
-            err=True,
-        )
+        words = one_line(f"{type(error).__name__}: {error}")
+        say(f"sway-gguf: internal error: {words} (SWAY_GGUF_DEBUG=1 shows where)", err=True)
         sys.exit(EXIT_INTERNAL)
+
+
+def _end_interrupted() -> NoReturn:
+    """Say so and be gone: threads that hash or evaluate for nobody now are not waited for."""
+    with suppress(OSError):
+        say("sway-gguf: stopped; nothing half-written is left", err=True)
+    os._exit(exit_code())

@@ -8,6 +8,8 @@ import click
 
 from sway_gguf.cli.common import FILE
 from sway_gguf.cli.finite import FINITE
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output
 
 
 @click.command(
@@ -30,15 +32,12 @@ def merge(base: Path, adapter: Path, scale: float, kind: str, threads: int | Non
     from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.lora import check_finite
-    from sway_gguf.core.errors import UserError
     from sway_gguf.report import numbers
     from sway_gguf.suite.merge import merge as merge_files
 
-    if output.exists() and not force:
-        raise UserError(f"{output}: there is a file already; choose another name or add --force")
-    found = read_adapter(adapter, read_base(base))
+    model = read_base(base)
+    Output(output, "-o", "model", [*model.shards, adapter], force).check()
+    found = read_adapter(adapter, model)
     check_finite(found, "merging it would break the base")
-    merge_files(
-        base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: click.echo(text, err=True)
-    )
-    click.echo(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")
+    merge_files(base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: say(text, err=True))
+    say(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
-from sway_gguf.cli.common import FILE, write_whole
+from sway_gguf.cli.common import FILE
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import check_folder, write_whole
+from sway_gguf.core.errors import UserError
 
 
 @click.command(
@@ -28,14 +31,21 @@ def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
     from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.spec.append import appended, fragment
     from sway_gguf.spec.model import load_spec
-    from sway_gguf.suite.mine import mined
+    from sway_gguf.suite.mine import mined, outline
     from sway_gguf.suite.prepare import prepare
 
     prepared = prepare(load_spec(spec_path))
+    if write:  # what stands in the way is told before the work
+        appended(spec_path.read_text(encoding="utf-8"), outline(pool), spec_path)
+        check_folder(spec_path)
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
         entry = mined(backend, pool, most, prepared.adapter_hash)
     if not write:
-        click.echo(fragment(entry), nl=False)
+        say(fragment(entry), end="")
         return
-    write_whole(spec_path, appended(read_exact(spec_path), entry, spec_path))
-    click.echo(f"{spec_path}: entry {entry['name']!r} added; it tests the next adapter")
+    try:
+        write_whole(spec_path, appended(read_exact(spec_path), entry, spec_path))
+    except UserError:
+        say(fragment(entry), end="")
+        raise
+    say(f"{spec_path}: entry {entry['name']!r} added; it tests the next adapter")

@@ -8,6 +8,8 @@ import click
 
 from sway_gguf.cli.common import FILE
 from sway_gguf.cli.finite import POSITIVE
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, Design
 
 
@@ -53,9 +55,9 @@ def null(
     from sway_gguf.core.errors import UserError
     from sway_gguf.core.views import NullDesign
 
-    if output.exists() and not force:
-        raise UserError(f"{output}: there is a file already; choose another name or add --force")
-    real = read_adapter(adapter, read_base(base))
+    model = read_base(base)
+    Output(output, "-o", "model", [*model.shards, adapter], force).check()
+    real = read_adapter(adapter, model)
     check_finite(real, "no null of its size exists")
     drawn = null_adapter(real, seed, NullDesign(design, rank_scale, init_scale))
     check_finite(drawn, "its numbers are beyond float32; lower --rank-scale or --init-scale")
@@ -64,4 +66,4 @@ def null(
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror or error})") from error
     ranks = "/".join(map(str, drawn.ranks))
-    click.echo(f"{output}: {design} null of {adapter.name}, seed {seed}, rank {ranks}, alpha {drawn.alpha:g}")
+    say(f"{output}: {design} null of {adapter.name}, seed {seed}, rank {ranks}, alpha {drawn.alpha:g}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sway_gguf.cli.output import drawing
+from sway_gguf.cli.output import drawing, say
+from sway_gguf.core.plain import json_text
 
 
 @click.command(short_help="List what can be measured.", epilog="Example:  sway-gguf probes external_perplexity")
@@ -12,8 +13,6 @@ from sway_gguf.cli.output import drawing
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def probes(kind: str | None, as_json: bool) -> None:
     """List the probe kinds; with KIND, show that one's formula and fields."""
-    import json
-
     from sway_gguf.core.errors import UserError
     from sway_gguf.probes.registry import all_kinds, card
     from sway_gguf.report.probe_list import print_kind, print_kinds
@@ -24,7 +23,7 @@ def probes(kind: str | None, as_json: bool) -> None:
         raise UserError(f"unknown probe kind {kind!r}, {nearest(kind, kinds)}")
     chosen = [card(kinds[name]) for name in ([kind] if kind else kinds)]
     if as_json:
-        click.echo(json.dumps(chosen, indent=1))
+        say(json_text(chosen, indent=1))
         return
     with drawing() as console:
         if kind:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from sway_gguf.cli.common import FILE, check_writable, engine_options, overridden, write_whole
-from sway_gguf.cli.output import drawing
+from sway_gguf.cli.common import FILE, engine_options, force_option, overridden
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output, check_outputs, deliver, inputs_of, json_output
+from sway_gguf.core.plain import json_text
+
+if TYPE_CHECKING:
+    from sway_gguf.core.survival import SurvivalMatrix
 
 
 @click.command(
@@ -28,6 +34,7 @@ from sway_gguf.cli.output import drawing
 )
 @click.option("--json", "json_path", metavar="PATH", help="Write the matrix as JSON; - for stdout alone.")
 @click.option("--svg", "svg_path", type=FILE, help="Draw size against what is kept as SVG.")
+@force_option
 @engine_options
 def quants(
     base: Path,
@@ -40,6 +47,7 @@ def quants(
     work: Path,
     json_path: str | None,
     svg_path: Path | None,
+    force: bool,
     **engine: int | None,
 ) -> None:
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
@@ -48,8 +56,7 @@ def quants(
     by one by llama.cpp's quantizer, measured in a process of their own, and removed; an interrupted run goes on where
     it stopped.
     """
-    import json
-    from dataclasses import asdict
+    from functools import partial
 
     from sway_gguf.core.errors import UserError
     from sway_gguf.report.plot import survival_svg
@@ -57,9 +64,8 @@ def quants(
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.prepare import default_spec, prepare
     from sway_gguf.suite.quants import DEFAULT_TYPES, survival
+    from sway_gguf.suite.workshop import is_file
 
-    check_writable(json_path)
-    check_writable(str(svg_path) if svg_path else None)
     if adapter is not None:
         spec = default_spec(base, adapter, data=data, general=general)
     elif base.suffix.lower() in (".yaml", ".yml"):
@@ -69,22 +75,25 @@ def quants(
         raise UserError(f"{base}: name the adapter as well, or give a sway.yaml that names both")
     spec = overridden(spec, seed=None, nulls=None, **engine)
     chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
+    inputs = [base, *inputs_of(spec), *(Path(kind) for kind in chosen if is_file(kind))]
+    as_json = json_output(json_path, inputs, force=force)
+    as_svg = [Output(svg_path, "--svg", "result", inputs, force)] if svg_path else []
+    check_outputs([*as_json, *as_svg])
     matrix = survival(
         prepare(spec),
         work,
         types=chosen,
         wanted=min_retained,
         tolerance=tolerance,
-        say=lambda text: click.echo(text, err=True),
+        say=lambda text: say(text, err=True),
     )
-    if svg_path:
-        write_whole(svg_path, survival_svg(matrix))
-    if json_path:
-        text = json.dumps(asdict(matrix), indent=1) + "\n"
-        if json_path == "-":
-            click.echo(text, nl=False)
-        else:
-            write_whole(Path(json_path), text)
-    if json_path != "-":
-        with drawing() as console:
-            print_matrix(matrix, console)
+    record = partial(_record, matrix)
+    picture = partial(survival_svg, matrix)
+    wanted = [(output, record) for output in as_json] + [(output, picture) for output in as_svg]
+    deliver(wanted, partial(print_matrix, matrix), record)
+
+
+def _record(matrix: SurvivalMatrix) -> str:
+    from dataclasses import asdict
+
+    return json_text(asdict(matrix), indent=1) + "\n"

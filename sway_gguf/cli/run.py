@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+from sway_gguf.cli.output import say
+from sway_gguf.core.plain import json_text
 
 
 @click.command(
@@ -15,21 +17,22 @@ from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @run_options
 @engine_options
-def run(spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, **overrides: int | None) -> None:
+def run(
+    spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, force: bool, **overrides: int | None
+) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
     Flags take the place of what the file says.
     """
     from sway_gguf.spec.model import load_spec
 
-    execute(overridden(load_spec(spec_path), **overrides), json_path=json_path, dry_run=dry_run, budget=budget)
+    spec = overridden(load_spec(spec_path), **overrides)
+    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force, inputs=[spec_path])
 
 
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")
 def schema() -> None:
     """Print the JSON Schema of the result that --json writes."""
-    import json
-
     from sway_gguf.report.result_json import schema as result_schema
 
-    click.echo(json.dumps(result_schema(), indent=1))
+    say(json_text(result_schema(), indent=1))

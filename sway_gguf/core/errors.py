@@ -26,15 +26,20 @@ def one_line(text: str) -> str:
 class NonFiniteError(Exception):
     """A NaN or an infinity came out of the model.
 
+    It keeps its arguments as they were given, so that it survives the way out of a child process.
+
     Attributes:
         view: label of the view that produced it.
         query: the query, shortened for display.
     """
 
     def __init__(self, view: str, query: str) -> None:
-        super().__init__(f"the {view} view gave a non-finite number for {query}")
+        super().__init__(view, query)
         self.view = view
         self.query = query
+
+    def __str__(self) -> str:
+        return f"the {self.view} view gave a non-finite number for {self.query}"
 
 
 class ViewError(RuntimeError):

@@ -1,13 +1,23 @@
-"""Lets Ctrl-C stop a running evaluation, for which Python's own handler would wait. Knows signals only."""
+"""Lets signals end a run cleanly, also where Python's own handlers would wait or be swallowed. Knows signals only."""
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
+SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
+"""What asks a process to end."""
+
+_AGAIN_AFTER, _MOST_AGAIN = 0.05, 8
+"""Seconds until a signal is sent once more, and how often at most."""
+_IMPORTER = "<frozen importlib._bootstrap>"
 _everyone = threading.Event()
+_received: list[int] = []
 
 
 def stop_everyone() -> None:
@@ -15,36 +25,94 @@ def stop_everyone() -> None:
     _everyone.set()
 
 
+def end_on_signals() -> None:
+    """Let every signal that asks the process to end raise KeyboardInterrupt, as Ctrl-C does; for a command's start.
+
+    Signals that the process was started to ignore, as by nohup, stay ignored.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            signal.signal(number, _raise)
+    sys.unraisablehook = _redelivered
+
+
+def exit_code() -> int:
+    """What a process that a signal ended exits with by custom: 128 and the signal's number, 130 for Ctrl-C."""
+    return 128 + (_received[0] if _received else signal.SIGINT)
+
+
+def was_asked() -> bool:
+    """Whether a signal came that `end_on_signals` heard; what fails after it fails for that."""
+    return bool(_received)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    # Modules that are being imported catch what they should not; most imports are over in a moment.
+    if len(_received) < _MOST_AGAIN and _importing(frame):
+        _send_again(number)
+    else:
+        raise KeyboardInterrupt
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTER:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _redelivered(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that came where Python drops exceptions: in a callback from C, or while an object died."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        _send_again(_received[0] if _received else signal.SIGINT)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _send_again(number: int) -> None:
+    again = threading.Timer(_AGAIN_AFTER, _thread.interrupt_main, (number,))
+    again.daemon = True
+    again.start()
+
+
 class Interrupt:
-    """Whether the user has pressed Ctrl-C while `watching`; llama.cpp's abort callback reads `asked`."""
+    """Whether a signal has asked to end while `watching`; llama.cpp's callbacks read `asked`."""
 
     def __init__(self) -> None:
-        self._pressed = False
+        self._noted: list[int] = []
 
     @property
     def asked(self) -> bool:
         """Whether to stop."""
-        return self._pressed or _everyone.is_set()
+        return bool(self._noted) or _everyone.is_set()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Catch SIGINT for the length of the block; in other threads than the main one, only `stop_everyone`.
+        """Note signals for the length of the block, and hand them on after it.
+
+        Only the main thread gets signals; in others, `stop_everyone` alone is seen.
 
         Raises:
-            KeyboardInterrupt: it came, after the block has ended.
+            KeyboardInterrupt: one came, after the block has ended.
         """
-        self._pressed = False
+        self._noted.clear()
+        usual: dict[int, Callable[[int, FrameType | None], object]] = {}
         if threading.current_thread() is threading.main_thread():
             _everyone.clear()
-            previous = signal.signal(signal.SIGINT, self._press)
-            try:
-                yield
-            finally:
-                signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
-        else:
+            usual = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
+        try:
+            for number in usual:
+                signal.signal(number, self._note)
             yield
+        finally:
+            for number, handler in usual.items():
+                signal.signal(number, handler)
+        for number in self._noted:
+            usual[number](number, None)
         if self.asked:
             raise KeyboardInterrupt
 
-    def _press(self, *_: object) -> None:
-        self._pressed = True
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._noted.append(number)

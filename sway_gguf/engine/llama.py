@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,21 @@ class Model:
 
     def __init__(self, path: Path, *, gpu_layers: int = 0, vocabulary_only: bool = False, repack: bool = True) -> None:
         _recent.clear()
-        llama_cpp.llama_backend_init()
+        _uninterrupted(llama_cpp.llama_backend_init)
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.vocab_only = vocabulary_only
         params.use_extra_bufts = repack
-        self._pointer = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+        interrupt = Interrupt()
+        go_on = llama_cpp.llama_progress_callback(lambda share, _: not interrupt.asked)
+        params.progress_callback = go_on
+        self._pointer = None
+        try:
+            with interrupt.watching():
+                self._pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        except KeyboardInterrupt:
+            self.close()
+            raise
         if not self._pointer:
             raise EngineError(f"llama.cpp cannot load {path}: {_why()}")
         self._vocab = llama_cpp.llama_model_get_vocab(self._pointer)
@@ -96,14 +106,14 @@ class Model:
             EngineError: llama.cpp refused the file.
         """
         _recent.clear()
-        handle = llama_cpp.llama_adapter_lora_init(self._pointer, str(path).encode())
+        handle = _uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
         if not handle:
             raise EngineError(f"llama.cpp cannot load the adapter {path}: {_why()}")
         return handle
 
     def free_adapter(self, handle: Any) -> None:
         """Release an adapter. No context may use it any more."""
-        llama_cpp.llama_adapter_lora_free(handle)
+        _uninterrupted(llama_cpp.llama_adapter_lora_free, handle)
 
     def context(self, **settings: Any) -> Context:
         """A context on this model; see `Context`."""
@@ -111,9 +121,9 @@ class Model:
 
     def close(self) -> None:
         """Release the model and what it still owns."""
-        if self._pointer:
-            llama_cpp.llama_model_free(self._pointer)
-            self._pointer = None
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            _uninterrupted(llama_cpp.llama_model_free, pointer)
 
 
 class Context:
@@ -151,7 +161,13 @@ class Context:
         self._callback = llama_cpp.ggml_abort_callback(lambda _: self._interrupt.asked)
         params.abort_callback = self._callback
         _recent.clear()
-        self._pointer = llama_cpp.llama_init_from_model(model, params)
+        self._pointer = None
+        try:
+            with self._interrupt.watching():
+                self._pointer = llama_cpp.llama_init_from_model(model, params)
+        except KeyboardInterrupt:
+            self.close()
+            raise
         if not self._pointer:
             raise EngineError(f"llama.cpp cannot make a context of {streams} × {length} tokens: {_why()}")
         self._batch = Batch(batch, llama_cpp.llama_batch)
@@ -161,10 +177,11 @@ class Context:
     def set_adapter(self, handle: Any | None, scale: float) -> None:
         """Run with this adapter alone, or with none."""
         if handle is None:
-            failed = llama_cpp.llama_set_adapters_lora(self._pointer, None, 0, None)
+            failed = _uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, None, 0, None)
         else:
             handles = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(handle)
-            failed = llama_cpp.llama_set_adapters_lora(self._pointer, handles, 1, (ctypes.c_float * 1)(scale))
+            scales = (ctypes.c_float * 1)(scale)
+            failed = _uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, handles, 1, scales)
         if failed:
             raise EngineError(f"llama.cpp refused the adapter: {_why()}")
 
@@ -219,9 +236,15 @@ class Context:
 
     def close(self) -> None:
         """Release the context."""
-        if self._pointer:
-            llama_cpp.llama_free(self._pointer)
-            self._pointer = None
+        pointer, self._pointer = self._pointer, None
+        if pointer:
+            _uninterrupted(llama_cpp.llama_free, pointer)
+
+
+def _uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
+    """A call into llama.cpp that logs: a signal waits for its return, for in the log callback it would be lost."""
+    with Interrupt().watching():
+        return function(*args)
 
 
 def _why() -> str:
@@ -247,13 +270,15 @@ QUANT_TYPES = {
 def quantize(source: Path, target: Path, kind: str, threads: int = 0) -> None:
     """Write `source`, a GGUF of floats, as the quantized type `kind`.
 
+    Nothing stops llama.cpp in it, so it is best run in a child process.
+
     Raises:
         EngineError: llama.cpp refused, as for types that need an importance matrix.
     """
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype, params.nthread = QUANT_TYPES[kind], threads
     _recent.clear()
-    if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)):
+    if llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params)):
         raise EngineError(f"llama.cpp cannot quantize to {kind}: {_why()}")
 
 

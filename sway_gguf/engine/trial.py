@@ -61,9 +61,14 @@ def _ask(paths: Sequence[Path]) -> list[str]:
 def _run(paths: Sequence[Path]) -> tuple[list[str], str]:
     """Reasons until all are given or the process ends, and its last words."""
     command = [sys.executable, "-c", _CHILD, *(str(path.absolute()) for path in paths)]
+    # It finds this very package, wherever this process has it from.
+    found_at = os.pathsep.join(filter(None, sys.path))
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=_SECONDS, env=os.environ | {"GGML_NO_BACKTRACE": "1"}
+            command,
+            capture_output=True,
+            timeout=_SECONDS,
+            env=os.environ | {"GGML_NO_BACKTRACE": "1", "PYTHONPATH": found_at},
         )
     except subprocess.TimeoutExpired as late:
         return _said(late.stdout), f"llama.cpp did not load it within {_SECONDS} s"

@@ -40,7 +40,7 @@ def _print_base(card: Mapping[str, Any], console: Console) -> None:
         ("licence", card["license"] or "not stated"),
     )
     if card["refused"]:
-        _print_refusal("llama.cpp refuses it", card["refused"], console)
+        _print_relation(console, "red", "llama.cpp refuses it", card["refused"])
 
 
 def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
@@ -57,25 +57,25 @@ def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
         *(_shares(card["shares"]) if "shares" in card else ()),
     )
     for name in card["skipped"]:
-        console.print(f"  [yellow]llama.cpp skips {name}: that part of the adapter has no effect")
+        console.print(Text(f"  llama.cpp skips {name}: that part of the adapter has no effect", style="yellow"))
     for base, reasons in card["fits"].items():
         if not reasons:
-            console.print(f"  [green]fits[/] {base}")
+            _print_relation(console, "green", "fits", base)
         for reason in reasons:
-            _print_refusal("does not fit", f"{base}: {reason}", console)
+            _print_relation(console, "red", "does not fit", f"{base}: {reason}")
     for folder, found in card.get("differences", {}).items():
         if not found:
-            console.print(f"  [green]the same as[/] {folder}")
+            _print_relation(console, "green", "the same as", folder)
         for difference in found:
-            console.print(f"  [red]not as in[/] {folder}: {difference}")
+            _print_relation(console, "red", "not as in", f"{folder}: {difference}")
     console.print("\n  ‖ΔW‖ of each module (Frobenius, at λ = 1)", style="dim")
     console.print(_norm_grid(card["modules"]))
 
 
-def _print_refusal(what: str, reason: str, console: Console) -> None:
-    """Every line of the reason, the further ones indented."""
-    first, *more = reason.splitlines()
-    console.print(Text.assemble("  ", (what, "red"), " ", first))
+def _print_relation(console: Console, style: str, how: str, to: str) -> None:
+    """What it is to something; every further line of it is indented."""
+    first, *more = to.splitlines()
+    console.print(Text.assemble("  ", (how, style), f" {first}"))
     for line in more:
         console.print(Text(f"    {line}"))
 

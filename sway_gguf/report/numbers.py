@@ -48,20 +48,23 @@ def count(value: float) -> str:
 
 def size(value: float) -> str:
     """Bytes: 7.9 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    if round(value) < 1000:
+        return f"{value:.0f} B"
+    for unit in ("kB", "MB"):
         value /= 1000
-    raise AssertionError("unreachable")
+        if round(value, 1) < 1000:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} GB"
 
 
 def parameters(value: int) -> str:
     """A model's size: 2.2 M, 1.5 B."""
-    return f"{value / 1e9:.1f} B" if value >= 1e9 else f"{value / 1e6:.1f} M"
+    return f"{value / 1e9:.1f} B" if round(value / 1e6, 1) >= 1000 else f"{value / 1e6:.1f} M"
 
 
 def seconds(value: float) -> str:
     """A duration: 6.8 s, 3 min 20 s."""
-    if value < 120:
+    if round(value, 1) < 120:
         return f"{value:.1f} s"
-    return f"{value // 60:.0f} min {value % 60:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"

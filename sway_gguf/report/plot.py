@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from html import escape
 
+from sway_gguf.core.plain import plain
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, SurvivalMatrix
 from sway_gguf.report import numbers
@@ -31,9 +32,10 @@ def survival_svg(matrix: SurvivalMatrix) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
         'font-size="12">',
+        "<desc>sway-gguf quants: size against what is kept</desc>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         *(
-            f'<text x="{_LEFT}" y="{18 + 16 * line}">{escape(sentence)}.</text>'
+            f'<text x="{_LEFT}" y="{18 + 16 * line}">{_text(sentence)}.</text>'
             for line, sentence in enumerate(matrix.summary.rstrip(".").split(". "))
         ),
         *(_grid(kept / 4, y) for kept in range(math.floor(low * 4), math.floor(high * 4) + 1)),
@@ -48,6 +50,10 @@ def survival_svg(matrix: SurvivalMatrix) -> str:
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _text(words: str) -> str:
+    return escape(plain(words))
 
 
 def _grid(kept: float, y: Callable[[float], float]) -> str:
@@ -73,9 +79,9 @@ def _point(row: DeploymentResult, x: float, y: Callable[[float], float], named: 
         else f'<rect x="{x - 5:.1f}" y="{height - 5:.1f}" width="10" height="10" fill="{colour}"/>'
     )
     title = f"{row.name}: {row.retained:.0%} kept, {numbers.size(row.size)}, {row.verdict}"
-    label = f'<text x="{x + 9:.1f}" y="{height + 4:.1f}" font-size="11">{escape(row.name)}</text>' if named else ""
+    label = f'<text x="{x + 9:.1f}" y="{height + 4:.1f}" font-size="11">{_text(row.name)}</text>' if named else ""
     return (
-        f'<g><title>{escape(title)}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" '
+        f'<g><title>{_text(title)}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" '
         f'stroke="{colour}"/>{mark}{label}</g>'
     )
 

@@ -18,7 +18,7 @@ def print_kinds(cards: Sequence[Mapping[str, Any]], console: Console) -> None:
     for card in cards:
         table.add_row(Text(card["kind"], style="bold"), card["axis"], card["question"])
     console.print(table)
-    console.print("\n[dim]sway-gguf probes KIND shows one with its formula and fields.")
+    console.print("\nsway-gguf probes KIND shows one with its formula and fields.", style="dim")
 
 
 def print_kind(card: Mapping[str, Any], console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.plain import json_text
 from sway_gguf.core.result import SCHEMA_VERSION, SuiteResult
 
 _ADAPTER = TypeAdapter(SuiteResult)
@@ -15,7 +16,7 @@ _ADAPTER = TypeAdapter(SuiteResult)
 
 def to_json(result: SuiteResult) -> str:
     """The result as indented JSON with a final newline; equal results give equal text."""
-    return json.dumps(_ADAPTER.dump_python(result, mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(_ADAPTER.dump_python(result, mode="json"), indent=1) + "\n"
 
 
 def from_json(text: str, where: str) -> SuiteResult:

@@ -5,9 +5,11 @@ A fresh process tells peak memory and load time honestly, and nothing of one mod
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import time
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.answers import CompletionScore, RollingLogprob
 from sway_gguf.core.queries import Generate, NextToken, Query
 from sway_gguf.core.views import BASE, TUNED, View
+from sway_gguf.engine.child import in_child
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 
@@ -66,10 +69,9 @@ def measured(base: Path, adapter: Path | None, asked: Asked, settings: EngineSet
     """Measure in a child process, which is gone afterwards.
 
     Raises:
-        UserError, EngineError, NonFiniteError: as the backend does.
+        UserError, EngineError, NonFiniteError: as the backend does, and EngineError where the process dies.
     """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measure, (base, adapter, asked, settings))
+    return in_child(_measure, base, adapter, asked, settings)
 
 
 def _measure(base: Path, adapter: Path | None, asked: Asked, settings: EngineSettings) -> Measured:
@@ -130,11 +132,29 @@ def save_measured(path: Path, found: Measured, size: int) -> None:
         np.savez_compressed(file, cost=cost, **arrays)
 
 
-def load_measured(path: Path) -> tuple[Measured, int]:
-    """Read it back."""
-    with np.load(path, allow_pickle=False) as arrays:
-        load, memory, reading, writing, size = arrays["cost"].tolist()
-        base = Side(*(arrays[f"base_{part}"] for part in _PARTS))
-        tuned = Side(*(arrays[f"tuned_{part}"] for part in _PARTS)) if "tuned_rows" in arrays else None
+def load_measured(path: Path, asked: Asked, *, with_tuned: bool) -> tuple[Measured, int]:
+    """Read back what answers `asked`.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else.
+        OSError: it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            load, memory, reading, writing, size = arrays["cost"].tolist()
+            base = _side_in(arrays, "base", asked)
+            tuned = _side_in(arrays, "tuned", asked) if with_tuned else None
+    except (ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: not what was measured: {error}") from error
     peak = None if memory < 0 else int(memory)
     return Measured(base, tuned, load, peak, reading, writing), int(size)
+
+
+def _side_in(arrays: Mapping[str, Floats], name: str, asked: Asked) -> Side:
+    side = Side(*(arrays[f"{name}_{part}"] for part in _PARTS))
+    lengths = [len(getattr(side, part)) for part in _PARTS]
+    if lengths != [len(asked.sections), len(asked.general), len(asked.prompts)]:
+        raise ValueError(f"{lengths} answers")
+    if not all(np.isfinite(part).all() for part in (side.sections, side.general)):
+        raise ValueError("a number is not finite")
+    return side

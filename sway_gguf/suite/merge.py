@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.merge import PLAIN, merged_size, write_merged
-from sway_gguf.artifacts.whole import whole
+from sway_gguf.artifacts.whole import scratch, whole
 from sway_gguf.core.errors import UserError
+from sway_gguf.engine.child import in_child
 from sway_gguf.engine.llama import QUANT_TYPES, quantize
 
 _HEADROOM = 1.02
@@ -39,18 +39,18 @@ def merge(
         raise UserError(f"unknown type {kind!r}; one of {', '.join(TYPES)}")
     plain = kind if kind in PLAIN else "F16"
     _check_space(base, out, plain, also_quantized=kind != plain)
-    floats = out.with_name(f".{out.name}.{os.getpid()}.floats")
     try:
         with whole(out) as partial:
             say(f"merging into {plain}")
-            write_merged(base, adapter, scale, plain, partial if kind == plain else floats)
-            if kind != plain:
+            if kind == plain:
+                write_merged(base, adapter, scale, plain, partial)
+                return
+            with scratch(partial) as floats:
+                write_merged(base, adapter, scale, plain, floats)
                 say(f"quantizing to {kind}")
-                quantize(floats, partial, kind, threads)
+                in_child(quantize, floats, partial, kind, threads)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror or error})") from error
-    finally:
-        floats.unlink(missing_ok=True)
 
 
 def _check_space(base: Path, out: Path, plain: str, *, also_quantized: bool) -> None:

@@ -34,13 +34,26 @@ def mined(backend: DoorBackend, pool: Path, most: int, picked_on: str) -> dict[s
     Raises:
         UserError: the pool cannot be read or holds nothing of use.
     """
-    cases = read_material(pool).paraphrases if is_jsonl(pool) else ()
-    if cases:
-        found = [hardest(backend, case, most) for case in cases]
-        body: dict[str, Any] = {"kind": "paraphrase_invariance", "cases": found}
+    body: dict[str, Any]
+    if cases := _cases(pool):
+        body = {"cases": [hardest(backend, case, most) for case in cases]}
     else:
-        body = {"kind": "delta_kl", "prompts": most_moved(backend, pool_prompts(pool), most)}
-    return {"name": f"mined {body['kind']}", **body, "picked_on": picked_on}
+        body = {"prompts": most_moved(backend, pool_prompts(pool), most)}
+    return {**outline(pool), **body, "picked_on": picked_on}
+
+
+def outline(pool: Path) -> dict[str, Any]:
+    """Name and kind of the entry that `mined` will give; takes no model.
+
+    Raises:
+        UserError: the pool cannot be read.
+    """
+    kind = "paraphrase_invariance" if _cases(pool) else "delta_kl"
+    return {"name": f"mined {kind}", "kind": kind}
+
+
+def _cases(pool: Path) -> tuple[Paraphrase, ...]:
+    return read_material(pool).paraphrases if is_jsonl(pool) else ()
 
 
 def pool_prompts(pool: Path) -> list[str]:

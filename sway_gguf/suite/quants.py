@@ -7,7 +7,7 @@ on where it stopped. Knows deployments; its verdict is that of a tolerance.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,8 @@ import numpy as np
 
 from sway_gguf import __version__
 from sway_gguf.artifacts.base import read_base
-from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
-from sway_gguf.artifacts.lora import LoraAdapter, fits
-from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.artifacts.digest import sha256_of_all, size_of
+from sway_gguf.artifacts.lora import fits
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Rolling
@@ -26,15 +25,17 @@ from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.packaged import general_prompts
 from sway_gguf.probes.lift import distinct_sections, section_query
-from sway_gguf.stats.bootstrap import Interval, mean_interval
+from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
-from sway_gguf.suite.deployment import Asked, Measured, Side, load_measured, measured, save_measured
-from sway_gguf.suite.merge import TYPES, merge
+from sway_gguf.suite.deployment import Asked, Measured, Side
+from sway_gguf.suite.merge import TYPES
 from sway_gguf.suite.prepare import Prepared, sources_of
+from sway_gguf.suite.workshop import Job, Say, as_file, files_of, is_file, kept, working_in
 
 DEFAULT_TYPES = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "IQ4_XS")
 _SECTIONS, _GENERAL, _PROMPTS = 24, 12, 24
-Say = Callable[[str], None]
+_AMPLIFIED = 1.1
+"""A deployment that shows more of the effect than this many times the reference's runs at another scale."""
 
 
 @dataclass(frozen=True)
@@ -61,97 +62,62 @@ def survival(
         say: told what is being done.
 
     Raises:
-        UserError: an unknown type, no document, or an adapter without effect at the reference.
+        UserError: an unknown type, too little text, a folder that cannot be worked in, or an adapter without effect at
+            the reference.
     """
     if unknown := [kind for kind in types if kind not in TYPES and not is_file(kind)]:
         raise UserError(f"unknown type {unknown[0]!r}; one of {', '.join(TYPES)}, or a GGUF file")
     for given in filter(is_file, types):
         fits(prepared.adapter, read_base(Path(given)))
     asked = asked_of(prepared)
-    rows = list(_rows(prepared, work, types, asked, say))
-    reference = _effects(rows[0])
-    seed = prepared.spec.defaults.seed
-    if ratio_interval(reference.tolist(), reference.tolist(), seed=seed) is None:
-        raise UserError(
-            f"the adapter does not raise the document's log-probability beyond doubt at {rows[0].kind} "
-            f"({reference.mean():+.3f} nats/token): there is nothing that could survive; run check first"
-        )
+    seed, rows = prepared.spec.defaults.seed, list[_Row]()
+    with working_in(work):
+        for row in _rows(prepared, work, types, asked, say):
+            if not rows:
+                _check_effect(row, seed)
+            rows.append(row)
     found = tuple(_result(row, rows[0], wanted, tolerance, seed) for row in rows)
     return _matrix(found, wanted, tolerance)
-
-
-def is_file(kind: str) -> bool:
-    """Whether a type is rather a GGUF file that exists already."""
-    return kind.endswith(".gguf")
 
 
 def asked_of(prepared: Prepared) -> Asked:
     """The document's sections, general text, and prompts of both.
 
     Raises:
-        UserError: there is no document.
+        UserError: there is no document, or fewer sections in it than an interval needs.
     """
     sources = sources_of(prepared.spec)
     if not sources.sections:
         raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
     sections = spread(distinct_sections(sources.sections), _SECTIONS)
+    queries = tuple(dict.fromkeys(map(section_query, sections)))
+    if len(queries) < MIN_ITEMS:
+        raise UserError(
+            f"{prepared.spec.data}: {len(queries)} distinct sections leave no interval for what is kept; give "
+            f"{MIN_ITEMS - len(queries)} or more in addition (Markdown headings or lines of JSONL part them)"
+        )
     prompts = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])
     return Asked(
-        sections=tuple(dict.fromkeys(map(section_query, sections))),
+        sections=queries,
         general=tuple(Rolling(text) for text in dict.fromkeys(spread(sources.general, _GENERAL))),
         prompts=tuple(prompts),
     )
 
 
 def _rows(prepared: Prepared, work: Path, types: Sequence[str], asked: Asked, say: Say) -> Iterator[_Row]:
-    work.mkdir(parents=True, exist_ok=True)
-    adapter, adapter_file = prepared.adapter, prepared.adapter.path
-    if not adapter.in_file:
-        adapter_file = work / "adapter.gguf"
-        write_lora(adapter, adapter_file)
-    key = _key(prepared, asked)
-    for kind in types:
-        say(f"{kind} runtime")
-        name = f"file-{sha256_of(Path(kind))[:16]}" if is_file(kind) else kind
-        own, size = _kept(_Job(prepared, asked, work, f"{key}-{name}-runtime", kind, None, adapter_file))
-        assert own.tuned is not None
-        yield _Row(kind, "runtime", size + size_of(adapter_file), own, own.base, own.tuned)
-        if is_file(kind):
-            continue
-        say(f"{kind} merged")
-        other, size = _kept(_Job(prepared, asked, work, f"{key}-{kind}-merged", kind, adapter, None))
-        yield _Row(kind, "merged", size, other, own.base, other.base)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One file to make and measure: what is merged in, and what is put on top."""
-
-    prepared: Prepared
-    asked: Asked
-    work: Path
-    name: str
-    kind: str
-    merged_in: LoraAdapter | None
-    on_top: Path | None
-
-
-def _kept(job: _Job) -> tuple[Measured, int]:
-    """What was measured of a file and its size; measured now unless an earlier run has kept it."""
-    kept = job.work / f"{job.name}.npz"
-    if kept.exists():
-        return load_measured(kept)
-    given = is_file(job.kind)
-    model = Path(job.kind) if given else job.work / f"{job.name}.gguf"
-    try:
-        if not given:
-            merge(job.prepared.base.path, job.merged_in, model, kind=job.kind)
-        result = measured(model, job.on_top, job.asked, job.prepared.engine), size_of(model)
-    finally:
-        if not given:
-            model.unlink(missing_ok=True)
-    save_measured(kept, *result)
-    return result
+    key, adapter = _key(prepared, asked), prepared.adapter
+    with as_file(adapter, work / f"{key}-adapter.gguf") as adapter_file:
+        for kind in types:
+            say(f"{kind} runtime")
+            name = f"file-{sha256_of_all(files_of(kind))[:16]}" if is_file(kind) else kind
+            own, size = kept(Job(prepared, asked, work, f"{key}-{name}-runtime", kind, None, adapter_file, say))
+            assert own.tuned is not None
+            yield _Row(kind, "runtime", size + size_of(adapter_file), own, own.base, own.tuned)
+            if is_file(kind):
+                continue
+            say(f"{kind} merged")
+            other, size = kept(Job(prepared, asked, work, f"{key}-{kind}-merged", kind, adapter, None, say))
+            yield _Row(kind, "merged", size, other, own.base, other.base)
 
 
 def _key(prepared: Prepared, asked: Asked) -> str:
@@ -166,6 +132,15 @@ def _key(prepared: Prepared, asked: Asked) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+def _check_effect(reference: _Row, seed: int) -> None:
+    effects = _effects(reference)
+    if ratio_interval(effects.tolist(), effects.tolist(), seed=seed) is None:
+        raise UserError(
+            f"the adapter does not raise the document's log-probability beyond doubt at {reference.kind} "
+            f"({effects.mean():+.3f} nats/token): there is nothing that could survive; run check first"
+        )
+
+
 def _effects(row: _Row) -> np.ndarray:
     """[sections] change in mean log-probability, nats per token."""
     return (row.tuned.sections - row.base.sections).astype(np.float64)
@@ -177,7 +152,8 @@ def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: i
     change = (row.tuned.general - row.base.general).astype(np.float64)
     around = mean_interval(change.tolist(), seed=seed)
     sizes = float(np.linalg.norm(effects) * np.linalg.norm(whole))
-    verdict, reason = _verdict(retained, around, wanted, tolerance)
+    share = float(effects.mean() / whole.mean())
+    verdict, reason = _verdict(share, retained, around, wanted, tolerance)
     return DeploymentResult(
         type=Path(row.kind).stem if is_file(row.kind) else row.kind,
         mode=row.mode,
@@ -188,7 +164,7 @@ def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: i
         generation_speed=row.cost.generation_speed,
         floor=float(np.mean([kl(p, q) for p, q in zip(reference.base.rows, row.base.rows, strict=True)])),
         effect=float(effects.mean()),
-        retained=float(effects.mean() / whole.mean()),
+        retained=share,
         retained_interval=retained and (retained.low, retained.high),
         cosine=float(effects @ whole) / sizes if sizes > 0 else 0.0,
         top1_agreement=float((row.tuned.rows.argmax(axis=1) == reference.tuned.rows.argmax(axis=1)).mean()),
@@ -200,7 +176,7 @@ def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: i
 
 
 def _verdict(
-    retained: Interval | None, collateral: Interval | None, wanted: float, tolerance: float
+    share: float, retained: Interval | None, collateral: Interval | None, wanted: float, tolerance: float
 ) -> tuple[Verdict, str]:
     if retained is None:
         return Verdict.INCONCLUSIVE, "too few sections for an interval"
@@ -208,10 +184,17 @@ def _verdict(
         return Verdict.FAIL, f"keeps {retained.low:.0%} to {retained.high:.0%} of the effect, {wanted:.0%} are wanted"
     if retained.low < wanted:
         return Verdict.WARN, f"the interval of what it keeps reaches across {wanted:.0%}"
+    if share > _AMPLIFIED:
+        return (
+            Verdict.WARN,
+            f"{share:.0%} of the effect: more than the adapter does at the reference; look at its scale",
+        )
     if collateral is not None and collateral.high < tolerance:
         return Verdict.FAIL, f"general text loses more than {-tolerance:g} nats per token"
     if collateral is not None and collateral.low < tolerance:
         return Verdict.WARN, f"the change on general text reaches across {tolerance:g}"
+    if collateral is None:
+        return Verdict.PASS, f"keeps at least {retained.low:.0%} of the effect; too little general text to judge damage"
     return Verdict.PASS, f"keeps at least {retained.low:.0%} of the effect"
 
 

@@ -166,9 +166,13 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
         ("holdout", (spec.holdout,), {}),
         ("general", (spec.general,), {}),
     ]
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         given = ((role, [path for path in paths if path], about) for role, paths, about in roles)
         yield [pool.submit(_record, role, paths, about) for role, paths, about in given if paths]
+    finally:
+        # Results have been waited for by now, unless the run was stopped: then nobody waits.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _record(role: str, paths: list[Path], about: dict[str, Any]) -> FileRecord:

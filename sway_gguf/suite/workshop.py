@@ -1,0 +1,123 @@
+"""The folder that `quants` works in: one run at a time makes a model there, measures it, removes it, keeps the numbers.
+
+Knows files, and how what was left or damaged by an earlier run is met. Knows nothing of what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sway_gguf.artifacts.base import read_base
+from sway_gguf.artifacts.digest import size_of
+from sway_gguf.artifacts.locks import alone_in
+from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.artifacts.whole import sweep
+from sway_gguf.core.errors import EngineError, UserError
+from sway_gguf.suite.deployment import Asked, Measured, load_measured, measured, save_measured
+from sway_gguf.suite.merge import merge
+from sway_gguf.suite.prepare import Prepared
+
+Say = Callable[[str], None]
+_MADE = re.compile(r"[0-9a-f]{16}-.+\.gguf")
+"""Names of what is made here; a folder may hold other models too."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make and measure: what is merged in, and what is put on top."""
+
+    prepared: Prepared
+    asked: Asked
+    work: Path
+    name: str
+    kind: str
+    merged_in: LoraAdapter | None
+    on_top: Path | None
+    say: Say
+
+
+@contextmanager
+def working_in(work: Path) -> Iterator[None]:
+    """Have the folder alone, without what a killed run left in it.
+
+    Raises:
+        UserError: it is no folder, cannot be written, or another run works there.
+    """
+    with ExitStack() as held:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            if not held.enter_context(alone_in(work)):
+                raise UserError(f"{work}: another quants works in this folder; wait for it, or give another --work")
+            for left in work.glob("*.gguf"):
+                if _MADE.fullmatch(left.name):
+                    left.unlink()
+            sweep(work)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"{work}: this is a file, and --work wants a folder; give another") from error
+        except OSError as error:
+            raise UserError(f"{work}: cannot be worked in ({error.strerror or error}); give another --work") from error
+        yield
+
+
+@contextmanager
+def as_file(adapter: LoraAdapter, path: Path) -> Iterator[Path]:
+    """The adapter as a GGUF: its own, or for a PEFT folder one at `path` while the block lasts."""
+    if adapter.in_file:
+        yield adapter.path
+        return
+    try:
+        write_lora(adapter, path)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def is_file(kind: str) -> bool:
+    """Whether a type is rather a GGUF file that exists already."""
+    return kind.endswith(".gguf")
+
+
+def files_of(model: str | Path) -> list[Path]:
+    """All files of a GGUF, which may be split."""
+    return list(read_base(Path(model)).shards)
+
+
+def kept(job: Job) -> tuple[Measured, int]:
+    """What was measured of a file and its size; measured now unless an earlier run has kept it."""
+    place = job.work / f"{job.name}.npz"
+    if place.exists():
+        try:
+            return load_measured(place, job.asked, with_tuned=job.on_top is not None)
+        except (ValueError, OSError):
+            job.say(f"{place}: what was kept is damaged; it is measured again")
+    result = _made_and_measured(job)
+    try:
+        save_measured(place, *result)
+    except OSError as error:
+        job.say(f"{place}: cannot be kept ({error.strerror or error}); another run would measure it again")
+    return result
+
+
+def _made_and_measured(job: Job) -> tuple[Measured, int]:
+    """Measure a file that is there, or one that is made for it and removed.
+
+    Raises:
+        EngineError: it cannot be measured; the type is named.
+    """
+    given = is_file(job.kind)
+    model = Path(job.kind) if given else job.work / f"{job.name}.gguf"
+    try:
+        if not given:
+            merge(job.prepared.base.path, job.merged_in, model, kind=job.kind)
+        result = measured(model, job.on_top, job.asked, job.prepared.engine)
+        return result, sum(map(size_of, files_of(model)))
+    except EngineError as error:
+        raise EngineError(f"{job.kind}: {error}; what was measured before it is kept, --types leaves it out") from error
+    finally:
+        if not given:
+            model.unlink(missing_ok=True)
