@@ -135,8 +135,8 @@ def mutations(data: bytes, seed: int, count: int) -> Iterator[bytes]:
     for _ in range(count):
         changed = bytearray(data)
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
-            place, how = rng.randrange(len(changed)), rng.randrange(5)
-            if how == 0:
+            place, how = rng.randrange(len(changed) or 1), rng.randrange(5)
+            if how == 0 and changed:
                 changed[place] ^= 1 << rng.randrange(8)
             elif how == 1:
                 extreme = rng.choice(extremes)
