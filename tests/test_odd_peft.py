@@ -96,6 +96,28 @@ def test_an_odd_value_in_the_config_is_taken_as_peft_does_or_named(tmp_path: Pat
         assert not said or field in said or (field, "alpha" in said) == ("lora_alpha", True), said
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "wanted"),
+    [
+        *(("lora_alpha", value, "lora_alpha is ") for value in (0, None, math.nan, math.inf, "16", True, 10**400, [])),
+        ("lora_alpha", 1e39, "an alpha of 1e+39 is beyond the float32"),
+        ("use_rslora", "false", "use_rslora is 'false'; write true or false"),
+        ("alpha_pattern", {"(": 1}, "alpha_pattern: '(' is no regular expression"),
+        ("alpha_pattern", {"q_proj": 0}, "alpha_pattern['q_proj'] is 0"),
+        ("alpha_pattern", {"q_proj": "x"}, "alpha_pattern['q_proj'] is 'x'"),
+        ("alpha_pattern", 1, "alpha_pattern is 1, where names with numbers are wanted"),
+        ("rank_pattern", {"(": 4}, "rank_pattern: '(' is no regular expression"),
+        ("target_modules", "(", "target_modules: '(' is no regular expression"),
+        ("alora_invocation_tokens", [1, 2], "alora_invocation_tokens is [1, 2]: an activated LoRA"),
+        ("layer_replication", [[0, 2], [1, 3]], "layer_replication is [[0, 2], [1, 3]]"),
+    ],
+)
+def test_a_value_that_makes_no_adapter_is_named(
+    tmp_path: Path, base: BaseModel, field: str, value: object, wanted: str
+) -> None:
+    assert wanted in complaint(folder(tmp_path / "p", **{field: value}), base)
+
+
 def test_a_damaged_config_or_weights_are_read_or_refused_in_one_line(tmp_path: Path, base: BaseModel) -> None:
     path = folder(tmp_path / "p", alpha_pattern={}, use_rslora=False)
     refused = 0
