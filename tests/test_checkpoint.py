@@ -6,11 +6,9 @@ import io
 import json
 import math
 import os
-import pickle
-import sys
-import types
 import zipfile
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,60 +23,13 @@ from sway_gguf.core.measurement import Measurement
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.probes.training_drift import spikes_of
-
-
-class FakeTensor:
-    """Pickles as torch's tensors do: a function of torch._utils on a storage outside the pickle."""
-
-    def __init__(self, data: np.ndarray, storage: str = "FloatStorage") -> None:
-        self.data, self.storage = data, storage
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        strides = tuple(step // self.data.itemsize for step in self.data.strides)
-        storage = StorageStub(self.data, self.storage)
-        return sys.modules["torch._utils"]._rebuild_tensor_v2, (storage, 0, self.data.shape, strides, False, {})
-
-
-class StorageStub:
-    def __init__(self, data: np.ndarray, kind: str) -> None:
-        self.data, self.kind = data, kind
-
-
-def _rebuild_tensor_v2() -> None:
-    """Only its name is written."""
+from tests.torch_file import FakeTensor, Name, Storage, TorchPickler, adam_state, torch_file, zip_file
 
 
 @pytest.fixture
-def save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Writes what torch.save would, with stand-ins for torch's names."""
-    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    _rebuild_tensor_v2.__module__ = "torch._utils"
-    utils._rebuild_tensor_v2 = _rebuild_tensor_v2  # type: ignore[attr-defined]
-    for name in ("FloatStorage", "BFloat16Storage", "LongStorage"):
-        setattr(torch, name, type(name, (), {"__module__": "torch"}))
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setitem(sys.modules, "torch._utils", utils)
-
-    def write(path: Path, what: Any) -> Path:
-        blobs: list[bytes] = []
-
-        class Pickler(pickle.Pickler):
-            def persistent_id(self, value: Any) -> Any:
-                if not isinstance(value, StorageStub):
-                    return None
-                blobs.append(value.data.tobytes(order="A"))
-                return ("storage", getattr(torch, value.kind), str(len(blobs) - 1), "cpu", value.data.size)
-
-        buffer = io.BytesIO()
-        Pickler(buffer, 2).dump(what)
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("optimizer/data.pkl", buffer.getvalue())
-            archive.writestr("optimizer/byteorder", "little")
-            for number, blob in enumerate(blobs):
-                archive.writestr(f"optimizer/data/{number}", blob)
-        return path
-
-    return write
+def save() -> Any:
+    """Writes what torch.save would."""
+    return torch_file
 
 
 def test_tensors_come_back_in_their_shape_and_type(tmp_path: Path, save: Any) -> None:
@@ -157,6 +108,16 @@ def measured(kind: str, folder: Path, **options: Any) -> Measurement:
     probe = build_probes([{"name": kind, "kind": kind, "checkpoint": ".", **options}], sources)[0]
     assert probe.missing() == ""
     return probe.measure(Answers([]), Answers([]))
+
+
+def measured_or_told(kind: str, folder: Path, file: str) -> None:
+    """A finite value, or an error that names the file."""
+    told = ""
+    try:
+        assert math.isfinite(measured(kind, folder).value)
+    except UserError as error:
+        told = str(error)
+    assert not told or file in told
 
 
 def failed(found: Measurement) -> set[str]:
@@ -287,3 +248,185 @@ def test_thresholds_of_the_original_are_kept(tmp_path: Path) -> None:
     assert failed(measured("training_drift", folder, assert_convergence_ratio_lte=0.81, **wanted)) == set()
     assert failed(measured("training_drift", folder, assert_convergence_ratio_lte=0.79, **wanted)) == {"fell"}
     assert "only 20 losses" in measured("training_drift", folder, min_steps=21).undecided
+
+
+@pytest.mark.parametrize("protocol", range(1, 6))
+def test_every_protocol_of_pickle_is_read(tmp_path: Path, protocol: int) -> None:
+    what = {"n": [None, True, -1, 2**40, 1.5, "é"], "t": (), "u": ((1,), (1, 2), (1, 2, 3, 4))}
+    tensor = FakeTensor(np.ones(2, np.float32))
+    found = read_torch(torch_file(tmp_path / "x.pt", {**what, "s": tensor}, protocol))
+    assert found.pop("s").tolist() == [1, 1]
+    assert found == what
+
+
+def test_ordered_mappings_and_parameters_are_read_as_what_they_hold(tmp_path: Path) -> None:
+    ordered = OrderedDict(a=1, b=2)
+    ordered.extra = 3  # type: ignore[attr-defined]
+    assert read_torch(torch_file(tmp_path / "x.pt", ordered)) == {"a": 1, "b": 2}
+
+
+def nested_key(depth: int) -> bytes:
+    """A mapping whose key is a tuple of two of the tuple below, `depth` times: 2**depth leaves to hash."""
+    tuples = b"".join(b"q%ch%ch%c\x86" % (n, n, n) for n in range(depth))
+    return b"\x80\x02}K\x01" + tuples + b"K\x01s."
+
+
+def claiming(size: tuple[int, ...], stride: tuple[int, ...], count: int = 4, times: int = 1) -> bytes:
+    """A pickle of one tensor on a storage of `count` numbers, `times` times."""
+    buffer = io.BytesIO()
+    pickler = TorchPickler(buffer)
+    arguments = (Storage(np.zeros(count, np.float32), "FloatStorage"), 0, size, stride, False, {})
+    pickler.write(b"\x80\x02]")
+    for _ in range(times):
+        pickler.save_reduce(Name("torch._utils", "_rebuild_tensor_v2"), arguments)
+        pickler.write(b"a")
+    return buffer.getvalue() + b"."
+
+
+HOSTILE = {
+    "text of exabytes": b"\x80\x04\x8d" + b"\xff" * 7 + b"\x0fx.",
+    "bytes of exabytes": b"\x80\x05\x96" + b"\xff" * 7 + b"\x0fx.",
+    "frame of exabytes": b"\x80\x04\x95" + b"\xff" * 7 + b"\x7f" + b"]x.",
+    "key of nested tuples": nested_key(60),
+    "large integer": b"\x80\x02\x8b\xff\xff\x00\x00" + b"\x7f" * 0xFFFF + b".",
+    "digits": b"I" + b"9" * 100_000 + b"\n.",
+    "stride zero": claiming((100_000, 100_000), (0, 0)),
+    "negative size": claiming((-1, 4), (1, 1)),
+    "size of text": claiming(("a",), (1,)),  # type: ignore[arg-type]
+    "many dimensions": claiming((1,) * 200, (1,) * 200),
+    "no stop": b"\x80\x02]",
+    "nothing to stop at": b"\x80\x02.",
+    "call of a list": b"\x80\x02])R.",
+    "class with new": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+    "mapping from a list": b"\x80\x02ccollections\nOrderedDict\n](\x85R.",
+    "unhashable key": b"\x80\x02}]K\x01s.",
+    "extension": b"\x80\x02\x82\x01.",
+    "deep lists": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b"K\x01s.",
+}
+
+
+@pytest.mark.parametrize("pickled", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_pickle_costs_what_its_length_allows(tmp_path: Path, pickled: bytes) -> None:
+    path = zip_file(tmp_path / "x.pt", pickled, [bytes(16)])
+    with pytest.raises(UserError, match=r"x\.pt: damaged|refused"):
+        read_torch(path)
+
+
+def test_a_memo_index_of_four_billion_is_an_index_like_any_other(tmp_path: Path) -> None:
+    pickled = b"\x80\x02]r\xff\xff\xff\xffK\x01a."
+    assert read_torch(zip_file(tmp_path / "x.pt", pickled, [])) == [1]
+
+
+def test_tied_tensors_share_a_storage_and_no_more_than_a_few(tmp_path: Path) -> None:
+    path, blob = tmp_path / "x.pt", bytes(400_000)
+    assert len(read_torch(zip_file(path, claiming((100_000,), (1,), 100_000, 2), [blob]))) == 2
+    with pytest.raises(UserError, match="more numbers than the file"):
+        read_torch(zip_file(path, claiming((100_000,), (1,), 100_000, 50), [blob]))
+
+
+def test_a_packed_storage_is_not_unpacked(tmp_path: Path) -> None:
+    path = zip_file(tmp_path / "x.pt", b"\x80\x02].", [bytes(10_000_000)], zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="packed or encrypted"):
+        read_torch(path)
+
+
+def test_entries_may_not_claim_more_than_the_file(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "x.pt", adam_state())
+    data = path.read_bytes()
+    place = data.index(b"PK\x01\x02") + 24
+    path.write_bytes(data[:place] + (1 << 30).to_bytes(4, "little") + data[place + 4 :])
+    with pytest.raises(UserError, match="more than its own"):
+        read_torch(path)
+
+
+def damaged_states() -> Iterator[tuple[str, Any]]:
+    """trainer_state.json with one value replaced, for every place and a dozen odd values."""
+    odd = [None, True, "x", "", [], {}, -1, 1.5, 1e300, math.nan, math.inf, 10**400, [[1]], {"a": [1]}]
+    good = {"log_history": [{"step": n, "loss": 2.0} for n in range(6)], "global_step": 6, "max_steps": 9}
+    for value in odd:
+        yield f"all {value!r:.20}", value
+        for key in good:
+            yield f"{key} {value!r:.20}", good | {key: value}
+        for key in ("step", "loss", "eval_loss"):
+            yield f"entry {key} {value!r:.20}", good | {"log_history": [*good["log_history"], {"step": 7, key: value}]}
+        yield f"entry {value!r:.20}", good | {"log_history": [value]}
+
+
+@pytest.mark.parametrize("state", [s for _, s in damaged_states()], ids=[name for name, _ in damaged_states()])
+def test_an_odd_value_in_a_state_is_told_or_measured(tmp_path: Path, state: Any) -> None:
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8")
+    measured_or_told("training_drift", tmp_path, "trainer_state.json")
+
+
+@pytest.mark.parametrize("place", ["step", "exp_avg", "exp_avg_sq", "betas", "params", "lr", "group", "state", "all"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "x",
+        -1,
+        1,
+        2.0,
+        math.nan,
+        math.inf,
+        1e300,
+        (math.nan, 2),
+        [[]],
+        {},
+        FakeTensor(np.zeros(0, np.float32)),
+        FakeTensor(np.array([-1, 1], np.float32)),
+        FakeTensor(np.array([np.nan, np.inf], np.float32)),
+        FakeTensor(np.array([3], np.int64), "LongStorage"),
+    ],
+    ids=repr,
+)
+def test_an_odd_value_in_an_optimizer_is_told_or_measured(tmp_path: Path, place: str, value: Any) -> None:
+    saved = adam_state()
+    group = saved["param_groups"][0]
+    if place in ("step", "exp_avg", "exp_avg_sq"):
+        saved["state"][1][place] = value
+    elif place in ("betas", "params", "lr"):
+        group[place] = value
+    elif place == "group":
+        saved["param_groups"] = [group, value]
+    else:
+        saved = {**saved, "state": value} if place == "state" else value
+    torch_file(checkpoint(tmp_path, SETTLED) / "optimizer.pt", saved)
+    measured_or_told("gradient_ghost", tmp_path, "optimizer.pt")
+
+
+ZEROS = [0.0] * 20
+
+
+@pytest.mark.parametrize(
+    ("losses", "wrong"),
+    [
+        ([4.0, 3.0, 2.0, 1.0, 0.5, *ZEROS], set()),
+        ([4.0, 3.0, 2.0, 1.0, 0.5, *ZEROS[:10], 3.0, *ZEROS[:10]], {"smooth"}),
+        ([4.0, 3.0, 2.0, 1.0, 0.5, *ZEROS[:10], 0.0001, *ZEROS[:10]], set()),
+        # A loss below zero, as of a policy's gain: from -1 to -2 is a fall by all of it.
+        ([-1.0] * 5 + [-2.0] * 15, set()),
+        ([-2.0] * 5 + [-1.0] * 15, {"fell"}),
+        ([-1.0 - 0.1 * n for n in range(20)], {"settled"}),
+        ([3.4e38, 3e38, 2e38, 1e38, 6e37, *ZEROS], set()),
+        ([1e300] * 9, {"finite"}),
+    ],
+)
+def test_training_drift_where_losses_are_zero_or_below(
+    tmp_path: Path, losses: Sequence[float], wrong: set[str]
+) -> None:
+    assert failed(measured("training_drift", checkpoint(tmp_path, losses))) == wrong
+
+
+def test_a_run_that_began_at_zero_decides_nothing(tmp_path: Path) -> None:
+    assert "first losses are zero" in measured("training_drift", checkpoint(tmp_path, ZEROS)).undecided
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("name", ["trainer_state.json", "optimizer.pt"])
+def test_a_pipe_in_a_checkpoint_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    checkpoint(tmp_path, SETTLED)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=name):
+        read_checkpoint(tmp_path)

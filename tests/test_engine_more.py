@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from sway_gguf.core.answers import Changes, Embedding, Generated, Tokens
 from sway_gguf.core.divergence import kl
-from sway_gguf.core.errors import EngineError, UserError
+from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Compare, Embed, Generate, NextToken, Rolling, Split
 from sway_gguf.core.views import BASE, TUNED, NullView
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -138,11 +139,14 @@ def test_an_embedding_model_of_ones_own_is_loaded_from_its_file(
     assert found == pytest.approx(vectors(demo_backend, BASE, TEXTS[:2]), abs=2e-3)
 
 
-def test_an_embedding_model_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:
-    settings = EngineSettings(embedder=tmp_path / "none.gguf")
+@pytest.mark.parametrize("name", ["none.gguf", "pipe.gguf"])
+def test_an_embedding_model_that_cannot_be_loaded_is_told(tmp_path: Path, name: str) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.gguf")
+    settings = EngineSettings(embedder=tmp_path / name)
     with (
         LlamaBackend(DEMO / "base.f32.gguf", None, settings) as backend,
-        pytest.raises(EngineError, match=r"none\.gguf"),
+        pytest.raises(UserError, match=name),
         backend.as_base() as view,
     ):
         view.answer([Embed("x")])

@@ -104,7 +104,7 @@ def whole_alpha(writer: gguf.GGUFWriter) -> None:
 @pytest.mark.parametrize(
     ("metadata", "complaint"),
     [
-        (keys(general=7), "general.type is not a string, llama.cpp would abort"),
+        (keys(general=7), "general.type is uint32, where a text is wanted"),
         (keys(general="model"), "swap the two files"),
         (keys(kind="dora"), "only 'lora' can be run"),
         (keys(alpha=None), "no adapter.lora.alpha: llama.cpp would run it with no scaling"),

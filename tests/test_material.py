@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import Material, Preference, Section
-from sway_gguf.material.chunks import chunk, prompts_from, spread
+from sway_gguf.material.chunks import chunk, prompts_from, sentences, spread
 from sway_gguf.material.packaged import general_prompts, general_sections
 from sway_gguf.material.read import read_material
 
@@ -81,6 +82,11 @@ def test_jsonl_of_every_shape(tmp_path: Path) -> None:
         ('{"text": 3}', "'text' must be text"),
         ('{"prompt": "Q", "completion": ""}', "'completion' must be text"),
         ('{"messages": [{"role": "user", "content": "Hi"}]}', "assistant's reply"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"text": "a \\ud800 b"}', "half of a surrogate pair"),
+        ('{"text": ' + "9" * 5000 + "}", "cannot be read"),
+        ("{" + ", ".join(f'"key {n} {"x" * 100}": 1' for n in range(1000)) + "}", "has key 0 xxx"),
+        ('{"a\\nb\\u001b[31m": 1}', r"a\nb\x1b[31m"),
     ],
 )
 def test_a_bad_jsonl_line_is_named_with_its_number(tmp_path: Path, line: str, complaint: str) -> None:
@@ -89,6 +95,40 @@ def test_a_bad_jsonl_line_is_named_with_its_number(tmp_path: Path, line: str, co
         read_material(path)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_whole_surrogate_pair_is_a_character(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.jsonl", r'{"text": "\ud83d\ude00 \\ud800"}')
+    assert read_material(path).sections[0].text == "😀 \\ud800"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("name", ["a.jsonl", "a.md", "a.txt", "a"])
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="a pipe or a device"):
+        read_material(tmp_path / name)
+
+
+def test_a_line_without_an_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sway_gguf.material.read._MOST_LINE", 100)
+    with pytest.raises(UserError, match="line 2: longer than 100 characters"):
+        read_material(written(tmp_path, "a.jsonl", '{"text": "x"}\n' + "y" * 101))
+
+
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [("# Tea", "Tea"), ("##   Tea  ##  ", "Tea"), ("# C#", "C"), ("#\tTea # x", "Tea # x"), ("# ", "untitled")],
+)
+def test_a_heading_is_its_title(tmp_path: Path, heading: str, title: str) -> None:
+    assert [s.id for s in read_material(written(tmp_path, "a.md", f"{heading}\n\ntext\n")).sections] == [title]
+
+
+def test_a_heading_full_of_blanks_is_read_in_linear_time(tmp_path: Path) -> None:
+    heading = "# a" + " " * 200_000 + "b"
+    found = read_material(written(tmp_path, "a.md", f"{heading}\n\ntext\n"))
+    assert found.sections[0].id == heading.removeprefix("# ")
 
 
 def test_files_that_hold_nothing_are_refused(tmp_path: Path) -> None:
@@ -109,6 +149,19 @@ def test_chunks_join_short_paragraphs_and_cut_long_ones_between_sentences() -> N
         "Three is long. Three is long.",
         "Three is long.",
     ]
+
+
+def test_closing_quotes_stay_with_their_sentence() -> None:
+    text = 'He said "stop." (She did not.) “Why?” It rained… He left.'
+    assert sentences(text) == ['He said "stop."', "(She did not.)", "“Why?”", "It rained…", "He left."]
+    assert chunk(text, 30) == ['He said "stop." (She did not.)', "“Why?” It rained… He left."]
+
+
+@given(st.text(st.sampled_from("ab.!?…\"'”’) \n"), max_size=60), st.integers(5, 40))
+def test_cutting_loses_no_character_but_blanks(text: str, size: int) -> None:
+    assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+    kept = "".join("".join(chunk(text, size)).split())
+    assert "".join(text.split()).startswith(kept)
 
 
 @given(st.integers(0, 50), st.integers(1, 20))

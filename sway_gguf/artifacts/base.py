@@ -49,7 +49,7 @@ def read_base(path: Path) -> BaseModel:
     """Read a base's header.
 
     Raises:
-        UserError: not readable, or not a model.
+        UserError: not readable, not a model, or a value of its metadata is of another type than llama.cpp's.
     """
     shards = open_shards(path)
     file = shards[0]
@@ -62,35 +62,32 @@ def read_base(path: Path) -> BaseModel:
     tensors = {name: tensor for shard in shards for name, tensor in shard.tensors.items()}
     if not tensors:
         raise UserError(f"{path}: the file holds no tensors (a vocabulary only?); give the whole model")
+    blocks = file.whole(f"{file.architecture}.block_count")
+    if blocks > len(tensors):
+        raise UserError(f"{path}: {blocks} blocks, but {len(tensors)} tensors; the header is damaged, convert it again")
+    heads = file.whole(f"{file.architecture}.attention.head_count")
     return BaseModel(
         path=path,
         architecture=file.architecture,
-        name=str(file.get("general.name") or path.stem),
-        context_length=int(file.get(f"{file.architecture}.context_length") or 0),
+        name=file.text("general.name") or path.stem,
+        context_length=file.whole(f"{file.architecture}.context_length"),
         vocabulary=_vocabulary(file, tensors),
         tensors=tensors,
         types=_type_counts(tensors),
         size=sum(tensor.size for tensor in tensors.values()),
         parameters=sum(_count(tensor.shape) for tensor in tensors.values()),
-        license=str(file.get("general.license") or ""),
+        license=file.text("general.license"),
         shards=tuple(shard.path for shard in shards),
-        blocks=_whole(file, "block_count"),
-        heads=_whole(file, "attention.head_count"),
-        kv_heads=_whole(file, "attention.head_count_kv") or _whole(file, "attention.head_count"),
+        blocks=blocks,
+        heads=heads,
+        kv_heads=file.whole(f"{file.architecture}.attention.head_count_kv") or heads,
     )
 
 
-def _whole(file: GGUFFile, key: str) -> int:
-    """A whole number of the architecture; the first where it differs by block; 0 where it is missing."""
-    value = file.get(f"{file.architecture}.{key}")
-    if isinstance(value, list):
-        return int(value[0]) if value else 0
-    return int(value or 0)
-
-
 def _vocabulary(file: GGUFFile, tensors: dict[str, TensorInfo]) -> int:
-    if "token_embd.weight" in tensors:
-        return tensors["token_embd.weight"].shape[0]
+    embedding = tensors.get("token_embd.weight")
+    if embedding is not None and embedding.shape:
+        return embedding.shape[0]
     return file.array_length("tokenizer.ggml.tokens") or 0
 
 

@@ -17,7 +17,7 @@ from gguf import GGUFValueType
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-_DEFAULT_ALIGNMENT = 32
+_ALIGNMENT_KEY, _DEFAULT_ALIGNMENT = "general.alignment", 32
 _MOST_DIMENSIONS = 4
 _SCALARS = {
     GGUFValueType.UINT8: "<B",
@@ -68,22 +68,23 @@ class Header:
 
     Raises:
         OSError: the file cannot be read.
-        HeaderError: it is no GGUF of a known version, or cut short within its header.
+        HeaderError: it is no GGUF of a known version, cut short within its header, or says a thing twice.
     """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.fields: dict[str, Field] = {}
-        self.tensors: list[TensorPlace] = []
+        self.tensors: dict[str, TensorPlace] = {}
         self._position = len(MAGIC)
-        try:
-            self._walk()
-        except (struct.error, UnicodeDecodeError) as error:
-            raise HeaderError(f"the header ends at byte {len(self.bytes)} or is garbled ({error})") from error
+        self._walk()
 
     def value(self, key: str) -> Any:
-        """A value as plain Python, an array as a list; None when the key is absent."""
+        """A value as plain Python, an array as a list; None when the key is absent.
+
+        Raises:
+            HeaderError: a text in it is not UTF-8.
+        """
         field = self.fields.get(key)
         if field is None:
             return None
@@ -96,7 +97,11 @@ class Header:
         return items
 
     def item(self, key: str, index: int) -> Any:
-        """One item of an array; None where there is none."""
+        """One item of an array; None where there is none.
+
+        Raises:
+            HeaderError: a text that is not UTF-8.
+        """
         field = self.fields.get(key)
         if field is None or field.count is None or not 0 <= index < field.count:
             return None
@@ -109,19 +114,34 @@ class Header:
         tensors, fields = self._read("<Q"), self._read("<Q")
         for _ in range(fields):
             key = self._read_string()
+            if key in self.fields:
+                raise HeaderError(f"the key {key!r} stands in it twice")
             self.fields[key] = self._read_field()
         rows = [self._read_tensor() for _ in range(tensors)]
         start = self._aligned(self._position)
-        self.tensors = [TensorPlace(name, dims, kind, start + offset) for name, dims, kind, offset in rows]
+        for name, dims, kind, offset in rows:
+            if name in self.tensors:
+                raise HeaderError(f"the tensor {name!r} stands in it twice")
+            self.tensors[name] = TensorPlace(name, dims, kind, start + offset)
 
     def _aligned(self, position: int) -> int:
-        alignment = int(self.value("general.alignment") or _DEFAULT_ALIGNMENT)
-        return -(-position // alignment) * alignment
+        field = self.fields.get(_ALIGNMENT_KEY)
+        if field is not None and (field.type, field.count) != (GGUFValueType.UINT32, None):
+            raise HeaderError(f"{_ALIGNMENT_KEY} is no uint32")
+        alignment = _DEFAULT_ALIGNMENT if field is None else self.value(_ALIGNMENT_KEY)
+        if alignment <= 0 or alignment & (alignment - 1):
+            raise HeaderError(f"{_ALIGNMENT_KEY} is {alignment}, no power of two")
+        return int(-(-position // alignment) * alignment)
 
     def _read(self, form: str) -> Any:
-        (value,) = struct.unpack_from(form, self.bytes, self._position)
+        value = self._number(form, self._position)
         self._position += struct.calcsize(form)
         return value
+
+    def _number(self, form: str, position: int) -> Any:
+        if position + struct.calcsize(form) > len(self.bytes):
+            raise HeaderError(f"the header ends at byte {len(self.bytes)}")
+        return struct.unpack_from(form, self.bytes, position)[0]
 
     def _read_string(self) -> str:
         text, self._position = self._decode(GGUFValueType.STRING, self._position)
@@ -142,6 +162,8 @@ class Header:
         if count > _MOST_DIMENSIONS:
             raise HeaderError(f"tensor {name!r} has {count} dimensions")
         dimensions = tuple(self._read("<Q") for _ in range(count))
+        if not dimensions or 0 in dimensions:
+            raise HeaderError(f"tensor {name!r} is empty")
         return name, dimensions, self._read("<I"), self._read("<Q")
 
     def _skip(self, kind: GGUFValueType, position: int, count: int) -> int:
@@ -149,8 +171,12 @@ class Header:
         if kind != GGUFValueType.STRING:
             position += count * struct.calcsize(_SCALARS[kind])
         else:
+            # A vocabulary passes here: the bound is looked at without a call.
+            last, length = len(self.bytes) - 8, struct.Struct("<Q").unpack_from
             for _ in range(count):
-                position += 8 + struct.unpack_from("<Q", self.bytes, position)[0]
+                if position > last:
+                    raise HeaderError(f"the header ends at byte {len(self.bytes)}")
+                position += 8 + length(self.bytes, position)[0]
         if position > len(self.bytes):
             raise HeaderError(f"the header ends at byte {len(self.bytes)}")
         return position
@@ -159,12 +185,14 @@ class Header:
         """A value and the offset behind it."""
         if kind != GGUFValueType.STRING:
             form = _SCALARS[kind]
-            return struct.unpack_from(form, self.bytes, position)[0], position + struct.calcsize(form)
-        (length,) = struct.unpack_from("<Q", self.bytes, position)
-        end = position + 8 + length
+            return self._number(form, position), position + struct.calcsize(form)
+        end = position + 8 + self._number("<Q", position)
         if end > len(self.bytes):
             raise HeaderError(f"the header ends at byte {len(self.bytes)}")
-        return self.bytes[position + 8 : end].decode("utf-8"), end
+        try:
+            return self.bytes[position + 8 : end].decode("utf-8"), end
+        except UnicodeDecodeError:
+            raise HeaderError(f"the text at byte {position + 8} is not UTF-8") from None
 
 
 def _value_type(number: int) -> GGUFValueType:

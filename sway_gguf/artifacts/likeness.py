@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
-from sway_gguf.artifacts.peft import interleaved
+from sway_gguf.artifacts.peft import heads_of, interleaved
 
 _SAME, _RATIO = 0.999, 0.01
 """Cosine from which two updates are one, up to half-precision rounding; relative error of a scale that is its own."""
@@ -34,11 +35,28 @@ def _differences(adapter: LoraAdapter, original: LoraAdapter, base: BaseModel) -
         one, other = mine[module], theirs[module]
         if one.shape != other.shape:
             yield f"{module} has another shape in the folder"
+        elif odd := _not_comparable(one, other):
+            yield f"{module} {odd}"
+        elif not one.product_norm():
+            continue  # Both are zero: the same, at any scale.
         elif cosine(one, other) >= _SAME:
             scales[module] = adapter.update_norm(one) / original.update_norm(other)
         else:
             yield f"{module}: {_what_else(one, other, base)}"
     yield from _wrong_scales(scales, original)
+
+
+def _not_comparable(one: LoraPair, other: LoraPair) -> str:
+    """What is wrong where a cosine says nothing: numbers that are not finite, an update that is zero on one side."""
+    for pair, where in ((one, "GGUF"), (other, "folder")):
+        if not pair.finite:
+            return f"holds NaN or infinity in the {where}: the training diverged, or the file is damaged"
+    mine, theirs = one.product_norm(), other.product_norm()
+    if theirs and not mine:
+        return "is zero in the GGUF: that part of the training has no effect"
+    if mine and not theirs:
+        return "is zero in the folder: the GGUF was made from another adapter"
+    return ""
 
 
 def _wrong_scales(scales: dict[str, float], original: LoraAdapter) -> Iterator[str]:
@@ -62,8 +80,9 @@ def _known(ratio: float, original: LoraAdapter) -> str:
 
 
 def _what_else(one: LoraPair, other: LoraPair, base: BaseModel) -> str:
-    heads = {"attn_q": base.heads, "attn_k": base.kv_heads}.get(one.module.split(".")[-2], 0)
-    if heads and cosine(LoraPair(one.module, one.a, interleaved(one.b, heads), "F32", "F32"), other) >= _SAME:
+    heads = heads_of(one.module, base)
+    whole_heads = heads and one.b.ndim == 2 and one.b.shape[0] % (2 * heads) == 0
+    if whole_heads and cosine(replace(one, b=interleaved(one.b, heads)), other) >= _SAME:
         return "its rows are in the order of the folder, llama.cpp needs a head's halves interleaved"
     return f"other weights than the folder's (cosine {cosine(one, other):.3f})"
 

@@ -7,7 +7,7 @@ anything into an engine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sway_gguf.core.errors import UserError
 Matrix = NDArray[np.float32]
 ALPHA_KEY = "adapter.lora.alpha"
 _SUFFIXES = (".lora_a", ".lora_b")
+_EMBEDDING = "token_embd.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class LoraPair:
     @property
     def is_embedding(self) -> bool:
         """Whether the file holds A turned."""
-        return self.module.endswith("token_embd.weight")
+        return self.module.endswith(_EMBEDDING)
 
     @property
     def finite(self) -> bool:
@@ -117,17 +118,31 @@ def read_lora(path: Path) -> LoraAdapter:
     file = GGUFFile(path)
     _check_metadata(file)
     skipped = tuple(name for name in file.tensors if name.endswith("_norm.weight"))
-    modules = _modules(file, set(skipped))
-    pairs = tuple(_read_pair(file, module) for module in sorted(modules))
-    _check_pairs(path, pairs)
+    modules = sorted(_modules(file, set(skipped)))
+    _check_shapes(file, modules)
+    pairs = tuple(_read_pair(file, module) for module in modules)
     return LoraAdapter(
         path=path,
         architecture=file.architecture,
         alpha=float(file.get(ALPHA_KEY)),
         pairs=pairs,
         skipped=skipped,
-        base_name=str(file.get("general.base_model.0.name") or ""),
+        base_name=file.text("general.base_model.0.name"),
     )
+
+
+def check_finite(adapter: LoraAdapter, so: str) -> None:
+    """Return where every factor is free of NaN and infinity.
+
+    Args:
+        adapter: to look through.
+        so: what follows where one is not, in a few words.
+
+    Raises:
+        UserError: names the modules.
+    """
+    if broken := [pair.module for pair in adapter.pairs if not pair.finite]:
+        raise UserError(f"{adapter.path}: NaN or infinity in {', '.join(broken[:3])}; {so}")
 
 
 def mismatches(adapter: LoraAdapter, base: BaseModel) -> list[str]:
@@ -158,17 +173,15 @@ def _mismatches(adapter: LoraAdapter, base: BaseModel) -> Iterator[str]:
 
 
 def _dims(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+    return "×".join(map(str, shape)) or "a single number"
 
 
 def _check_metadata(file: GGUFFile) -> None:
-    path, kind = file.path, file.kind
-    if kind == "unreadable":
-        raise UserError(f"{path}: general.type is not a string, llama.cpp would abort; convert the adapter again")
-    if kind != "adapter":
+    path = file.path
+    if file.kind != "adapter":
         raise UserError(f"{path}: this is a base model, but a LoRA adapter is wanted here; swap the two files")
-    if file.get("adapter.type") != "lora":
-        raise UserError(f"{path}: adapter.type is {file.get('adapter.type')!r}; only 'lora' can be run")
+    if (kind := file.text("adapter.type")) != "lora":
+        raise UserError(f"{path}: adapter.type is {kind!r}; only 'lora' can be run")
     if not file.architecture:
         raise UserError(f"{path}: no general.architecture in its metadata; convert the adapter again")
     if file.value_type(ALPHA_KEY) is None:
@@ -200,18 +213,23 @@ def _modules(file: GGUFFile, skipped: set[str]) -> set[str]:
     return modules
 
 
+def _check_shapes(file: GGUFFile, modules: Sequence[str]) -> None:
+    """By the tensor table alone, so that nothing is read of factors that cannot be used."""
+    for module in modules:
+        a, b = (file.tensors[module + suffix].shape for suffix in _SUFFIXES)
+        if len(a) == len(b) and len(a) in (2, 3) and a[:-2] == b[:-2]:
+            rank = a[-1] if module.endswith(_EMBEDDING) else a[-2]
+            if rank == b[-1]:
+                continue
+        raise UserError(
+            f"{file.path}: the factors of {module} do not multiply: A is {_dims(a)}, B is {_dims(b)}; "
+            "convert the adapter again"
+        )
+
+
 def _read_pair(file: GGUFFile, module: str) -> LoraPair:
     a, b = file.read(module + ".lora_a"), file.read(module + ".lora_b")
-    if module.endswith("token_embd.weight"):
+    if module.endswith(_EMBEDDING):
         a = a.swapaxes(-1, -2)
     types = (file.tensors[module + suffix].type for suffix in _SUFFIXES)
     return LoraPair(module, a, b, *types)
-
-
-def _check_pairs(path: Path, pairs: tuple[LoraPair, ...]) -> None:
-    for pair in pairs:
-        if pair.a.ndim < 2 or pair.b.ndim != pair.a.ndim or pair.a.shape[-2] != pair.rank:
-            raise UserError(
-                f"{path}: the factors of {pair.module} do not multiply: A is {_dims(pair.a.shape)}, "
-                f"B is {_dims(pair.b.shape)}; convert the adapter again"
-            )

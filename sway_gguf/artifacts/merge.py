@@ -6,15 +6,17 @@ Knows files and linear algebra. Writes F32, F16 or BF16; further quantization is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType
 
-from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo, stored_size
+from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo, encoded, stored_size
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
 from sway_gguf.artifacts.shards import open_shards
+from sway_gguf.core.errors import UserError
 
 PLAIN = {
     "F32": (GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
@@ -36,37 +38,46 @@ def write_merged(base: Path, adapter: LoraAdapter | None, scale: float, kind: st
 
     Raises:
         OSError: the disk is full or cannot be written.
+        UserError: a weight would not be finite, or is beyond what `kind` can hold; names the tensor.
     """
     shards = open_shards(base)
     source = shards[0]
     pairs = {pair.module: pair for pair in adapter.pairs} if adapter else {}
-    writer = gguf.GGUFWriter(path, source.architecture)
-    copy_metadata(source, writer, _is_models_own)
-    writer.add_file_type(PLAIN[kind][1])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     owners = {name: shard for shard in shards for name in shard.tensors}
-    for name, owner in owners.items():
-        info = owner.tensors[name]
-        stored = _stored(info, kind)
-        shape = gguf.quant_shape_to_byte_shape(info.shape, stored)
-        writer.add_tensor_info(info.name, shape, np.dtype(np.uint8), stored_size(info.shape, stored), raw_dtype=stored)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for name, owner in owners.items():
-        weights = owner.read(name)
-        if name in pairs:
-            assert adapter is not None
-            weights = weights + update(adapter, pairs[name], scale)
-        writer.write_tensor_data(gguf.quants.quantize(weights, _stored(owner.tensors[name], kind)).view(np.uint8))
-    writer.close()
+    with closing(gguf.GGUFWriter(path, source.architecture)) as writer:
+        copy_metadata(source, writer, _is_models_own)
+        writer.add_file_type(PLAIN[kind][1])
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        for name, owner in owners.items():
+            shape = owner.tensors[name].shape
+            stored = _stored(owner.tensors[name], kind)
+            size, bytes_of_shape = stored_size(shape, stored), gguf.quant_shape_to_byte_shape(shape, stored)
+            writer.add_tensor_info(name, bytes_of_shape, np.dtype(np.uint8), size, raw_dtype=stored)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for name, owner in owners.items():
+            weights = _finite(owner.read(name), f"{owner.path}: {name}")
+            if name in pairs:
+                assert adapter is not None
+                added = update(adapter, pairs[name], scale)
+                weights = _finite(weights + added, f"{adapter.path}: {name} with {scale:g} times its update")
+            stored = _stored(owner.tensors[name], kind)
+            writer.write_tensor_data(encoded(weights, stored, f"{base}: the merged {name}").view(np.uint8))
 
 
 def update(adapter: LoraAdapter, pair: LoraPair, scale: float) -> Matrix:
-    """λ·(alpha / r)·B @ A in the base tensor's own shape, float32."""
-    product = np.matmul(pair.b, pair.a, dtype=np.float32) * np.float32(scale * adapter.scaling(pair))
+    """λ·(alpha / r)·B @ A in the base tensor's own shape, float32; infinite where that is beyond a float."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = np.matmul(pair.b, pair.a, dtype=np.float32) * np.float32(scale * adapter.scaling(pair))
     turned: Matrix = product.swapaxes(-1, -2) if pair.is_embedding else product
     return turned
+
+
+def _finite(weights: Matrix, what: str) -> Matrix:
+    if not (np.isfinite(weights.min()) and np.isfinite(weights.max())):
+        raise UserError(f"{what} holds NaN or infinity; a model of it would be broken, so nothing is written")
+    return weights
 
 
 def merged_size(base: Path, kind: str) -> int:

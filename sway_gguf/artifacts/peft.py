@@ -6,22 +6,24 @@ modules, biases). Knows the families that it has been held against; any other ar
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
+from sway_gguf.artifacts.peft_config import CONFIG, MERGE_FIRST, PeftConfig, read_config
 from sway_gguf.artifacts.tensor_files import read_tensors
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import check_input
 
-CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
 _ROTARY_PAIRS = ("llama",)
@@ -29,12 +31,11 @@ _ROTARY_PAIRS = ("llama",)
 
 _FACTOR = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>A|B)(\.default)?\.weight$")
 _EMBEDDING = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_embedding_(?P<side>A|B)(\.default)?$")
-_MERGE = "merge it with peft's merge_and_unload and convert the merged model"
 
 
 def is_peft(path: Path) -> bool:
     """Whether `path` is a folder with an adapter_config.json."""
-    return (path / CONFIG).is_file()
+    return os.path.isfile(path / CONFIG)
 
 
 def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
@@ -51,16 +52,10 @@ def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
             f"{folder}: PEFT folders are converted for {', '.join(FAMILIES)}; the base is {base.architecture!r}, "
             "use llama.cpp's convert_lora_to_gguf.py"
         )
-    config = _config(folder)
-    tensors = read_tensors(next((p for name in WEIGHTS if (p := folder / name).is_file()), folder / WEIGHTS[0]))
-    factors = _factors(folder, tensors)
-    names = gguf.get_tensor_name_map(_architecture(base.architecture), base.blocks)
-    pairs, scalings = [], []
-    for module, (a, b) in factors.items():
-        name = _name(folder, names, module)
-        rows = _reordered(b, name, base)
-        pairs.append(LoraPair(name, a, rows, "F32", "F32"))
-        scalings.append(_scaling(config, module, int(b.shape[-1])))
+    config = read_config(folder)
+    factors = _factors(folder, read_tensors(_weights(folder)))
+    scalings = _scalings(config, {module: b.shape[-1] for module, (_, b) in factors.items()})
+    pairs = _pairs(folder, factors, base)
     alpha = scalings[0] * pairs[0].rank
     folded = [_folded(pair, scaling, alpha) for pair, scaling in zip(pairs, scalings, strict=True)]
     return LoraAdapter(
@@ -68,73 +63,90 @@ def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
         architecture=base.architecture,
         alpha=alpha,
         pairs=tuple(sorted(folded, key=lambda pair: pair.module)),
-        base_name=str(config.get("base_model_name_or_path") or ""),
+        base_name=config.base_name,
         in_file=False,
     )
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); give a PEFT folder") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); save the adapter again") from error
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        kind = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
-        raise UserError(f"{path}: peft_type is {kind!r}; only LORA can be run")
-    if config.get("use_dora"):
-        raise UserError(f"{path}: DoRA rescales whole weights, which a GGUF LoRA cannot say; {_MERGE}")
-    if config.get("modules_to_save"):
-        whole = ", ".join(config["modules_to_save"])
-        raise UserError(f"{path}: modules_to_save ({whole}) are whole weights, no LoRA; {_MERGE}")
-    if config.get("fan_in_fan_out"):
-        raise UserError(f"{path}: fan_in_fan_out turns the factors, which no family here uses; {_MERGE}")
-    return config
+def _weights(folder: Path) -> Path:
+    path = next((there for name in WEIGHTS if os.path.lexists(there := folder / name)), folder / WEIGHTS[0])
+    check_input(path, "a folder as peft's save_pretrained writes it")
+    return path
 
 
 def _factors(folder: Path, tensors: Mapping[str, Matrix]) -> dict[str, tuple[Matrix, Matrix]]:
     """(A [r, d_in], B [d_out, r]) by module.
 
     Raises:
-        UserError: a tensor is no factor, or one of a pair is missing; all of them are named.
+        UserError: a tensor is no factor, one of a pair is missing or there twice, or they do not multiply.
     """
     found: dict[str, dict[str, Matrix]] = {}
     strange = []
     for name, tensor in tensors.items():
         match = _FACTOR.match(name) or _EMBEDDING.match(name)
-        if match:
-            found.setdefault(match["module"], {})[match["side"]] = tensor
-        else:
+        if match is None:
             strange.append(name)
+        elif found.setdefault(match["module"], {}).setdefault(match["side"], tensor) is not tensor:
+            raise UserError(f"{folder}: {match['module']} has two factors {match['side']}; save one adapter alone")
     if strange:
         more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        raise UserError(f"{folder}: {', '.join(strange[:3])}{more}: a GGUF LoRA holds factors alone; {_MERGE}")
+        raise UserError(f"{folder}: {', '.join(strange[:3])}{more}: a GGUF LoRA holds factors alone; {MERGE_FIRST}")
     alone = [module for module, pair in found.items() if len(pair) < 2]
     if alone or not found:
         raise UserError(f"{folder}: one factor is missing for {', '.join(alone[:3]) or 'every module'}; save it again")
+    for module, pair in found.items():
+        a, b = pair["A"].shape, pair["B"].shape
+        if len(a) != 2 or len(b) != 2 or a[0] != b[1] or 0 in (*a, *b):
+            raise UserError(
+                f"{folder}: the factors of {module} are {list(a)} and {list(b)}, where [r, in] and [out, r] are "
+                "wanted; save the adapter again"
+            )
     return {module: (pair["A"], pair["B"]) for module, pair in found.items()}
+
+
+def _pairs(folder: Path, factors: Mapping[str, tuple[Matrix, Matrix]], base: BaseModel) -> list[LoraPair]:
+    """The factors under llama.cpp's names, rows in its order.
+
+    Raises:
+        UserError: a module has no such name, or two have one.
+    """
+    names = gguf.get_tensor_name_map(architecture_of(base.architecture), base.blocks)
+    pairs = []
+    for module, (a, b) in factors.items():
+        name = _name(folder, names, module)
+        pairs.append(LoraPair(name, a, _reordered(folder, b, name, base), "F32", "F32"))
+    name, times = Counter(pair.module for pair in pairs).most_common(1)[0]
+    if times > 1:
+        raise UserError(f"{folder}: {times} modules are all {name} to llama.cpp; save one adapter alone")
+    return pairs
 
 
 def _name(folder: Path, names: gguf.TensorNameMap, module: str) -> str:
     plain = module.replace("language_model.", "")
     found = names.get_name(f"{plain}.weight", try_suffixes=(".weight",))
     if found is None:
-        raise UserError(f"{folder}: llama.cpp has no name for {module} in this architecture; {_MERGE}")
+        raise UserError(f"{folder}: llama.cpp has no name for {module} in this architecture; {MERGE_FIRST}")
     return str(found)
 
 
-def _architecture(name: str) -> gguf.MODEL_ARCH:
+def architecture_of(name: str) -> gguf.MODEL_ARCH:
+    """The gguf package's key of an architecture that it knows."""
     return next(arch for arch, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
 
 
-def _reordered(b: Matrix, name: str, base: BaseModel) -> Matrix:
+def _reordered(folder: Path, b: Matrix, name: str, base: BaseModel) -> Matrix:
     """B with its rows in llama.cpp's order."""
-    heads = {"attn_q": base.heads, "attn_k": base.kv_heads}.get(name.split(".")[-2], 0)
+    heads = heads_of(name, base)
     if base.architecture not in _ROTARY_PAIRS or not heads:
         return b
+    if b.shape[0] % (2 * heads):
+        raise UserError(f"{folder}: {name} has {b.shape[0]} rows, which are no {heads} heads; it is for another base")
     return interleaved(b, heads)
+
+
+def heads_of(name: str, base: BaseModel) -> int:
+    """Heads in the rows of a query or key tensor; 0 for any other."""
+    return {"attn_q": base.heads, "attn_k": base.kv_heads}.get(name.removesuffix(".weight").rpartition(".")[2], 0)
 
 
 def interleaved(b: Matrix, heads: int) -> Matrix:
@@ -143,18 +155,20 @@ def interleaved(b: Matrix, heads: int) -> Matrix:
     return np.ascontiguousarray(b.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(b.shape))
 
 
-def _scaling(config: Mapping[str, Any], module: str, rank: int) -> float:
-    """s of one module: its own alpha where a pattern names it, over r or √r."""
-    alpha = float(_patterned(config.get("alpha_pattern") or {}, module, config.get("lora_alpha", rank)))
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+def _scalings(config: PeftConfig, ranks: Mapping[str, int]) -> list[float]:
+    """s of each module: its alpha over r or √r.
 
-
-def _patterned(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
-    """The value of the first pattern that matches the module's end, as peft looks it up."""
-    for pattern, value in patterns.items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return value
-    return default
+    Raises:
+        UserError: a rank is not the config's; peft would not load it, and which r it was scaled by is open.
+    """
+    for (module, rank), wanted in zip(ranks.items(), config.ranks_of(list(ranks)), strict=True):
+        if wanted not in (None, rank):
+            raise UserError(
+                f"{config.path}: {module} has rank {rank} in the weights and {wanted} here; save both again"
+            )
+    alphas = config.alphas_of(list(ranks))
+    roots = [math.sqrt(rank) if config.rank_stabilized else rank for rank in ranks.values()]
+    return [alpha / root for alpha, root in zip(alphas, roots, strict=True)]
 
 
 def _folded(pair: LoraPair, scaling: float, alpha: float) -> LoraPair:
@@ -162,4 +176,6 @@ def _folded(pair: LoraPair, scaling: float, alpha: float) -> LoraPair:
     factor = scaling * pair.rank / alpha
     if factor == 1.0:
         return pair
-    return LoraPair(pair.module, pair.a, (pair.b * np.float32(factor)).astype(np.float32), pair.a_type, pair.b_type)
+    # What grows beyond a float becomes infinite here; whoever writes or runs the adapter looks for that.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return replace(pair, b=(pair.b * np.float32(factor)).astype(np.float32))

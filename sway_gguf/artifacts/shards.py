@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from sway_gguf.artifacts.gguf_file import GGUFFile
@@ -16,10 +17,10 @@ def open_shards(path: Path) -> list[GGUFFile]:
     """The file itself, or all shards of which it is the first.
 
     Raises:
-        UserError: another shard than the first was given, one is missing, or one belongs to another model.
+        UserError: another shard than the first was given, one is missing, of another model, or repeats a tensor.
     """
     first = GGUFFile(path)
-    count = int(first.get(COUNT_KEY) or 1)
+    count = first.whole(COUNT_KEY)
     if count < 2:
         return [first]
     match = _NAME.match(path.name)
@@ -34,6 +35,9 @@ def open_shards(path: Path) -> list[GGUFFile]:
         raise UserError(f"{path}: {', '.join(missing)} is missing beside it; download all {count} shards")
     shards = [first, *map(GGUFFile, names[1:])]
     for number, shard in enumerate(shards):
-        if int(shard.get(COUNT_KEY) or 0) != count or int(shard.get(NUMBER_KEY) or 0) != number:
+        if shard.whole(COUNT_KEY) != count or shard.whole(NUMBER_KEY) != number:
             raise UserError(f"{shard.path}: not shard {number + 1} of {count} of this model; download it again")
+    twice = [name for name, times in Counter(name for shard in shards for name in shard.tensors).items() if times > 1]
+    if twice:
+        raise UserError(f"{path}: {', '.join(twice[:3])} stands in more than one shard; download all {count} again")
     return shards

@@ -32,6 +32,7 @@ def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) ->
 
     from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
+    from sway_gguf.artifacts.lora import check_finite
     from sway_gguf.artifacts.lora_write import write_lora
     from sway_gguf.artifacts.peft import is_peft
     from sway_gguf.core.errors import UserError
@@ -41,6 +42,7 @@ def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) ->
     model = read_base(base)
     Output(output, "-o", "model", [*model.shards, peft_dir], force).check()
     adapter = read_adapter(peft_dir, model)
+    check_finite(adapter, "nothing is written; take a checkpoint from before the training diverged")
     typed = replace(adapter, pairs=tuple(replace(pair, a_type=kind, b_type=kind) for pair in adapter.pairs))
     try:
         write_lora(typed, output)

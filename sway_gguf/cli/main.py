@@ -31,7 +31,7 @@ from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
 
-EXIT_USER, EXIT_INTERNAL = 2, 3
+EXIT_USER, EXIT_INTERNAL = 2, 70
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,7 +50,7 @@ for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, q
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 wrong input, 3 our own fault, 130 Ctrl-C, 143 SIGTERM."""
+    """Run the command line and exit: 0 done, 2 wrong input, 70 our own fault, 130 Ctrl-C, 143 SIGTERM."""
     in_any_encoding()
     end_on_signals()
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.finite import FINITE
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import Output
 
@@ -17,7 +18,7 @@ from sway_gguf.cli.saving import Output
 )
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
-@click.option("--scale", type=float, default=1.0, show_default=True, help="λ, as llama.cpp's --lora-scaled.")
+@click.option("--scale", type=FINITE, default=1.0, show_default=True, help="λ, as llama.cpp's --lora-scaled.")
 @click.option("--type", "kind", default="F16", show_default=True, help="F32, F16, BF16, Q8_0, Q6_K, Q4_K_M, …")
 @click.option("-t", "--threads", type=click.IntRange(1), help="CPU threads for quantizing.")
 @click.option("-o", "--output", type=FILE, required=True, help="Where to write the merged GGUF.")
@@ -28,20 +29,15 @@ def merge(base: Path, adapter: Path, scale: float, kind: str, threads: int | Non
     Weights are read as floats, the update is added, and llama.cpp quantizes the result; one tensor is in memory at a
     time. ADAPTER is a LoRA GGUF or a PEFT folder.
     """
-    import math
-
     from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
-    from sway_gguf.core.errors import UserError
+    from sway_gguf.artifacts.lora import check_finite
     from sway_gguf.report import numbers
     from sway_gguf.suite.merge import merge as merge_files
 
     model = read_base(base)
     Output(output, "-o", "model", [*model.shards, adapter], force).check()
-    if not math.isfinite(scale):
-        raise UserError(f"--scale {scale} is no number to multiply with; give a finite one")
     found = read_adapter(adapter, model)
-    if broken := [pair.module for pair in found.pairs if not pair.finite]:
-        raise UserError(f"{adapter}: NaN or infinity in {', '.join(broken[:3])}; merging it would break the base")
+    check_finite(found, "merging it would break the base")
     merge_files(base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: say(text, err=True))
     say(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")

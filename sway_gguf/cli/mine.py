@@ -27,6 +27,7 @@ def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
 
     They make a test for the next adapter: what was picked by looking at this one cannot test it, and a run says so.
     """
+    from sway_gguf.core.inputs import read_exact
     from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.spec.append import appended, fragment
     from sway_gguf.spec.model import load_spec
@@ -45,7 +46,7 @@ def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
         say(fragment(entry), end="")
         return
     try:
-        write_whole(spec_path, appended(spec_path.read_text(encoding="utf-8"), entry, spec_path))
+        write_whole(spec_path, appended(read_exact(spec_path), entry, spec_path))
     except UserError:
         say(fragment(entry), end="")
         raise

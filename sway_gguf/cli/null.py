@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
+from sway_gguf.cli.finite import POSITIVE
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import Output
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, ENERGIES, Design, Energy
@@ -21,14 +22,14 @@ from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, ENERGIES, Design, 
 @click.option("--design", type=click.Choice(DESIGNS), default="rotation", show_default=True, help="How to draw it.")
 @click.option(
     "--rank-scale",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     default=1.0,
     show_default=True,
     help="Rank relative to the adapter's.",
 )
 @click.option(
     "--init-scale",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     default=DEFAULT_INIT_SCALE,
     show_default=True,
     help="Standard deviation of both factors; gaussian only.",
@@ -56,6 +57,7 @@ def null(
     """Write a null adapter: a random one of the same shape, and but for gaussian of the same size, as ADAPTER."""
     from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
+    from sway_gguf.artifacts.lora import check_finite
     from sway_gguf.artifacts.lora_write import write_lora
     from sway_gguf.artifacts.null import null_adapter
     from sway_gguf.core.errors import UserError
@@ -64,10 +66,9 @@ def null(
     model = read_base(base)
     Output(output, "-o", "model", [*model.shards, adapter], force).check()
     real = read_adapter(adapter, model)
-    broken = [pair.module for pair in real.pairs if not pair.finite]
-    if broken:
-        raise UserError(f"{adapter}: NaN or infinity in {', '.join(broken[:3])}; no null of its size exists")
+    check_finite(real, "no null of its size exists")
     drawn = null_adapter(real, seed, NullDesign(design, rank_scale, init_scale, energy))
+    check_finite(drawn, "its numbers are beyond float32; lower --rank-scale or --init-scale")
     try:
         write_lora(drawn, output)
     except OSError as error:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+_LONGEST = 4000
+"""Characters of a message: what a file says of itself may fill gigabytes."""
+
 
 class UserError(Exception):
-    """Something the user can mend: one line that says what is wrong, where, and the way out. Exit code 2."""
+    """Something the user can mend: one line that says what is wrong, where, and the way out. Exit code 2.
+
+    The message may quote a file: line breaks, control characters and halves of surrogate pairs in it are written as
+    escapes, and what is longer than a screen is cut.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """`text` with what does not print, line ends included, as Python's escapes, and cut to a bearable length."""
+    short = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
 
 
 class NonFiniteError(Exception):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.answers import Embedding
 from sway_gguf.engine.llama import Context, Model
 from sway_gguf.engine.settings import EngineSettings
@@ -73,10 +74,12 @@ class FileEmbedder(Embedder):
     """An `Embedder` that owns its model.
 
     Raises:
-        EngineError: llama.cpp could not load the file.
+        UserError: the file is no model.
+        EngineError: llama.cpp could not load it.
     """
 
     def __init__(self, path: Path, settings: EngineSettings) -> None:
+        read_base(path)
         self._own = Model(path, gpu_layers=settings.gpu_layers)
         super().__init__(self._own, settings)
 

@@ -30,6 +30,8 @@ KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 _ABORTED = 2
 _UNSIGNED = 0xFFFFFFFF
 """llama.cpp gives an unsigned number of the file as a signed one."""
+_LINES = 6
+"""Of llama.cpp's log in an error; a refusal takes four."""
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 _recent: deque[str] = deque(maxlen=20)
 
@@ -47,17 +49,19 @@ llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
 
 
 class Model:
-    """A loaded GGUF model.
+    """A loaded GGUF model; without `repack`, weights stay mapped as they lie in the file, unread.
 
     Raises:
         EngineError: llama.cpp could not load the file.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0, vocabulary_only: bool = False) -> None:
+    def __init__(self, path: Path, *, gpu_layers: int = 0, vocabulary_only: bool = False, repack: bool = True) -> None:
+        _recent.clear()
         _uninterrupted(llama_cpp.llama_backend_init)
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.vocab_only = vocabulary_only
+        params.use_extra_bufts = repack
         interrupt = Interrupt()
         go_on = llama_cpp.llama_progress_callback(lambda share, _: not interrupt.asked)
         params.progress_callback = go_on
@@ -106,6 +110,7 @@ class Model:
         Raises:
             EngineError: llama.cpp refused the file.
         """
+        _recent.clear()
         handle = _uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
         if not handle:
             raise EngineError(f"llama.cpp cannot load the adapter {path}: {_why()}")
@@ -160,6 +165,7 @@ class Context:
         self._interrupt = Interrupt()
         self._callback = llama_cpp.ggml_abort_callback(lambda _: self._interrupt.asked)
         params.abort_callback = self._callback
+        _recent.clear()
         self._pointer = None
         try:
             with self._interrupt.watching():
@@ -251,10 +257,10 @@ def _uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _why() -> str:
-    """The last errors that llama.cpp logged, on one line."""
+    """What llama.cpp logged last, on one line: the cause comes first there, what it led to after it."""
     lines = [" ".join(line.replace("=", " ").split()) for line in dict.fromkeys(_recent)]
     _recent.clear()
-    return "; ".join(lines[-2:]) or "it gave no reason"
+    return "; ".join(lines[-_LINES:]) or "it gave no reason"
 
 
 def system_info() -> str:

@@ -10,7 +10,7 @@ from sway_gguf.core.sections import Section
 from sway_gguf.material.read import paragraphs
 
 Item = TypeVar("Item")
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*(\s+)")
 
 
 def chunk(text: str, size: int) -> list[str]:
@@ -40,9 +40,18 @@ def _parts(text: str, size: int) -> Iterable[tuple[str, str]]:
         if len(paragraph) <= size:
             yield "\n\n", paragraph
             continue
-        for index, sentence in enumerate(_SENTENCE_END.split(paragraph)):
+        for index, sentence in enumerate(sentences(paragraph)):
             for start in range(0, len(sentence), size):
                 yield ("\n\n" if index == 0 and start == 0 else " "), sentence[start : start + size]
+
+
+def sentences(text: str) -> list[str]:
+    """`text` cut at the white space behind a sentence's end; closing quotes and brackets stay with their sentence."""
+    found, start = [], 0
+    for end in _SENTENCE_END.finditer(text):
+        found.append(text[start : end.start(1)])
+        start = end.end()
+    return [*found, text[start:]]
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:
@@ -70,11 +79,11 @@ def prompts_from(sections: Sequence[Section], most: int) -> list[str]:
 
 def _openings(text: str, count: int) -> list[str]:
     """Starts of `text` that end in the middle of a sentence: of the first, and of one halfway."""
-    sentences = [s for s in _SENTENCE_END.split(text.strip()) if s.strip()]
+    found = [s for s in sentences(text.strip()) if s.strip()]
     openings = []
-    for index in sorted({(k * len(sentences)) // count for k in range(count)}):
-        words = sentences[index].split()
+    for index in sorted({(k * len(found)) // count for k in range(count)}):
+        words = found[index].split()
         if len(words) >= 4:
-            before = " ".join(sentences[:index])
+            before = " ".join(found[:index])
             openings.append(f"{before} {' '.join(words[: (len(words) + 1) // 2])}".strip())
     return openings

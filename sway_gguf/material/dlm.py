@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import check_input, unreadable
 from sway_gguf.core.sections import Preference, Section
 
 Unit = Section | Preference
@@ -19,16 +20,17 @@ def read_dlm(path: Path) -> list[Unit]:
         UserError: the extra is not installed, or the parser refuses the file.
     """
     try:
-        from dlm.data.errors import DataError
         from dlm.doc.parser import parse_file
     except ImportError:
         raise UserError(f"{path}: reading .dlm needs its own parser; pip install 'sway-gguf[dlm]'") from None
+    check_input(path, "a .dlm document")
     try:
         document = parse_file(path)
         return [unit for section in document.sections for unit in _units(section)]
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except (ValueError, DataError) as error:
+        raise unreadable(path, error) from error
+    except Exception as error:
+        # Whatever another project's parser raises on a document, the document is what can be mended.
         raise UserError(f"{path}: {' '.join(str(error).split())[:200]}; mend the document") from error
 
 

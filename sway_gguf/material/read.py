@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import check_input, read_utf8, unreadable
+from sway_gguf.core.json_text import parse_json
 from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section, Unit
 from sway_gguf.material.dlm import read_dlm
 
-_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$")
+_MOST_LINE = 64 << 20
+"""Characters of one line of JSONL."""
+_SHOWN_KEYS = 8
+_HEADING = re.compile(r"#{1,6}\s")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 
 
@@ -20,16 +25,9 @@ def read_text(path: Path) -> str:
     """A text file's contents, without a byte order mark.
 
     Raises:
-        UserError: it cannot be read, is not UTF-8, or is empty.
+        UserError: it is no regular file, cannot be read, is not UTF-8, too long, or empty.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except IsADirectoryError:
-        raise UserError(f"{path}: this is a directory; give a text file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    text = read_utf8(path)
     if not text.strip():
         raise UserError(f"{path}: the file is empty; give a file with text in it")
     return text
@@ -80,12 +78,17 @@ def _markdown(text: str) -> list[Section]:
             body = "\n".join(lines).strip()
             if body:
                 found.append((title, body))
-            title, lines = heading.group(1) or "untitled", []
+            title, lines = _title(line) or "untitled", []
         else:
             lines.append(line)
     if fenced and (body := "\n".join(lines[:-1]).strip()):
         found.append((title, body))
     return [Section(name, body) for name, body in found]
+
+
+def _title(heading: str) -> str:
+    """Of a heading's line, without the marks before it and those that may stand after it."""
+    return heading.lstrip("#").strip().rstrip("#").rstrip()
 
 
 def iter_jsonl(path: Path) -> Iterator[Unit]:
@@ -104,15 +107,17 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         UserError: the file cannot be read, or a line is no JSON object.
     """
+    check_input(path, "a JSONL file")
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for count, line in enumerate(iter(partial(file.readline, _MOST_LINE), ""), 1):
+                where = f"{path}, line {count}"
+                if len(line) == _MOST_LINE:
+                    raise UserError(f"{where}: longer than {_MOST_LINE:,} characters; give one JSON object per line")
                 if line.strip():
-                    yield (where := f"{path}, line {number}"), _record(line, where)
-    except IsADirectoryError:
-        raise UserError(f"{path}: this is a directory; give a JSONL file") from None
+                    yield where, _record(line, where)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start} of its line); save it as UTF-8") from error
 
@@ -126,7 +131,8 @@ def unit_of(record: dict[str, Any], name: str, where: str) -> Unit:
     shape = next((keys for keys in _SHAPES if all(key in record for key in keys)), None)
     if shape is None:
         wanted = "; ".join(" + ".join(keys) for keys in _SHAPES)
-        raise UserError(f"{where}: has {', '.join(record) or 'no keys'}; one of these is wanted: {wanted}")
+        keys = ", ".join(key[:40] for key in list(record)[:_SHOWN_KEYS]) or "no keys"
+        raise UserError(f"{where}: has {keys}; one of these is wanted: {wanted}")
     return _SHAPES[shape](record, name, where)
 
 
@@ -142,10 +148,7 @@ def material_of(units: Iterable[Unit]) -> Material:
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); mend or remove the line") from None
+    record = parse_json(line, where, "mend or remove the line")
     if not isinstance(record, dict):
         raise UserError(f"{where}: a JSON object is wanted, not {type(record).__name__}")
     return record

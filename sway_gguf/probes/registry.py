@@ -103,9 +103,9 @@ def build_probes(suite: Sequence[Mapping[str, Any]], sources: Sources) -> list[P
 
 def _build(entry: Mapping[str, Any], sources: Sources, where: str) -> Probe[Any]:
     kind, kinds = entry.get("kind"), all_kinds()
-    if kind not in kinds:
-        raise UserError(f"{where}: unknown probe kind {kind!r}, {nearest(str(kind), kinds)}")
-    probe = kinds[str(kind)]
+    if not isinstance(kind, str) or kind not in kinds:
+        raise UserError(f"{where}: unknown probe kind {str(kind)[:60]!r}, {nearest(str(kind)[:60], kinds)}")
+    probe = kinds[kind]
     if issubclass(probe, ForeignProbe):
         return _build_foreign(probe, {"name": kind, **entry}, sources, where)
     given = {"name": kind, **entry}

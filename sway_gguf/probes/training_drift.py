@@ -17,6 +17,12 @@ from sway_gguf.probes.base import StaticProbe
 from sway_gguf.spec.options import ProbeOptions
 
 _WINDOW = 5
+_LARGEST = 3.4e38
+"""Of float32: no loss of a run that was still whole lies beyond it."""
+_ZERO = 1e-9
+"""Below this a loss is zero: trainers log four digits."""
+_BESIDE_ZEROS = 0.05
+"""Share of the largest loss from which one among zeros is a spike."""
 
 
 class TrainingDriftOptions(ProbeOptions):
@@ -48,7 +54,7 @@ class TrainingDriftOptions(ProbeOptions):
 
 
 class TrainingDrift(StaticProbe[TrainingDriftOptions]):
-    """Share of the loss that training took away: 1 − last / first, medians of five logged losses at either end.
+    """Share of the loss that training took away: (first − last) / |first|, medians of five logged losses at either end.
 
     Checks: the loss fell; it had settled (the last quarter took little more); no logged loss stands out as a spike
     above its neighbours; none is non-finite; the evaluation loss, where logged, did not turn upward. No model is asked.
@@ -76,14 +82,17 @@ class TrainingDrift(StaticProbe[TrainingDriftOptions]):
         """The curve and its checks."""
         training = self.sources.checkpoint(self.sources.folder / Path(self.options.checkpoint).expanduser())
         losses = [loss for _, loss in training.losses]
-        items = tuple(Item(f"step {step}", loss) for step, loss in training.losses if math.isfinite(loss))
+        items = tuple(Item(f"step {step}", loss) for step, loss in training.losses if _is_whole(loss))
         if len(losses) < max(_WINDOW, self.options.min_steps):
             return Measurement(0.0, items, undecided=f"only {len(losses)} losses were logged; log more often")
-        if not all(map(math.isfinite, losses)):
-            broken = next(step for step, loss in training.losses if not math.isfinite(loss))
+        if len(items) < len(losses):
+            broken = next(step for step, loss in training.losses if not _is_whole(loss))
             wrong = Check("finite", False, f"the loss is not finite at step {broken}")
             return Measurement(0.0, items, checks=(wrong,), interval=False)
-        drop = 1 - median(losses[-_WINDOW:]) / median(losses[:_WINDOW])
+        first = median(losses[:_WINDOW])
+        if abs(first) < _ZERO:
+            return Measurement(0.0, items, undecided="the first losses are zero, and a share of zero says nothing")
+        drop = share_gone(first, median(losses[-_WINDOW:]))
         return Measurement(
             drop,
             items,
@@ -97,9 +106,9 @@ class TrainingDrift(StaticProbe[TrainingDriftOptions]):
         spikes = [training.losses[i][0] for i in spikes_of(losses, options.spike_factor)]
         quarter = losses[-max(2, len(losses) // 4) :]
         half = len(quarter) // 2
-        late = 1 - median(quarter[half:]) / median(quarter[:half])
+        late = share_gone(median(quarter[:half]), median(quarter[half:]))
         turned = [loss for _, loss in training.eval_losses]
-        rising = bool(turned) and turned[-1] > 1.02 * min(turned)
+        rising = bool(turned) and not turned[-1] <= min(turned) + 0.02 * abs(min(turned)) + _ZERO
         return (
             Check("fell", drop >= options.min_drop, f"the loss fell by {drop:.0%}"),
             Check("settled", late <= options.max_last_drop, f"the last quarter took {late:.0%} of the loss"),
@@ -113,11 +122,24 @@ class TrainingDrift(StaticProbe[TrainingDriftOptions]):
         )
 
 
+def share_gone(before: float, after: float) -> float:
+    """(before − after) / |before|; 0 where there was nothing to lose."""
+    return (before - after) / abs(before) if abs(before) >= _ZERO else 0.0
+
+
 def spikes_of(losses: Sequence[float], factor: float) -> list[int]:
-    """Places whose loss is `factor` times the median of up to four neighbours or more."""
+    """Places whose loss is `factor` times the median of up to four neighbours or more.
+
+    Neighbours of zero or below have no multiples: beside them, a twentieth of the largest loss stands out.
+    """
     found = []
     for place, loss in enumerate(losses):
         near = [losses[i] for i in range(max(0, place - 2), min(len(losses), place + 3)) if i != place]
-        if near and loss >= factor * median(near):
+        usual = median(near) if near else math.inf
+        if loss >= (factor * usual if usual >= _ZERO else max(_ZERO, _BESIDE_ZEROS * max(losses))):
             found.append(place)
     return found
+
+
+def _is_whole(loss: float) -> bool:
+    return math.isfinite(loss) and abs(loss) <= _LARGEST

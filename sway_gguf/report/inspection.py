@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -39,6 +39,8 @@ def _print_base(card: Mapping[str, Any], console: Console) -> None:
         ),
         ("licence", card["license"] or "not stated"),
     )
+    if card["refused"]:
+        _print_relation(console, "red", "llama.cpp refuses it", card["refused"])
 
 
 def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
@@ -52,6 +54,7 @@ def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
             f"{ranks}, alpha {card['alpha']:g}, scaling alpha/r {scaling}, types {', '.join(card['types'])}",
         ),
         ("modules", str(len(card["modules"]))),
+        *(_shares(card["shares"]) if "shares" in card else ()),
     )
     for name in card["skipped"]:
         console.print(Text(f"  llama.cpp skips {name}: that part of the adapter has no effect", style="yellow"))
@@ -70,7 +73,45 @@ def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_relation(console: Console, style: str, how: str, to: str) -> None:
-    console.print(Text.assemble("  ", (how, style), f" {to}"))
+    """What it is to something; every further line of it is indented."""
+    first, *more = to.splitlines()
+    console.print(Text.assemble("  ", (how, style), f" {first}"))
+    for line in more:
+        console.print(Text(f"    {line}"))
+
+
+def _shares(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How much of each family stands in the file, and what does not."""
+    counted = [
+        f"{family['family']} {family['modules'] - len(family['missing'])} of {family['modules']}"
+        for family in card["families"]
+    ]
+    yield "share", f"of {card['of']}: {', '.join(counted)}"
+    missing = [module for family in card["families"] for module in family["missing"]]
+    if missing:
+        yield "not in it", ", ".join(_by_kind(missing))
+
+
+def _by_kind(modules: Sequence[str]) -> list[str]:
+    """Modules of one kind together: `attn_q of blocks 0-3, 7`."""
+    blocks: dict[str, list[int]] = {}
+    for module in modules:
+        found = _BLOCK.match(module)
+        blocks.setdefault(found[2] if found else module.removesuffix(".weight"), []).extend(
+            [int(found[1])] if found else []
+        )
+    return [f"{kind} of blocks {_ranges(numbers)}" if numbers else kind for kind, numbers in blocks.items()]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`0-3, 7` for 0, 1, 2, 3, 7."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _made_for(name: str) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
 from sway_gguf.spec.options import StrictModel, nearest, validated
 from sway_gguf.spec.original import adapted
+from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
 SUPPORTED_VERSION = 1
 _READERS_OWN = {"folder", "remarks"}
+
+
+RankScale = Annotated[float, Field(gt=0, le=64)]
+"""Times the adapter's rank; the bound keeps a null from taking all memory."""
 
 
 class ModelSpec(StrictModel):
@@ -39,10 +44,10 @@ class Defaults(StrictModel):
     seed: int = Field(default=0, ge=0, description="of everything random")
     nulls: int = Field(default=19, ge=0, le=999, description="null adapters; 19 let a rank p reach 0.05")
     null_design: Design = "rotation"
-    null_profile: list[float] = Field(
-        default_factory=list, description="further rank scales at which nulls are drawn, shown beside"
+    null_profile: list[RankScale] = Field(
+        default_factory=list, max_length=16, description="further rank scales at which nulls are drawn, shown beside"
     )
-    rank_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    rank_scale: RankScale = 1.0
     init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
     null_energy: Energy = Field(default="rank", description="of nulls at a rank scale; original: its square")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
@@ -102,12 +107,7 @@ def load_spec(path: Path) -> Spec:
     Raises:
         UserError: it cannot be read, is not YAML, or has a wrong field.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {_yaml_problem(error)}") from error
+    raw = parse_yaml(read_utf8(path, "a sway.yaml", MOST_BYTES), path)
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a mapping with models and suite is wanted, not {type(raw).__name__}")
     ours, remarks = adapted(raw)
@@ -147,7 +147,3 @@ def resolved(spec: Spec, path: Path) -> Spec:
             "engine": engine,
         }
     )
-
-
-def _yaml_problem(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

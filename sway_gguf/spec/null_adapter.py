@@ -6,13 +6,13 @@ It may stand anywhere in the suite. Knows fields; draws nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
-from sway_gguf.spec.model import Spec
+from sway_gguf.spec.model import RankScale, Spec
 from sway_gguf.spec.options import ProbeOptions, validated
 
 KIND = "null_adapter"
@@ -33,8 +33,11 @@ class NullAdapterOptions(ProbeOptions):
     runs: int = Field(default=19, ge=1, le=999, description="null adapters to compare with")
     design: Design = Field(default="rotation", description="rotation, spectrum, or gaussian as the original's")
     init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
-    rank_multipliers: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        default=[1.0], min_length=1, description="rank scales; 1 calibrates where it is among them, else the first"
+    rank_multipliers: list[RankScale] = Field(
+        default=[1.0],
+        min_length=1,
+        max_length=17,
+        description="rank scales; 1 calibrates where it is among them, else the first",
     )
     energy: Energy = Field(default="rank", description="how a null's size follows its rank scale; original: its square")
 

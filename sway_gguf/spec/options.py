@@ -15,9 +15,9 @@ from sway_gguf.core.errors import UserError
 
 
 class StrictModel(BaseModel):
-    """A frozen record in which an unknown key is an error."""
+    """A frozen record in which an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class ProbeOptions(StrictModel):

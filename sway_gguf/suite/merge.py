@@ -32,7 +32,7 @@ def merge(
     A quantized type is made from a float16 file beside it, which is removed.
 
     Raises:
-        UserError: an unknown type, or too little space on the disk.
+        UserError: an unknown type, too little space on the disk, or a weight that the type cannot hold.
         EngineError: llama.cpp could not quantize.
     """
     if kind not in TYPES:

@@ -1,0 +1,79 @@
+"""How a file that the user gave is opened: a regular file, of a size that fits where it is read whole.
+
+Pipes and devices are refused, process substitution among them: inputs are read more than once (to check, to hash, to
+measure), and /dev/zero never ends. Knows paths and sizes; not what a file holds.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from sway_gguf.core.errors import UserError
+
+MOST_TEXT = 256 << 20
+"""Bytes of a text that is read whole."""
+
+
+def check_input(path: Path, give: str = "a file") -> int:
+    """The size in bytes of a regular file.
+
+    Args:
+        path: of the file.
+        give: what is wanted, for the error, such as "a text file".
+
+    Raises:
+        UserError: there is none, it cannot be looked at, or it is a directory, a pipe, a socket or a device.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise UserError(f"{path}: this is a directory; give {give}")
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path}: no regular file but a pipe or a device; save its contents and give {give}")
+    return found.st_size
+
+
+def read_bytes(path: Path, give: str = "a file", most: int = MOST_TEXT) -> bytes:
+    """A regular file's contents.
+
+    Raises:
+        UserError: as `check_input`, or it cannot be read, or is longer than `most` bytes.
+    """
+    size = check_input(path, give)
+    if size > most:
+        raise UserError(f"{path}: {size:,} bytes, and at most {most:,} are read here; give {give} of that size")
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_utf8(path: Path, give: str = "a text file", most: int = MOST_TEXT) -> str:
+    """A regular file's text with "\\n" for every kind of line end, without a byte order mark.
+
+    Raises:
+        UserError: as `read_bytes`, or it is not UTF-8.
+    """
+    return read_exact(path, give, most).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_exact(path: Path, give: str = "a text file", most: int = MOST_TEXT) -> str:
+    """As `read_utf8`, line ends as they are.
+
+    Raises:
+        UserError: as `read_utf8`.
+    """
+    try:
+        return read_bytes(path, give, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def unreadable(path: Path, error: OSError | ValueError) -> UserError:
+    """The line for a file that the system does not let us read."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return UserError(f"{path}: cannot be read ({reason or error}); check the path")
