@@ -1,6 +1,6 @@
 """The chat template that a base carries, as a function from messages to text. Knows where it lies, not what it says.
 
-A template is a program by whoever made the file. It is parsed here; compiled and rendered in a process of its own, which
+A template is a program by whoever made the file. It is parsed here; compiled and rendered in a process of its own, that
 is ended where it takes too long.
 """
 
