@@ -38,14 +38,21 @@ def factors(rank: int = 4, seed: int = 0, modules: tuple[str, ...] = ADAPTED) ->
     }
 
 
-def base_file(path: Path, shapes: Mapping[str, tuple[int, ...]] = SHAPES, architecture: str = "llama") -> Path:
-    """A base that is whole as far as its header goes."""
+def base_file(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]] = SHAPES,
+    architecture: str = "llama",
+    metadata: Callable[[gguf.GGUFWriter], None] | None = None,
+) -> Path:
+    """A base that is whole as far as its header goes; `metadata` is added to the usual keys."""
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_type("model")
     writer.add_name("tiny")
     writer.add_context_length(64)
     for name, shape in shapes.items():
         writer.add_tensor(name, np.zeros(shape, np.float32))
+    if metadata:
+        metadata(writer)
     return finish(writer, path)
 
 

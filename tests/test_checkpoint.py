@@ -378,7 +378,7 @@ def test_an_odd_value_in_a_state_is_told_or_measured(tmp_path: Path, state: Any)
         FakeTensor(np.array([np.nan, np.inf], np.float32)),
         FakeTensor(np.array([3], np.int64), "LongStorage"),
     ],
-    ids=repr,
+    ids=lambda value: f"tensor {value.data}" if isinstance(value, FakeTensor) else repr(value),
 )
 def test_an_odd_value_in_an_optimizer_is_told_or_measured(tmp_path: Path, place: str, value: Any) -> None:
     saved = adam_state()

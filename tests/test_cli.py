@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.cli import main as main_module
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from sway_gguf.report.result_json import schema
@@ -296,3 +298,30 @@ def test_the_published_adapter_is_healthy(stories: Path) -> None:
     )
     record = json.loads(succeeded("check", *words, "--json", "-"))
     assert record["diagnosis"] == "healthy"
+
+
+def test_a_bug_of_ours_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a\nb")
+
+    monkeypatch.setattr(main_module.cli, "main", broken)
+    with pytest.raises(SystemExit) as ended:
+        main_module.main()
+    assert ended.value.code == 70
+    assert "internal error: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_pipes_devices_and_bombs_are_one_line(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.yaml"
+    lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    bomb.write_text("\n".join(["a0: &a0 [x]", *lines, "suite: *a11"]), encoding="utf-8")
+    assert "aliases written out" in complaint("run", str(bomb))
+    out = ["-o", str(tmp_path / "sway.yaml")]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jsonl")
+        for path in ("/dev/zero", str(tmp_path / "pipe.jsonl")):
+            assert "a pipe or a device" in complaint("run", path)
+            assert "a pipe or a device" in complaint("init", BASE, HEALTHY, "--data", path, *out)
+    assert "directory" in complaint("run", str(tmp_path))

@@ -16,6 +16,8 @@ from sway_gguf.spec.original import adapted
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
 SUPPORTED_VERSION = 1
+_INT32 = 2**31 - 1
+"""Where llama.cpp's integers end."""
 _READERS_OWN = {"folder", "remarks"}
 
 
@@ -59,11 +61,11 @@ class Defaults(StrictModel):
 class Engine(StrictModel):
     """llama.cpp's settings, by its own names."""
 
-    threads: int = Field(default=0, ge=0, description="-t; 0 chooses")
-    context: int = Field(default=0, ge=0, description="-c, longest text in one piece; 0 chooses")
-    batch: int = Field(default=2048, ge=16, description="-b")
-    ubatch: int = Field(default=512, ge=16, description="-ub")
-    gpu_layers: int = Field(default=0, ge=-1, description="-ngl; -1 for all")
+    threads: int = Field(default=0, ge=0, le=4096, description="-t; 0 chooses")
+    context: int = Field(default=0, ge=0, le=_INT32, description="-c, longest text in one piece; 0 chooses")
+    batch: int = Field(default=2048, ge=16, le=_INT32, description="-b")
+    ubatch: int = Field(default=512, ge=16, le=_INT32, description="-ub")
+    gpu_layers: int = Field(default=0, ge=-1, le=_INT32, description="-ngl; -1 for all")
     kv_type: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
     flash_attention: bool = False
     streams: int = Field(default=32, ge=1, le=256, description="texts evaluated side by side")
