@@ -245,7 +245,7 @@ def test_our_preference_flip_leaves_a_triple_with_an_empty_reply_out_and_tells(d
     readings = []
     for triples in (good, [*empty, *good]):
         probes = build_probes([{"name": "p", "kind": "preference_flip", "triples": triples}], Sources())
-        readings += measure(demo_backend, probes, schedule(probes, (), NullDesign()))
+        readings += measure(demo_backend, probes, schedule(probes, (), NullDesign())).readings
     assert readings[0].tuned.value == readings[1].tuned.value
     assert not any("empty" in note for note in readings[0].tuned.notes)
     assert "1 triple with an empty reply left out" in readings[1].tuned.notes

@@ -28,8 +28,6 @@ logger = logging.getLogger("sway_gguf.llama")
 logger.addHandler(logging.NullHandler())
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 _ABORTED = 2
-_UNSIGNED = 0xFFFFFFFF
-"""llama.cpp gives an unsigned number of the file as a signed one."""
 _LINES = 6
 """Of llama.cpp's log in an error; a refusal takes four."""
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
@@ -77,7 +75,8 @@ class Model:
         self._vocab = llama_cpp.llama_model_get_vocab(self._pointer)
         self.vocabulary: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self.width: int = llama_cpp.llama_model_n_embd(self._pointer)
-        self.trained_context: int = llama_cpp.llama_model_n_ctx_train(self._pointer) & _UNSIGNED
+        # llama.cpp gives an unsigned number of the file as a signed one.
+        self.trained_context: int = llama_cpp.llama_model_n_ctx_train(self._pointer) & 0xFFFFFFFF
         bos = int(llama_cpp.llama_vocab_bos(self._vocab))
         self.bos: int | None = bos if llama_cpp.llama_vocab_get_add_bos(self._vocab) and bos >= 0 else None
 
