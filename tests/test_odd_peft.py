@@ -250,8 +250,14 @@ def test_patterns_match_as_pefts_own_look_up_does() -> None:
 
 def test_an_infinite_update_is_not_written(tmp_path: Path, base: BaseModel) -> None:
     tensors = {name: tensor * np.float32(1e30) for name, tensor in factors().items()}
-    said = complaint(folder(tmp_path / "p", tensors, lora_alpha=8, alpha_pattern={"up_proj": 1e20}), base)
-    assert "NaN or infinity in blk.0.ffn_up.weight" in said
+    said = complaint(folder(tmp_path / "p", tensors, lora_alpha=8, alpha_pattern={"q_proj": 1e20}), base)
+    assert "NaN or infinity in blk.0.attn_q.weight" in said
+
+
+def test_a_folder_of_several_alphas_converts_to_the_same_bytes_each_time(tmp_path: Path, base: BaseModel) -> None:
+    """The file's alpha is the first pair's; the order in which tensors are read must not choose it."""
+    path = folder(tmp_path / "p", factors() | factors(block=1), alpha_pattern={"q_proj": 32, "layers.1.mlp.up_proj": 4})
+    assert {read_peft(path, base).alpha for _ in range(20)} == {8.0}
 
 
 def equal(one: LoraAdapter, other: LoraAdapter) -> bool:

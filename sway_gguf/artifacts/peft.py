@@ -101,7 +101,8 @@ def _factors(folder: Path, tensors: Mapping[str, Matrix]) -> dict[str, tuple[Mat
                 f"{folder}: the factors of {module} are {list(a)} and {list(b)}, where [r, in] and [out, r] are "
                 "wanted; save the adapter again"
             )
-    return {module: (pair["A"], pair["B"]) for module, pair in found.items()}
+    # The safetensors package gives tensors in another order each time, and the first pair's alpha is the file's.
+    return {module: (found[module]["A"], found[module]["B"]) for module in sorted(found)}
 
 
 def _pairs(folder: Path, factors: Mapping[str, tuple[Matrix, Matrix]], base: BaseModel) -> list[LoraPair]:
