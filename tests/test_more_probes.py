@@ -34,11 +34,9 @@ CASES = Sources(paraphrases=(Paraphrase("p", " g", ("q", "r")), Paraphrase("s", 
 
 
 def scored(logprobs: Sequence[float]) -> Answers:
-    """Scores of two-token replies after p, q, r and s, t; behind each other's prompts they never change."""
+    """Scores of two-token replies after p, q, r and s, t."""
     asked = [Completion(x, " g") for x in "pqr"] + [Completion(x, " h") for x in "st"]
-    elsewhere = {Completion("s", " g"): CompletionScore(-9, 2), Completion("p", " h"): CompletionScore(-9, 2)}
-    own = {query: CompletionScore(score, 2) for query, score in zip(asked, logprobs, strict=True)}
-    return answers({**own, **elsewhere})
+    return answers({query: CompletionScore(score, 2) for query, score in zip(asked, logprobs, strict=True)})
 
 
 @pytest.mark.parametrize(("intent", "value"), [("generalize", 0.75), ("memorize", 2.5), ("both", 0.75)])

@@ -92,7 +92,7 @@ def test_a_base_without_such_modules_has_none(tmp_path: Path) -> None:
 def test_where_the_rerun_is_the_base_once_more_no_floor_is_told() -> None:
     probes = all_probes()[:1]
     plan = schedule(probes, (), NullDesign())
-    assert measure(BareBackend(), probes, plan).readings[0].floor is None  # type: ignore[arg-type]
+    assert measure(BareBackend(effect()), probes, plan).readings[0].floor is None  # type: ignore[arg-type]
     assert measure(FakeBackend(effect()), probes, plan).readings[0].floor == 0.0
 
 
@@ -209,7 +209,7 @@ def damaged_base(path: Path) -> Path:
     """The demo's base with one infinity in one weight."""
     data = bytearray(DEMO_BASE.read_bytes())
     name = "blk.0.ffn_up.weight"
-    place = next(place for place in Header(DEMO_BASE).tensors if place.name == name)
+    place = Header(DEMO_BASE).tensors[name]
     data[place.start : place.start + 4] = np.float32(np.inf).tobytes()
     path.write_bytes(data)
     return path

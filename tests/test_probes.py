@@ -151,20 +151,21 @@ def test_own_words_that_gain_in_any_order_are_no_lesson() -> None:
     assert found.value == pytest.approx(0.0)
 
 
-def test_golds_that_gain_behind_any_prompt_are_told() -> None:
-    cases = (Paraphrase("p", " a", ("q",)), Paraphrase("r", " b", ("s",)))
+def test_golds_whose_letters_gain_in_any_order_are_told() -> None:
+    cases = tuple(Paraphrase(f"p{n}", f" answer{n}", (f"q{n}",)) for n in range(5))
     probe = probe_of("paraphrase_invariance", Sources(paraphrases=cases, general=("g",)))
-    own = {("p", " a"), ("q", " a"), ("r", " b"), ("s", " b")}
+    golds = {case.gold for case in cases}
 
-    def scores(right: float, wrong: float) -> Answers:
+    def scores(gold: float, mixed: float) -> Answers:
         asked = [query for query in probe.ask() if isinstance(query, Completion)]
+        assert len(asked) == 15
         found: dict[Query, Answer] = {
-            query: CompletionScore(right if (query.prompt, query.completion) in own else wrong, 1) for query in asked
+            query: CompletionScore(gold if query.completion in golds else mixed, 1) for query in asked
         }
         return answers({**found, Rolling("g"): rolling(-1.0, -1.0)})
 
-    def missed(wrong: float) -> list[str]:
-        found = probe.measure(scores(-5.0, -8.0), scores(-3.0, wrong))
+    def missed(mixed: float) -> list[str]:
+        found = probe.measure(scores(-5.0, -8.0), scores(-3.0, mixed))
         return [check.name for check in found.checks if not check.passed]
 
     assert missed(-7.5) == []

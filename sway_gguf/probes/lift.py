@@ -16,7 +16,7 @@ from sway_gguf.probes.base import Sources
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.contrast import contrast
 
-UNRELATED, SHUFFLED, SCRAMBLED = "unrelated text", "own words shuffled", "own letters shuffled"
+UNRELATED, SHUFFLED, SCRAMBLED = "unrelated text", "shuffled words", "shuffled letters"
 MAX_CONTROLS = 8
 """Pieces of other text per group, unless a probe's options say otherwise."""
 
@@ -40,7 +40,7 @@ def section_lift(base: Answers, other: Answers, section: Section) -> Item:
 
 
 def controls_of(sources: Sources, sections: Sequence[Section], most: int) -> dict[str, list[Section]]:
-    """Text to compare sections with, by group: unrelated text of their form, and their own words and letters shuffled.
+    """Text to compare with, by group: unrelated text of the material's form, and the sections' words, letters shuffled.
 
     The groups reach from what a base finds likely to what it finds least likely. A view whose predictions are only
     flatter than the base's makes every unlikely text likelier, one whose are only sharper every likely one; one that

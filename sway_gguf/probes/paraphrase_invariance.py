@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -11,14 +12,24 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query, shorten
 from sway_gguf.core.sections import Paraphrase, Section
+from sway_gguf.material.controls import scrambled
 from sway_gguf.probes.base import Probe, mean_of
-from sway_gguf.probes.lift import MAX_CONTROLS, UNRELATED, beyond, control_lifts, section_query, unrelated_of
+from sway_gguf.probes.lift import (
+    MAX_CONTROLS,
+    beyond,
+    control_lifts,
+    controls_of,
+    section_lift,
+    section_query,
+    unrelated_of,
+)
 from sway_gguf.spec.options import ProbeOptions, StrictModel
+from sway_gguf.stats.bootstrap import MIN_ITEMS
 
 Intent = Literal["generalize", "memorize", "both"]
 
-_MANNER = 0.75
-"""Golds that gain this share of their lift behind any prompt have not been tied to theirs."""
+_AS_MUCH = 0.8
+"""Golds whose letters in any order gain this share of their lift gained as unlikely text does."""
 
 
 class Case(StrictModel):
@@ -49,8 +60,9 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
 
     Lift is the change in mean log-probability per token of the reply, in nats. The value is the mean over cases of
     the lift after paraphrases (intent generalize), after the prompt itself (memorize), or of the smaller one (both),
-    less what unrelated text gained. The ratio of the two means is given beside it, and decides between PASS and WARN,
-    as does the lift of the golds behind other cases' prompts: what gains there as much is a manner, not an answer.
+    less what unrelated text gained, as it is or shuffled. The ratio of the two means is given beside it, and decides
+    between PASS and WARN, as does the lift of the golds with their letters in another order: where that gains as much,
+    no answer was learned.
     """
 
     kind = "paraphrase_invariance"
@@ -73,15 +85,14 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
         return "" if self.cases else "give cases, or --data FILE.jsonl with prompt, gold and paraphrases"
 
     def ask(self) -> Sequence[Query]:
-        """Scores of the reply after every wording and after another case's prompt, and of unrelated text."""
+        """Scores of the reply after every wording, of its letters in another order, and of unrelated text."""
         replies = [Completion(prompt, case.gold) for case in self.cases for prompt in dict.fromkeys(_wordings(case))]
-        elsewhere = [Completion(prompt, gold) for prompt, gold in self._mismatched()]
-        return [*replies, *elsewhere, *map(section_query, self.controls)]
+        return [*replies, *map(section_query, chain(self._scrambled(), *self.controls.values()))]
 
     @property
-    def controls(self) -> list[Section]:
-        """Unrelated text in use."""
-        return unrelated_of(self.sources, MAX_CONTROLS)
+    def controls(self) -> dict[str, list[Section]]:
+        """Unrelated text in use, as it is and shuffled."""
+        return controls_of(self.sources, unrelated_of(self.sources, MAX_CONTROLS), MAX_CONTROLS)
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Both lifts per case."""
@@ -94,7 +105,7 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
             items.append(
                 Item(shorten(case.prompt), self._statistic(said, meant), {"verbatim": said, "paraphrase": meant})
             )
-        controls = control_lifts(base, other, {UNRELATED: self.controls})
+        controls = control_lifts(base, other, self.controls)
         lifts = mean_of(verbatim), mean_of(reworded)
         ratio = lifts[1] / lifts[0] if lifts[0] > 0 else None
         shown = "–" if ratio is None else f"{ratio:.2f}"
@@ -107,24 +118,18 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
             details={"verbatim_lift": lifts[0], "paraphrase_lift": lifts[1], "generalization_ratio": ratio},
         )
 
-    def _mismatched(self) -> list[tuple[str, str]]:
-        """Each case's gold behind the prompt of the next case that wants something else; none where all want one."""
-        cases = self.cases
-        found = []
-        for place, case in enumerate(cases):
-            turned = (*cases[place + 1 :], *cases[:place])
-            found += [(one.prompt, case.gold) for one in turned if one.gold != case.gold][:1]
-        return found
+    def _scrambled(self) -> tuple[Section, ...]:
+        """The golds with their letters in another order, each behind its own prompt."""
+        return scrambled([Section("", case.gold, case.prompt) for case in self.cases], self.sources.seed)
 
     def _content(self, base: Answers, other: Answers, lift: float) -> tuple[Check, ...]:
-        """Whether the golds gained by their prompts, or wherever they stand."""
-        pairs = self._mismatched()
-        if not pairs or not lift > 0:
+        """Whether the golds gained as answers, or as anything unlikely did."""
+        mixed = self._scrambled()
+        if len(mixed) < MIN_ITEMS or not lift > 0:
             return ()
-        share = sum(_lift(base, other, *pair) for pair in pairs) / len(pairs) / lift
-        told = f"behind other prompts the golds gained {max(0.0, share):.0%} as much"
-        manner = f"{told}: it may have learned the words, and not which answer belongs to which prompt"
-        return (checked("content", share <= _MANNER, told, manner),)
+        share = sum(section_lift(base, other, section).value for section in mixed) / len(mixed) / lift
+        told = f"the golds' letters in another order gained {max(0.0, share):.0%} as much"
+        return (checked("content", share <= _AS_MUCH, told, f"{told}: no answer was learned"),)
 
     def _statistic(self, verbatim: float, paraphrase: float) -> float:
         chosen = {"generalize": paraphrase, "memorize": verbatim, "both": min(verbatim, paraphrase)}
