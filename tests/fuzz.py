@@ -35,6 +35,7 @@ from safetensors.numpy import save_file
 from sway_gguf.artifacts import chat
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import EngineError, UserError
+from sway_gguf.core.plain import one_line
 from sway_gguf.core.sections import Message
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import prepare
@@ -419,7 +420,9 @@ def outcome(target: Target) -> dict[str, str] | None:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             target()
     except (UserError, EngineError) as error:
-        return None if str(error).isprintable() else {"error": "not one printable line", "message": str(error)}
+        said = str(error)
+        fine = said == one_line(said)
+        return None if fine else {"error": "not one printable line", "message": said}
     except (click.ClickException, click.exceptions.Exit):
         return None
     except (Exception, Late) as error:

@@ -89,16 +89,19 @@ def overridden(
     batch: int | None,
     gpu_layers: int | None,
 ) -> Spec:
-    """`spec` with what was given on the command line in place of its own values."""
+    """`spec` with what was given on the command line in place of its own values.
 
-    def given(**values: int | None) -> dict[str, int]:
-        return {name: value for name, value in values.items() if value is not None}
+    Raises:
+        UserError: a value outside the bounds that a spec has.
+    """
+    from sway_gguf.spec.options import changed
 
-    engine = given(threads=threads, context=context, batch=batch, gpu_layers=gpu_layers)
+    engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
+    defaults = {"seed": seed, "nulls": nulls}
     return spec.model_copy(
         update={
-            "defaults": spec.defaults.model_copy(update=given(seed=seed, nulls=nulls)),
-            "engine": spec.engine.model_copy(update=engine),
+            "defaults": changed(spec.defaults, defaults, "the command line"),
+            "engine": changed(spec.engine, engine, "the command line"),
         }
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sway_gguf.core.plain import plain
+
 _LONGEST = 4000
 """Characters of a message: what a file says of itself may fill gigabytes."""
 
@@ -14,13 +16,8 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
-
-
-def one_line(text: str) -> str:
-    """`text` with what does not print, line ends included, as Python's escapes, and cut to a bearable length."""
-    short = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+        short = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
+        super().__init__(plain(short.replace("\n", "\\n").replace("\t", "\\t")))
 
 
 class NonFiniteError(Exception):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.json_text import parse_json
 from sway_gguf.core.plain import json_text
 from sway_gguf.core.result import SCHEMA_VERSION, SuiteResult
 
@@ -25,10 +25,7 @@ def from_json(text: str, where: str) -> SuiteResult:
     Raises:
         UserError: not JSON, of another schema version, or not of this shape.
     """
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg} in line {error.lineno})") from None
+    raw = parse_json(text, where, "give a result.json")
     found = raw.get("schema_version") if isinstance(raw, dict) else None
     if found != SCHEMA_VERSION:
         raise UserError(f"{where}: schema version {found}, this release reads {SCHEMA_VERSION}; run the suite again")

@@ -11,14 +11,13 @@ from pydantic.json_schema import SkipJsonSchema
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
-from sway_gguf.spec.options import StrictModel, nearest, validated
+from sway_gguf.spec.options import READERS_OWN, StrictModel, nearest, validated
 from sway_gguf.spec.original import adapted
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
 SUPPORTED_VERSION = 1
 _INT32 = 2**31 - 1
 """Where llama.cpp's integers end."""
-_READERS_OWN = {"folder", "remarks"}
 
 
 RankScale = Annotated[float, Field(gt=0, le=64)]
@@ -113,8 +112,8 @@ def load_spec(path: Path) -> Spec:
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a mapping with models and suite is wanted, not {type(raw).__name__}")
     ours, remarks = adapted(raw)
-    for key in _READERS_OWN & set(ours):
-        raise UserError(f"{path}: unknown key {key!r}, {nearest(key, Spec.model_fields.keys() - _READERS_OWN)}")
+    for key in READERS_OWN & set(ours):
+        raise UserError(f"{path}: unknown key {key!r}, {nearest(key, Spec.model_fields.keys() - READERS_OWN)}")
     return resolved(validated(Spec, ours, str(path)), path).model_copy(update={"remarks": remarks})
 
 

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sway_gguf.core.errors import UserError
 
+READERS_OWN = frozenset({"folder", "remarks"})
+"""Fields that the reader of a spec sets; no file may."""
+
 
 class StrictModel(BaseModel):
     """A frozen record in which an unknown key is an error, and so is a number that is not finite."""
@@ -45,6 +48,16 @@ def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
         raise UserError(f"{where}: {'; '.join(problems)}") from None
 
 
+def changed(record: Model, values: Mapping[str, Any], where: str) -> Model:
+    """`record` with those of `values` that are not None in place of its own.
+
+    Raises:
+        UserError: a value that the record does not take.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    return validated(type(record), {**record.model_dump(), **given}, where) if given else record
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """`, did you mean 'x'?` for the closest of `valid`, or the list of them when none is close."""
     names = sorted(valid)
@@ -55,7 +68,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 def _problem(model: type[BaseModel], issue: Any) -> str:
     location = ".".join(str(part) for part in issue["loc"])
     if issue["type"] == "extra_forbidden":
-        return f"unknown key {location!r}, {nearest(str(issue['loc'][-1]), _keys(model, issue['loc'][:-1]))}"
+        valid = set(_keys(model, issue["loc"][:-1])) - READERS_OWN
+        return f"unknown key {location!r}, {nearest(str(issue['loc'][-1]), valid)}"
     if issue["type"] == "missing":
         return f"{location!r} is missing"
     return f"{location!r}: {issue['msg'].removeprefix('Value error, ')} (it is {_shown(issue['input'])})"
