@@ -326,3 +326,18 @@ def test_every_wrong_entry_is_named_at_once() -> None:
     for part in ("did you mean 'delta_kl'", "did you mean 'prompts'", "'tolerance'", "two entries are named 'd'"):
         assert part in message
     assert "\n" not in message
+
+
+def test_a_grid_that_ends_at_one_calls_no_curve_under_scaled() -> None:
+    assert scale_check(1.0, 1.0).passed
+    assert not scale_check(2.0, 2.0).passed
+    assert not scale_check(0.3, 1.0).passed
+
+
+def test_passed_checks_do_not_carry_the_words_of_failure() -> None:
+    sections = tuple(Section(f"s{n}", f"x{n}") for n in range(5))
+    probe = probe_of("section_internalization", Sources(sections=sections, general=("g",)))
+    before = {query: rolling(-2.0, -2.0) for query in probe.ask()}
+    learned = {query: rolling(-1.0, -1.0) if query != Rolling("g") else rolling(-2.0, -2.0) for query in probe.ask()}
+    texts = [probe.measure(answers(before), answers(after)).checks[0] for after in (learned, before)]
+    assert [(check.passed, "only" in check.text) for check in texts] == [(True, False), (False, True)]
