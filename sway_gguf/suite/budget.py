@@ -19,6 +19,8 @@ _ITEMS = (24, 16, 8)
 _NULLS = (14, 9, 5)
 TIMING = 0.1
 """Share of the budget that may go into timing."""
+LEAST_TIMING = 1.0
+"""Seconds of timing below which the slices are too short to tell anything."""
 
 
 def fitted(
@@ -36,7 +38,7 @@ def fitted(
         clock: tells seconds.
     """
     try:
-        pace = measured_pace(prepared, backend, seconds * TIMING, clock)
+        pace = measured_pace(prepared, backend, max(LEAST_TIMING, seconds * TIMING), clock)
     except NonFiniteError:
         return prepared
     return within(prepared, seconds, pace.seconds_of, spent=clock() - started)

@@ -23,7 +23,7 @@ from sway_gguf.suite.run import plan
 from sway_gguf.suite.schedule import Schedule, Visit
 
 Clock = Callable[[], float]
-_NEW_TOKENS = 8
+_NEW_TOKENS = 24
 _RETRY = 8
 """A slice that takes less than this part of the time is asked once before it is timed: contexts are made then."""
 
