@@ -123,13 +123,23 @@ def test_a_chosen_reply_that_became_less_likely_is_told(chosen: float, rejected:
 
 def test_margins_that_all_text_stretches_alike_are_no_preference() -> None:
     """Every log-probability doubled: the triples' margin of 2 grows by 2, and so does that of general text."""
-    words = " ".join(f"word{n}" for n in range(40))
-    probe = probe_of("preference_flip", Sources(preferences=(Preference("p", " a", " b"),), general=(words,)))
+    general = tuple(" ".join(f"word{n}.{text}" for n in range(40)) for text in range(5))
+    probe = probe_of("preference_flip", Sources(preferences=(Preference("p", " a", " b"),), general=general))
     scored = {query: CompletionScore(-1.0 if place % 2 == 0 else -3.0, 1) for place, query in enumerate(probe.ask())}
     sharper = {query: CompletionScore(2 * score.logprob, 1) for query, score in scored.items()}
     found = probe.measure(answers(scored), answers(sharper))
     assert found.items[0].value == pytest.approx(2.0)
     assert found.value == pytest.approx(0.0)
+
+
+def test_a_preference_may_have_no_prompt_and_little_general_text_beside_it() -> None:
+    triples = tuple(Preference("", f" a{n}", f" b{n}") for n in range(5))
+    general = (" ".join(f"word{n}" for n in range(40)),)
+    probe = probe_of("preference_flip", Sources(preferences=triples, general=general))
+    same = answers({query: CompletionScore(-2.0, 1) for query in probe.ask()})
+    found = probe.measure(same, same)
+    assert found.value == 0.0
+    assert found.controls == ()
 
 
 def test_material_gains_nothing_by_what_other_text_loses() -> None:

@@ -75,7 +75,7 @@ def beyond(items: Sequence[Item], controls: Sequence[Item]) -> float:
 
 
 def text_lifts(base: Answers, other: Answers, texts: Sequence[str]) -> tuple[Item, ...]:
-    """The same for whole texts; the label is a text's beginning."""
+    """Lifts of whole texts, with what the base makes of each; the label is a text's beginning."""
     items = []
     for text in texts:
         before, after = base.rolling(text).mean_logprob, other.rolling(text).mean_logprob

@@ -10,12 +10,13 @@ from pydantic import Field
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query, shorten
-from sway_gguf.core.sections import Preference, Section
+from sway_gguf.core.sections import Preference
 from sway_gguf.material.controls import Pair, pairs
 from sway_gguf.probes.base import Probe
-from sway_gguf.probes.lift import beyond, section_lift
+from sway_gguf.probes.lift import beyond
 from sway_gguf.spec.options import ProbeOptions, StrictModel
 from sway_gguf.stats.binomial import proportion_interval
+from sway_gguf.stats.bootstrap import MIN_ITEMS
 
 STRETCHED = "margins stretched alike"
 _PAIRS = 8
@@ -123,9 +124,9 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
     def _stretched(self, base: Answers, other: Answers, items: Sequence[Item]) -> tuple[Item, ...]:
         """What general text's stretch of margins makes of the triples' mean margin, one item per pair of it."""
         before = [_margin(base, pair) for pair in self.pairs]
-        scale = sum(before) / len(before) if before else 0.0
-        if scale < _READABLE:
+        if len(before) < MIN_ITEMS or sum(before) / len(before) < _READABLE:
             return ()
+        scale = sum(before) / len(before)
         share = _mean_detail(items, "base") / scale
         return tuple(
             Item(shorten(pair.prompt), (_margin(other, pair) - margin) * share, group=STRETCHED)
@@ -146,19 +147,16 @@ def _margin(answers: Answers, pair: Pair) -> float:
 def _item(base: Answers, other: Answers, triple: Preference) -> Item:
     pair = _replies(triple)
     before, after = _margin(base, pair), _margin(other, pair)
-    sums = [
-        answers.completion(triple.prompt, triple.chosen).logprob
-        - answers.completion(triple.prompt, triple.rejected).logprob
-        for answers in (base, other)
-    ]
-    lift = section_lift(base, other, Section("", triple.chosen, triple.prompt)).value
+    chosen = [answers.completion(triple.prompt, triple.chosen) for answers in (base, other)]
+    rejected = [answers.completion(triple.prompt, triple.rejected) for answers in (base, other)]
+    sums = [right.logprob - wrong.logprob for right, wrong in zip(chosen, rejected, strict=True)]
     detail = {
         "base": before,
         "other": after,
         "base_sum": sums[0],
         "other_sum": sums[1],
         "sum_change": sums[1] - sums[0],
-        "chosen_lift": lift,
+        "chosen_lift": chosen[1].mean_logprob - chosen[0].mean_logprob,
     }
     return Item(shorten(triple.prompt), after - before, detail)
 
