@@ -14,17 +14,14 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from jinja2.exceptions import TemplateSyntaxError
-
 from sway_gguf.artifacts import template_process
 from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.template_files import check_template
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import Message
 
 TEMPLATE_KEY = "tokenizer.chat_template"
 Render = Callable[[Sequence[Message]], str]
-_MOST_SOURCE = 256 << 10
-"""Characters of a template; real ones have up to a few ten thousand."""
 _SECONDS = 20.0
 """For one rendering, which takes milliseconds; the first one starts the process."""
 
@@ -40,17 +37,7 @@ def chat_renderer(path: Path) -> Render | None:
     source = file.get(TEMPLATE_KEY)
     if not isinstance(source, str) or not source.strip():
         return None
-    if len(source) > _MOST_SOURCE:
-        raise UserError(f"{path}: its chat template has {len(source):,} characters, at most {_MOST_SOURCE:,} are read")
-    try:
-        template_process.environment().parse(source)
-    except TemplateSyntaxError as error:
-        raise UserError(
-            f"{path}: its chat template is not valid Jinja (line {error.lineno}: {error.message})"
-        ) from None
-    except Exception as error:
-        # What nests too deeply fails with a class of its own.
-        raise UserError(f"{path}: its chat template cannot be parsed ({template_process.told(error)})") from None
+    check_template(source, path)
     return _Renderer(path, source, {f"{name}_token": special_token(file, name) for name in ("bos", "eos")})
 
 
