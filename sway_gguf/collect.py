@@ -15,7 +15,7 @@ import numpy as np
 
 from sway_gguf.core.answers import Answer, Answers, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
+from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling, Spans
 from sway_gguf.core.views import BaseView, NullView, ScaledView, View
 from sway_gguf.engine.doors import DoorBackend, OpenView, Progress
 from sway_gguf.engine.protocol import Backend, NullBackend, ScalableBackend, SingleView
@@ -125,9 +125,10 @@ def _one(view: SingleView, query: Query) -> Answer:
     if isinstance(query, NextToken) and not query.filler_tokens:
         return whole_row(view.next_token_dist(query.prompt, top_k=_WHOLE_VOCABULARY))
     if isinstance(query, Completion):
-        joint = view.rolling_logprob(query.prompt + query.completion).num_tokens
-        words = joint - view.rolling_logprob(query.prompt).num_tokens if query.prompt else joint
-        return CompletionScore(view.logprob_of(query.prompt, query.completion), max(1, words))
+        return _completion(view, query.prompt, query.completion)
+    if isinstance(query, Spans):
+        parts = [_completion(view, query.text[:start], query.text[start:end]) for start, end in query.spans]
+        return CompletionScore(sum(part.logprob for part in parts), sum(part.num_tokens for part in parts))
     if isinstance(query, Generate):
         text = view.generate(
             query.prompt,
@@ -141,6 +142,12 @@ def _one(view: SingleView, query: Query) -> Answer:
         found = view.rolling_logprob(query.text)
         return RollingLogprob(found.token_ids, found.logprobs, found.num_tokens, found.total_logprob)
     raise UserError(f"this backend cannot tell {query}; leave out what needs it")
+
+
+def _completion(view: SingleView, prompt: str, completion: str) -> CompletionScore:
+    joint = view.rolling_logprob(prompt + completion).num_tokens
+    words = joint - view.rolling_logprob(prompt).num_tokens if prompt else joint
+    return CompletionScore(view.logprob_of(prompt, completion), max(1, words))
 
 
 def whole_row(dist: TokenDist) -> LogProbs:

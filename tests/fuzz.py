@@ -36,9 +36,9 @@ from safetensors.numpy import save_file
 from sway_gguf.artifacts import chat
 from sway_gguf.artifacts.template_files import template_source
 from sway_gguf.cli.main import cli
+from sway_gguf.core.dialogue import Dialogue, Turn
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
-from sway_gguf.core.sections import Message
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.suite.run import plan
@@ -384,9 +384,9 @@ def damage_template(folder: Path, rng: random.Random) -> list[Target]:
 
     def render() -> None:
         made = chat.chat_renderer(path)
-        for messages in ([], [Message(role="user", content="hi")], [Message(role="assistant", content="é\n")] * 3):
+        for turns in ((), (Turn("user", "hi"),), (Turn("assistant", "é\n"),) * 3):
             if made:
-                made(messages)
+                made(Dialogue(turns))
 
     written, config = folder / "p" / "chat_template.jinja", folder / "p" / "tokenizer_config.json"
     written.write_bytes(data)

@@ -7,14 +7,14 @@ from pathlib import Path
 import gguf
 import pytest
 
-from sway_gguf.artifacts.chat import _Renderer, chat_renderer
+from sway_gguf.artifacts.chat import Template, chat_renderer
+from sway_gguf.core.dialogue import ASSISTANT, exchange
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import Message
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish
 
-HELLO = [Message(role="user", content="hi")]
+HELLO = exchange("hi")
 
 
 def base_with(path: Path, template: str | None) -> Path:
@@ -113,9 +113,9 @@ def test_a_template_without_end_is_ended(tmp_path: Path, template: str, monkeypa
 
 def test_one_process_renders_all_and_ends_with_its_renderer(tmp_path: Path) -> None:
     render = chat_renderer(base_with(tmp_path / "b.gguf", "{{ messages[0].content }}{{ 1 // messages | length - 1 }}"))
-    assert isinstance(render, _Renderer)
+    assert isinstance(render, Template)
     texts = ["é\ud800\n", "x" * 200_000]
-    assert [render([Message(role="user", content=text)]) for text in texts] == [text + "0" for text in texts]
+    assert [render(exchange(text)) for text in texts] == [text + "0" for text in texts]
     process = render._process
     assert process is not None
     assert process.poll() is None
@@ -137,7 +137,7 @@ def test_the_markers_of_odd_token_numbers_are_empty(tmp_path: Path) -> None:
 def test_bos_stands_once_in_a_rendered_dialogue(demo_backend: LlamaBackend) -> None:
     render = chat_renderer(DEMO / "base.f32.gguf")
     assert render is not None
-    text = render([*HELLO, Message(role="assistant", content="Hello.")])
+    text = render(HELLO.then(ASSISTANT, "Hello."))
     assert text == "Anna: hi\nBen: Hello.\nBen:"
     tokens = demo_backend.model.tokenize("<s>" + text)
     assert tokens == demo_backend.model.tokenize(text)

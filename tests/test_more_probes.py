@@ -11,9 +11,10 @@ import pytest
 
 from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 from sway_gguf.core.answers import Answer, Answers, Changes, CompletionScore, Embedding, Generated, Tokens
+from sway_gguf.core.dialogue import Dialogue
 from sway_gguf.core.divergence import js
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Split
-from sway_gguf.core.sections import Message, Paraphrase, Section
+from sway_gguf.core.sections import Paraphrase, Section
 from sway_gguf.engine.fake import distribution
 from sway_gguf.probes.adapter_health import effective_rank, outliers, stands_out
 from sway_gguf.probes.base import Probe, Sources
@@ -230,8 +231,8 @@ def test_leakage_names_canaries_that_came_out() -> None:
     assert [check.passed for check in told.measure(both, both).checks] == [False]
 
 
-def chat(messages: Sequence[Message]) -> str:
-    return "|".join(f"{m['role'][0]}:{m['content']}" for m in messages) + "|a:"
+def chat(dialogue: Dialogue, *, opens: bool = True) -> str:
+    return "|".join(f"{turn.role[0]}:{turn.content}" for turn in dialogue.turns) + ("|a:" if opens else "")
 
 
 def test_a_dialogue_is_the_bases_own_and_every_view_is_asked_after_the_same_words() -> None:

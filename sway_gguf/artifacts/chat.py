@@ -1,4 +1,4 @@
-"""The chat template that a base carries, as a function from messages to text. Knows where it lies, not what it says.
+"""Chat templates as functions from dialogues to text. Knows where they lie, not what they say.
 
 A template is a program by whoever made the file. It is parsed here; compiled and rendered in a process of its own,
 which is ended where it takes too long.
@@ -11,52 +11,72 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sway_gguf.artifacts import template_process
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import check_template
+from sway_gguf.core.dialogue import Dialogue
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import Message
 
 TEMPLATE_KEY = "tokenizer.chat_template"
-Render = Callable[[Sequence[Message]], str]
 _SECONDS = 20.0
 """For one rendering, which takes milliseconds; the first one starts the process."""
 
 
-def chat_renderer(path: Path) -> Render | None:
-    """The base's template, which ends with the opening of the assistant's turn; None where it has none.
+def chat_renderer(path: Path, settings: Mapping[str, Any] | None = None) -> Template | None:
+    """The base's own template; None where it has none.
+
+    Args:
+        path: the base GGUF.
+        settings: further variables of the template, such as enable_thinking.
 
     Raises:
-        UserError: the template is no valid Jinja; a call raises it where the template refuses the messages, takes too
-            long or writes too much.
+        UserError: the template is no valid Jinja, or too long.
     """
     file = GGUFFile(path)
     source = file.get(TEMPLATE_KEY)
     if not isinstance(source, str) or not source.strip():
         return None
-    check_template(source, path)
-    return _Renderer(path, source, {f"{name}_token": special_token(file, name) for name in ("bos", "eos")})
+    return template(source, f"{path}: its chat template", special_tokens(file), settings)
 
 
-class _Renderer:
+def template(source: str, name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Template:
+    """A template from its source.
+
+    Args:
+        source: Jinja.
+        name: what errors call it, where it lies first.
+        special: bos_token and eos_token as the model that reads the text spells them.
+        settings: further variables.
+
+    Raises:
+        UserError: it is no valid Jinja, or too long.
+    """
+    check_template(source, name)
+    return Template(source, name, {**(settings or {}), **special})
+
+
+class Template:
     """Asks the process that renders, which lives from the first call until nothing holds this object."""
 
-    def __init__(self, path: Path, source: str, special: Mapping[str, str]) -> None:
-        self._path, self._source, self._special = path, source, special
+    def __init__(self, source: str, name: str, values: Mapping[str, Any]) -> None:
+        self._source, self._name, self._values = source, name, values
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, messages: Sequence[Message]) -> str:
-        """The text of the messages.
+    def __call__(self, dialogue: Dialogue, *, opens: bool = True) -> str:
+        """The text of the dialogue, by default up to the opening of the assistant's next turn.
 
         Raises:
-            UserError: the template refuses them or fails.
+            UserError: the template refuses it, fails, takes too long or writes too much.
         """
-        answer = self._asked({"messages": list(messages), "add_generation_prompt": True, **self._special})
+        tools = dialogue.offered()
+        asked = {"messages": dialogue.messages(), "add_generation_prompt": opens, **self._values}
+        answer = self._asked(asked if tools is None else {**asked, "tools": tools})
         if "text" not in answer:
-            raise UserError(f"{self._path}: its chat template refuses these messages: {answer['error']}")
+            raise UserError(f"{self._name} refuses these messages: {answer['error']}")
         return answer["text"]
 
     def _asked(self, values: object) -> Mapping[str, str]:
@@ -100,6 +120,11 @@ def _exchanged(process: subprocess.Popen[bytes], request: bytes) -> Mapping[str,
 def _ended(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.communicate()
+
+
+def special_tokens(file: GGUFFile) -> dict[str, str]:
+    """bos_token and eos_token, as templates name them."""
+    return {f"{name}_token": special_token(file, name) for name in ("bos", "eos")}
 
 
 def special_token(file: GGUFFile, name: str) -> str:

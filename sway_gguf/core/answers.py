@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 
 LogProbs = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ class TokenDist:
 
 @dataclass(frozen=True, slots=True)
 class CompletionScore:
-    """Scores of a completion after its prompt.
+    """Scores of a completion after its prompt, or of several stretches of a text.
 
     Attributes:
         logprob: sum over the completion's tokens, nats.
@@ -151,6 +151,12 @@ class Answers:
     def completion(self, prompt: str, completion: str) -> CompletionScore:
         """Scores of `completion` after `prompt`."""
         answer = self._by_query[Completion(prompt, completion)]
+        assert isinstance(answer, CompletionScore)
+        return answer
+
+    def spans(self, query: Spans) -> CompletionScore:
+        """Scores of all stretches of `query` together."""
+        answer = self._by_query[query]
         assert isinstance(answer, CompletionScore)
         return answer
 

@@ -54,6 +54,22 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Spans:
+    """The log-probability of stretches of `text`, each given all that stands before it.
+
+    Attributes:
+        text: the whole.
+        spans: (start, end) of each stretch in characters, in order, apart from one another.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.spans)} stretches of {shorten(self.text)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """How this view's distribution differs from the base's at every position of `text`, over the whole vocabulary."""
 
@@ -98,4 +114,4 @@ class Split:
         return f"the tokens of {shorten(self.text)}"
 
 
-Query = NextToken | Rolling | Completion | Compare | Generate | Embed | Split
+Query = NextToken | Rolling | Completion | Spans | Compare | Generate | Embed | Split

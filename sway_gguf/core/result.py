@@ -175,6 +175,7 @@ class SuiteResult:
         timings: seconds and tokens; differs between equal runs, as `started_at` does.
         remarks: on the spec, such as fields without effect.
         schema_version: of this record.
+        format: how dialogues became text.
     """
 
     diagnosis: Diagnosis
@@ -191,3 +192,4 @@ class SuiteResult:
     started_at: str = ""
     remarks: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
+    format: str = ""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypedDict, TypeVar
+from typing import TypeVar
+
+from sway_gguf.core.dialogue import Dialogue
+from sway_gguf.core.queries import Spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,34 +16,69 @@ class Section:
 
     Attributes:
         id: unique in its document.
-        text: the text to score; for a prompt and completion, the completion.
+        text: the text to score; for a prompt and completion, the completion; of a dialogue, its last reply.
         prompt: what stands before `text`; "" for plain prose.
         form: of the record it came from, for text that shall look like it: "" for prose, completion, instruction,
             or dialogue.
+        dialogue: what is rendered in preparation; None for prose.
+        ending: what ends the reply and is scored with it, such as an end-of-turn token.
+        replies: of a dialogue of several replies, where all of them stand; empty where `text` is all that is scored.
     """
 
     id: str
     text: str
     prompt: str = ""
     form: str = ""
+    dialogue: Dialogue | None = None
+    ending: str = ""
+    replies: tuple[Spans, ...] = ()
+
+    @property
+    def reply(self) -> str:
+        """`text` with what ends it."""
+        return self.text + self.ending
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A prompt with the reply that is wanted and one that is not."""
+    """A prompt with the reply that is wanted and one that is not.
+
+    Attributes:
+        prompt, chosen, rejected: the texts.
+        dialogue: what stands before the replies, where it is a dialogue.
+        ending: what ends either reply.
+    """
 
     prompt: str
     chosen: str
     rejected: str
+    dialogue: Dialogue | None = None
+    ending: str = ""
+
+    @property
+    def replies(self) -> tuple[str, str]:
+        """Chosen and rejected with what ends them."""
+        return self.chosen + self.ending, self.rejected + self.ending
 
 
 @dataclass(frozen=True, slots=True)
 class Paraphrase:
-    """A prompt, the wanted reply, and other words for the prompt, which the training material does not hold."""
+    """A prompt, the wanted reply, and other words for the prompt, which the training material does not hold.
+
+    Attributes:
+        prompt, gold, paraphrases: the texts.
+        ending: what ends the reply.
+    """
 
     prompt: str
     gold: str
     paraphrases: tuple[str, ...]
+    ending: str = ""
+
+    @property
+    def reply(self) -> str:
+        """`gold` with what ends it."""
+        return self.gold + self.ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +87,6 @@ class Canary:
 
     prompt: str
     secret: str
-
-
-class Message(TypedDict):
-    """One turn of a dialogue; role is system, user or assistant."""
-
-    role: str
-    content: str
 
 
 Unit = Section | Preference | Paraphrase | Canary

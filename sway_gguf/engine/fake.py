@@ -20,7 +20,7 @@ from sway_gguf.core.answers import (
     RollingLogprob,
     Tokens,
 )
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Split
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Spans, Split
 from sway_gguf.core.views import NullView, ScaledView, View
 from sway_gguf.engine.doors import DoorBackend, Progress
 
@@ -93,7 +93,7 @@ def wordy_script(effect: Callable[[View, Query], float], vocabulary: int = 16, s
         if isinstance(query, Embed):
             return Embedding(letters(query.text))
         words = max(1, len(_scored(query).split()))
-        if isinstance(query, Completion):
+        if isinstance(query, Completion | Spans):
             return CompletionScore(float(base.normal(-3.0 * words, 0.3) + words * shift), words)
         scores = base.normal(-1.0, 0.2, words)
         if isinstance(query, Compare):
@@ -125,6 +125,8 @@ def _rng(name: str, query: Query) -> np.random.Generator:
 
 
 def _scored(query: Query) -> str:
+    if isinstance(query, Spans):
+        return " ".join(query.text[start:end] for start, end in query.spans)
     return query.completion if isinstance(query, Completion) else _text(query)
 
 

@@ -20,7 +20,7 @@ from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Generated, Tokens
 from sway_gguf.core.errors import NonFiniteError, UserError
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
@@ -149,7 +149,7 @@ class LlamaBackend(DoorBackend):
     def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]:
         found: dict[int, Answer] = {}
         for kinds, answered in (
-            ((NextToken, Rolling, Completion), self._scored),
+            ((NextToken, Rolling, Completion, Spans), self._scored),
             ((Compare,), self._compared),
             ((Generate,), self._generated),
             ((Embed,), self._embedded),

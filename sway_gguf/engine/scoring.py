@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sway_gguf.core.answers import Answer, Changes, CompletionScore, RollingLogprob
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.engine.packing import Job, windows
 
 
@@ -36,6 +36,7 @@ class Ask:
         query: as asked.
         tokens: of the whole text.
         first_target: index of the first scored token.
+        stretches: (start, stop) in tokens of what is scored, where that is not everything from `first_target` on.
         jobs: one, or several windows of a long text; none for a text too short to score.
     """
 
@@ -43,6 +44,7 @@ class Ask:
     tokens: tuple[int, ...]
     first_target: int
     jobs: tuple[Job, ...]
+    stretches: tuple[tuple[int, int], ...] = ()
 
 
 def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
@@ -58,6 +60,10 @@ def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
     if isinstance(query, Completion):
         tokens, start = completion_tokens(query, tokenizer)
         return Ask(query, tuple(tokens), start, tuple(windows(tokens, start, width, tokenizer.bos)))
+    if isinstance(query, Spans):
+        tokens, stretches = spans_tokens(query, tokenizer)
+        start = stretches[0][0]
+        return Ask(query, tuple(tokens), start, tuple(windows(tokens, start, width, tokenizer.bos)), tuple(stretches))
     if isinstance(query, Split):
         tokens, start = completion_tokens(Completion(query.prompt, query.text), tokenizer)
         return Ask(query, tuple(tokens[start:]), start, ())
@@ -100,12 +106,36 @@ def completion_tokens(query: Completion, tokenizer: Tokenizer) -> tuple[list[int
         UserError: the completion adds no token that could be scored.
     """
     joint = tokenizer.tokenize(query.prompt + query.completion)
-    alone = tokenizer.tokenize(query.prompt)
-    start = next((i for i, (x, y) in enumerate(zip(joint, alone, strict=False)) if x != y), len(alone))
-    start = max(start, 1)
+    start = _boundary(joint, query.prompt, tokenizer)
     if start >= len(joint):
         raise UserError(f"{query} adds no token to score; give a completion that is not empty")
     return joint, start
+
+
+def spans_tokens(query: Spans, tokenizer: Tokenizer) -> tuple[list[int], list[tuple[int, int]]]:
+    """Tokens of the text up to the end of its last stretch, and (start, stop) of each stretch among them.
+
+    A token that straddles a boundary belongs to what begins there.
+
+    Raises:
+        UserError: a stretch holds no token that could be scored.
+    """
+    tokens = tokenizer.tokenize(query.text[: query.spans[-1][1]])
+    stretches = []
+    for start, end in query.spans:
+        first = _boundary(tokens, query.text[:start], tokenizer)
+        stop = _boundary(tokens, query.text[:end], tokenizer)
+        if stop <= first:
+            raise UserError(f"{query}: one of them holds no token to score; give replies that are not empty")
+        stretches.append((first, stop))
+    return tokens, stretches
+
+
+def _boundary(joint: Sequence[int], before: str, tokenizer: Tokenizer) -> int:
+    """Index among the tokens of a whole text of the first that is not one of `before`, with which it begins."""
+    alone = tokenizer.tokenize(before)
+    parted = next((i for i, (x, y) in enumerate(zip(joint, alone, strict=False)) if x != y), len(alone))
+    return min(max(parted, 1), len(joint))
 
 
 Scores = NDArray[np.float64] | NDArray[np.float32]
@@ -116,8 +146,11 @@ def answer(ask: Ask, scores: Sequence[Scores]) -> Answer:
     if isinstance(ask.query, NextToken):
         return scores[0].astype(np.float32, copy=False)
     logprobs = np.concatenate(scores) if scores else np.empty(0)
+    if ask.stretches:
+        first = ask.first_target
+        logprobs = np.concatenate([logprobs[start - first : stop - first] for start, stop in ask.stretches])
     total = float(logprobs.sum(dtype=np.float64))
-    if isinstance(ask.query, Completion):
+    if isinstance(ask.query, Completion | Spans):
         return CompletionScore(total, int(logprobs.size))
     ids = np.asarray(ask.tokens, np.int64)
     return RollingLogprob(ids, logprobs.astype(np.float32), int(ids.size), total)

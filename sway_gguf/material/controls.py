@@ -87,7 +87,7 @@ def _mixed(parts: list[str], seed: str) -> list[str]:
 def _with_words(section: Section, words: Sequence[str]) -> Section:
     """The section with these words; what follows a prompt goes on beginning as it did."""
     lead = " " if section.text[:1].isspace() else ""
-    return replace(section, text=lead + " ".join(words))
+    return replace(section, text=lead + " ".join(words), replies=())
 
 
 def pairs(texts: Sequence[str], most: int, seed: int) -> list[Pair]:

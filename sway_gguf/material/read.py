@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sway_gguf.core.dialogue import ASSISTANT, USER, Dialogue, Turn, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input, read_utf8, unreadable
 from sway_gguf.core.json_text import parse_json
+from sway_gguf.core.plain import json_text
 from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section, Unit
 from sway_gguf.material.dlm import read_dlm
 
@@ -162,7 +164,8 @@ def _string(record: dict[str, Any], key: str, where: str) -> str:
 
 
 def _from_preference(record: dict[str, Any], name: str, where: str) -> Preference:
-    return Preference(*(_string(record, key, where) for key in ("prompt", "chosen", "rejected")))
+    prompt, chosen, rejected = (_string(record, key, where) for key in ("prompt", "chosen", "rejected"))
+    return Preference(prompt, chosen, rejected)
 
 
 def _from_paraphrases(record: dict[str, Any], name: str, where: str) -> Paraphrase:
@@ -177,7 +180,8 @@ def _from_canary(record: dict[str, Any], name: str, where: str) -> Canary:
 
 
 def _from_completion(record: dict[str, Any], name: str, where: str) -> Section:
-    return Section(name, _string(record, "completion", where), _string(record, "prompt", where), "completion")
+    prompt, reply = _string(record, "prompt", where), _string(record, "completion", where)
+    return Section(name, reply, prompt, "completion", exchange(prompt.strip(), reply.strip()))
 
 
 def _from_text(record: dict[str, Any], name: str, where: str) -> Section:
@@ -196,7 +200,8 @@ def _from_messages(record: dict[str, Any], name: str, where: str) -> Section:
     if len(turns) < 2 or turns[-1][0] != "assistant":
         raise UserError(f"{where}: 'messages' must end with an assistant's reply to something")
     before = "".join(f"{role}: {content}\n" for role, content in turns[:-1])
-    return Section(name, " " + turns[-1][1].strip(), f"{before}assistant:", "dialogue")
+    dialogue = Dialogue(tuple(Turn(role, content) for role, content in turns))
+    return Section(name, " " + turns[-1][1].strip(), f"{before}assistant:", "dialogue", dialogue)
 
 
 def _from_instruction(record: dict[str, Any], name: str, where: str) -> Section:
@@ -204,7 +209,10 @@ def _from_instruction(record: dict[str, Any], name: str, where: str) -> Section:
     if not isinstance(given, str):
         raise UserError(f"{where}: 'input' must be text")
     prompt = "\n".join(part for part in (_string(record, "instruction", where), given.strip()) if part)
-    return Section(name, _string(record, "output", where), f"{prompt}\n", "instruction")
+    reply = _string(record, "output", where)
+    more = json_text({"instruction": record["instruction"], "input": given.strip()})
+    dialogue = Dialogue((Turn(USER, prompt, more), Turn(ASSISTANT, reply)))
+    return Section(name, reply, f"{prompt}\n", "instruction", dialogue)
 
 
 _SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any], str, str], Unit]] = {

@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.divergence import js_distance
 from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule, checked
-from sway_gguf.core.queries import NextToken, Query, shorten
+from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.core.sections import Section
 from sway_gguf.probes.base import Probe, mean_of
-from sway_gguf.probes.lift import section_lift, section_query
+from sway_gguf.probes.lift import queries_of, section_lift
 from sway_gguf.spec.options import ProbeOptions
 
 _PROMPTS = 16
@@ -77,7 +77,7 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.options.prompts or self.sources.prompts, NextToken)[:_PROMPTS]
+        return self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS]
 
     @property
     def sections(self) -> tuple[Section, ...]:
@@ -105,12 +105,12 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
 
     def ask(self) -> Sequence[Query]:
         """The next token after each prompt, and scores of some sections."""
-        return [*map(NextToken, self.prompts), *map(section_query, self.sections)]
+        return [*map(NextToken, self.prompts), *queries_of(self.sections)]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """D at one λ, with the sections' mean lift in the details."""
         items = tuple(
-            Item(shorten(prompt), js_distance(base.next_token(prompt), other.next_token(prompt)))
+            Item(self.label(prompt), js_distance(base.next_token(prompt), other.next_token(prompt)))
             for prompt in self.prompts
         )
         lifts = [section_lift(base, other, section) for section in self.sections]

@@ -94,7 +94,7 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
             controls += _elsewhere(base, [g for _, g in self._pairs() if g != gold], before, after, prompt)
             reverted += float(after @ before) > float(after @ wanted)
             detail = {"reply": reply, "to_gold": float(after @ wanted), "to_base": float(after @ before)}
-            items.append(Item(shorten(prompt), float(after @ wanted) - float(before @ wanted), detail))
+            items.append(Item(self.label(prompt), float(after @ wanted) - float(before @ wanted), detail))
         few = len(items) < MIN_ITEMS
         return Measurement(
             beyond(items, controls),

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.measurement import AboveFloor, Item, Measurement, Rule
-from sway_gguf.core.queries import NextToken, Query, shorten
+from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
 
@@ -43,7 +43,7 @@ class Applied(Probe[AppliedOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.options.prompts or self.sources.prompts, NextToken)[:_PROMPTS]
+        return self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS]
 
     @property
     def rule(self) -> Rule:
@@ -66,7 +66,7 @@ class Applied(Probe[AppliedOptions]):
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Largest change per prompt, averaged."""
         items = tuple(
-            Item(shorten(prompt), largest_change(base.next_token(prompt), other.next_token(prompt)))
+            Item(self.label(prompt), largest_change(base.next_token(prompt), other.next_token(prompt)))
             for prompt in self.prompts
         )
         return Measurement(mean_of(items), items)

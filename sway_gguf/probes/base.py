@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.dialogue import Render
 from sway_gguf.core.measurement import AboveNull, AllChecks, Axis, Item, Measurement, Rule
-from sway_gguf.core.queries import Query
-from sway_gguf.core.sections import Canary, Message, Paraphrase, Preference, Section
+from sway_gguf.core.queries import Query, shorten
+from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
 from sway_gguf.core.training import Training
 from sway_gguf.spec.options import ProbeOptions
 
@@ -42,6 +43,15 @@ def always(query: Query) -> bool:
     return True
 
 
+def as_it_is(given: Thing) -> Thing:
+    """For a run in plain text.
+
+    Returns:
+        `given`.
+    """
+    return given
+
+
 SHOWN_NULLS = 5
 """Nulls visited for a probe whose null mean is shown but decides nothing."""
 
@@ -58,10 +68,13 @@ class Sources:
         general: unrelated text, one piece each.
         controls: unrelated text in the form of the material; general text as prose where none is given.
         prompts: that stop in mid-sentence; from the material where there is any.
+        request: makes a prompt of what a user asks, as the run's format has it.
+        spoken: the same for a unit that a probe's own options give.
+        requests: what the user asks, by the prompt.
         seed: of everything random in a probe.
         adapter: tells what the adapter's factors say of it; None where there is none.
         adapter_hash: sha256 of the adapter's file.
-        chat: renders messages of {role, content} as the model's own template has it; None without a template.
+        chat: renders dialogues as the run's format has them, or else the model's own template; None without one.
         checkpoint: reads a trainer's folder.
         embedder: name of what embeds texts; "" for the base's own hidden states.
         context: tokens that the engine evaluates in one piece at most; None where that is not known.
@@ -77,10 +90,13 @@ class Sources:
     general: tuple[str, ...] = ()
     controls: tuple[Section, ...] = ()
     prompts: tuple[str, ...] = ()
+    request: Callable[[str], str] = as_it_is
+    spoken: Callable[[Any], Any] = as_it_is
+    requests: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     adapter: Callable[[], AdapterFacts] | None = None
     adapter_hash: str = ""
-    chat: Callable[[Sequence[Message]], str] | None = None
+    chat: Render | None = None
     checkpoint: Callable[[Path], Training] = no_checkpoint
     embedder: str = ""
     context: int | None = None
@@ -175,6 +191,14 @@ class Probe(ABC, Generic[Options]):
     def held(self, items: Iterable[Thing], query: Callable[[Thing], Query]) -> list[Thing]:
         """Those items whose query the context holds, each once."""
         return [item for item in dict.fromkeys(items) if self.sources.holds(query(item))]
+
+    def prompts_of(self, given: Sequence[str]) -> Sequence[str]:
+        """`given` as the run's format has requests; the run's prompts where none are given."""
+        return [self.sources.request(prompt) for prompt in given] or self.sources.prompts
+
+    def label(self, prompt: str) -> str:
+        """A prompt for a report: what is asked, without what a template writes around it."""
+        return shorten(self.sources.requests.get(prompt, prompt))
 
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
         """For a probe with `scales`: one measurement from those at each λ, 1 included."""

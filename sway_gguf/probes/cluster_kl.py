@@ -12,7 +12,7 @@ from pydantic import Field
 from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
-from sway_gguf.core.queries import Embed, NextToken, Query, shorten
+from sway_gguf.core.queries import Embed, NextToken, Query
 from sway_gguf.probes.base import Probe, embedded_by
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.clusters import clusters, specificity
@@ -62,7 +62,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.options.prompts or self.sources.prompts, NextToken)
+        return self.held(self.prompts_of(self.options.prompts), NextToken)
 
     @property
     def rule(self) -> Rule:
@@ -89,7 +89,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
         vectors = np.stack([base.embedding(prompt) for prompt in self.prompts])
         labels = clusters(vectors, self.options.num_clusters, seed=self.sources.seed)
         items = tuple(
-            Item(shorten(prompt), float(value), {"cluster": int(label)})
+            Item(self.label(prompt), float(value), {"cluster": int(label)})
             for prompt, value, label in zip(self.prompts, values, labels, strict=True)
         )
         topics = [self._topic(values, vectors, labels, label) for label in np.unique(labels)]
@@ -99,7 +99,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
             items,
             interval=False,
             notes=(
-                f"most moved: {strongest['size']} prompts like {shorten(strongest['exemplar'])}",
+                f"most moved: {strongest['size']} prompts like {self.label(strongest['exemplar'])}",
                 embedded_by(self.sources),
             ),
             details={"clusters": topics},

@@ -13,7 +13,7 @@ from pydantic import Field
 from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import Item, Measurement, checked
-from sway_gguf.core.queries import NextToken, Query, shorten
+from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.sharpness import sharpness
@@ -55,7 +55,7 @@ class DeltaKl(Probe[DeltaKlOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.options.prompts or self.sources.prompts, NextToken)
+        return self.held(self.prompts_of(self.options.prompts), NextToken)
 
     def missing(self) -> str:
         """Prompts."""
@@ -69,7 +69,9 @@ class DeltaKl(Probe[DeltaKlOptions]):
         """Divergence per prompt, averaged."""
         divergence = BY_NAME[self.options.divergence]
         rows = [(base.next_token(prompt), other.next_token(prompt)) for prompt in self.prompts]
-        items = tuple(Item(shorten(prompt), divergence(*pair)) for prompt, pair in zip(self.prompts, rows, strict=True))
+        items = tuple(
+            Item(self.label(prompt), divergence(*pair)) for prompt, pair in zip(self.prompts, rows, strict=True)
+        )
         power, explained = sharpness(*(np.stack(table) for table in zip(*starmap(_likely, rows), strict=True)))
         told = f"{explained:.0%} of the change is the base's own predictions to the power {power:.2f}"
         check = checked("more than sharpness", explained < _MERE_SHARPNESS, told, f"{told}, sharper or flatter")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sway_gguf.core.answers import Answers
@@ -21,16 +21,28 @@ MAX_CONTROLS = 8
 """Pieces of other text per group, unless a probe's options say otherwise."""
 
 
-def section_query(section: Section) -> Query:
-    """What to ask about a section: its completion after the prompt, or its text as a whole."""
-    return Completion(section.prompt, section.text) if section.prompt else Rolling(section.text)
+def section_queries(section: Section) -> tuple[Query, ...]:
+    """What to ask about a section: a dialogue's replies, its completion after the prompt, or its text as a whole."""
+    if section.replies:
+        return section.replies
+    if section.prompt:
+        return (Completion(section.prompt, section.reply),)
+    return (Rolling(section.text),)
 
 
 def section_logprob(answers: Answers, section: Section) -> float:
-    """Mean log-probability per token of a section, nats."""
+    """Mean log-probability per scored token of a section, nats."""
+    if section.replies:
+        parts = [answers.spans(query) for query in section.replies]
+        return sum(part.logprob for part in parts) / sum(part.num_tokens for part in parts)
     if section.prompt:
-        return answers.completion(section.prompt, section.text).mean_logprob
+        return answers.completion(section.prompt, section.reply).mean_logprob
     return answers.rolling(section.text).mean_logprob
+
+
+def queries_of(sections: Iterable[Section]) -> list[Query]:
+    """All that is to be asked about sections."""
+    return [query for section in sections for query in section_queries(section)]
 
 
 def section_lift(base: Answers, other: Answers, section: Section) -> Item:

@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.dialogue import ASSISTANT, USER, Dialogue, exchange
 from sway_gguf.core.divergence import js
 from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
 from sway_gguf.core.queries import Generate, NextToken, Query, shorten
-from sway_gguf.core.sections import Message
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.prompt_collapse import decay_note
@@ -68,7 +68,9 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     @property
     def prompts(self) -> list[str]:
         """First user turns."""
-        return spread(self.held(self.options.prompts or self.sources.prompts, self._whole), _PROMPTS)
+        asked = self.sources.requests
+        given = self.options.prompts or [asked.get(prompt, prompt) for prompt in self.sources.prompts]
+        return spread(self.held(given, self._whole), _PROMPTS)
 
     @property
     def rule(self) -> Rule:
@@ -88,16 +90,16 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
 
     def ask(self) -> Sequence[Query]:
         """The opening of the first reply."""
-        return [NextToken(self._rendered(self._opening(prompt))) for prompt in self.prompts]
+        return [NextToken(self._rendered(exchange(prompt))) for prompt in self.prompts]
 
     def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
         """Of the base, its replies turn by turn; of every view, the opening of each later reply."""
         asked: list[Query] = []
         for prompt in self.prompts:
-            for messages in self._dialogue(base, prompt):
-                rendered = self._rendered(messages)
+            for dialogue in self._dialogue(base, prompt):
+                rendered = self._rendered(dialogue)
                 asked.append(NextToken(rendered))
-                if base is own and len(messages) < 2 * self.options.turns - 1:
+                if base is own and len(dialogue.turns) < 2 * self.options.turns - 1:
                     asked.append(Generate(rendered, self.options.max_new_tokens))
         return asked
 
@@ -111,13 +113,13 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Divergence per dialogue and turn, and the fit."""
-        table = np.array([[self._divergence(base, other, m) for m in self._dialogue(base, p)] for p in self.prompts])
+        table = np.array([[self._divergence(base, other, d) for d in self._dialogue(base, p)] for p in self.prompts])
         items = tuple(
             Item(shorten(prompt), float(row[0]), {"by_turn": row.tolist()})
             for prompt, row in zip(self.prompts, table, strict=True)
         )
         means = table.mean(axis=0)
-        details = {"mean_divergence": means.tolist(), "dialogue": list(self._dialogue(base, self.prompts[0]))[-1]}
+        details = {"mean_divergence": means.tolist(), "dialogue": self._dialogue(base, self.prompts[0])[-1].messages()}
         if not means.min() > 0:
             return Measurement(mean_of(items), items, undecided="there is no effect to decay", details=details)
         decay = fit_decay(np.arange(table.shape[1], dtype=np.float64), table, seed=self.sources.seed)
@@ -131,36 +133,35 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
             details=details | {"half_life": decay.half_life, "half_life_interval": decay.interval},
         )
 
-    def _divergence(self, base: Answers, other: Answers, messages: Sequence[Message]) -> float:
-        query = NextToken(self._rendered(messages))
+    def _divergence(self, base: Answers, other: Answers, dialogue: Dialogue) -> float:
+        query = NextToken(self._rendered(dialogue))
         return js(base.next_token(query), other.next_token(query))
 
-    def _dialogue(self, base: Answers, prompt: str) -> list[list[Message]]:
-        """The messages before each reply, as far as the base's answers reach."""
-        messages = self._opening(prompt)
-        found = [messages]
+    def _dialogue(self, base: Answers, prompt: str) -> list[Dialogue]:
+        """What stands before each reply, as far as the base's answers reach."""
+        dialogue = exchange(prompt)
+        found = [dialogue]
         for turn in range(1, self.options.turns):
-            query = Generate(self._rendered(messages), self.options.max_new_tokens)
+            query = Generate(self._rendered(dialogue), self.options.max_new_tokens)
             if query not in base:
                 break
             reply = base.generated(query).text.strip() or "…"
             follow = self.options.follow_ups[(turn - 1) % len(self.options.follow_ups)]
-            messages = [*messages, Message(role="assistant", content=reply), Message(role="user", content=follow)]
-            found.append(messages)
+            dialogue = dialogue.then(ASSISTANT, reply).then(USER, follow)
+            found.append(dialogue)
         return found
 
     def _whole(self, prompt: str) -> Query:
         """The dialogue at its longest."""
         if self.sources.chat is None:
             return NextToken(prompt)
-        turns = range(self.options.turns - 1)
-        users = (Message(role="user", content=self.options.follow_ups[n % len(self.options.follow_ups)]) for n in turns)
-        later = [message for user in users for message in (Message(role="assistant", content="…"), user)]
-        return Generate(self._rendered([*self._opening(prompt), *later]), len(turns) * self.options.max_new_tokens)
+        longest, later = exchange(prompt), self.options.turns - 1
+        for turn in range(later):
+            longest = longest.then(ASSISTANT, "…").then(
+                USER, self.options.follow_ups[turn % len(self.options.follow_ups)]
+            )
+        return Generate(self._rendered(longest), later * self.options.max_new_tokens)
 
-    def _opening(self, prompt: str) -> list[Message]:
-        return [Message(role="user", content=prompt)]
-
-    def _rendered(self, messages: Sequence[Message]) -> str:
+    def _rendered(self, dialogue: Dialogue) -> str:
         assert self.sources.chat is not None
-        return self.sources.chat(messages)
+        return self.sources.chat(dialogue)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
-from sway_gguf.core.queries import Completion, Query, shorten
+from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.sections import Paraphrase, Section
 from sway_gguf.material.controls import scrambled
 from sway_gguf.probes.base import Probe, mean_of
@@ -19,8 +19,8 @@ from sway_gguf.probes.lift import (
     beyond,
     control_lifts,
     controls_of,
+    queries_of,
     section_lift,
-    section_query,
     unrelated_of,
 )
 from sway_gguf.spec.options import ProbeOptions, StrictModel
@@ -77,7 +77,7 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
     @property
     def cases(self) -> list[Paraphrase]:
         """Cases in use, each once."""
-        given = [case.as_paraphrase() for case in self.options.cases]
+        given = [self.sources.spoken(case.as_paraphrase()) for case in self.options.cases]
         return list(dict.fromkeys(given or self.sources.paraphrases))
 
     def missing(self) -> str:
@@ -86,8 +86,8 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
 
     def ask(self) -> Sequence[Query]:
         """Scores of the reply after every wording, of its letters in another order, and of unrelated text."""
-        replies = [Completion(prompt, case.gold) for case in self.cases for prompt in dict.fromkeys(_wordings(case))]
-        return [*replies, *map(section_query, chain(self._scrambled(), *self.controls.values()))]
+        replies = [Completion(prompt, case.reply) for case in self.cases for prompt in dict.fromkeys(_wordings(case))]
+        return [*replies, *queries_of(chain(self._scrambled(), *self.controls.values()))]
 
     @property
     def controls(self) -> dict[str, list[Section]]:
@@ -98,12 +98,12 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
         """Both lifts per case."""
         items, verbatim, reworded = [], [], []
         for case in self.cases:
-            said = _lift(base, other, case.prompt, case.gold)
-            meant = sum(_lift(base, other, p, case.gold) for p in case.paraphrases) / len(case.paraphrases)
+            said = _lift(base, other, case.prompt, case.reply)
+            meant = sum(_lift(base, other, p, case.reply) for p in case.paraphrases) / len(case.paraphrases)
             verbatim.append(Item(case.prompt, said))
             reworded.append(Item(case.prompt, meant))
             items.append(
-                Item(shorten(case.prompt), self._statistic(said, meant), {"verbatim": said, "paraphrase": meant})
+                Item(self.label(case.prompt), self._statistic(said, meant), {"verbatim": said, "paraphrase": meant})
             )
         controls = control_lifts(base, other, self.controls)
         lifts = mean_of(verbatim), mean_of(reworded)
@@ -120,7 +120,9 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
 
     def _scrambled(self) -> tuple[Section, ...]:
         """The golds with their letters in another order, each behind its own prompt."""
-        return scrambled([Section("", case.gold, case.prompt) for case in self.cases], self.sources.seed)
+        return scrambled(
+            [Section("", case.gold, case.prompt, ending=case.ending) for case in self.cases], self.sources.seed
+        )
 
     def _content(self, base: Answers, other: Answers, lift: float) -> tuple[Check, ...]:
         """Whether the golds gained as answers, or as anything unlikely did."""
@@ -156,5 +158,5 @@ def _wordings(case: Paraphrase) -> tuple[str, ...]:
     return (case.prompt, *case.paraphrases)
 
 
-def _lift(base: Answers, other: Answers, prompt: str, gold: str) -> float:
-    return other.completion(prompt, gold).mean_logprob - base.completion(prompt, gold).mean_logprob
+def _lift(base: Answers, other: Answers, prompt: str, reply: str) -> float:
+    return other.completion(prompt, reply).mean_logprob - base.completion(prompt, reply).mean_logprob

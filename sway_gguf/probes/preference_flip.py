@@ -72,7 +72,7 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
 
     @property
     def _given(self) -> list[Preference]:
-        given = [Preference(t.prompt, t.chosen, t.rejected) for t in self.options.triples]
+        given = [self.sources.spoken(Preference(t.prompt, t.chosen, t.rejected)) for t in self.options.triples]
         return list(dict.fromkeys(given or self.sources.preferences))
 
     def missing(self) -> str:
@@ -93,7 +93,7 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change of the margin per triple, averaged; the flip rate in the details."""
-        items = tuple(_item(base, other, triple) for triple in self.triples)
+        items = tuple(_item(base, other, triple, self.label(triple.prompt)) for triple in self.triples)
         controls = self._stretched(base, other, items)
         value = beyond(items, controls)
         wrong = [item for item in items if item.detail["base_sum"] < 0]
@@ -135,7 +135,7 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
 
 
 def _replies(triple: Preference) -> Pair:
-    return Pair(triple.prompt, triple.chosen, triple.rejected)
+    return Pair(triple.prompt, *triple.replies)
 
 
 def _margin(answers: Answers, pair: Pair) -> float:
@@ -144,11 +144,11 @@ def _margin(answers: Answers, pair: Pair) -> float:
     return right.mean_logprob - wrong.mean_logprob
 
 
-def _item(base: Answers, other: Answers, triple: Preference) -> Item:
+def _item(base: Answers, other: Answers, triple: Preference, label: str) -> Item:
     pair = _replies(triple)
     before, after = _margin(base, pair), _margin(other, pair)
-    chosen = [answers.completion(triple.prompt, triple.chosen) for answers in (base, other)]
-    rejected = [answers.completion(triple.prompt, triple.rejected) for answers in (base, other)]
+    chosen = [answers.completion(pair.prompt, pair.right) for answers in (base, other)]
+    rejected = [answers.completion(pair.prompt, pair.wrong) for answers in (base, other)]
     sums = [right.logprob - wrong.logprob for right, wrong in zip(chosen, rejected, strict=True)]
     detail = {
         "base": before,
@@ -158,7 +158,7 @@ def _item(base: Answers, other: Answers, triple: Preference) -> Item:
         "sum_change": sums[1] - sums[0],
         "chosen_lift": chosen[1].mean_logprob - chosen[0].mean_logprob,
     }
-    return Item(shorten(triple.prompt), after - before, detail)
+    return Item(label, after - before, detail)
 
 
 def _mean_detail(items: Sequence[Item], key: str) -> float:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
-from sway_gguf.core.queries import NextToken, Query, shorten
+from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.packaged import filler
 from sway_gguf.probes.base import Probe, mean_of
@@ -69,7 +69,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
     def prompts(self) -> list[str]:
         """Prompts in use."""
         longest = max(self.lengths)
-        prompts = self.options.prompts or self.sources.prompts
+        prompts = self.prompts_of(self.options.prompts)
         return spread(self.held(prompts, lambda prompt: self._query(prompt, longest)), _PROMPTS)
 
     @property
@@ -105,7 +105,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
             [[self._divergence(base, other, prompt, length) for length in self.lengths] for prompt in self.prompts]
         )
         items = tuple(
-            Item(shorten(prompt), float(row[0]), {"by_length": row.tolist()})
+            Item(self.label(prompt), float(row[0]), {"by_length": row.tolist()})
             for prompt, row in zip(self.prompts, table, strict=True)
         )
         means = table.mean(axis=0)

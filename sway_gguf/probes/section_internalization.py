@@ -21,8 +21,8 @@ from sway_gguf.probes.lift import (
     beyond,
     control_lifts,
     controls_of,
+    queries_of,
     section_lift,
-    section_query,
 )
 from sway_gguf.spec.options import ProbeOptions
 
@@ -79,7 +79,7 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
 
     def ask(self) -> Sequence[Query]:
         """Scores of sections and controls."""
-        return [section_query(section) for section in chain(self.sections, *self.controls.values())]
+        return queries_of(chain(self.sections, *self.controls.values()))
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Lift of each section, and of the controls."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule, checked
-from sway_gguf.core.queries import Generate, Query, shorten
+from sway_gguf.core.queries import Generate, Query
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.style import FEATURES, fingerprint
 from sway_gguf.probes.base import Probe, mean_of
@@ -55,7 +55,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return spread(self.held(self.options.prompts or self.sources.prompts, self._query), _PROMPTS)
+        return spread(self.held(self.prompts_of(self.options.prompts), self._query), _PROMPTS)
 
     @property
     def document(self) -> list[str]:
@@ -93,7 +93,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
             return Measurement(0.0, undecided="the base already writes in the document's style")
         shifts = ((after - before) / scale) @ way / length
         items = tuple(
-            Item(shorten(prompt), float(shift), {"reply": other.generated(self._query(prompt)).text})
+            Item(self.label(prompt), float(shift), {"reply": other.generated(self._query(prompt)).text})
             for prompt, shift in zip(self.prompts, shifts, strict=True)
         )
         details = {

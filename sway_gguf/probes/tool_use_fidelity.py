@@ -11,9 +11,9 @@ from jsonschema.exceptions import SchemaError
 from pydantic import Field, field_validator, model_validator
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Generate, Query, shorten
-from sway_gguf.core.sections import Message
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions, StrictModel
 
@@ -141,7 +141,7 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
         tools = "\n".join(json.dumps(plain_tool(tool), ensure_ascii=False) for tool in case.tools)
         text = _INSTRUCTION.format(tools=tools, prompt=case.prompt)
         chat = self.sources.chat
-        prompt = chat([Message(role="user", content=text)]) if chat else f"{text}\n"
+        prompt = chat(exchange(text)) if chat else f"{text}\n"
         return Generate(prompt, case.max_new_tokens or self.options.max_new_tokens)
 
 

@@ -16,6 +16,8 @@ from sway_gguf.spec.original import adapted
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
 SUPPORTED_VERSION = 1
+FORMATS = ("auto", "chat", "plain", "alpaca", "chatml", "llama3", "gemma", "mistral", "phi")
+"""How dialogues become text; anything else is a path."""
 _INT32 = 2**31 - 1
 """Where llama.cpp's integers end."""
 
@@ -88,6 +90,12 @@ class Spec(StrictModel):
     data: Path | None = Field(default=None, description="training material: .md, .txt or .jsonl")
     holdout: Path | None = Field(default=None, description="text like the data that was kept out of training")
     general: Path | None = Field(default=None, description="unrelated text")
+    format: str = Field(
+        default="auto", description=f"{', '.join(FORMATS)}, or a .jinja file or PEFT folder with a chat template"
+    )
+    template_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="further variables of the template, such as enable_thinking"
+    )
     defaults: Defaults = Defaults()
     engine: Engine = Engine()
     suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
@@ -144,6 +152,7 @@ def resolved(spec: Spec, path: Path) -> Spec:
             "data": at(spec.data),
             "general": at(spec.general),
             "holdout": at(spec.holdout),
+            "format": spec.format if spec.format in FORMATS else str(folder / Path(spec.format).expanduser()),
             "folder": folder,
             "engine": engine,
         }

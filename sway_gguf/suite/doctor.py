@@ -21,9 +21,9 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.chat import TEMPLATE_KEY, chat_renderer, special_token
 from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.queries import Rolling
-from sway_gguf.core.sections import Message
 from sway_gguf.core.views import BASE, BASE_RERUN, View
 from sway_gguf.engine import llama
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -126,7 +126,7 @@ def _template(file: GGUFFile) -> Iterator[Finding]:
     try:
         render = chat_renderer(file.path)
         assert render is not None
-        text = render([Message(role="user", content="Hello")])
+        text = render(exchange("Hello"))
     except UserError as error:
         yield Finding("chat template", "FAIL", str(error))
         return

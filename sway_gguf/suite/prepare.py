@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.chat import chat_renderer
 from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import adapter_facts
@@ -29,6 +28,7 @@ from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
+from sway_gguf.suite.speech import Speech, speech_of
 
 Item = TypeVar("Item")
 
@@ -40,13 +40,15 @@ class Texts:
     Attributes:
         material: what the adapter was trained on.
         holdout: text like it that was kept out of training.
-        general: the user's unrelated text; empty for the package's.
+        general: the user's unrelated text, as it was read; empty for the package's.
+        speech: how all of it is put; material and holdout are.
         remarks: on what was left out.
     """
 
     material: Material
     holdout: tuple[Section, ...]
     general: tuple[Section, ...]
+    speech: Speech
     remarks: tuple[str, ...] = ()
 
 
@@ -170,7 +172,6 @@ def _probes(
         picked(spec, texts),
         adapter_hash=adapter_hash,
         adapter=partial(adapter_facts, adapter),
-        chat=chat_renderer(base.path),
         checkpoint=cache(read_checkpoint),
         embedder=spec.engine.embedder.name if spec.engine.embedder else "",
         context=room.width,
@@ -188,20 +189,22 @@ def _probes(
 
 
 def read_texts(spec: Spec, material: Material | None = None) -> Texts:
-    """Read the spec's text: the user's, or the package's where none is given.
+    """Read the spec's text, the user's, or the package's where none is given, and put it as the run's format has it.
 
     Args:
         spec: names the files.
         material: in place of its data file.
 
     Raises:
-        UserError: a file cannot be read.
+        UserError: a file cannot be read, or a template refuses what it says.
     """
     if material is None:
         material = read_material(spec.data) if spec.data else Material()
     holdout = read_material(spec.holdout).sections if spec.holdout else ()
     general = read_material(spec.general).sections if spec.general else ()
-    return Texts(material.each_once(), distinct(holdout), distinct(general), _copies(material))
+    once, speech = material.each_once(), speech_of(spec, material)
+    said, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
+    return Texts(said, unseen, distinct(general), speech, _copies(material))
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:
@@ -211,8 +214,9 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     pieces = tuple(dict.fromkeys(piece for text in general for piece in chunk(text, size)))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
-        prompts = general_prompts()[: spec.defaults.prompts]
-    most = spec.defaults.items
+        prompts = _neutral_prompts(texts.speech)[: spec.defaults.prompts]
+    most, speech = spec.defaults.items, texts.speech
+    controls = unrelated(material.sections, texts.general, pieces, exchanges)
     return Sources(
         sections=_at_most(material.sections, most),
         preferences=_at_most(material.preferences, most),
@@ -220,11 +224,22 @@ def picked(spec: Spec, texts: Texts) -> Sources:
         canaries=material.canaries,
         holdout=_at_most(holdout, most),
         general=_at_most(pieces, most),
-        controls=_at_most(unrelated(material.sections, texts.general, pieces, exchanges), most),
+        controls=speech.units(_at_most(controls, most), spec.general),
         prompts=_at_most(tuple(prompts), most),
+        chat=speech.chat,
+        request=speech.request,
+        spoken=speech.unit,
+        requests=speech.requests,
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
+
+
+def _neutral_prompts(speech: Speech) -> list[str]:
+    """Prompts that ship with the package: everyday requests where the run speaks in a template."""
+    if speech.template is None:
+        return general_prompts()
+    return [section.prompt for section in speech.units(exchanges("dialogue"), None)]
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:

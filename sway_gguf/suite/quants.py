@@ -25,7 +25,7 @@ from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.packaged import general_prompts
-from sway_gguf.probes.lift import section_query
+from sway_gguf.probes.lift import queries_of
 from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite.deployment import Asked, Measured, Side
@@ -134,7 +134,7 @@ def asked_of(prepared: Prepared) -> Asked:
     if not sources.sections:
         raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
     sections = spread(sources.sections, _SECTIONS)
-    queries = tuple(dict.fromkeys(map(section_query, sections)))
+    queries = tuple(dict.fromkeys(queries_of(sections)))
     if len(queries) < MIN_ITEMS:
         raise UserError(
             f"{prepared.spec.data}: {len(queries)} distinct sections leave no interval for what is kept; give "

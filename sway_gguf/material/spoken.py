@@ -1,0 +1,151 @@
+"""Dialogues as text, with where the replies stand in it. Knows that a template renders, but not which.
+
+Where a reply begins and ends is found from the template itself: rendered with the turn and without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from sway_gguf.core.dialogue import ASSISTANT, Dialogue, Render, exchange
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.queries import Spans
+from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
+
+_ENDING = re.compile(r"\s*\S[^\n]*")
+_PROBES = ("0", "1")
+"""Two replies that share no character: what the renderings of both end with is the template's."""
+
+
+class Reply(NamedTuple):
+    """Where one reply stands.
+
+    Attributes:
+        text: the dialogue up to the reply's end, with all that the template writes.
+        start, end: of the reply in it, in characters.
+        stop: where the ending that is scored with it ends.
+    """
+
+    text: str
+    start: int
+    end: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template in use.
+
+    Attributes:
+        render: dialogues to text.
+        ending: what ends a reply and is scored with it; "" where the template writes nothing of that sort.
+        tail: all that stands behind a last reply.
+    """
+
+    render: Render
+    ending: str
+    tail: str
+
+    def request(self, text: str) -> str:
+        """A user's request, up to where the reply begins.
+
+        Raises:
+            UserError: the template refuses it.
+        """
+        return self.render(exchange(text))
+
+    def section(self, section: Section) -> Section:
+        """The section with its dialogue rendered: the last reply as its text, all before it as its prompt.
+
+        Raises:
+            UserError: the template refuses the dialogue, or what it writes does not tell where a reply begins.
+        """
+        if section.dialogue is None:
+            return section
+        found = list(self._replies(section.dialogue))
+        last = found[-1]
+        return replace(
+            section,
+            prompt=last.text[: last.start],
+            text=last.text[last.start : last.end],
+            ending=last.text[last.end : last.stop],
+            replies=_together(found) if len(found) > 1 else (),
+        )
+
+    def preference(self, triple: Preference) -> Preference:
+        """The same of a preference; its two replies stand behind one prompt."""
+        before = triple.dialogue or exchange(triple.prompt)
+        chosen, rejected = (self._reply(before.then(ASSISTANT, text)) for text in (triple.chosen, triple.rejected))
+        # A template may open a reply in one way or another by what it says; the prompt is what both share.
+        prompt = _shared(chosen.text[: chosen.start], rejected.text[: rejected.start])
+        return replace(
+            triple,
+            prompt=prompt,
+            chosen=chosen.text[len(prompt) : chosen.end],
+            rejected=rejected.text[len(prompt) : rejected.end],
+            ending=chosen.text[chosen.end : chosen.stop],
+        )
+
+    def paraphrase(self, case: Paraphrase) -> Paraphrase:
+        """The same of paraphrases; each wording is a request."""
+        reply = self._reply(exchange(case.prompt, case.gold))
+        return replace(
+            case,
+            prompt=reply.text[: reply.start],
+            gold=reply.text[reply.start : reply.end],
+            paraphrases=tuple(self.request(other) for other in case.paraphrases),
+            ending=reply.text[reply.end : reply.stop],
+        )
+
+    def canary(self, canary: Canary) -> Canary:
+        """The same of a planted sentence: its beginning is a request."""
+        return replace(canary, prompt=self.request(canary.prompt))
+
+    def _replies(self, dialogue: Dialogue) -> Iterator[Reply]:
+        for place in dialogue.replies:
+            yield self._reply(dialogue.first(place + 1))
+
+    def _reply(self, dialogue: Dialogue) -> Reply:
+        """Of the last turn."""
+        before = dialogue.first(len(dialogue.turns) - 1)
+        text, opened = self.render(dialogue, opens=False), self.render(before)
+        start = len(_shared(text, opened))
+        if start < len(opened) and start < len(self.render(before, opens=False)):
+            raise UserError("its chat template writes earlier turns anew after each reply, so none can be told apart")
+        if text.endswith(self.tail) and len(text) - len(self.tail) >= start:
+            end = len(text) - len(self.tail)
+            return Reply(text, start, end, end + len(self.ending))
+        end = max(start, len(text.rstrip()))
+        return Reply(text, start, end, end)
+
+
+def template_of(render: Render) -> Template:
+    """A template with what it ends replies with.
+
+    Raises:
+        UserError: it refuses a plain exchange, or leaves the reply out of it.
+    """
+    texts = [render(exchange("Hello", reply), opens=False) for reply in _PROBES]
+    if texts[0] == texts[1]:
+        raise UserError("its chat template leaves the assistant's replies out")
+    tail = _shared(*(text[::-1] for text in texts))[::-1]
+    ending = _ENDING.match(tail)
+    return Template(render, ending.group() if ending else "", tail)
+
+
+def _shared(one: str, other: str) -> str:
+    """What both begin with."""
+    parted = next((place for place, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), None)
+    return one[: min(len(one), len(other)) if parted is None else parted]
+
+
+def _together(replies: list[Reply]) -> tuple[Spans, ...]:
+    """All replies in as few texts as hold them: in the whole dialogue, but for those that it has otherwise."""
+    whole = replies[-1].text
+    inside = [reply for reply in replies if whole.startswith(reply.text[: reply.stop])]
+    outside = [reply for reply in replies if reply not in inside]
+    together = Spans(whole[: replies[-1].stop], tuple((reply.start, reply.stop) for reply in inside))
+    return (*(Spans(reply.text[: reply.stop], ((reply.start, reply.stop),)) for reply in outside), together)
