@@ -40,7 +40,7 @@ def environment() -> ImmutableSandboxedEnvironment:
 class _Generation(Extension):
     """`{% generation %}`, by which trainers mark what the assistant says; it writes its body as it stands."""
 
-    tags = {"generation"}
+    tags = frozenset({"generation"})  # type: ignore[assignment]
 
     def parse(self, parser: Parser) -> nodes.Node:
         """The body as a scope of its own."""
