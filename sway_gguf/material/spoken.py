@@ -67,7 +67,8 @@ class Template:
         """
         if section.dialogue is None:
             return section
-        found = [reply for reply in self._replies(section.dialogue) if reply.stop > reply.start]
+        # What a template leaves out, such as a turn of calls alone, is no reply.
+        found = [reply for reply in self._replies(section.dialogue) if reply.text[reply.start : reply.stop].strip()]
         if not found:
             raise UserError("its chat template writes none of the assistant's replies")
         last = found[-1]
@@ -133,10 +134,11 @@ class Template:
         if text.startswith(opened) and opened != closed:
             return len(opened)
         head = _shared(*(self.render(before.then(ASSISTANT, reply), opens=False) for reply in _PROBES))
-        if len(_shared(text, head)) < len(_shared(head, closed)):
-            raise UserError("its chat template writes earlier turns by what the reply says, so it cannot be told apart")
         # A blank before the reply is the beginning of its first token.
-        return len(_shared(text, head).rstrip(" "))
+        start = len(_shared(text, head).rstrip(" "))
+        if start < len(head.rstrip(" ")) and not (text.startswith(closed) and start >= len(closed)):
+            raise UserError("its chat template writes earlier turns by what the reply says, so it cannot be told apart")
+        return start
 
 
 def template_of(render: Render) -> Template:
