@@ -81,7 +81,9 @@ class Template:
         )
 
     def preference(self, triple: Preference) -> Preference:
-        """The same of a preference; its two replies stand behind one prompt."""
+        """The same of a preference; its two replies stand behind one prompt. One without a prompt is prose."""
+        if not triple.prompt and triple.dialogue is None:
+            return triple
         before = triple.dialogue or exchange(triple.prompt)
         chosen, rejected = (self._reply(before.then(ASSISTANT, text)) for text in (triple.chosen, triple.rejected))
         # A template may open a reply in one way or another by what it says; the prompt is what both share.
