@@ -24,7 +24,7 @@ ODD = {
     "thinking": (
         "{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}"
         "{% set said = m.content.split('</think>')[-1] %}{% if loop.last %}"
-        "{{ '<think>' + m.content.split('</think>')[0].split('<think>')[-1] if '</think>' in m.content else '<think>' }}{{ '</think>' }}"
+        "<think>{{ m.content.split('</think>')[0].split('<think>')[-1] if '</think>' in m.content else '' }}</think>"
         "{% endif %}{{ said }}{% else %}{{ m.content }}{% endif %}{{ '<|end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|assistant|>' }}"
         "{% if enable_thinking is defined and not enable_thinking %}{{ '<think></think>' }}{% endif %}{% endif %}"
@@ -150,7 +150,10 @@ def test_calls_are_part_of_a_reply_and_a_turn_of_calls_alone_that_is_not_written
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}", "leaves the assistant"),
+        (
+            "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+            "leaves the assistant",
+        ),
         ("{{ raise_exception('no system role') }}", "no system role"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from sway_gguf.cli.common import engine_options
@@ -17,7 +19,7 @@ _STORIES = {
 
 @click.command(short_help="Test four adapters of an embedded model.", epilog="Example:  sway-gguf demo -t 4")
 @engine_options
-def demo(**overrides: int | None) -> None:
+def demo(**overrides: Any) -> None:
     """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one."""
     from sway_gguf.cli.common import overridden
     from sway_gguf.cli.progress import progress_bar

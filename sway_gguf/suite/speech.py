@@ -24,6 +24,7 @@ from sway_gguf.spec.options import nearest
 
 AUTO, CHAT, PLAIN = "auto", "chat", "plain"
 Item = TypeVar("Item")
+_OWN = "the base's own chat template"
 _SPOKEN_FORMS = {"dialogue", "instruction"}
 
 
@@ -44,6 +45,11 @@ class Speech:
     chat: Render | None
     transcript: Template
     requests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_bases_own(self) -> bool:
+        """Whether it speaks in the template that the base carries."""
+        return self.template is not None and self.name == _OWN
 
     def request(self, text: str) -> str:
         """A user's request as a prompt.
@@ -154,8 +160,8 @@ def speech_of(spec: Spec, material: Material) -> Speech:
     if chosen == PLAIN:
         return Speech("plain text", None, own, transcript)
     if own is None:
-        raise UserError(f"{base}: carries no chat template; give --format FILE.jinja, alpaca or plain")
-    return Speech("the base's own chat template", template_of(own), own, transcript)
+        raise UserError(f"{base}: carries no chat template; give --format FILE.jinja, a PEFT folder, alpaca or plain")
+    return Speech(_OWN, template_of(own), own, transcript)
 
 
 def _speaks(material: Material) -> bool:
