@@ -14,7 +14,7 @@ from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter
-from sway_gguf.core.errors import UserError
+from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material, Section, distinct
 from sway_gguf.core.views import NullDesign
@@ -29,7 +29,7 @@ from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.speech import Speech, speech_of
-from sway_gguf.suite.template_fit import beside_adapter
+from sway_gguf.suite.two_templates import beside_adapter
 
 Item = TypeVar("Item")
 
@@ -215,7 +215,7 @@ def _other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
         return ()
     try:
         found = beside_adapter(folder, spec.models.base.base, spec.template_kwargs)
-    except UserError as error:
+    except (EngineError, UserError) as error:
         return (f"the chat template in the adapter's folder was not compared: {error}",)
     told = f"the adapter's folder carries another chat template than the base ({found}); --format {folder} takes it"
     return (told,) if found else ()
