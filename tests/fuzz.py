@@ -228,6 +228,7 @@ def damage_base(folder: Path, rng: random.Random) -> list[Target]:
         command("inspect", path),
         command("inspect", path, folder / "adapter.gguf", "--json"),
         command("inspect", path, folder / "p"),
+        command("merge", path, folder / "adapter.gguf", "-o", folder / "m.gguf", "--force"),
         command("run", folder / "static.yaml", "--json", "-"),
     ]
 

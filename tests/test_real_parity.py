@@ -1,7 +1,7 @@
 """A real instruct model against transformers + peft: text, tokens, log-probabilities and replies, recorded in float32.
 
-The reference was made from the very weights that the quantized GGUF stands for, so a GGUF that holds them as floats has to
-agree; what the quantized file itself differs by is the rounding of llama.cpp's own kernels.
+The reference was made from the very weights that the quantized GGUF stands for, so a GGUF that holds them as floats has
+to agree; what the quantized file itself differs by is the rounding of llama.cpp's own kernels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ pytestmark = pytest.mark.real
 
 SMOLLM2 = Path(__file__).parents[2] / "shared" / "models" / "smollm2"
 NATS = 1e-4
-MEDIAN_NATS = {BASE: 0.1, TUNED: 0.1}
+MEDIAN_NATS = 0.1
+"""On the quantized file; measured: 0.05 for the base, 0.03 tuned."""
 VIEWS = pytest.mark.parametrize(("view", "side"), [(BASE, "base"), (TUNED, "tuned")], ids=["base", "tuned"])
 
 
@@ -119,5 +120,4 @@ def test_the_quantized_file_differs_by_its_kernels_rounding_alone(
 ) -> None:
     with LlamaBackend(real_base, adapter, EngineSettings(kv_type="f32")) as backend:
         found = errors(backend, reference, view, side)
-    print(side, np.median(np.abs(found)), np.quantile(np.abs(found), 0.95), np.abs(found).max(), found.mean(), found.std()/len(found)**.5)
-    assert np.median(np.abs(found)) < MEDIAN_NATS[view]
+    assert np.median(np.abs(found)) < MEDIAN_NATS

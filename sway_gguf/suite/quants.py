@@ -107,9 +107,9 @@ def _in_order(prepared: Prepared, types: Sequence[str]) -> Sequence[str]:
 
 
 def _label(kind: str, base: BaseModel) -> str:
-    """How a row calls its weights."""
+    """How a row calls its weights; "base" is a quantized base as it stands."""
     if base.quantized and kind == str(base.path):
-        return f"{base.quantized} base"
+        return "base"
     return Path(kind).stem if is_file(kind) else kind
 
 
