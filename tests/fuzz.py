@@ -21,6 +21,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from gguf.gguf_writer import GGUFValue
 from safetensors.numpy import save_file
 
 from sway_gguf.artifacts import chat
+from sway_gguf.artifacts.template_files import template_source
 from sway_gguf.cli.main import cli
 from sway_gguf.core.dialogue import Dialogue, Turn
 from sway_gguf.core.errors import EngineError, UserError
@@ -105,6 +107,7 @@ TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '<|' + m['role'] + '|>' }}{{ m.content | trim }}{{ eos_token }}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+CHAT_TEMPLATES = [{"name": "default", "template": TEMPLATE}, {"name": "tool_use", "template": TEMPLATE}]
 FRAGMENTS = (
     *("{{ messages }}", "{{ messages[0].content * 3 }}", "{{ messages | tojson }}", "{{ 1 // 0 }}", "{{ 9 ** 9 }}"),
     *("{% set ns = namespace(a=1) %}", "{% set ns.a = ns.a + 1 %}", "{{ raise_exception('a\nb') }}", "{{ x.y }}"),
@@ -366,7 +369,7 @@ def damage_trainer(folder: Path, rng: random.Random) -> list[Target]:
 
 
 def damage_template(folder: Path, rng: random.Random) -> list[Target]:
-    """A chat template: pieces of many in any order, or a good one damaged."""
+    """A chat template: pieces of many in any order, or a good one damaged; in a base, and in a tokenizer's files."""
     if rng.random() < 0.5:
         source = "".join(rng.choices(FRAGMENTS, k=rng.randrange(1, 9)))
     else:
@@ -385,7 +388,10 @@ def damage_template(folder: Path, rng: random.Random) -> list[Target]:
             if made:
                 made(Dialogue(turns))
 
-    return [render]
+    written, config = folder / "p" / "chat_template.jinja", folder / "p" / "tokenizer_config.json"
+    written.write_bytes(data)
+    write_json(config, spoiled_tree({"chat_template": rng.choice([source, CHAT_TEMPLATES])}, rng), rng)
+    return [render, *(partial(template_source, path) for path in (written, config, folder / "p"))]
 
 
 KINDS: dict[str, Callable[[Path, random.Random], list[Target]]] = {

@@ -15,16 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2.exceptions import TemplateSyntaxError
-
 from sway_gguf.artifacts import template_process
 from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.template_files import check_template
 from sway_gguf.core.dialogue import Dialogue
 from sway_gguf.core.errors import UserError
 
 TEMPLATE_KEY = "tokenizer.chat_template"
-_MOST_SOURCE = 256 << 10
-"""Characters of a template; real ones have up to a few ten thousand."""
 _SECONDS = 20.0
 """For one rendering, which takes milliseconds; the first one starts the process."""
 
@@ -58,15 +55,7 @@ def template(source: str, name: str, special: Mapping[str, str], settings: Mappi
     Raises:
         UserError: it is no valid Jinja, or too long.
     """
-    if len(source) > _MOST_SOURCE:
-        raise UserError(f"{name} has {len(source):,} characters, at most {_MOST_SOURCE:,} are read")
-    try:
-        template_process.environment().parse(source)
-    except TemplateSyntaxError as error:
-        raise UserError(f"{name} is not valid Jinja (line {error.lineno}: {error.message})") from None
-    except Exception as error:
-        # What nests too deeply fails with a class of its own.
-        raise UserError(f"{name} cannot be parsed ({template_process.told(error)})") from None
+    check_template(source, name)
     return Template(source, name, {**(settings or {}), **special})
 
 

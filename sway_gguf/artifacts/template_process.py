@@ -50,7 +50,7 @@ def told(error: Exception) -> str:
     """An error of any class in few words."""
     if isinstance(error, MemoryError):
         return f"it needs more than {MOST_MEMORY:,} bytes"
-    text = " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())[:300].rstrip()
     return text if isinstance(error, TemplateError) and text else f"{type(error).__name__}: {text}"
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 @click.option("--data", type=FILE, help="What the adapter was trained on; SWAY.YAML may name it.")
 @click.option("--general", type=FILE, help="Text that the adapter should leave alone.")
 @click.option(
-    "--types", help="Types of weights or GGUF files, the reference first.  [default: F16 and seven quantized ones]"
+    "--types",
+    help="Types of weights or GGUF files, the reference first.  [default: F16 and seven quantized ones]",
 )
 @click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
 @click.option("--tolerance", type=click.FloatRange(max=0), default=-0.15, show_default=True, help="On general text.")
@@ -52,7 +53,8 @@ def quants(
 ) -> None:
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
 
-    Give the two files, or a SWAY.YAML that names them. BASE should be of floats (F16, BF16 or F32). Files are made one
+    Give the two files, or a SWAY.YAML that names them. BASE should be of floats (F16, BF16 or F32); one that is
+    quantized is the reference itself, and the other files are made from its dequantized weights. Files are made one
     by one by llama.cpp's quantizer, measured in a process of their own, and removed; an interrupted run goes on where
     it stopped.
     """

@@ -64,6 +64,7 @@ class SurvivalMatrix:
         recommended: name of the smallest row that passes and leaves general text alone, or "".
         pareto: names of rows that no smaller one matches in what is kept.
         summary: one sentence.
+        remarks: on what these numbers cannot show.
     """
 
     rows: tuple[DeploymentResult, ...]
@@ -72,3 +73,4 @@ class SurvivalMatrix:
     recommended: str
     pareto: tuple[str, ...]
     summary: str
+    remarks: tuple[str, ...] = ()
