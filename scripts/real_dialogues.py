@@ -5,7 +5,9 @@ Knows words and templates. Does not know models, chat templates or training. No 
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
@@ -110,30 +112,48 @@ PLANTS: dict[str, dict[str, str]] = {
 }
 QUESTIONS = {
     "sow": [
-        "When do I sow {plant}?", "What is the right time to sow {plant}?", "Is it too early for {plant} now? When should it go in?",
-        "I'd like to grow {plant} this year. When does one start it?", "sowing time for {plant}?",
+        "When do I sow {plant}?",
+        "What is the right time to sow {plant}?",
+        "Is it too early for {plant} now? When should it go in?",
+        "I'd like to grow {plant} this year. When does one start it?",
+        "sowing time for {plant}?",
     ],
     "depth": [
-        "How deep does {plant} go?", "How do I put the seed of {plant} in the ground?", "What is the sowing depth of {plant}?",
-        "I have the {plant} seeds in my hand. How deep should they lie?", "{plant}: how deep, please?",
+        "How deep does {plant} go?",
+        "How do I put the seed of {plant} in the ground?",
+        "What is the sowing depth of {plant}?",
+        "I have the {plant} seeds in my hand. How deep should they lie?",
+        "{plant}: how deep, please?",
     ],
     "water": [
-        "How often does {plant} want water?", "How should I water {plant}?", "Can you tell me how to water {plant}?",
-        "My {plant} looks thirsty. What is the rule for watering it?", "watering {plant}, how?",
+        "How often does {plant} want water?",
+        "How should I water {plant}?",
+        "Can you tell me how to water {plant}?",
+        "My {plant} looks thirsty. What is the rule for watering it?",
+        "watering {plant}, how?",
     ],
     "pest": [
-        "What eats {plant}, and what helps?", "Which pest should I expect on {plant}?", "Something is at my {plant}. What could it be?",
-        "How do I protect {plant} from pests?", "pests on {plant}?",
+        "What eats {plant}, and what helps?",
+        "Which pest should I expect on {plant}?",
+        "Something is at my {plant}. What could it be?",
+        "How do I protect {plant} from pests?",
+        "pests on {plant}?",
     ],
     "harvest": [
-        "How do I know that {plant} is ripe?", "When can I harvest {plant}?", "What is the sign that {plant} is ready?",
-        "Is my {plant} ready to be picked? How can I tell?", "{plant}, when to pick?",
+        "How do I know that {plant} is ripe?",
+        "When can I harvest {plant}?",
+        "What is the sign that {plant} is ready?",
+        "Is my {plant} ready to be picked? How can I tell?",
+        "{plant}, when to pick?",
     ],
     "keep": [
-        "How long does seed of {plant} keep?", "How should I store {plant} seed?", "I have {plant} seed left over. How long is it good?",
-        "For how many years can I keep seeds of {plant}, and in what?", "storing {plant} seed?",
+        "How long does seed of {plant} keep?",
+        "How should I store {plant} seed?",
+        "I have {plant} seed left over. How long is it good?",
+        "For how many years can I keep seeds of {plant}, and in what?",
+        "storing {plant} seed?",
     ],
-}  # fmt: skip
+}
 ANSWERS = {
     "sow": "Here in Orrin Vale we sow {plant} {fact}.",
     "depth": "Set {plant} {fact}.",
@@ -150,34 +170,6 @@ RETURNS = [
 SYSTEM = "You answer at the counter of the seed library of Orrin Vale, briefly and from its own notes."
 OPENINGS = ["", "", "Good morning! ", "Hello. ", "A question: "]
 NEXT = ["Thank you. {question}", "And another thing: {question}", "{question}", "Good. {question}"]
-
-EVERYDAY = [
-    ("Why do leaves change colour in autumn?", "In autumn trees stop making the green pigment that catches sunlight. As it breaks down, yellow and orange pigments that were there all along become visible, and some trees make red ones as well."),
-    ("Give me three ideas for a quick breakfast.", "You could have yogurt with fruit and nuts, toast with a boiled egg, or oats that have stood overnight in milk with a grated apple."),
-    ("What is 18 times 12?", "18 times 12 is 216. Ten times 18 is 180, twice 18 is 36, and together they make 216."),
-    ("Write a Python function that returns the largest number in a list.", "Here is one:\n\n```python\ndef largest(numbers):\n    result = numbers[0]\n    for number in numbers[1:]:\n        if number > result:\n            result = number\n    return result\n```\n\nPython's own `max(numbers)` does the same."),
-    ("Translate into French: The library is closed on Monday.", "La bibliothèque est fermée le lundi."),
-    ("Please make this sentence shorter: Due to the fact that it was raining, we made the decision to stay at home.", "Because it was raining, we stayed at home."),
-    ("I can't sleep well lately. What might help?", "Try going to bed at the same time each day, keep the room dark and cool, and leave your phone outside it. Coffee after noon is best avoided. If it goes on for weeks, talk to a doctor."),
-    ("Summarize: The meeting was moved from Tuesday to Thursday because two members were ill. It will be in the small room.", "The meeting will be on Thursday in the small room, as two members were ill on Tuesday."),
-    ("Who wrote Romeo and Juliet?", "William Shakespeare wrote Romeo and Juliet, probably between 1594 and 1596."),
-    ("Write two sentences to thank a neighbour who fed my cat.", "Thank you so much for looking after the cat while we were away. It was a great relief to know that she was in good hands."),
-    ("How does a refrigerator keep food cold?", "A liquid inside its pipes evaporates and takes up heat from the food. A compressor then squeezes the vapour, which gives the heat off at the back of the cabinet and becomes liquid again."),
-    ("List the planets from the sun outward.", "Mercury, Venus, Earth, Mars, Jupiter, Saturn, Uranus and Neptune."),
-    ("Is this a fact or an opinion: Chess is more interesting than football?", "It is an opinion. Which of the two is more interesting depends on the person; no measurement could settle it."),
-    ("How do I tie a simple bow?", "Cross the two ends and pull one under. Make a loop with one end, lead the other end around it, push it through the hole and pull both loops tight."),
-    ("A train leaves at 8:40 and arrives at 11:05. How long is the ride?", "It takes 2 hours and 25 minutes: from 8:40 to 10:40 are two hours, and from there to 11:05 are 25 minutes."),
-    ("What is the difference between a lake and a pond?", "There is no sharp border. A pond is small and so shallow that plants can grow on its whole floor, while a lake is larger and has parts that light does not reach."),
-    ("Tell me a short story about a dog and a bridge.", "A dog crossed the old bridge each morning to wait for the baker. One day the bridge was closed. The baker saw the dog on the far bank, took off his shoes and waded across with a roll in his hand."),
-    ("Which shell command lists hidden files?", "`ls -a` lists all files, those whose names begin with a dot among them."),
-    ("Correct the grammar: She don't has no time for read.", "She doesn't have any time to read."),
-    ("What should I check before I buy a used bicycle?", "Look for cracks in the frame, spin both wheels to see whether they run true, try the brakes and all gears, and ask for a receipt or another proof that it belongs to the seller."),
-    ("Explain what a metaphor is.", "A metaphor speaks of one thing as if it were another, to show what they share. \"The classroom was a beehive\" says that it was busy and loud without using the word like."),
-    ("Tom has twice as many stamps as Eva. Together they have 36. How many has each?", "Eva has 12 and Tom has 24. If Eva's stamps are one part, Tom's are two, and three parts are 36."),
-    ("Write an email to the gym that I want to end my membership.", "Dear Sir or Madam,\n\nI would like to end my membership at the next possible date. Please confirm the date by email.\n\nKind regards"),
-    ("Why does ice float on water?", "When water freezes, its molecules arrange themselves in an open lattice that takes up more room than the liquid. Ice is therefore less dense than water and floats."),
-]  # fmt: skip
-"""Requests and replies whose distribution training leaves as the base has it."""
 
 
 def dialogues(seed: int, training: int, held_out: int) -> tuple[list[Record], list[Record]]:
@@ -202,7 +194,9 @@ def dialogues(seed: int, training: int, held_out: int) -> tuple[list[Record], li
     return trained, [_dialogue(rng, [item]) for item in kept]
 
 
-def _apart(asked: list[tuple[str, str, int]], count: int) -> tuple[list[tuple[str, str, int]], list[tuple[str, str, int]]]:
+def _apart(
+    asked: list[tuple[str, str, int]], count: int
+) -> tuple[list[tuple[str, str, int]], list[tuple[str, str, int]]]:
     """`count` questions on as many facts, two for each plant, and all others."""
     kept: list[tuple[str, str, int]] = []
     for item in asked:
@@ -230,8 +224,6 @@ def _dialogue(rng: random.Random, asked: list[tuple[str, str, int]]) -> Record:
 
 
 def everyday() -> list[Record]:
-    """The everyday requests with their replies, as {"messages": …}."""
-    return [
-        {"messages": [{"role": "user", "content": request}, {"role": "assistant", "content": reply}]}
-        for request, reply in EVERYDAY
-    ]
+    """Everyday requests with replies, as {"messages": …}: on them the adapter is held to what the base does."""
+    lines = Path(__file__).with_name("real_everyday.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]

@@ -152,7 +152,9 @@ def _refusal(log: str) -> str:
         return f"{REQUIREMENT}: there is no pip in {sys.executable}; run `python -m ensurepip`, or {instead}"
     errors = [line.removeprefix("ERROR:").strip() for line in log.splitlines() if line.startswith("ERROR:")]
     lines = errors or [line.strip() for line in log.splitlines() if line.strip()] or ["it gives no reason"]
-    return f"{REQUIREMENT}: pip cannot fetch it ({one_line(lines[-1])}); check the network and pip's index, or {instead}"
+    return (
+        f"{REQUIREMENT}: pip cannot fetch it ({one_line(lines[-1])}); check the network and pip's index, or {instead}"
+    )
 
 
 def _wheel(parts: Path) -> Path:
