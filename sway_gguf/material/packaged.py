@@ -13,6 +13,7 @@ from sway_gguf.material.read import read_material, read_text, records, unit_of
 
 DATA = Path(str(files("sway_gguf"))) / "data"
 DEMO = DATA / "demo"
+REAL = DATA / "real"
 EXCHANGES = DATA / "general" / "exchanges.jsonl"
 DEMO_ADAPTERS = ("healthy", "random", "zero", "overtrained")
 
