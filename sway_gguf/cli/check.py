@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+from sway_gguf.cli.common import FILE, engine_options, execute, format_options, overridden, run_options
 from sway_gguf.cli.output import say
 
 
@@ -18,6 +19,7 @@ from sway_gguf.cli.output import say
 @click.argument("adapter", type=FILE)
 @click.option("--data", type=FILE, help="What the adapter was trained on: .md, .txt or .jsonl.")
 @click.option("--general", type=FILE, help="Unrelated text that must not suffer (default: packaged prose).")
+@format_options
 @run_options
 @engine_options
 def check(
@@ -29,7 +31,7 @@ def check(
     dry_run: bool,
     budget: float | None,
     force: bool,
-    **overrides: int | None,
+    **overrides: Any,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
 

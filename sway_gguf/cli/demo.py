@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -46,7 +46,7 @@ def demo(
     force: bool,
     seed: int | None,
     nulls: int | None,
-    **overrides: int | None,
+    **overrides: Any,
 ) -> None:
     """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one.
 
@@ -73,7 +73,7 @@ def demo(
         )
 
 
-def _side_by_side(overrides: dict[str, int | None]) -> None:
+def _side_by_side(overrides: dict[str, Any]) -> None:
     from sway_gguf.cli.common import overridden
     from sway_gguf.cli.progress import progress_bar
     from sway_gguf.material.packaged import DEMO

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, force_option, overridden
+from sway_gguf.cli.common import FILE, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import Output, check_outputs, deliver, inputs_of, json_output
 from sway_gguf.core.plain import json_text
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_path", metavar="PATH", help="Write the matrix as JSON; - for stdout alone.")
 @click.option("--svg", "svg_path", type=FILE, help="Draw size against what is kept as SVG.")
+@format_options
 @force_option
 @engine_options
 def quants(
@@ -49,7 +50,7 @@ def quants(
     json_path: str | None,
     svg_path: Path | None,
     force: bool,
-    **engine: int | None,
+    **overrides: Any,
 ) -> None:
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
 
@@ -75,7 +76,7 @@ def quants(
         spec = spec.model_copy(update={"data": data or spec.data, "general": general or spec.general})
     else:
         raise UserError(f"{base}: name the adapter as well, or give a sway.yaml that names both")
-    spec = overridden(spec, seed=None, nulls=None, **engine)
+    spec = overridden(spec, seed=None, nulls=None, **overrides)
     chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
     inputs = [base, *inputs_of(spec), *(Path(kind) for kind in chosen if is_file(kind))]
     as_json = json_output(json_path, inputs, force=force)

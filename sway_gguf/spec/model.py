@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 SUPPORTED_VERSION = 1
 FORMATS = ("auto", "chat", "plain", "alpaca", "chatml", "llama3", "gemma", "mistral", "phi")
 """How dialogues become text; anything else is a path."""
+_TEMPLATES_OWN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
+"""Variables of a template that the dialogue gives."""
 _INT32 = 2**31 - 1
 """Where llama.cpp's integers end."""
 
@@ -107,6 +110,24 @@ class Spec(StrictModel):
     def _known(cls, value: int) -> int:
         if value != SUPPORTED_VERSION:
             raise ValueError(f"this release reads version {SUPPORTED_VERSION}")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _said(cls, value: str) -> str:
+        if not value.strip() or "\0" in value:
+            raise ValueError(f"one of {', '.join(FORMATS)}, or a .jinja file or PEFT folder is wanted")
+        return value
+
+    @field_validator("template_kwargs")
+    @classmethod
+    def _free(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(_TEMPLATES_OWN & set(value)):
+            raise ValueError(f"{', '.join(taken)} come from the dialogue and cannot be set")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("only what JSON can say is passed to a template") from None
         return value
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
@@ -18,15 +20,31 @@ from sway_gguf.core.sections import Material
 from sway_gguf.material.read import is_jsonl, iter_jsonl, read_material
 from sway_gguf.material.sample import Sample, sample
 from sway_gguf.probes.registry import KINDS
-from sway_gguf.spec.model import Models, ModelSpec, Spec
+from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec
+from sway_gguf.spec.options import changed, validated
 from sway_gguf.suite.prepare import prepare
 
 PICKED = 32
 _FIRST_WORDS = "# Written by sway-gguf init from"
 
 
+class Spoken(NamedTuple):
+    """How dialogues become text, where that is given: the spec's format and template_kwargs."""
+
+    format: str | None = None
+    template_kwargs: Mapping[str, Any] = MappingProxyType({})
+
+
 def init_files(
-    base: Path, adapter: Path, data: Path, out: Path, *, holdout: Path | None, general: Path | None, seed: int
+    base: Path,
+    adapter: Path,
+    data: Path,
+    out: Path,
+    *,
+    holdout: Path | None,
+    general: Path | None,
+    seed: int,
+    spoken: Spoken | None = None,
 ) -> dict[Path, str]:
     """Text of the spec and of the data files beside it, by path.
 
@@ -34,13 +52,14 @@ def init_files(
         UserError: a file that cannot be used, or data of no use, with the line.
     """
     read_adapter(adapter, read_base(base))
+    spoken = spoken or Spoken()
     picked = sampled(data, seed)
     kept = sampled(holdout, seed) if holdout else None
     files = {out.with_suffix(".data.jsonl"): jsonl(picked.material)}
     if kept:
         files[out.with_suffix(".holdout.jsonl")] = jsonl(kept.material)
     names = [path.name for path in files]
-    ready, lacking = _kinds(base, adapter, picked.material)
+    ready, lacking = _kinds(base, adapter, picked.material, spoken)
     lines = [
         f"{_FIRST_WORDS} {data.name}, seed {seed}. Edit freely.",
         "version: 1",
@@ -49,6 +68,7 @@ def init_files(
         f"  ft: {{kind: gguf, base: {_path(base, out)}, adapter: {_path(adapter, out)}}}",
         *_data_lines(names, picked, kept),
         *_general_lines(general, out),
+        *_format_lines(spoken, out),
         "# More nulls make smaller p-values reachable: 19 let a rank p reach 0.05.",
         f"defaults: {{seed: {seed}, nulls: 19}}",
         "suite:",
@@ -103,10 +123,12 @@ def _records(material: Material) -> Iterator[dict[str, object]]:
         yield {"prompt": canary.prompt, "secret": canary.secret}
 
 
-def _kinds(base: Path, adapter: Path, material: Material) -> tuple[list[str], dict[str, str]]:
+def _kinds(base: Path, adapter: Path, material: Material, spoken: Spoken) -> tuple[list[str], dict[str, str]]:
     """Kinds that this data lets run, and what the others lack."""
     models = Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter))
-    spec = Spec(models=models, suite=[{"name": kind, "kind": kind} for kind in KINDS])
+    entries = [{"name": kind, "kind": kind} for kind in KINDS]
+    asked = {"models": models, "suite": entries, "template_kwargs": dict(spoken.template_kwargs)}
+    spec = changed(validated(Spec, asked, "the command line"), {"format": spoken.format}, "the command line")
     prepared = prepare(spec, material)
     return [probe.kind for probe in prepared.probes], {skip.kind: skip.reason for skip in prepared.skipped}
 
@@ -135,6 +157,14 @@ def _general_lines(general: Path | None, out: Path) -> Iterator[str]:
         yield f"general: {_path(general, out)}"
     else:
         yield "# general: other.txt   # text that the adapter should leave alone; packaged English prose by default"
+
+
+def _format_lines(spoken: Spoken, out: Path) -> Iterator[str]:
+    if spoken.format is not None:
+        yield "# How dialogues become text; auto takes the base's own template where there are any."
+        yield f"format: {spoken.format if spoken.format in FORMATS else _path(Path(spoken.format), out)}"
+    if spoken.template_kwargs:
+        yield f"template_kwargs: {json_text(spoken.template_kwargs)}"
 
 
 def _path(path: Path, out: Path) -> str:

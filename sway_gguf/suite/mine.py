@@ -20,10 +20,11 @@ from sway_gguf.core.views import BASE, TUNED
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.material.chunks import prompts_from
 from sway_gguf.material.read import is_jsonl, read_material, read_text
+from sway_gguf.suite.speech import Speech
 
 
 def mined(
-    backend: DoorBackend, pool: Path, most: int, picked_on: str, holds: Callable[[Query], bool]
+    backend: DoorBackend, pool: Path, most: int, picked_on: str, holds: Callable[[Query], bool], speech: Speech
 ) -> dict[str, Any]:
     """A suite entry from a pool: paraphrase cases where the pool holds some, else prompts.
 
@@ -33,16 +34,18 @@ def mined(
         most: prompts to keep, or rewordings per case.
         picked_on: the adapter's hash.
         holds: whether the context holds a query; prompts that it does not hold are left out.
+        speech: the run's format, which prompts are asked in; they are kept as they were written.
 
     Raises:
         UserError: the pool cannot be read or holds nothing of use.
     """
     body: dict[str, Any]
     if cases := _cases(pool):
-        body = {"cases": [hardest(backend, case, most) for case in cases]}
+        body = {"cases": [hardest(backend, case, most, speech) for case in cases]}
     else:
-        prompts = [prompt for prompt in pool_prompts(pool) if holds(NextToken(prompt))]
-        body = {"prompts": most_moved(backend, prompts, most)}
+        asked = {speech.request(prompt): prompt for prompt in pool_prompts(pool)}
+        prompts = [prompt for prompt in asked if holds(NextToken(prompt))]
+        body = {"prompts": [asked[prompt] for prompt in most_moved(backend, prompts, most)]}
     return {**outline(pool), **body, "picked_on": picked_on}
 
 
@@ -83,12 +86,13 @@ def most_moved(backend: DoorBackend, prompts: Sequence[str], most: int) -> list[
     return sorted(prompts, key=lambda prompt: -moved[prompt])[:most]
 
 
-def hardest(backend: DoorBackend, case: Paraphrase, most: int) -> dict[str, Any]:
+def hardest(backend: DoorBackend, case: Paraphrase, most: int, speech: Speech) -> dict[str, Any]:
     """The case with those of its rewordings after which the gold reply gained least, the hardest first."""
-    base, tuned = _both(backend, [Completion(prompt, case.gold) for prompt in case.paraphrases])
+    asked = speech.unit(case)
+    base, tuned = _both(backend, [Completion(prompt, asked.reply) for prompt in asked.paraphrases])
     lift = {
-        prompt: tuned.completion(prompt, case.gold).mean_logprob - base.completion(prompt, case.gold).mean_logprob
-        for prompt in case.paraphrases
+        written: tuned.completion(prompt, asked.reply).mean_logprob - base.completion(prompt, asked.reply).mean_logprob
+        for written, prompt in zip(case.paraphrases, asked.paraphrases, strict=True)
     }
     kept = sorted(case.paraphrases, key=lift.__getitem__)[:most]
     return {"prompt": case.prompt, "gold": case.gold, "paraphrases": kept}

@@ -115,6 +115,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         alpha=prepared.spec.defaults.alpha,
         seed=prepared.spec.defaults.seed,
         remarks=(*prepared.spec.remarks, *prepared.left_out),
+        format=prepared.texts.speech.name,
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     )

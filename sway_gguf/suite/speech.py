@@ -15,14 +15,16 @@ from sway_gguf.artifacts.chat import chat_renderer, special_tokens, template
 from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import template_source
-from sway_gguf.core.dialogue import Render
+from sway_gguf.core.dialogue import USER, Render
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import AnyUnit, Canary, Material, Paraphrase, Preference, Section
 from sway_gguf.material.spoken import Template, template_of
-from sway_gguf.spec.model import Spec
+from sway_gguf.spec.model import FORMATS, Spec
+from sway_gguf.spec.options import nearest
 
 AUTO, CHAT, PLAIN = "auto", "chat", "plain"
 Item = TypeVar("Item")
+_OWN = "the base's own chat template"
 _SPOKEN_FORMS = {"dialogue", "instruction"}
 
 
@@ -44,6 +46,11 @@ class Speech:
     transcript: Template
     requests: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_bases_own(self) -> bool:
+        """Whether it speaks in the template that the base carries."""
+        return self.template is not None and self.name == _OWN
+
     def request(self, text: str) -> str:
         """A user's request as a prompt.
 
@@ -63,9 +70,7 @@ class Speech:
             UserError: the template refuses it.
         """
         made = self._unit(unit)
-        if isinstance(made, Section | Preference) and made.dialogue and made.prompt:
-            asked = [turn.content for turn in made.dialogue.turns if turn.role != "assistant"]
-            self.requests[made.prompt] = asked[-1] if asked else made.prompt
+        self.requests.update(_asked(unit, made))
         return made
 
     def units(self, units: Iterable[AnyUnit], source: Path | None) -> tuple[AnyUnit, ...]:
@@ -98,7 +103,7 @@ class Speech:
 
     def _unit(self, unit: AnyUnit) -> AnyUnit:
         spoken: Template | None = self.template
-        if spoken is None and isinstance(unit, Section) and unit.form == "dialogue":
+        if spoken is None and _has_roles(unit):
             spoken = self.transcript
         if spoken is None:
             return unit
@@ -106,6 +111,13 @@ class Speech:
             if isinstance(unit, kind):
                 return rendered(unit)
         return unit
+
+
+def _has_roles(unit: AnyUnit) -> bool:
+    """Whether it was written as messages, so that it is no text before a template or a transcript makes one of it."""
+    if isinstance(unit, Section):
+        return unit.form == "dialogue"
+    return isinstance(unit, Preference) and unit.dialogue is not None
 
 
 def _rendering(spoken: Template) -> Sequence[tuple[type, Callable[..., AnyUnit]]]:
@@ -117,27 +129,39 @@ def _rendering(spoken: Template) -> Sequence[tuple[type, Callable[..., AnyUnit]]
     )  # type: ignore[return-value]
 
 
+def _asked(unit: AnyUnit, made: AnyUnit) -> dict[str, str]:
+    """What the user asks, by the prompt that it became."""
+    if isinstance(unit, Paraphrase) and isinstance(made, Paraphrase):
+        told = zip((made.prompt, *made.paraphrases), (unit.prompt, *unit.paraphrases), strict=True)
+        return dict(told)
+    if isinstance(unit, Canary):
+        return {made.prompt: unit.prompt}
+    assert isinstance(unit, Section | Preference)
+    said = [turn.content for turn in unit.dialogue.turns if turn.role == USER] if unit.dialogue else []
+    asked = said[-1] if said else unit.prompt
+    return {made.prompt: asked} if made.prompt and asked else {}
+
+
 def speech_of(spec: Spec, material: Material) -> Speech:
     """The format that a spec asks for, or that its data and base call for.
 
     Raises:
         UserError: a base without a template is asked for it, or a template cannot be used.
     """
-    base = spec.models.base.base
-    own = chat_renderer(base, spec.template_kwargs)
+    base, chosen = spec.models.base.base, spec.format
     transcript = template_of(_family(PLAIN, base, spec))
-    chosen = spec.format
+    if chosen not in (AUTO, CHAT, PLAIN):
+        render = _family(chosen, base, spec) if chosen in FAMILIES else _from_file(Path(chosen), base, spec)
+        name = f"the {chosen} template" if chosen in FAMILIES else f"the chat template of {chosen}"
+        return Speech(name, template_of(render), render, transcript)
+    own = chat_renderer(base, spec.template_kwargs)
     if chosen == AUTO:
         chosen = CHAT if own is not None and _speaks(material) else PLAIN
     if chosen == PLAIN:
         return Speech("plain text", None, own, transcript)
-    if chosen == CHAT:
-        if own is None:
-            raise UserError(f"{base}: carries no chat template; give --format FILE.jinja, alpaca or plain")
-        return Speech("the base's own chat template", template_of(own), own, transcript)
-    render = _family(chosen, base, spec) if chosen in FAMILIES else _from_file(Path(chosen), base, spec)
-    name = f"the {chosen} template" if chosen in FAMILIES else f"the chat template of {chosen}"
-    return Speech(name, template_of(render), render, transcript)
+    if own is None:
+        raise UserError(f"{base}: carries no chat template; give --format FILE.jinja, a PEFT folder, alpaca or plain")
+    return Speech(_OWN, template_of(own), own, transcript)
 
 
 def _speaks(material: Material) -> bool:
@@ -153,5 +177,9 @@ def _family(name: str, base: Path, spec: Spec) -> Jinja:
 
 
 def _from_file(path: Path, base: Path, spec: Spec) -> Jinja:
+    if not path.exists():
+        raise UserError(
+            f"format {str(path)!r} is neither a file or folder nor one of the formats; {nearest(path.name, FORMATS)}"
+        )
     special = special_tokens(GGUFFile(base))
     return template(template_source(path), f"{path}: its chat template", special, spec.template_kwargs)
