@@ -17,7 +17,8 @@ from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import template_source
 from sway_gguf.core.dialogue import Render
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import AnyUnit, Canary, Material, Paraphrase, Preference, Section
+from sway_gguf.core.sections import AnyUnit, Canary, Material, Paraphrase, Preference, Section, Unit
+from sway_gguf.material.files import Files, origin
 from sway_gguf.material.spoken import Template, template_of
 from sway_gguf.spec.model import Spec
 
@@ -68,7 +69,7 @@ class Speech:
             self.requests[made.prompt] = asked[-1] if asked else made.prompt
         return made
 
-    def units(self, units: Iterable[AnyUnit], source: Path | None) -> tuple[AnyUnit, ...]:
+    def units(self, units: Iterable[AnyUnit], source: Files) -> tuple[AnyUnit, ...]:
         """All of them.
 
         Raises:
@@ -80,10 +81,10 @@ class Speech:
                 found.append(self.unit(unit))
             except UserError as error:
                 name = unit.id if isinstance(unit, Section) else f"{type(unit).__name__.lower()} {number}"
-                raise UserError(f"{source or 'data'}, {name}: {error}") from None
+                raise UserError(f"{origin(source)}, {name}: {error}") from None
         return tuple(found)
 
-    def material(self, material: Material, source: Path | None) -> Material:
+    def material(self, material: Material, source: Files) -> Material:
         """All units of a file.
 
         Raises:
@@ -98,7 +99,7 @@ class Speech:
 
     def _unit(self, unit: AnyUnit) -> AnyUnit:
         spoken: Template | None = self.template
-        if spoken is None and isinstance(unit, Section) and unit.form == "dialogue":
+        if spoken is None and _has_roles(unit):
             spoken = self.transcript
         if spoken is None:
             return unit
@@ -106,6 +107,13 @@ class Speech:
             if isinstance(unit, kind):
                 return rendered(unit)
         return unit
+
+
+def _has_roles(unit: Unit) -> bool:
+    """Whether it was given as messages."""
+    if isinstance(unit, Section):
+        return unit.form == "dialogue"
+    return isinstance(unit, Preference) and unit.dialogue is not None
 
 
 def _rendering(spoken: Template) -> Sequence[tuple[type, Callable[..., AnyUnit]]]:
