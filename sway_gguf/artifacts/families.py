@@ -44,7 +44,8 @@ FAMILIES = {
     ),
     "plain": (
         "{% for m in messages %}"
-        "{{ m.role + ': ' + (m.content if m.content or not m.tool_calls else m.tool_calls | tojson) + '\n' }}{% endfor %}"
+        "{{ m.role + ': ' + (m.content if m.content or not m.tool_calls else m.tool_calls | tojson) + '\n' }}"
+        "{% endfor %}"
         "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
     ),
 }

@@ -102,7 +102,7 @@ def _json(path: Path) -> dict[str, Any]:
 def _parquet(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
         yield from file.iter_batches(batch_size=_ROWS, use_threads=False)
 
 
