@@ -14,12 +14,13 @@ from sway_gguf.material.tables import TABLES, rows
 
 _MOST_LINE = 64 << 20
 """Characters of one line of JSONL."""
-_LINES = {".jsonl", ".ndjson"}
+LINES = {".jsonl", ".ndjson"}
+"""Endings of files with an object per line."""
 
 
 def holds_records(path: Path) -> bool:
     """By the ending."""
-    return path.suffix.lower() in {*_LINES, ".json", *TABLES}
+    return path.suffix.lower() in {*LINES, ".json", *TABLES}
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

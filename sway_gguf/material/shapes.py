@@ -17,8 +17,9 @@ from sway_gguf.material.turns import Said, as_json, parsed, spoken, turns_of
 
 Record = dict[str, Any]
 _SHOWN_KEYS = 8
-_REQUESTS = ("instruction", "question", "query", "problem", "prompt")
-_REPLIES = ("output", "response", "answer", "solution")
+REQUESTS = ("instruction", "question", "query", "problem", "prompt")
+REPLIES = ("output", "response", "answer", "solution")
+"""Keys of a request and of its reply; any of the one goes with any of the other."""
 _INPUTS = ("input", "context")
 _SYSTEMS = ("system", "system_prompt")
 _LISTS = ("messages", "conversations")
@@ -40,7 +41,7 @@ def unit_of(record: Record, name: str, where: str) -> Unit:
     Raises:
         UserError: of no known shape, or a wrong value.
     """
-    reader = next((read for keys, read in _SHAPES if all(record.get(key) is not None for key in keys)), None)
+    reader = next((read for keys, read in SHAPES if all(record.get(key) is not None for key in keys)), None)
     if reader is None:
         keys = ", ".join(_key(record, key) for key in list(record)[:_SHOWN_KEYS]) or "no keys"
         raise UserError(f"{where}: has {keys}; one of these is wanted: {_WANTED}")
@@ -102,7 +103,7 @@ def _from_completion(record: Record, name: str, where: str) -> Section:
 def _from_request(record: Record, name: str, where: str) -> Section:
     """A request with its reply; earlier exchanges or a system's turn make it a dialogue."""
     asked = _request(record, where)
-    reply = Turn(ASSISTANT, _string(record, next(key for key in _REPLIES if record.get(key) is not None), where))
+    reply = Turn(ASSISTANT, _string(record, next(key for key in REPLIES if record.get(key) is not None), where))
     history = _history(record, where)
     if history or _text_at(record, _SYSTEMS, where):
         return _dialogue([Said(turn, scored=True) for turn in (*history, asked, reply)], record, name, where)
@@ -112,7 +113,7 @@ def _from_request(record: Record, name: str, where: str) -> Section:
 
 def _request(record: Record, where: str) -> Turn:
     """What is asked, with its parts for templates that put them apart, such as Alpaca's."""
-    key = next(key for key in _REQUESTS if record.get(key) is not None)
+    key = next(key for key in REQUESTS if record.get(key) is not None)
     request, given = _string(record, key, where), _text_at(record, _INPUTS, where)
     parts = json_text({"instruction": request, "input": given})
     return Turn(USER, "\n".join(part for part in (request, given) if part), parts)
@@ -158,7 +159,7 @@ def _asked(record: Record, where: str) -> list[Said]:
     key = next((key for key in ("prompt", *_LISTS) if record.get(key) is not None), None)
     if key is not None:
         return _side(record, key, USER, where)
-    asks = any(record.get(key) is not None for key in _REQUESTS)
+    asks = any(record.get(key) is not None for key in REQUESTS)
     return [Said(_request(record, where), scored=False)] if asks else []
 
 
@@ -211,12 +212,12 @@ def _tools(record: Record, where: str) -> str:
     return as_json(value, where) if value else ""
 
 
-_SHAPES: list[tuple[tuple[str, ...], Callable[[Record, str, str], Unit]]] = [
+SHAPES: list[tuple[tuple[str, ...], Callable[[Record, str, str], Unit]]] = [
     (("prompt", "gold", "paraphrases"), _from_paraphrases),
     (("chosen", "rejected"), _from_preference),
     (("prompt", "secret"), _from_canary),
     *(((key,), _from_messages) for key in _LISTS),
     (("prompt", "completion"), _from_completion),
-    *(((request, reply), _from_request) for request in _REQUESTS for reply in _REPLIES),
+    *(((request, reply), _from_request) for request in REQUESTS for reply in REPLIES),
     (("text",), _from_text),
 ]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.plain import json_text, plain
+from sway_gguf.core.plain import json_text, one_line
 from sway_gguf.core.sections import Material, Unit, distinct, said
 from sway_gguf.material.files import Files, held_out_beside, named, shown
 from sway_gguf.material.read import iter_units
@@ -30,25 +30,11 @@ _LOOKED_AT = 8
 _FIRST_WORDS = "# Written by sway-gguf init from"
 
 
-class Unseen(NamedTuple):
-    """What was picked of the holdout, and how many of the items looked at the data holds as well."""
-
-    sample: Sample
-    dropped: int
-    looked_at: int
-
-
 class Kept(NamedTuple):
-    """The holdout's files, what was picked of them, and whether the files were found by their names."""
+    """What was picked of the holdout, and what a reader of the spec should know of it, a line each."""
 
-    files: Files
-    unseen: Unseen
-    by_name: bool
-
-    @property
-    def sample(self) -> Sample:
-        """What was picked."""
-        return self.unseen.sample
+    material: Material = Material()
+    remarks: tuple[str, ...] = ()
 
 
 def init_files(
@@ -68,12 +54,10 @@ def init_files(
         UserError: a file that cannot be used, or data of no use, with the line.
     """
     read_adapter(adapter, read_base(base))
-    found = held_out(data, out) if holdout is None else holdout
-    picked, unseen = picks(data, found, seed)
-    kept = Kept(found, unseen, by_name=holdout is None) if unseen else None
+    picked, kept = picks(data, holdout, seed) if holdout else _with_what_is_beside(data, out, seed)
     files = {out.with_suffix(".data.jsonl"): jsonl(picked.material)}
-    if kept and kept.sample.material.count:
-        files[held_out_file(out)] = jsonl(kept.sample.material)
+    if kept.material.count:
+        files[held_out_file(out)] = jsonl(kept.material)
     names = [path.name for path in files]
     ready, lacking = _kinds(base, adapter, picked.material)
     lines = [
@@ -119,7 +103,23 @@ def held_out_file(out: Path) -> Path:
     return out.with_suffix(".holdout.jsonl")
 
 
-def picks(data: Files, holdout: Files, seed: int) -> tuple[Sample, Unseen | None]:
+def _with_what_is_beside(data: Files, out: Path, seed: int) -> tuple[Sample, Kept]:
+    """The picks of the data, and of what stands beside it and was kept out of training, if that can be read."""
+    beside = held_out(data, out)
+    try:
+        picked, kept = picks(data, beside, seed)
+    except UserError as error:
+        if not beside:
+            raise
+        picked, kept = picks(data, None, seed)
+        return picked, Kept(remarks=(f"{_names(beside)} stands beside the data and cannot be used: {error}",))
+    if not beside:
+        return picked, kept
+    found = f"Taken from {_names(beside)}, which by its name was kept out of training; remove it if it was not."
+    return picked, kept._replace(remarks=(found, *kept.remarks))
+
+
+def picks(data: Files, holdout: Files, seed: int) -> tuple[Sample, Kept]:
     """At most `PICKED` units of each kind of the data, and of what was kept out of training.
 
     Both are read once, in constant memory. What the data holds as well was not kept out of training and is dropped.
@@ -133,8 +133,10 @@ def picks(data: Files, holdout: Files, seed: int) -> tuple[Sample, Unseen | None
     if found.material == Material():
         raise UserError(f"{shown(data)}: the file is empty; give a file with text in it")
     if not holdout:
-        return found, None
-    return found, Unseen(sample(unseen.values(), PICKED, seed), count - len(unseen), count)
+        return found, Kept()
+    dropped = f"{count - len(unseen)} of {count} items looked at stand in the data as well and were dropped."
+    remarks = (dropped,) if len(unseen) < count else ()
+    return found, Kept(sample(unseen.values(), PICKED, seed).material, remarks)
 
 
 def _without(unseen: dict[tuple[str, ...], Unit], units: Iterable[Unit]) -> Iterator[Unit]:
@@ -157,7 +159,7 @@ def _kinds(base: Path, adapter: Path, material: Material) -> tuple[list[str], di
     return [probe.kind for probe in prepared.probes], {skip.kind: skip.reason for skip in prepared.skipped}
 
 
-def _data_lines(names: list[str], picked: Sample, kept: Kept | None) -> Iterator[str]:
+def _data_lines(names: list[str], picked: Sample, kept: Kept) -> Iterator[str]:
     counts = {
         "sections": picked.sections,
         "preferences": picked.preferences,
@@ -170,19 +172,13 @@ def _data_lines(names: list[str], picked: Sample, kept: Kept | None) -> Iterator
         elif count:
             yield f"# All {count} {name}."
     yield f"data: {json.dumps(names[0])}"
-    if kept is None:
-        yield "# holdout: other.jsonl   # text like it that was kept out of training, for what was learned by heart"
-        return
-    if kept.by_name:
-        yield f"# Taken from {_names(kept.files)}, which by its name was kept out of training; remove if it was not."
-    if kept.unseen.dropped:
-        yield (
-            f"# {kept.unseen.dropped} of {kept.unseen.looked_at} items looked at for the holdout stand in the data as "
-            "well and were dropped."
-        )
     if len(names) > 1:
         yield "# Text like the training data that was kept out of training: what is recited of it was not memorized."
+    yield from (f"# {one_line(remark)}" for remark in kept.remarks)
+    if len(names) > 1:
         yield f"holdout: {json.dumps(names[1])}"
+    elif not kept.remarks:
+        yield "# holdout: other.jsonl   # text like the data that was kept out of training"
 
 
 def _general_lines(general: Files, out: Path) -> Iterator[str]:
@@ -195,8 +191,8 @@ def _general_lines(general: Files, out: Path) -> Iterator[str]:
 
 
 def _names(given: Files) -> str:
-    """Without their folders, on one line whatever they hold."""
-    return plain(", ".join(path.name for path in named(given)[:3])).replace("\n", " ")
+    """The first ones without their folders, on one line whatever they hold."""
+    return one_line(", ".join(path.name for path in named(given)[:3]))
 
 
 def _path(path: Path, out: Path) -> str:
