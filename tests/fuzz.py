@@ -351,10 +351,8 @@ def planned(path: Path) -> None:
 
 def damage_data(folder: Path, rng: random.Random) -> list[Target]:
     """A data file of any ending."""
-    path = (
-        folder
-        / f"d{rng.choice(['.jsonl', '.jsonl', '.ndjson', '.json', '.parquet', '.arrow', '.md', '.markdown', '.txt', ''])}"
-    )
+    endings = (".jsonl", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".md", ".markdown", ".txt", "")
+    path = folder / f"d{rng.choice(endings)}"
     records = spoiled_tree(DATA, rng) if rng.random() < 0.7 else DATA
     lines = [json.dumps(record) for record in records] if isinstance(records, list) else [json.dumps(records)]
     if path.suffix == ".json" and rng.random() < 0.7:

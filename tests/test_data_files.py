@@ -200,9 +200,11 @@ def test_several_files_and_patterns(tmp_path: Path) -> None:
     assert [section.text for section in found] == ["From p.", "From a.", "From b.", "From x."]
     assert [section.id for section in found][:2] == ["p.txt, paragraph 1", "a.jsonl, line 1"]
     assert shown(given) == f"{tmp_path / 'p.txt'} and 3 more"
-    for nothing, complaint in ((tmp_path / "*.csv", "no file matches"), (tmp_path, "this is a directory")):
+    refused = {tmp_path / "*.csv": "no file matches", tmp_path: "this is a directory", Path("\0*"): "no file matches"}
+    for nothing, complaint in refused.items():
         with pytest.raises(UserError, match=complaint):
             data_files(nothing)
+    assert data_files(Path("x" * 3000)) == [Path("x" * 3000)]
 
 
 def test_a_spec_takes_one_or_several_and_they_are_hashed_and_protected(tmp_path: Path) -> None:

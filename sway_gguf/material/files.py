@@ -9,6 +9,7 @@ import glob
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sway_gguf.core.errors import UserError
@@ -85,21 +86,23 @@ def _matching(path: Path) -> list[Path]:
     """`path`, or what it matches where it is a pattern and nothing of that very name is there."""
     if os.path.lexists(path) or not glob.has_magic(str(path)):
         return [path]
-    found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+    found: list[Path] = []
+    with suppress(ValueError):  # A name with a character of no name.
+        found = sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
         raise UserError(f"{path}: no file matches this pattern; check it")
     return found
 
 
 def _of(path: Path) -> list[Path]:
-    return dataset_files(path) if path.is_dir() else [path]
+    return dataset_files(path) if os.path.isdir(path) else [path]
 
 
 def _beside(path: Path) -> list[Path]:
     """What was kept out of training beside one file, or beside one split in a saved folder."""
-    if path.is_dir() and (parts := splits(path)):
+    if os.path.isdir(path) and (parts := splits(path)):
         return [path / word for word in _HELD_OUT if word in parts and TRAINED in parts][:1]
-    ending = path.suffix if not path.is_dir() else ""
+    ending = path.suffix if not os.path.isdir(path) else ""
     stem = path.name.removesuffix(ending)
     part = _PART.search(stem)
     whole, numbered = (stem[: part.start()], "-[0-9]*-of-[0-9]*") if part else (stem, "")
