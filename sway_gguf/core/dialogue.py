@@ -38,15 +38,18 @@ class Dialogue:
     Attributes:
         turns: at least one.
         tools: descriptions of the tools on offer, as a JSON list; "" for none.
+        unscored: places of assistant's turns that were not trained on.
     """
 
     turns: tuple[Turn, ...]
     tools: str = ""
+    unscored: tuple[int, ...] = ()
 
     @property
     def replies(self) -> tuple[int, ...]:
-        """Places of the assistant's turns; one that opens the dialogue replies to nothing."""
-        return tuple(place for place, turn in enumerate(self.turns) if place and turn.role == ASSISTANT)
+        """Places of the assistant's turns that are scored; one that opens the dialogue replies to nothing."""
+        places = (place for place, turn in enumerate(self.turns) if place and turn.role == ASSISTANT)
+        return tuple(place for place in places if place not in self.unscored)
 
     def first(self, count: int) -> Dialogue:
         """The first `count` turns."""

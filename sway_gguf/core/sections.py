@@ -126,7 +126,11 @@ class Material:
     @property
     def count(self) -> int:
         """Units of all kinds."""
-        return len(self.sections) + len(self.preferences) + len(self.paraphrases) + len(self.canaries)
+        return len(self.units())
+
+    def units(self) -> tuple[Unit, ...]:
+        """All of them, kind by kind."""
+        return (*self.sections, *self.preferences, *self.paraphrases, *self.canaries)
 
     def each_once(self) -> Material:
         """Without units that say what another one says; sections keep apart by name."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf.core.sections import Section
-from sway_gguf.material.read import read_material, read_text, records, unit_of
+from sway_gguf.material.read import read_material, read_text
+from sway_gguf.material.records import records
+from sway_gguf.material.shapes import unit_of
 
 DATA = Path(str(files("sway_gguf"))) / "data"
 DEMO = DATA / "demo"

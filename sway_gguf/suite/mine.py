@@ -19,7 +19,8 @@ from sway_gguf.core.sections import Paraphrase
 from sway_gguf.core.views import BASE, TUNED
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.material.chunks import prompts_from
-from sway_gguf.material.read import is_jsonl, read_material, read_text
+from sway_gguf.material.read import read_material, read_text
+from sway_gguf.material.records import holds_records
 from sway_gguf.suite.speech import Speech
 
 
@@ -60,7 +61,7 @@ def outline(pool: Path) -> dict[str, Any]:
 
 
 def _cases(pool: Path) -> tuple[Paraphrase, ...]:
-    return read_material(pool).paraphrases if is_jsonl(pool) else ()
+    return read_material(pool).paraphrases if holds_records(pool) else ()
 
 
 def pool_prompts(pool: Path) -> list[str]:

@@ -21,6 +21,7 @@ from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
+from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.base import Probe, Sources
@@ -120,8 +121,8 @@ def default_spec(
     base: Path,
     adapter: Path,
     *,
-    data: Path | None = None,
-    general: Path | None = None,
+    data: Files = None,
+    general: Files = None,
     defaults: Defaults | None = None,
     engine: Engine | None = None,
     kinds: Sequence[str] | None = None,
@@ -129,8 +130,8 @@ def default_spec(
     """A spec with `kinds` of probes under their default options; all quick ones by default."""
     return Spec(
         models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
-        data=data,
-        general=general,
+        data=as_named(data),
+        general=as_named(general),
         defaults=defaults or Defaults(),
         engine=engine or Engine(),
         suite=[{"name": kind, "kind": kind} for kind in kinds or quick_kinds()],
@@ -258,7 +259,7 @@ def _neutral_prompts(speech: Speech) -> list[str]:
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:
     """Where prompts of the data stand, by the prompt."""
-    return {section.prompt: f"{spec.data or 'data'}, {section.id}" for section in material.sections if section.prompt}
+    return {section.prompt: f"{origin(spec.data)}, {section.id}" for section in material.sections if section.prompt}
 
 
 def _copies(material: Material) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.material.chunks import spread
+from sway_gguf.material.files import shown
 from sway_gguf.material.packaged import general_prompts
 from sway_gguf.probes.lift import queries_of
 from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
@@ -137,7 +138,7 @@ def asked_of(prepared: Prepared) -> Asked:
     queries = tuple(dict.fromkeys(queries_of(sections)))
     if len(queries) < MIN_ITEMS:
         raise UserError(
-            f"{prepared.spec.data}: {len(queries)} distinct sections leave no interval for what is kept; give "
+            f"{shown(prepared.spec.data)}: {len(queries)} distinct sections leave no interval for what is kept; give "
             f"{MIN_ITEMS - len(queries)} or more in addition (Markdown headings or lines of JSONL part them)"
         )
     candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])

@@ -17,7 +17,8 @@ from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import template_source
 from sway_gguf.core.dialogue import USER, Render
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.sections import AnyUnit, Canary, Material, Paraphrase, Preference, Section
+from sway_gguf.core.sections import AnyUnit, Canary, Material, Paraphrase, Preference, Section, Unit
+from sway_gguf.material.files import Files, origin
 from sway_gguf.material.spoken import Template, template_of
 from sway_gguf.spec.model import FORMATS, Spec
 from sway_gguf.spec.options import nearest
@@ -73,7 +74,7 @@ class Speech:
         self.requests.update(_asked(unit, made))
         return made
 
-    def units(self, units: Iterable[AnyUnit], source: Path | None) -> tuple[AnyUnit, ...]:
+    def units(self, units: Iterable[AnyUnit], source: Files) -> tuple[AnyUnit, ...]:
         """All of them.
 
         Raises:
@@ -85,10 +86,10 @@ class Speech:
                 found.append(self.unit(unit))
             except UserError as error:
                 name = unit.id if isinstance(unit, Section) else f"{type(unit).__name__.lower()} {number}"
-                raise UserError(f"{source or 'data'}, {name}: {error}") from None
+                raise UserError(f"{origin(source)}, {name}: {error}") from None
         return tuple(found)
 
-    def material(self, material: Material, source: Path | None) -> Material:
+    def material(self, material: Material, source: Files) -> Material:
         """All units of a file.
 
         Raises:
@@ -113,7 +114,7 @@ class Speech:
         return unit
 
 
-def _has_roles(unit: AnyUnit) -> bool:
+def _has_roles(unit: Unit) -> bool:
     """Whether it was written as messages, so that it is no text before a template or a transcript makes one of it."""
     if isinstance(unit, Section):
         return unit.form == "dialogue"
