@@ -90,7 +90,7 @@ def test_a_run_fails_only_when_nothing_is_left(tmp_path: Path) -> None:
 )
 def test_every_probe_asks_only_what_the_context_holds(entry: dict[str, Any]) -> None:
     room = Room(read_base(DEMO_BASE), 256)
-    chat = lambda messages: "".join(f"{one['role']}: {one['content']}\n" for one in messages)  # noqa: E731
+    chat = lambda dialogue, opens=True: "".join(f"{one.role}: {one.content}\n" for one in dialogue.turns)  # noqa: E731
     sources = Sources(holds=room.holds, chat=chat, general=("one text that is long enough to be cut in two " * 4,))
     (probe,) = build_probes([{"name": "p", **entry}], sources)
     asked = [query for query in probe.ask() if isinstance(query, NextToken | Generate)]

@@ -39,7 +39,7 @@ def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
         appended(spec_path.read_text(encoding="utf-8"), outline(pool), spec_path)
         check_folder(spec_path)
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
-        entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds)
+        entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds, prepared.texts.speech)
     for remark in prepared.room.left_out({}):
         click.echo(remark, err=True)
     if not write:
