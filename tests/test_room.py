@@ -170,5 +170,5 @@ def test_mining_and_deployments_leave_out_what_the_context_does_not_hold(tmp_pat
     assert LONG not in asked.prompts
     (tmp_path / "pool.txt").write_text("\n".join([*SHORT, LONG]), encoding="utf-8")
     with LlamaBackend(DEMO_BASE, DEMO_ADAPTER, ready.engine) as backend:
-        entry = mined(backend, tmp_path / "pool.txt", 99, "", ready.room.holds)
+        entry = mined(backend, tmp_path / "pool.txt", 99, "", ready.room.holds, ready.texts.speech)
     assert sorted(entry["prompts"]) == sorted(SHORT)

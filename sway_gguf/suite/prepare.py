@@ -215,7 +215,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     pieces = tuple(dict.fromkeys(piece for text in general for piece in chunk(text, size)))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
-        prompts = _neutral_prompts(texts.speech)[: spec.defaults.prompts]
+        prompts = neutral_prompts(texts.speech)[: spec.defaults.prompts]
     most, speech = spec.defaults.items, texts.speech
     controls = unrelated(material.sections, texts.general, pieces, exchanges)
     return Sources(
@@ -238,7 +238,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     )
 
 
-def _neutral_prompts(speech: Speech) -> list[str]:
+def neutral_prompts(speech: Speech) -> list[str]:
     """Prompts that ship with the package: everyday requests where the run speaks in a template."""
     if speech.template is None:
         return general_prompts()
