@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from sway_gguf.core.dialogue import Dialogue, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query
 from sway_gguf.core.sections import Paraphrase, Preference, Section
-from sway_gguf.core.views import BASE
+from sway_gguf.core.views import BASE, TUNED
 from sway_gguf.engine import scoring
 from sway_gguf.engine.fake import FakeBackend, wordy_script
 from sway_gguf.engine.llama import Model
@@ -21,6 +23,7 @@ from sway_gguf.material.packaged import DEMO, exchanges, filler
 from sway_gguf.material.spoken import template_of
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import build_probes
+from sway_gguf.suite.mine import mined
 from sway_gguf.suite.speech import Speech
 
 USER, ASSISTANT, END = "«user»", "«assistant»", "«/»"
@@ -192,3 +195,34 @@ def test_a_beginning_is_perturbed_in_what_it_asks_alone() -> None:
     )
     probe = probe_of("leakage", sources, perturbations=["case_flip"])
     assert f"{USER}wHICH DAY?{END}{ASSISTANT}" in [before(query) for query in probe.ask()]
+
+
+POOLS = {
+    "pool.txt": "Where is it?\nWhat is it called?\nWho made it?\n",
+    "pool.jsonl": "\n".join(
+        json.dumps({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "So."}]})
+        for asked in ("Where is it?", "What is it called?", "Who made it?")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_pool_is_asked_in_the_runs_format_and_written_back_in_the_users_words(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(POOLS[name], encoding="utf-8")
+    backend = FakeBackend(wordy_script(lambda view, query: 3.0 * (view == TUNED and "made" in str(query))))
+    entry = mined(backend, tmp_path / name, 1, "", lambda query: True, chat_speech())
+    assert entry["prompts"] == ["Who made it?"]
+    assert NextToken(f"{USER}Who made it?{END}{ASSISTANT}") in {query for _, query in backend.asked}
+    assert not any(query == NextToken("Who made it?") for _, query in backend.asked)
+
+
+def test_rewordings_are_asked_in_the_runs_format_and_written_back_in_the_users_words(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    case = {"prompt": "Who?", "gold": "Ben.", "paraphrases": ["Which one?", "Who made it?"]}
+    pool.write_text(json.dumps(case), encoding="utf-8")
+    backend = FakeBackend(wordy_script(lambda view, query: float(view == TUNED and "made" in str(query))))
+    entry = mined(backend, pool, 1, "", lambda query: True, chat_speech())
+    assert entry["cases"] == [case | {"paraphrases": ["Which one?"]}]
+    assert {query for _, query in backend.asked} == {
+        Completion(f"{USER}{asked}{END}{ASSISTANT}", f"Ben.{END}") for asked in case["paraphrases"]
+    }
