@@ -226,7 +226,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
         holdout=_at_most(holdout, most),
         general=_at_most(pieces, most),
         controls=speech.units(_at_most(controls, most), spec.general),
-        everyday=_everyday(spec, texts),
+        everyday=_at_most(_everyday(spec, texts), most),
         prompts=_at_most(tuple(prompts), most),
         chat=speech.chat,
         request=cache(speech.request),
