@@ -52,6 +52,15 @@ def as_it_is(given: Thing) -> Thing:
     return given
 
 
+def in_other_words(prompt: str, words: str) -> str:
+    """The same.
+
+    Returns:
+        `words`.
+    """
+    return words
+
+
 SHOWN_NULLS = 5
 """Nulls visited for a probe whose null mean is shown but decides nothing."""
 
@@ -67,10 +76,12 @@ class Sources:
         holdout: text like the material that was kept out of training.
         general: unrelated text, one piece each.
         controls: unrelated text in the form of the material; general text as prose where none is given.
+        everyday: unrelated requests with replies, as the model speaks with its users; none without a chat template.
         prompts: that stop in mid-sentence; from the material where there is any.
         request: makes a prompt of what a user asks, as the run's format has it.
         spoken: the same for a unit that a probe's own options give.
         requests: what the user asks, by the prompt.
+        reworded: a prompt once more with other words for what is asked last in it.
         seed: of everything random in a probe.
         adapter: tells what the adapter's factors say of it; None where there is none.
         adapter_hash: sha256 of the adapter's file.
@@ -89,10 +100,12 @@ class Sources:
     holdout: tuple[Section, ...] = ()
     general: tuple[str, ...] = ()
     controls: tuple[Section, ...] = ()
+    everyday: tuple[Section, ...] = ()
     prompts: tuple[str, ...] = ()
     request: Callable[[str], str] = as_it_is
     spoken: Callable[[Any], Any] = as_it_is
     requests: Mapping[str, str] = field(default_factory=dict)
+    reworded: Callable[[str, str], str] = in_other_words
     seed: int = 0
     adapter: Callable[[], AdapterFacts] | None = None
     adapter_hash: str = ""
@@ -196,9 +209,13 @@ class Probe(ABC, Generic[Options]):
         """`given` as the run's format has requests; the run's prompts where none are given."""
         return [self.sources.request(prompt) for prompt in given] or self.sources.prompts
 
+    def asked(self, prompt: str) -> str:
+        """What a prompt asks, without what a template writes around it."""
+        return self.sources.requests.get(prompt, prompt)
+
     def label(self, prompt: str) -> str:
-        """A prompt for a report: what is asked, without what a template writes around it."""
-        return shorten(self.sources.requests.get(prompt, prompt))
+        """The same for a report."""
+        return shorten(self.asked(prompt))
 
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
         """For a probe with `scales`: one measurement from those at each λ, 1 included."""

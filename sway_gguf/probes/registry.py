@@ -15,6 +15,7 @@ from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.calibration_drift import CalibrationDrift
 from sway_gguf.probes.cluster_kl import ClusterKl
 from sway_gguf.probes.delta_kl import DeltaKl
+from sway_gguf.probes.everyday_replies import EverydayReplies
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.probes.gradient_ghost import GradientGhost
@@ -47,6 +48,7 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         AdapterRevert,
         StyleFingerprint,
         ExternalPerplexity,
+        EverydayReplies,
         CalibrationDrift,
         Top1Flips,
         ToolUseFidelity,

@@ -28,6 +28,7 @@ from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
+from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.speech import Speech, speech_of
 from sway_gguf.suite.template_fit import beside_adapter
@@ -229,7 +230,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     pieces = tuple(dict.fromkeys(piece for text in general for piece in chunk(text, size)))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
-        prompts = _neutral_prompts(texts.speech)[: spec.defaults.prompts]
+        prompts = neutral_prompts(texts.speech)[: spec.defaults.prompts]
     most, speech = spec.defaults.items, texts.speech
     controls = unrelated(material.sections, texts.general, pieces, exchanges)
     return Sources(
@@ -240,21 +241,34 @@ def picked(spec: Spec, texts: Texts) -> Sources:
         holdout=_at_most(holdout, most),
         general=_at_most(pieces, most),
         controls=speech.units(_at_most(controls, most), spec.general),
+        everyday=_at_most(_everyday(spec, texts), most),
         prompts=_at_most(tuple(prompts), most),
         chat=speech.chat,
-        request=speech.request,
-        spoken=speech.unit,
+        request=cache(speech.request),
+        spoken=cache(speech.unit),
         requests=speech.requests,
+        reworded=cache(speech.reworded),
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
 
 
-def _neutral_prompts(speech: Speech) -> list[str]:
+def neutral_prompts(speech: Speech) -> list[str]:
     """Prompts that ship with the package: everyday requests where the run speaks in a template."""
     if speech.template is None:
         return general_prompts()
     return [section.prompt for section in speech.units(exchanges("dialogue"), None)]
+
+
+def _everyday(spec: Spec, texts: Texts) -> tuple[Section, ...]:
+    """Unrelated requests with replies: the user's where general text holds enough of them, else the package's."""
+    speech = texts.speech.instructed()
+    if speech is None:
+        return ()
+    own = tuple(section for section in texts.general if section.dialogue)
+    if len(own) >= MIN_ITEMS:
+        return speech.units(own, spec.general)
+    return speech.units(exchanges("dialogue"), None)
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:
