@@ -15,6 +15,7 @@ from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.calibration_drift import CalibrationDrift
 from sway_gguf.probes.cluster_kl import ClusterKl
 from sway_gguf.probes.delta_kl import DeltaKl
+from sway_gguf.probes.ending import Ending
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.probes.gradient_ghost import GradientGhost
@@ -26,6 +27,7 @@ from sway_gguf.probes.preference_flip import PreferenceFlip
 from sway_gguf.probes.prompt_collapse import PromptCollapse
 from sway_gguf.probes.section_internalization import SectionInternalization
 from sway_gguf.probes.style_fingerprint import StyleFingerprint
+from sway_gguf.probes.template_fit import TemplateFit
 from sway_gguf.probes.tool_use_fidelity import ToolUseFidelity
 from sway_gguf.probes.top1_flips import Top1Flips
 from sway_gguf.probes.training_drift import TrainingDrift
@@ -48,9 +50,11 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         StyleFingerprint,
         ExternalPerplexity,
         CalibrationDrift,
+        Ending,
         Top1Flips,
         ToolUseFidelity,
         Leakage,
+        TemplateFit,
         TrainingDrift,
         GradientGhost,
     )

@@ -35,6 +35,7 @@ class Speech:
         template: what dialogues and requests go through; None where they stay as they were read.
         chat: what dialogue probes go through: the same, or else the base's own template; None without one.
         transcript: what dialogues with roles go through where there is no template.
+        own: the base's own template, whatever the run speaks; None where it carries none.
         requests: what the user asks, by the prompt that it was rendered as; grows as requests are rendered.
     """
 
@@ -42,6 +43,7 @@ class Speech:
     template: Template | None
     chat: Render | None
     transcript: Template
+    own: Render | None = None
     requests: dict[str, str] = field(default_factory=dict)
 
     def request(self, text: str) -> str:
@@ -130,14 +132,14 @@ def speech_of(spec: Spec, material: Material) -> Speech:
     if chosen == AUTO:
         chosen = CHAT if own is not None and _speaks(material) else PLAIN
     if chosen == PLAIN:
-        return Speech("plain text", None, own, transcript)
+        return Speech("plain text", None, own, transcript, own)
     if chosen == CHAT:
         if own is None:
             raise UserError(f"{base}: carries no chat template; give --format FILE.jinja, alpaca or plain")
-        return Speech("the base's own chat template", template_of(own), own, transcript)
+        return Speech("the base's own chat template", template_of(own), own, transcript, own)
     render = _family(chosen, base, spec) if chosen in FAMILIES else _from_file(Path(chosen), base, spec)
     name = f"the {chosen} template" if chosen in FAMILIES else f"the chat template of {chosen}"
-    return Speech(name, template_of(render), render, transcript)
+    return Speech(name, template_of(render), render, transcript, own)
 
 
 def _speaks(material: Material) -> bool:
