@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.dialogue import Render
 from sway_gguf.core.measurement import AboveNull, AllChecks, Axis, Item, Measurement, Rule
 from sway_gguf.core.queries import Query, shorten
@@ -41,6 +42,15 @@ def always(query: Query) -> bool:
         True.
     """
     return True
+
+
+def nothing(count: int) -> tuple[()]:
+    """For a run without templates.
+
+    Returns:
+        ().
+    """
+    return ()
 
 
 def as_it_is(given: Thing) -> Thing:
@@ -82,6 +92,8 @@ class Sources:
         spoken: the same for a unit that a probe's own options give.
         requests: what the user asks, by the prompt.
         reworded: a prompt once more with other words for what is asked last in it.
+        candidates: so many replies as each of several templates puts them, the run's own first; rendered when called.
+        thoughts: so many requests with thinking asked for and not; none where the template knows no thinking.
         seed: of everything random in a probe.
         adapter: tells what the adapter's factors say of it; None where there is none.
         adapter_hash: sha256 of the adapter's file.
@@ -106,6 +118,8 @@ class Sources:
     spoken: Callable[[Any], Any] = as_it_is
     requests: Mapping[str, str] = field(default_factory=dict)
     reworded: Callable[[str, str], str] = in_other_words
+    candidates: Callable[[int], tuple[Candidate, ...]] = nothing
+    thoughts: Callable[[int], tuple[Thought, ...]] = nothing
     seed: int = 0
     adapter: Callable[[], AdapterFacts] | None = None
     adapter_hash: str = ""
@@ -137,6 +151,7 @@ class Probe(ABC, Generic[Options]):
         foreign: whether it measures on a backend itself, as the original's do.
         retired: fields of the original that have no effect here, and why.
         quick: whether `check` runs it; what generates text is left to `run`.
+        quick_options: fields that `check` gives it, where it is cheaper so.
     """
 
     kind: ClassVar[str]
@@ -148,6 +163,7 @@ class Probe(ABC, Generic[Options]):
     options_type: ClassVar[type[ProbeOptions]]
     static: ClassVar[bool] = False
     quick: ClassVar[bool] = True
+    quick_options: ClassVar[Mapping[str, Any]] = {}
     foreign: ClassVar[bool] = False
     retired: ClassVar[Mapping[str, str]] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material, Section, distinct
@@ -29,6 +30,7 @@ from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.suite.candidates import candidates, thoughts
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.speech import Speech, speech_of
 from sway_gguf.suite.template_fit import beside_adapter
@@ -45,6 +47,7 @@ class Texts:
         holdout: text like it that was kept out of training.
         general: the user's unrelated text, as it was read; empty for the package's.
         speech: how all of it is put; material and holdout are.
+        candidates, thoughts: what `Sources` calls so; rendered once, however often a run is cut.
         remarks: on what was left out.
     """
 
@@ -52,6 +55,8 @@ class Texts:
     holdout: tuple[Section, ...]
     general: tuple[Section, ...]
     speech: Speech
+    candidates: Callable[[int], tuple[Candidate, ...]]
+    thoughts: Callable[[int], tuple[Thought, ...]]
     remarks: tuple[str, ...] = ()
 
 
@@ -135,13 +140,13 @@ def default_spec(
         general=as_named(general),
         defaults=defaults or Defaults(),
         engine=engine or Engine(),
-        suite=[{"name": kind, "kind": kind} for kind in kinds or quick_kinds()],
+        suite=[{"name": kind, "kind": kind} for kind in kinds] if kinds else quick_suite(),
     )
 
 
-def quick_kinds() -> list[str]:
-    """Kinds that neither generate text nor need more than the adapter and its text."""
-    return [kind for kind, probe in KINDS.items() if probe.quick]
+def quick_suite() -> list[dict[str, Any]]:
+    """Kinds that neither generate text nor need more than the adapter and its text, as entries of a suite."""
+    return [{"name": kind, "kind": kind, **probe.quick_options} for kind, probe in KINDS.items() if probe.quick]
 
 
 def prepare(spec: Spec, material: Material | None = None) -> Prepared:
@@ -207,7 +212,9 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     general = read_material(spec.general).sections if spec.general else ()
     once, speech = material.each_once(), speech_of(spec, material)
     said, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
-    return Texts(said, unseen, distinct(general), speech, _copies(material))
+    put = cache(partial(candidates, spec, speech, once.sections))
+    thought = cache(lambda count: thoughts(speech, [_asked(each) for each in exchanges("dialogue")[:count]]))
+    return Texts(said, unseen, distinct(general), speech, put, thought, _copies(material))
 
 
 def _other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
@@ -248,6 +255,8 @@ def picked(spec: Spec, texts: Texts) -> Sources:
         spoken=cache(speech.unit),
         requests=speech.requests,
         reworded=cache(speech.reworded),
+        candidates=lambda count: texts.candidates(min(count, most or count)),
+        thoughts=texts.thoughts,
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
@@ -269,6 +278,12 @@ def _everyday(spec: Spec, texts: Texts) -> tuple[Section, ...]:
     if len(own) >= MIN_ITEMS:
         return speech.units(own, spec.general)
     return speech.units(exchanges("dialogue"), None)
+
+
+def _asked(section: Section) -> str:
+    """What the user asks first."""
+    assert section.dialogue is not None
+    return section.dialogue.turns[0].content
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:

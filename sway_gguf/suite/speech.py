@@ -38,6 +38,7 @@ class Speech:
         template: what dialogues and requests go through; None where they stay as they were read.
         chat: what dialogue probes go through: the same, or else the base's own template; None without one.
         transcript: what dialogues with roles go through where there is no template.
+        own: the base's own template, whatever the run speaks; None where it carries none.
         requests: what the user asks, by the prompt that it was rendered as; grows as requests are rendered.
         dialogues: the dialogue that a prompt was rendered from, by the prompt; grows likewise.
     """
@@ -46,6 +47,7 @@ class Speech:
     template: Template | None
     chat: Render | None
     transcript: Template
+    own: Render | None = None
     requests: dict[str, str] = field(default_factory=dict)
     dialogues: dict[str, Dialogue] = field(default_factory=dict)
 
@@ -182,15 +184,23 @@ def speech_of(spec: Spec, material: Material) -> Speech:
     if chosen not in (AUTO, CHAT, PLAIN):
         render = _family(chosen, base, spec) if chosen in FAMILIES else _from_file(Path(chosen), base, spec)
         name = f"the {chosen} template" if chosen in FAMILIES else f"the chat template of {chosen}"
-        return Speech(name, template_of(render), render, transcript)
+        return Speech(name, template_of(render), render, transcript, _usable_own(base, spec))
     own = chat_renderer(base, spec.template_kwargs)
     if chosen == AUTO:
         chosen = CHAT if own is not None and _speaks(material) else PLAIN
     if chosen == PLAIN:
-        return Speech("plain text", None, own, transcript)
+        return Speech("plain text", None, own, transcript, own)
     if own is None:
         raise UserError(f"{base}: carries no chat template; give --format FILE.jinja, a PEFT folder, alpaca or plain")
-    return Speech(_OWN, template_of(own), own, transcript)
+    return Speech(_OWN, template_of(own), own, transcript, own)
+
+
+def _usable_own(base: Path, spec: Spec) -> Jinja | None:
+    """The base's own template where the run does not ask for it; one that cannot be used is none."""
+    try:
+        return chat_renderer(base, spec.template_kwargs)
+    except UserError:
+        return None
 
 
 def _speaks(material: Material) -> bool:

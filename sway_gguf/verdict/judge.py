@@ -114,4 +114,5 @@ def _result(evidence: Evidence) -> ProbeResult:
         details=reading.tuned.details,
         decides=not isinstance(reading.rule, AllChecks) and not optional(reading.rule),
         optional=optional(reading.rule),
+        headline=reading.tuned.headline,
     )
