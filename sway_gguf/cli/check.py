@@ -17,6 +17,7 @@ from sway_gguf.cli.output import say
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
 @click.option("--data", type=FILE, help="What the adapter was trained on: .md, .txt or .jsonl.")
+@click.option("--holdout", type=FILE, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", type=FILE, help="Unrelated text that must not suffer (default: packaged prose).")
 @run_options
 @engine_options
@@ -24,6 +25,7 @@ def check(
     base: Path,
     adapter: Path,
     data: Path | None,
+    holdout: Path | None,
     general: Path | None,
     json_path: str | None,
     dry_run: bool,
@@ -38,7 +40,7 @@ def check(
     """
     from sway_gguf.suite.prepare import default_spec
 
-    spec = default_spec(base, adapter, data=data, general=general)
+    spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
     execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force)
     if data is None and json_path != "-" and not dry_run:
         say(

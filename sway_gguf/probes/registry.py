@@ -14,6 +14,7 @@ from sway_gguf.probes.applied import Applied
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.calibration_drift import CalibrationDrift
 from sway_gguf.probes.cluster_kl import ClusterKl
+from sway_gguf.probes.content import Content
 from sway_gguf.probes.delta_kl import DeltaKl
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
 from sway_gguf.probes.foreign import ForeignProbe
@@ -42,6 +43,7 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         PromptCollapse,
         MultiTurnCoherenceDecay,
         SectionInternalization,
+        Content,
         ParaphraseInvariance,
         PreferenceFlip,
         AdapterRevert,

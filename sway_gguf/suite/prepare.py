@@ -16,7 +16,7 @@ from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
-from sway_gguf.core.sections import Material, Section, distinct
+from sway_gguf.core.sections import Material, Section, distinct, said
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.chunks import chunk, prompts_from, spread
@@ -120,6 +120,7 @@ def default_spec(
     adapter: Path,
     *,
     data: Path | None = None,
+    holdout: Path | None = None,
     general: Path | None = None,
     defaults: Defaults | None = None,
     engine: Engine | None = None,
@@ -129,6 +130,7 @@ def default_spec(
     return Spec(
         models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
         data=data,
+        holdout=holdout,
         general=general,
         defaults=defaults or Defaults(),
         engine=engine or Engine(),
@@ -203,8 +205,11 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     holdout = read_material(spec.holdout).sections if spec.holdout else ()
     general = read_material(spec.general).sections if spec.general else ()
     once, speech = material.each_once(), speech_of(spec, material)
-    said, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
-    return Texts(said, unseen, distinct(general), speech, _copies(material))
+    trained, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
+    seen = set(map(said, trained.sections))
+    kept_out = tuple(section for section in unseen if said(section) not in seen)
+    remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
+    return Texts(trained, kept_out, distinct(general), speech, remarks)
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:
@@ -251,6 +256,12 @@ def _copies(material: Material) -> tuple[str, ...]:
     """A remark on units that say what another one says: a copy is no item."""
     dropped = material.count - material.each_once().count
     told = f"{dropped} of the data's {material.count} items are copies of others and were dropped"
+    return (told,) if dropped else ()
+
+
+def _seen(dropped: int, of: int) -> tuple[str, ...]:
+    """A remark on items of the holdout that stand in the data."""
+    told = f"{dropped} of the holdout's {of} items stand in the data too and were dropped from the holdout"
     return (told,) if dropped else ()
 
 
