@@ -12,14 +12,16 @@ from typing import NamedTuple
 from sway_gguf.core.measurement import BEYOND, GAP, HELD_OUT, TRAINED
 from sway_gguf.core.result import PartResult, ProbeResult, Verdict
 
-MEANINGFUL = 0.1
-"""Share of what was gained beyond other text. Content below it, by the whole interval, is as good as none."""
+MEANINGFUL = 0.2
+"""Share of what was gained beyond other text. Where the whole interval lies below it, the rest is what was learned:
+a manner, with little content or none."""
 
 
 class Step(StrEnum):
     """How far it came on one kind of text."""
 
     CONTENT = "content"
+    LITTLE = "little"
     MANNER = "manner"
     NEITHER = "neither"
     OPEN = "open"
@@ -35,17 +37,24 @@ class _Contrasts(NamedTuple):
 
 _HEADS = {
     Step.CONTENT: "It learned the content",
+    Step.LITTLE: "It learned the manner, and little of the content",
     Step.MANNER: "It learned the manner, not the content",
     Step.NEITHER: "It learned neither content nor manner",
     Step.OPEN: "Whether it learned the content or the manner alone, this run cannot tell",
 }
 _UNSEEN = {
     Step.CONTENT: ", of held-out text too",
+    Step.LITTLE: "; of held-out text, the manner and little else",
     Step.MANNER: "; of held-out text, the manner alone",
     Step.NEITHER: ", and by heart: nothing of held-out text",
     Step.OPEN: "; of held-out text, this run cannot tell which",
 }
-_ALIKE = {Step.MANNER: ", of held-out text as well", Step.NEITHER: ", nor on held-out text", Step.OPEN: ""}
+_ALIKE = {
+    Step.LITTLE: ", of held-out text too",
+    Step.MANNER: ", of held-out text too",
+    Step.NEITHER: ", nor on held-out text",
+    Step.OPEN: "",
+}
 _HEART = "It learned its training text by heart, and nothing beyond it"
 
 
@@ -83,9 +92,10 @@ def step_of(kind: str, lift: ProbeResult, mapping: ProbeResult | None) -> Step:
         return Step.OPEN
     if content is None or content.interval is None or mapping is None:
         return Step.OPEN
+    shown = content.above and mapping.verdict == Verdict.PASS
     if content.interval[1] < MEANINGFUL * beyond.value:
-        return Step.MANNER
-    return Step.CONTENT if content.above and mapping.verdict == Verdict.PASS else Step.OPEN
+        return Step.LITTLE if shown else Step.MANNER
+    return Step.CONTENT if shown else Step.OPEN
 
 
 def _contrasts(kind: str, lift: ProbeResult, mapping: ProbeResult | None) -> _Contrasts:
