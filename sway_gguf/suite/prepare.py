@@ -17,7 +17,7 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
-from sway_gguf.core.sections import Material, Section, distinct
+from sway_gguf.core.sections import Material, Section, distinct, said
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.chunks import chunk, prompts_from, spread
@@ -128,6 +128,7 @@ def default_spec(
     adapter: Path,
     *,
     data: Files = None,
+    holdout: Files = None,
     general: Files = None,
     defaults: Defaults | None = None,
     engine: Engine | None = None,
@@ -137,6 +138,7 @@ def default_spec(
     return Spec(
         models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
         data=as_named(data),
+        holdout=as_named(holdout),
         general=as_named(general),
         defaults=defaults or Defaults(),
         engine=engine or Engine(),
@@ -211,10 +213,13 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     holdout = read_material(spec.holdout).sections if spec.holdout else ()
     general = read_material(spec.general).sections if spec.general else ()
     once, speech = material.each_once(), speech_of(spec, material)
-    said, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
+    trained, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
+    seen = set(map(said, trained.sections))
+    kept_out = tuple(section for section in unseen if said(section) not in seen)
+    remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
     put = cache(partial(candidates, spec, speech, once.sections))
-    thought = cache(lambda count: thoughts(speech, [_asked(each) for each in exchanges("dialogue")[:count]]))
-    return Texts(said, unseen, distinct(general), speech, put, thought, _copies(material))
+    thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
+    return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks)
 
 
 def _other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
@@ -280,7 +285,7 @@ def _everyday(spec: Spec, texts: Texts) -> tuple[Section, ...]:
     return speech.units(exchanges("dialogue"), None)
 
 
-def _asked(section: Section) -> str:
+def _first_asked(section: Section) -> str:
     """What the user asks first."""
     assert section.dialogue is not None
     return section.dialogue.turns[0].content
@@ -295,6 +300,12 @@ def _copies(material: Material) -> tuple[str, ...]:
     """A remark on units that say what another one says: a copy is no item."""
     dropped = material.count - material.each_once().count
     told = f"{dropped} of the data's {material.count} items are copies of others and were dropped"
+    return (told,) if dropped else ()
+
+
+def _seen(dropped: int, of: int) -> tuple[str, ...]:
+    """A remark on items of the holdout that stand in the data."""
+    told = f"{dropped} of the holdout's {of} items stand in the data too and were dropped from the holdout"
     return (told,) if dropped else ()
 
 
