@@ -50,7 +50,9 @@ FAMILIES = {
         "{% set ns.before = '' %}{% endif %}{% endfor %}"
     ),
     "plain": (
-        "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
+        "{% for m in messages %}"
+        "{{ m.role + ': ' + (m.content if m.content or not m.tool_calls else m.tool_calls | tojson) + '\n' }}"
+        "{% endfor %}"
         "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
     ),
 }

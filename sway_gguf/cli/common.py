@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.saving import deliver, inputs_of, json_output
+from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.saving import deliver, json_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +66,8 @@ class JsonObject(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 SECONDS = Seconds()
 FILE = click.Path(path_type=Path)
+FILES: dict[str, Any] = {"type": FILE, "multiple": True}
+"""Of an option that names text: it may stand several times, and each may be a pattern or a saved dataset's folder."""
 force_option = click.option("--force", is_flag=True, help="Replace a file that is no result of sway-gguf.")
 
 

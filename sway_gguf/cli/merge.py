@@ -50,7 +50,7 @@ def merge(
     from sway_gguf.artifacts.lora import check_finite
     from sway_gguf.artifacts.template_files import template_source
     from sway_gguf.report import numbers
-    from sway_gguf.suite.merge import default_type, quantized_remark
+    from sway_gguf.suite.merge import default_type
     from sway_gguf.suite.merge import merge as merge_files
 
     model = read_base(base)
@@ -60,8 +60,6 @@ def merge(
     found = read_adapter(adapter, model)
     check_finite(found, "merging it would break the base")
     chosen = kind or default_type(model)
-    if remark := quantized_remark(model, chosen):
-        say(remark, err=True)
     merge_files(
         base,
         found,

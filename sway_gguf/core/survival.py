@@ -15,7 +15,7 @@ class DeploymentResult:
     """One row.
 
     Attributes:
-        type: of the weights.
+        type: of the weights, or the stem of a file that was given; "base" is a quantized base as it stands.
         mode: the adapter on top at run time, or merged in before quantizing.
         size: bytes of what ships.
         load_seconds, peak_memory: of a fresh process, memory in bytes; None where the system does not tell.

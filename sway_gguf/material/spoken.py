@@ -84,8 +84,8 @@ class Template:
         """The same of a preference; its two replies stand behind one prompt. One without a prompt is prose."""
         if not triple.prompt and triple.dialogue is None:
             return triple
-        before = triple.dialogue or exchange(triple.prompt)
-        chosen, rejected = (self._reply(before.then(ASSISTANT, text)) for text in (triple.chosen, triple.rejected))
+        before, texts = triple.dialogue or exchange(triple.prompt.strip()), (triple.chosen, triple.rejected)
+        chosen, rejected = (self._reply(before.then(ASSISTANT, text.strip())) for text in texts)
         # A template may open a reply in one way or another by what it says; the prompt is what both share.
         prompt = _shared(chosen.text[: chosen.start], rejected.text[: rejected.start])
         return replace(
@@ -98,7 +98,7 @@ class Template:
 
     def paraphrase(self, case: Paraphrase) -> Paraphrase:
         """The same of paraphrases; each wording is a request."""
-        reply = self._reply(exchange(case.prompt, case.gold))
+        reply = self._reply(exchange(case.prompt.strip(), case.gold.strip()))
         return replace(
             case,
             prompt=reply.text[: reply.start],

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from sway_gguf.core.errors import UserError
@@ -27,6 +27,17 @@ _INT32 = 2**31 - 1
 
 RankScale = Annotated[float, Field(gt=0, le=64)]
 """Times the adapter's rank; the bound keeps a null from taking all memory."""
+
+
+def _one_or_several(value: Any) -> Any:
+    several = isinstance(value, list) and value
+    if not all(isinstance(each, str | Path) for each in (value if several else [value])):
+        raise ValueError("a path, or a list of paths, is wanted")
+    return value
+
+
+Paths = Annotated[Path | list[Path], BeforeValidator(_one_or_several)]
+"""A file, a pattern such as data/*.jsonl, a folder that `datasets` saved, or several of these."""
 
 
 class ModelSpec(StrictModel):
@@ -90,9 +101,9 @@ class Spec(StrictModel):
 
     version: int = SUPPORTED_VERSION
     models: Models
-    data: Path | None = Field(default=None, description="training material: .md, .txt or .jsonl")
-    holdout: Path | None = Field(default=None, description="text like the data that was kept out of training")
-    general: Path | None = Field(default=None, description="unrelated text")
+    data: Paths | None = Field(default=None, description="training material: files, patterns or saved datasets")
+    holdout: Paths | None = Field(default=None, description="text like the data that was kept out of training")
+    general: Paths | None = Field(default=None, description="unrelated text")
     format: str = Field(
         default="auto", description=f"{', '.join(FORMATS)}, or a .jinja file or PEFT folder with a chat template"
     )
@@ -157,6 +168,9 @@ def resolved(spec: Spec, path: Path) -> Spec:
     def at(given: Path | None) -> Path | None:
         return None if given is None else folder / given.expanduser()
 
+    def each_at(given: Path | list[Path] | None) -> Path | list[Path] | None:
+        return [folder / each.expanduser() for each in given] if isinstance(given, list) else at(given)
+
     base, tuned = spec.models.base, spec.models.ft
     if tuned.base != base.base:
         raise UserError(f"{path}: models.ft.base is not models.base.base; one base is loaded once, name the same file")
@@ -170,9 +184,9 @@ def resolved(spec: Spec, path: Path) -> Spec:
     return spec.model_copy(
         update={
             "models": models,
-            "data": at(spec.data),
-            "general": at(spec.general),
-            "holdout": at(spec.holdout),
+            "data": each_at(spec.data),
+            "general": each_at(spec.general),
+            "holdout": each_at(spec.holdout),
             "format": spec.format if spec.format in FORMATS else str(folder / Path(spec.format).expanduser()),
             "folder": folder,
             "engine": engine,

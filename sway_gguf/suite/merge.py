@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,14 +25,22 @@ def default_type(base: BaseModel) -> str:
     F16 keeps a base of floats, or of 8 bits, and the update on it. Below 8 bits the steps of Q8_0 are so much finer
     than the base's own that the update survives in them, in half the space.
     """
-    return "F16" if base.quantized in ("", "Q8_0") else "Q8_0"
+    return "F16" if _bits(base.quantized or "F16") >= 8 else "Q8_0"
 
 
-def quantized_remark(base: BaseModel, kind: str) -> str:
+def _bits(kind: str) -> int:
+    """Of a weight, as the type's name has them: 4 for Q4_K_M and MXFP4."""
+    digits = re.search(r"\d+", kind)
+    return int(digits[0]) if digits else 0
+
+
+def _on_quantized(base: BaseModel, kind: str) -> str:
     """What merging into a quantized base cannot show or avoid; "" for a base of floats."""
     if not base.quantized:
         return ""
     again = "" if kind == "F32" else f", and {kind} rounds what is merged once more"
+    if _bits(kind) <= _bits(base.quantized):
+        again += " by steps as coarse as the base's own, which can wipe the update out (quants measures it)"
     return (
         f"{base.path} is quantized itself ({base.quantized}): its weights are dequantized, so what was lost when the "
         f"original was quantized stays lost{again}; {base.float_file} would be the better base"
@@ -71,9 +80,12 @@ def merge(
     """
     if kind not in TYPES:
         raise UserError(f"unknown type {kind!r}; one of {', '.join(TYPES)}")
-    check_readable(read_base(base))
+    model = read_base(base)
+    check_readable(model)
     plain = kind if kind in PLAIN else "F16"
     _check_space(base, out, plain, also_quantized=kind != plain)
+    if remark := _on_quantized(model, kind):
+        say(remark)
     try:
         with whole(out) as partial:
             say(f"merging into {plain}")
