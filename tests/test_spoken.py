@@ -143,8 +143,8 @@ def test_calls_are_part_of_a_reply_and_a_turn_of_calls_alone_that_is_not_written
     )
     found = template_of(template(source, "t", SPECIAL)).section(Section("a", "", dialogue=Dialogue(turns)))
     assert scored(found) == ['<call>{"name": "clock", "arguments": {}}<|end|>', "Nine.<|end|>"]
-    silent = template_of(template(FAMILIES["plain"], "plain", SPECIAL))
-    assert scored(silent.section(Section("a", "", dialogue=Dialogue(turns)))) == [" Nine."]
+    silent = template_of(template(FAMILIES["mistral"], "mistral", SPECIAL))
+    assert scored(silent.section(Section("a", "", dialogue=Dialogue(turns)))) == [" Nine.</s>"]
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,10 @@ class Template:
             raise UserError(f"{self._name} refuses these messages: {answer['error']}")
         return answer["text"]
 
+    def with_values(self, **values: Any) -> Template:
+        """The same template with further variables."""
+        return Template(self._source, self._name, {**self._values, **values})
+
     def _asked(self, values: object) -> Mapping[str, str]:
         if self._process is None:
             self._process = _started()

@@ -59,6 +59,18 @@ class Dialogue:
         """With one more turn."""
         return replace(self, turns=(*self.turns, Turn(role, content)))
 
+    @property
+    def asked(self) -> str:
+        """What its last turn says that is not the assistant's; "" where there is none."""
+        return next((turn.content for turn in reversed(self.turns) if turn.role != ASSISTANT), "")
+
+    def asking(self, content: str) -> Dialogue:
+        """With other words for what is asked, in that turn."""
+        last = max((place for place, turn in enumerate(self.turns) if turn.role != ASSISTANT), default=None)
+        if last is None:
+            return self
+        return replace(self, turns=(*self.turns[:last], Turn(self.turns[last].role, content), *self.turns[last + 1 :]))
+
     def messages(self) -> list[Message]:
         """The turns as chat templates take them."""
         return [turn.message() for turn in self.turns]

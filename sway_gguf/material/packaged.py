@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -50,7 +51,7 @@ def exchanges(form: str) -> tuple[Section, ...]:
     for where, record in records(EXCHANGES):
         unit = unit_of(_SHAPES[form](record["request"], record["reply"]), where.rpartition(", ")[2], where)
         assert isinstance(unit, Section)
-        found.append(unit)
+        found.append(replace(unit, task=record["kind"]))
     return tuple(found)
 
 

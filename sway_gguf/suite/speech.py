@@ -6,7 +6,7 @@ Prose stays prose in every format.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from sway_gguf.artifacts.chat import chat_renderer, special_tokens, template
 from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import template_source
-from sway_gguf.core.dialogue import USER, Render
+from sway_gguf.core.dialogue import Dialogue, Render, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import AnyUnit, Canary, Material, Paraphrase, Preference, Section, Unit
 from sway_gguf.material.files import Files, origin
@@ -38,14 +38,30 @@ class Speech:
         template: what dialogues and requests go through; None where they stay as they were read.
         chat: what dialogue probes go through: the same, or else the base's own template; None without one.
         transcript: what dialogues with roles go through where there is no template.
+        own: the base's own template, whatever the run speaks; None where it carries none.
         requests: what the user asks, by the prompt that it was rendered as; grows as requests are rendered.
+        dialogues: the dialogue that a prompt was rendered from, by the prompt; grows likewise.
     """
 
     name: str
     template: Template | None
     chat: Render | None
     transcript: Template
+    own: Render | None = None
     requests: dict[str, str] = field(default_factory=dict)
+    dialogues: dict[str, Dialogue] = field(default_factory=dict)
+
+    def instructed(self) -> Speech | None:
+        """As the model speaks with its users, whatever the data is: itself, or the base's own; None without a template.
+
+        A template of the base's that cannot be used is none, for the run did not ask for it.
+        """
+        if self.template or not self.chat:
+            return self if self.template else None
+        try:
+            return replace(self, template=template_of(self.chat))
+        except UserError:
+            return None
 
     @property
     def is_bases_own(self) -> bool:
@@ -60,9 +76,18 @@ class Speech:
         """
         if self.template is None:
             return text
-        prompt = self.template.request(text)
-        self.requests[prompt] = text
-        return prompt
+        return self._known(self.template.request(text), exchange(text))
+
+    def reworded(self, prompt: str, text: str) -> str:
+        """A rendered prompt once more, with other words for what is asked last in it; any other prompt is the words.
+
+        Raises:
+            UserError: the template refuses them.
+        """
+        dialogue = self.dialogues.get(prompt)
+        if dialogue is None:
+            return text
+        return self._known((self.template or self.transcript).render(dialogue.asking(text)), dialogue.asking(text))
 
     def unit(self, unit: AnyUnit) -> AnyUnit:
         """A unit as it is asked.
@@ -71,8 +96,18 @@ class Speech:
             UserError: the template refuses it.
         """
         made = self._unit(unit)
-        self.requests.update(_asked(unit, made))
+        if made is unit or not made.prompt:
+            return made
+        self._known(made.prompt, _before(unit) or exchange(unit.prompt))
+        if isinstance(made, Paraphrase) and isinstance(unit, Paraphrase):
+            for prompt, text in zip(made.paraphrases, unit.paraphrases, strict=True):
+                self._known(prompt, exchange(text))
         return made
+
+    def _known(self, prompt: str, dialogue: Dialogue) -> str:
+        """The prompt, remembered with what it was rendered from."""
+        self.requests[prompt], self.dialogues[prompt] = dialogue.asked, dialogue
+        return prompt
 
     def units(self, units: Iterable[AnyUnit], source: Files) -> tuple[AnyUnit, ...]:
         """All of them.
@@ -121,6 +156,14 @@ def _has_roles(unit: Unit) -> bool:
     return isinstance(unit, Preference) and unit.dialogue is not None
 
 
+def _before(unit: Unit) -> Dialogue | None:
+    """What stands before a unit's last reply, where it has a dialogue."""
+    dialogue = unit.dialogue if isinstance(unit, Section | Preference) else None
+    if dialogue is None or isinstance(unit, Preference):
+        return dialogue
+    return dialogue.first(max(dialogue.replies, default=len(dialogue.turns)))
+
+
 def _rendering(spoken: Template) -> Sequence[tuple[type, Callable[..., AnyUnit]]]:
     return (
         (Section, spoken.section),
@@ -128,19 +171,6 @@ def _rendering(spoken: Template) -> Sequence[tuple[type, Callable[..., AnyUnit]]
         (Paraphrase, spoken.paraphrase),
         (Canary, spoken.canary),
     )  # type: ignore[return-value]
-
-
-def _asked(unit: AnyUnit, made: AnyUnit) -> dict[str, str]:
-    """What the user asks, by the prompt that it became."""
-    if isinstance(unit, Paraphrase) and isinstance(made, Paraphrase):
-        told = zip((made.prompt, *made.paraphrases), (unit.prompt, *unit.paraphrases), strict=True)
-        return dict(told)
-    if isinstance(unit, Canary):
-        return {made.prompt: unit.prompt}
-    assert isinstance(unit, Section | Preference)
-    said = [turn.content for turn in unit.dialogue.turns if turn.role == USER] if unit.dialogue else []
-    asked = said[-1] if said else unit.prompt
-    return {made.prompt: asked} if made.prompt and asked else {}
 
 
 def speech_of(spec: Spec, material: Material) -> Speech:
@@ -154,15 +184,23 @@ def speech_of(spec: Spec, material: Material) -> Speech:
     if chosen not in (AUTO, CHAT, PLAIN):
         render = _family(chosen, base, spec) if chosen in FAMILIES else _from_file(Path(chosen), base, spec)
         name = f"the {chosen} template" if chosen in FAMILIES else f"the chat template of {chosen}"
-        return Speech(name, template_of(render), render, transcript)
+        return Speech(name, template_of(render), render, transcript, _usable_own(base, spec))
     own = chat_renderer(base, spec.template_kwargs)
     if chosen == AUTO:
         chosen = CHAT if own is not None and _speaks(material) else PLAIN
     if chosen == PLAIN:
-        return Speech("plain text", None, own, transcript)
+        return Speech("plain text", None, own, transcript, own)
     if own is None:
         raise UserError(f"{base}: carries no chat template; give --format FILE.jinja, a PEFT folder, alpaca or plain")
-    return Speech(_OWN, template_of(own), own, transcript)
+    return Speech(_OWN, template_of(own), own, transcript, own)
+
+
+def _usable_own(base: Path, spec: Spec) -> Jinja | None:
+    """The base's own template where the run does not ask for it; one that cannot be used is none."""
+    try:
+        return chat_renderer(base, spec.template_kwargs)
+    except UserError:
+        return None
 
 
 def _speaks(material: Material) -> bool:
