@@ -48,6 +48,18 @@ def complaint(*words: str) -> str:
     return lines[-1]
 
 
+def test_check_takes_held_out_text(tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    unseen = str(DEMO / "general.txt")
+    text = succeeded("check", BASE, HEALTHY, *TEXT, "--holdout", unseen, "--nulls", "5", "--json", str(out))
+    record = json.loads(out.read_text(encoding="utf-8"))
+    jsonschema.validate(record, schema())
+    assert record["learned"].split(":")[0] in " ".join(text.split())
+    assert "held-out text" in record["learned"]
+    assert [file["role"] for file in record["files"]] == ["base", "adapter", "data", "holdout", "general"]
+    assert complaint("check", BASE, HEALTHY, *TEXT, "--holdout", str(tmp_path / "none.md"))
+
+
 def test_check_gives_a_verdict_with_numbers(tmp_path: Path) -> None:
     out = tmp_path / "r.json"
     text = succeeded("check", BASE, HEALTHY, *TEXT, "--json", str(out))
@@ -179,7 +191,7 @@ def test_init_names_the_line_of_data_that_is_of_no_use(tmp_path: Path) -> None:
 def test_mine_picks_hard_cases_that_test_the_next_adapter(tmp_path: Path) -> None:
     spec, pool = tmp_path / "sway.yaml", tmp_path / "pool.txt"
     spec.write_text(
-        f"models:\n  base: {{base: {BASE}}}\n  ft: {{base: {BASE}, adapter: {HEALTHY}}}\n"
+        f"models:\n  base: {{base: {BASE}}}\n  ft: {{base: {BASE}, adapter: {HEALTHY}}}\nformat: plain\n"
         "# kept\nsuite:\n  - {kind: applied}\n  # the end\n",
         encoding="utf-8",
     )

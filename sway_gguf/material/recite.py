@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sway_gguf.core.queries import shorten
-
 
 class Passage(NamedTuple):
     """A beginning, and what follows it in the source."""
 
     prefix: str
     rest: str
-
-    @property
-    def label(self) -> str:
-        """For a report."""
-        return shorten(self.prefix)
 
 
 def passage(prompt: str, text: str, prefix_chars: int, rest_chars: int) -> Passage | None:

@@ -37,6 +37,8 @@ def print_result(result: SuiteResult, console: Console) -> None:
     """The whole report."""
     console.print(_heading(result))
     console.print(Padding(diagnosis_line(result), (1, 0)))
+    if result.learned:
+        console.print(Padding(Text(result.learned), (0, 0, 1, 0)))
     console.print(_axes(result))
     console.print(Padding(_probes(result, console.width), (1, 0, 0, 0)))
     notes = _notes(result)
@@ -57,6 +59,8 @@ def _heading(result: SuiteResult) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for record in result.files:
         table.add_row(Text(record.role, style="dim"), Text(file_line(record), overflow="fold"))
+    if result.format:
+        table.add_row(Text("format", style="dim"), Text(result.format, overflow="fold"))
     return table
 
 

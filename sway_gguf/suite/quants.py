@@ -24,13 +24,14 @@ from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.material.chunks import spread
-from sway_gguf.material.packaged import general_prompts
+from sway_gguf.material.files import shown
 from sway_gguf.probes.lift import queries_of
 from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite.deployment import Asked, Measured, Side
 from sway_gguf.suite.merge import TYPES
-from sway_gguf.suite.prepare import Prepared, picked
+from sway_gguf.suite.prepare import Prepared
+from sway_gguf.suite.texts import neutral_prompts, picked
 from sway_gguf.suite.workshop import Job, Say, as_file, files_of, is_file, kept, working_in
 
 DEFAULT_TYPES = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "IQ4_XS")
@@ -137,10 +138,10 @@ def asked_of(prepared: Prepared) -> Asked:
     queries = tuple(dict.fromkeys(queries_of(sections)))
     if len(queries) < MIN_ITEMS:
         raise UserError(
-            f"{prepared.spec.data}: {len(queries)} distinct sections leave no interval for what is kept; give "
+            f"{shown(prepared.spec.data)}: {len(queries)} distinct sections leave no interval for what is kept; give "
             f"{MIN_ITEMS - len(queries)} or more in addition (Markdown headings or lines of JSONL part them)"
         )
-    candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])
+    candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *neutral_prompts(prepared.texts.speech)[:_PROMPTS]])
     prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
     return Asked(
         sections=queries,

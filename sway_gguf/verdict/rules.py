@@ -14,6 +14,7 @@ from sway_gguf.core.measurement import (
     AllChecks,
     BelowTolerance,
     Direction,
+    Findings,
     Rule,
 )
 from sway_gguf.core.result import Verdict
@@ -27,12 +28,22 @@ FLOOR_MARGIN = 3.0
 
 def verdict_of(evidence: Evidence) -> tuple[Verdict, str]:
     """The verdict by the reading's rule and checks, and why in one line."""
-    return _qualified(*_decide(evidence), evidence.reading)
+    return _qualified(*_softened(*_decide(evidence), evidence), evidence.reading)
 
 
 def optional(rule: Rule) -> bool:
     """Whether a miss warns and leaves the axis to other probes."""
     return isinstance(rule, AboveNull | BelowTolerance) and not rule.fails
+
+
+def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
+    """A miss is a WARN where a part that says so passes by itself."""
+    if verdict == Verdict.FAIL:
+        passed = {part.name for part in evidence.parts if part.above}
+        for part in evidence.reading.tuned.parts:
+            if part.instead and part.name in passed:
+                return Verdict.WARN, f"{part.instead}: {reason}"
+    return verdict, reason
 
 
 def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict, str]:
@@ -57,6 +68,8 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
         return _all_checks(evidence)
     if isinstance(rule, AboveNull):
         return _above_null(evidence, rule)
+    if isinstance(rule, Findings):
+        return _findings(evidence)
     assert_never(rule)
 
 
@@ -89,6 +102,14 @@ def _all_checks(evidence: Evidence) -> tuple[Verdict, str]:
     if failed:
         return Verdict.WARN, "; ".join(failed)
     return Verdict.PASS, "; ".join(check.text for check in evidence.reading.tuned.checks)
+
+
+def _findings(evidence: Evidence) -> tuple[Verdict, str]:
+    checks = evidence.reading.tuned.checks
+    missed = [check for check in checks if not check.passed]
+    failed = [check for check in missed if check.fails]
+    verdict = Verdict.FAIL if failed else Verdict.WARN if missed else Verdict.PASS
+    return verdict, "; ".join(check.text for check in failed or missed or checks)
 
 
 def _above_null(evidence: Evidence, rule: AboveNull) -> tuple[Verdict, str]:
