@@ -30,10 +30,9 @@ from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.stats.bootstrap import MIN_ITEMS
-from sway_gguf.suite.candidates import candidates, thoughts
+from sway_gguf.suite.candidates import candidates, other_template, thoughts
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.speech import Speech, speech_of
-from sway_gguf.suite.template_fit import beside_adapter
 
 Item = TypeVar("Item")
 
@@ -167,7 +166,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_adapter(spec.models.ft.adapter, base)
     digest, texts = sha256_of(adapter.path), read_texts(spec, material)
-    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks, *_other_template(spec, texts.speech))})
+    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks, *other_template(spec, texts.speech))})
     room = Room(base, EngineSettings(context=spec.engine.context).width(base.context_length))
     return Prepared(spec, base, adapter, digest, texts, room, *_probes(spec, texts, base, adapter, digest, room))
 
@@ -213,21 +212,7 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     once, speech = material.each_once(), speech_of(spec, material)
     said, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
     put = cache(partial(candidates, spec, speech, once.sections))
-    thought = cache(lambda count: thoughts(speech, [_asked(each) for each in exchanges("dialogue")[:count]]))
-    return Texts(said, unseen, distinct(general), speech, put, thought, _copies(material))
-
-
-def _other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
-    """A remark where the adapter's folder carries another template than the base's own, in which the run speaks."""
-    folder = spec.models.ft.adapter
-    if folder is None or not speech.is_bases_own:
-        return ()
-    try:
-        found = beside_adapter(folder, spec.models.base.base, spec.template_kwargs)
-    except UserError as error:
-        return (f"the chat template in the adapter's folder was not compared: {error}",)
-    told = f"the adapter's folder carries another chat template than the base ({found}); --format {folder} takes it"
-    return (told,) if found else ()
+    return Texts(said, unseen, distinct(general), speech, put, cache(partial(thoughts, speech)), _copies(material))
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:
@@ -278,12 +263,6 @@ def _everyday(spec: Spec, texts: Texts) -> tuple[Section, ...]:
     if len(own) >= MIN_ITEMS:
         return speech.units(own, spec.general)
     return speech.units(exchanges("dialogue"), None)
-
-
-def _asked(section: Section) -> str:
-    """What the user asks first."""
-    assert section.dialogue is not None
-    return section.dialogue.turns[0].content
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:
