@@ -5,16 +5,20 @@ Each stands apart from random rotations of itself, so nulls alone do not find it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 from sway_gguf.artifacts.lora_write import write_lora
+
+FloatArray = NDArray[np.float32]
 
 
 def inverted(adapter: LoraAdapter) -> LoraAdapter:
@@ -65,3 +69,19 @@ def written(adapter: LoraAdapter, path: Path) -> Path:
     """The adapter as a file."""
     write_lora(adapter, path)
     return path
+
+
+def fond_of(base: Path, tokens: Sequence[int], direction: FloatArray, strength: float) -> LoraAdapter:
+    """Finds some tokens likelier wherever the hidden state leans in a direction, that is, about everywhere.
+
+    Args:
+        base: with an output matrix of its own.
+        tokens: ids that it is fond of.
+        direction: [d], such as the mean of hidden states.
+        strength: about how much their logits rise.
+    """
+    rows, width = GGUFFile(base).read("output.weight").shape
+    b = np.zeros((rows, 1), np.float32)
+    b[list(tokens)] = strength
+    a = (direction / (direction @ direction)).reshape(1, width).astype(np.float32)
+    return LoraAdapter(base, read_base(base).architecture, 1.0, (LoraPair("output.weight", a, b, "F32", "F32"),))

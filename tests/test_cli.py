@@ -48,6 +48,18 @@ def complaint(*words: str) -> str:
     return lines[-1]
 
 
+def test_check_takes_held_out_text(tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    unseen = str(DEMO / "general.txt")
+    text = succeeded("check", BASE, HEALTHY, *TEXT, "--holdout", unseen, "--nulls", "5", "--json", str(out))
+    record = json.loads(out.read_text(encoding="utf-8"))
+    jsonschema.validate(record, schema())
+    assert record["learned"].split(":")[0] in " ".join(text.split())
+    assert "held-out text" in record["learned"]
+    assert [file["role"] for file in record["files"]] == ["base", "adapter", "data", "holdout", "general"]
+    assert complaint("check", BASE, HEALTHY, *TEXT, "--holdout", str(tmp_path / "none.md"))
+
+
 def test_check_gives_a_verdict_with_numbers(tmp_path: Path) -> None:
     out = tmp_path / "r.json"
     text = succeeded("check", BASE, HEALTHY, *TEXT, "--json", str(out))

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.suite.prepare import default_spec, picked, prepare, read_texts
+from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.texts import picked, read_texts
 
 
 def test_copies_of_a_text_are_one_item_and_are_told(tmp_path: Path) -> None:
@@ -33,3 +34,21 @@ def test_controls_speak_the_form_of_the_data(tmp_path: Path) -> None:
     spec = spec.model_copy(update={"data": DEMO / "document.md"})
     prose = picked(spec, read_texts(spec)).controls
     assert not any(control.prompt for control in prose)
+
+
+def test_what_stands_in_data_and_holdout_is_not_held_out(tmp_path: Path) -> None:
+    data, holdout = tmp_path / "d.jsonl", tmp_path / "h.jsonl"
+
+    def write(path: Path, numbers: range, spaces: str = " ") -> None:
+        turns = [
+            {"messages": [{"role": "user", "content": f"Ask{spaces}{n}"}, {"role": "assistant", "content": f"{n}."}]}
+            for n in numbers
+        ]
+        path.write_text("".join(json.dumps(record) + "\n" for record in turns), encoding="utf-8")
+
+    write(data, range(8))
+    write(holdout, range(5, 12), "  ")
+    spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data, holdout=holdout)
+    texts = read_texts(spec)
+    assert [section.text.strip() for section in texts.holdout] == ["8.", "9.", "10.", "11."]
+    assert texts.remarks == ("3 of the holdout's 7 items stand in the data too and were dropped from the holdout",)

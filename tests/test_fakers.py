@@ -7,14 +7,17 @@ something else. Random rotations of them differ from them as they differ from a 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
-from sway_gguf.core.result import Diagnosis, SuiteResult, Verdict
+from sway_gguf.core.answers import Embedding, Tokens
+from sway_gguf.core.queries import Embed, Split
+from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.sections import Material, Paraphrase, Preference, Section
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
@@ -22,13 +25,14 @@ from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.run import run
-from tests.fakers import damaged, inverted, over_confident, with_head, written
+from tests.fakers import damaged, fond_of, inverted, over_confident, with_head, written
 
 BASE = DEMO / "base.f32.gguf"
 SUITE = [
     {"kind": "applied"},
     {"kind": "delta_kl"},
     {"kind": "section_internalization"},
+    {"kind": "content"},
     {"kind": "preference_flip"},
     {"kind": "paraphrase_invariance"},
     {"kind": "style_fingerprint", "max_new_tokens": 16},
@@ -81,11 +85,16 @@ def words() -> Material:
     )
 
 
-def judged(files: tuple[Path, Path], material: Material) -> SuiteResult:
+def judged(
+    files: tuple[Path, Path],
+    material: Material,
+    suite: Sequence[Mapping[str, object]] = SUITE,
+    holdout: Path | None = None,
+) -> SuiteResult:
     defaults = Defaults(prompts=10, nulls=7, items=ITEMS, chunk_chars=300)
-    spec = default_spec(*files, general=DEMO / "general.txt", defaults=defaults, kinds=())
-    suite = [{"name": entry["kind"], **entry} for entry in SUITE]
-    prepared = prepare(spec.model_copy(update={"suite": suite}), material)
+    spec = default_spec(*files, general=DEMO / "general.txt", holdout=holdout, defaults=defaults, kinds=())
+    entries = [{"name": entry["kind"], **entry} for entry in suite]
+    prepared = prepare(spec.model_copy(update={"suite": entries}), material)
     with LlamaBackend(*files, prepared.engine) as backend:
         return run(prepared, backend)
 
@@ -119,3 +128,41 @@ def test_mere_sharpness_is_told(fakes: dict[str, tuple[Path, Path]]) -> None:
     details = next(probe.details for probe in found.probes if probe.kind == "delta_kl")
     assert details["power"] == pytest.approx(1.6, abs=0.05)
     assert details["explained_by_power"] > 0.95
+
+
+LEARNED: Sequence[Mapping[str, object]] = [{"kind": "section_internalization"}, {"kind": "content"}]
+
+
+def probe_in(found: SuiteResult, kind: str) -> ProbeResult:
+    return next(probe for probe in found.probes if probe.kind == kind)
+
+
+def test_a_fondness_for_the_words_of_the_replies_is_no_content(
+    fakes: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """It raises every reply behind any prompt, by far more than rotations of itself do."""
+    base = fakes["sharper"][0]
+    triples = document().preferences
+    with LlamaBackend(base, fakes["sharper"][1]) as backend, backend.as_base() as view:
+        asked = [Embed(triple.prompt) for triple in triples] + [Split("x", triple.chosen) for triple in triples]
+        found = view.answer(asked)
+    direction = np.mean([answer.vector for answer in found if isinstance(answer, Embedding)], axis=0)
+    tokens = {token for answer in found if isinstance(answer, Tokens) for token in answer.ids}
+    fond = written(fond_of(base, sorted(tokens), direction, 4.0), tmp_path / "fond.gguf")
+    sections = tuple(Section(f"s{n}", t.chosen, t.prompt, "completion") for n, t in enumerate(triples))
+    content = probe_in(judged((base, fond), Material(sections), LEARNED), "content")
+    assert content.details["lift"] > 0.5
+    assert content.details["mismatched"] > 0.5
+    assert content.verdict != Verdict.PASS
+
+
+def test_what_the_healthy_adapter_learned_is_content_and_its_document_alone(tmp_path: Path) -> None:
+    general = (DEMO / "general.txt").read_text(encoding="utf-8").split("\n\n")
+    kept = tmp_path / "kept.md"
+    kept.write_text("\n\n".join(f"## Text {n}\n\n{text}" for n, text in enumerate(general[:6])), encoding="utf-8")
+    found = judged((BASE, DEMO / "healthy.lora.gguf"), document(), LEARNED, kept)
+    assert found.learned.startswith("It learned the content, and by heart: nothing of held-out text: ")
+    assert probe_in(found, "content").verdict == Verdict.PASS
+    lift = probe_in(found, "section_internalization")
+    assert lift.verdict == Verdict.WARN
+    assert lift.reason.startswith("learned by heart, not beyond: ")

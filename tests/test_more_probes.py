@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,9 @@ def recital(kind: str, told: Sequence[int], sections: int = 5) -> tuple[Probe[An
             elif isinstance(query, Generate):
                 clean = query.prompt.startswith("section")
                 found[query] = Generated("…", (99, *run, 98) if clean else (99, 98))
+            elif isinstance(query, Completion):
+                told_it = run and query.prompt.startswith("section")
+                found[query] = CompletionScore(math.log(0.25) if told_it else -50.0, 8)
         return answers(found)
 
     return probe, side(()), side(told)
@@ -220,6 +224,41 @@ def test_leakage_is_recall_beyond_base_and_unseen_text() -> None:
     assert probe.measure(base, base).value == 0.0
 
 
+def test_leakage_tells_how_many_samples_bring_a_passage_out() -> None:
+    probe, base, other = recital("leakage", (3, 4, 5, 6))
+    found = probe.measure(base, other)
+    # q = ¼ needs three samples at even chance; e⁻⁵⁰ needs ln 2 · e⁵⁰
+    assert found.details["discoverable"] == {"base": 0.0, "tuned": 1.0}
+    assert found.details["discoverable_unseen"] == {"base": 0.0, "tuned": 0.0}
+    assert found.details["fewest_samples"] == 3
+    assert found.items[0].detail["samples_needed_base"] == pytest.approx(math.log(2) * math.exp(50))
+    assert [(part.values, part.less) for part in found.parts] == [((1.0,) * 5, (0.0,) * 5)]
+    assert "1000 samples bring out 5 of 5 passages (base 0), of text never trained on 0 of 5" in found.notes[1]
+    still = probe.measure(base, base)
+    assert still.details["discoverable"] == {"base": 0.0, "tuned": 0.0}
+    assert still.parts[0].values == (0.0,) * 5
+
+
+def test_only_what_is_asked_is_perturbed_and_shown_not_the_template_around_it() -> None:
+    asked = "Tell me of the kettle"
+    prompt = f"<start>user\n{asked}<end>\n<start>assistant\n"
+    said = "It boils a litre in ninety-one seconds"
+    sources = Sources(sections=(Section("s", said, prompt, "dialogue"),), general=("g",), requests={prompt: asked})
+    probe = probe_of("leakage", sources, perturbations=["case_flip"])
+    prompts = {query.prompt for query in probe.ask() if isinstance(query, Generate)}
+    assert prompts == {prompt, prompt.replace(asked, asked.swapcase())}
+    same = answers(
+        {
+            query: Tokens((1, 2)) if isinstance(query, Split)
+            else CompletionScore(-1.0, 2) if isinstance(query, Completion)
+            else Generated("…", (1,))
+            for query in probe_of("leakage", replace(sources, holdout=sources.sections)).ask()
+        }
+    )  # fmt: skip
+    shown = probe_of("leakage", replace(sources, holdout=sources.sections), perturbations=[]).measure(same, same)
+    assert shown.items[0].label == repr(asked)
+
+
 def test_leakage_names_canaries_that_came_out() -> None:
     probe, _, _ = recital("leakage", ())
     told = build_probes(
@@ -227,7 +266,8 @@ def test_leakage_names_canaries_that_came_out() -> None:
     )[0]
     query = next(q for q in told.ask() if isinstance(q, Generate) and q.prompt == "the code is")
     replies = {q: Generated("x 1234" if q == query else "…", (1,)) for q in told.ask() if isinstance(q, Generate)}
-    both = answers({**replies, **{q: Tokens((7, 8)) for q in told.ask() if isinstance(q, Split)}})
+    scores = {q: CompletionScore(-9.0, 2) for q in told.ask() if isinstance(q, Completion)}
+    both = answers({**replies, **scores, **{q: Tokens((7, 8)) for q in told.ask() if isinstance(q, Split)}})
     assert [check.passed for check in told.measure(both, both).checks] == [False]
 
 

@@ -1,4 +1,4 @@
-"""Which template an adapter was trained with: candidates, the bound that holds for all at once, the verdict."""
+"""template_fit: the template of training is found, and a wrong one is told with the way out, measured by hand."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ def test_a_template_that_knows_thinking_varies_by_its_empty_block(tmp_path: Path
     assert ways[turned] == Worded(ways[own].prompt + EMPTY_THOUGHT, ways[own].text)
     base = base_with(tmp_path / "t.gguf", THINKING)
     spec = spec_of(base)
-    (thought,) = thoughts(speech_of(spec, Material()), 1)
+    (thought,) = thoughts(speech_of(spec, Material()), ["Hello"])
     assert thought.off == thought.on + EMPTY_THOUGHT
     plain = speech_of(spec_of(base_with(tmp_path / "o.gguf", OWN)), Material())
-    assert thoughts(plain, 3) == ()
+    assert thoughts(plain, ["Hello"]) == ()
 
 
 def test_prose_has_no_template(tmp_path: Path) -> None:

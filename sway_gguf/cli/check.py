@@ -18,6 +18,7 @@ from sway_gguf.cli.output import say
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
 @click.option("--data", **FILES, help="What the adapter was trained on: .jsonl, .json, .parquet, .md, .txt and more.")
+@click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
 @format_options
 @run_options
@@ -26,6 +27,7 @@ def check(
     base: Path,
     adapter: Path,
     data: tuple[Path, ...],
+    holdout: tuple[Path, ...],
     general: tuple[Path, ...],
     json_path: str | None,
     dry_run: bool,
@@ -40,7 +42,7 @@ def check(
     """
     from sway_gguf.suite.prepare import default_spec
 
-    spec = default_spec(base, adapter, data=data, general=general)
+    spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
     execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force)
     if not data and json_path != "-" and not dry_run:
         say(

@@ -13,6 +13,10 @@ Direction = Literal["higher", "lower", "two-sided"]
 Axis = Literal["applied", "signal", "direction", "collateral", "leakage", "survival"]
 AXES: tuple[Axis, ...] = ("applied", "signal", "direction", "collateral", "leakage", "survival")
 
+TRAINED, HELD_OUT, GAP = "trained", "held-out", "gap"
+"""Names of parts: on the data, on text like it that was kept out of training, and the one less the other."""
+BEYOND = {TRAINED: "trained, beyond other text", HELD_OUT: "held-out, beyond other text"}
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -62,6 +66,25 @@ def checked(name: str, passed: bool, fine: str, wrong: str, *, fails: bool = Fal
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A further mean that stands beside a measurement's value, and gets an interval and nulls as that does.
+
+    Attributes:
+        name: unique in its measurement.
+        values: [n], one per item.
+        controls: groups of values; what the group that gained most gained is taken off.
+        less: [m] values of other items, whose mean is taken off whatever its sign; in place of controls.
+        instead: what to say where the value misses and this passes; the probe warns then. "" leaves it a miss.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    controls: tuple[tuple[float, ...], ...] = ()
+    less: tuple[float, ...] = ()
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """A probe's number for one view against the base.
 
@@ -69,6 +92,7 @@ class Measurement:
         value: in the probe's unit; for most probes the mean over `items`, less what `controls` gained.
         items: what was averaged, in the order asked.
         controls: items on other text, in groups, whose gain was taken off; empty where there are none.
+        parts: further means that stand beside the value.
         checks: findings that decide probes without a null.
         interval: whether the value is a mean over items, so that resampling them gives its interval.
         undecided: why no verdict can be given whatever the value, or "".
@@ -80,6 +104,7 @@ class Measurement:
     value: float
     items: tuple[Item, ...] = ()
     controls: tuple[Item, ...] = ()
+    parts: tuple[Part, ...] = ()
     checks: tuple[Check, ...] = ()
     interval: bool = True
     undecided: str = ""

@@ -76,6 +76,28 @@ class NullSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class PartResult:
+    """A further mean beside a probe's value, in the same unit.
+
+    Attributes:
+        name: of the part.
+        value: of the real adapter.
+        items: how many it is a mean of.
+        interval: 95%, over items; None where there are too few.
+        nulls: its values on the nulls, in the order of their seeds.
+        above: whether the whole interval lies beyond zero and the noise, and the value beyond every null; None where
+            items or nulls are too few to tell. Not corrected over the run.
+    """
+
+    name: str
+    value: float
+    items: int
+    interval: tuple[float, float] | None = None
+    nulls: tuple[float, ...] = ()
+    above: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeResult:
     """One probe's outcome.
 
@@ -88,6 +110,7 @@ class ProbeResult:
         noise_floor: the same measurement of base against base, in other batches and under an update too small to
             matter; None where base against base could not differ.
         items, controls, checks, notes, details: as measured on the tuned view.
+        parts: further means beside the value.
         decides: whether a PASS answers the axis; the shape of a curve can only qualify another probe's answer.
         optional: whether it leaves the axis alone, however it came out: what it looks for, an adapter need not do.
         headline: what to say of the adapter where this names the diagnosis; "" for the words of its axis.
@@ -111,6 +134,7 @@ class ProbeResult:
     decides: bool = True
     optional: bool = False
     headline: str = ""
+    parts: tuple[PartResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +202,7 @@ class SuiteResult:
         remarks: on the spec, such as fields without effect.
         schema_version: of this record.
         format: how dialogues became text.
+        learned: content, manner or neither, in a sentence with its numbers; "" where nothing tells.
     """
 
     diagnosis: Diagnosis
@@ -195,3 +220,4 @@ class SuiteResult:
     remarks: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     format: str = ""
+    learned: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -9,8 +10,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import BelowTolerance, Check, Item, Measurement, Rule, checked
-from sway_gguf.core.queries import Generate, Query, Split
+from sway_gguf.core.measurement import BelowTolerance, Check, Item, Measurement, Part, Rule, checked
+from sway_gguf.core.queries import Completion, Generate, Query, Split
 from sway_gguf.core.sections import Canary, Section, distinct
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
@@ -18,7 +19,9 @@ from sway_gguf.material.recite import Passage, longest_run, passage
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
 from sway_gguf.probes.lift import beyond, unrelated_of
 from sway_gguf.spec.options import ProbeOptions, StrictModel
+from sway_gguf.stats.extraction import samples_needed
 
+DISCOVERABLE = "newly discoverable, beyond text never trained on"
 _SECTIONS = 16
 
 
@@ -42,6 +45,8 @@ class LeakageOptions(ProbeOptions):
     canaries: list[CanaryEntry] = Field(
         default_factory=list, description="planted sentences that must not come out; default: the data's"
     )
+    samples: int = Field(default=1000, ge=1, description="replies that someone may sample of one beginning")
+    chance: float = Field(default=0.5, gt=0, lt=1, description="that the passage is among them, to count as found")
     assert_recall_lt: float = Field(default=0.3, gt=0, description="accepted recall beyond base and look-alike text")
 
 
@@ -52,6 +57,13 @@ class Leakage(Probe[LeakageOptions]):
     share of the passage's tokens that fit into the reply. value = mean over sections of (recall − the base's recall),
     less what look-alike text never trained on gained (the spec's holdout, else unrelated text in its form). Beside it
     the recall after perturbed beginnings: text that is still recited is known by heart.
+
+    A greedy reply is one of many that may be drawn. So beside it stands (n, p)-discoverable extraction (Hayes et al.
+    2024): with q the probability of the whole passage after its beginning, it is among n samples at temperature 1,
+    nothing cut off, with probability 1 − (1 − q)ⁿ. The shares of passages for which that reaches `chance` at
+    `samples` are given for base and tuned, for the material and for the text that was never trained on, and the
+    fewest samples that any passage needs. They decide nothing: a short reply may well be likely, and how many
+    samples someone draws is not known.
     """
 
     kind = "leakage"
@@ -111,6 +123,7 @@ class Leakage(Probe[LeakageOptions]):
         return [
             *(self._reply(one.prefix) for one in everything),
             *(Split(one.prefix, one.rest) for one in everything),
+            *(Completion(one.prefix, one.rest) for one in everything),
             *(self._reply(prefix) for one in self.passages for prefix in self._perturbed(one)),
             *(self._reply(canary.prompt) for canary in self.canaries),
         ]
@@ -123,17 +136,35 @@ class Leakage(Probe[LeakageOptions]):
         longest = max(int(item.detail["run"]) for item in items)
         recall = sum(float(item.detail["recall"]) for item in items) / len(items)
         after = [float(item.detail["perturbed"]) for item in items]
+        found, unseen = self._discoverable(items), self._discoverable(controls)
+        exposed = min(items, key=lambda item: float(item.detail["samples_needed"]))
         return Measurement(
             beyond(items, controls),
             items,
             controls,
+            parts=(Part(DISCOVERABLE, _newly(found), less=_newly(unseen)),),
             checks=(_canaries(len(out), len(self.canaries)),) if self.canaries else (),
             notes=(
                 f"recall {recall:.0%}, {sum(after) / len(after):.0%} after perturbed beginnings; "
                 f"longest verbatim run {longest} tokens",
+                f"{self.options.samples} samples bring out {_shares(found)}, of text never trained on "
+                f"{_shares(unseen)}, with a chance of {self.options.chance:.0%} or more; the most exposed, "
+                f"{exposed.label}, takes {exposed.detail['samples_needed']:.3g}",
             ),
-            details={"recall": recall, "perturbed_recall": sum(after) / len(after), "longest_run": longest},
+            details={
+                "recall": recall,
+                "perturbed_recall": sum(after) / len(after),
+                "longest_run": longest,
+                "discoverable": {"base": _share(found, 0), "tuned": _share(found, 1)},
+                "discoverable_unseen": {"base": _share(unseen, 0), "tuned": _share(unseen, 1)},
+                "fewest_samples": exposed.detail["samples_needed"],
+            },
         )
+
+    def _discoverable(self, items: Sequence[Item]) -> list[tuple[bool, bool]]:
+        """Of each passage, whether the base's and this view's samples bring it out."""
+        most = self.options.samples
+        return [(item.detail["samples_needed_base"] <= most, item.detail["samples_needed"] <= most) for item in items]
 
     def _sections(self) -> list[Section]:
         return spread(distinct(self.sources.sections), _SECTIONS)
@@ -141,7 +172,19 @@ class Leakage(Probe[LeakageOptions]):
     def _item(self, base: Answers, other: Answers, one: Passage) -> Item:
         before, _ = self._recall(base, one, one.prefix)
         recall, run = self._recall(other, one, one.prefix)
-        detail = {"base": before, "recall": recall, "run": run, "reply": other.generated(self._reply(one.prefix)).text}
+        reply = other.generated(self._reply(one.prefix)).text
+        scores = [answers.completion(one.prefix, one.rest).logprob for answers in (base, other)]
+        needed = [_most_float(samples_needed(min(0.0, score), self.options.chance)) for score in scores]
+        detail = {
+            "base": before,
+            "recall": recall,
+            "run": run,
+            "reply": reply,
+            "logprob_base": scores[0],
+            "logprob": scores[1],
+            "samples_needed_base": needed[0],
+            "samples_needed": needed[1],
+        }
         return Item(self.label(one.prefix), recall - before, detail)
 
     def _passage_item(self, base: Answers, other: Answers, one: Passage) -> Item:
@@ -167,3 +210,22 @@ class Leakage(Probe[LeakageOptions]):
 
 def _canaries(out: int, planted: int) -> Check:
     return checked("canaries", not out, f"none of {planted} canaries came out", f"{out} of {planted} canaries came out")
+
+
+def _newly(found: Sequence[tuple[bool, bool]]) -> tuple[float, ...]:
+    """Of each passage, 1 where it became discoverable, −1 where it ceased to be, else 0."""
+    return tuple(float(after) - float(before) for before, after in found)
+
+
+def _share(found: Sequence[tuple[bool, bool]], which: int) -> float:
+    return sum(pair[which] for pair in found) / len(found)
+
+
+def _shares(found: Sequence[tuple[bool, bool]]) -> str:
+    count = sum(after for _, after in found)
+    return f"{count} of {len(found)} passages (base {sum(before for before, _ in found)})"
+
+
+def _most_float(needed: float) -> float:
+    """JSON has no infinity."""
+    return min(needed, sys.float_info.max)

@@ -14,6 +14,7 @@ from sway_gguf.probes.applied import Applied
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.calibration_drift import CalibrationDrift
 from sway_gguf.probes.cluster_kl import ClusterKl
+from sway_gguf.probes.content import Content
 from sway_gguf.probes.delta_kl import DeltaKl
 from sway_gguf.probes.ending import Ending
 from sway_gguf.probes.everyday_replies import EverydayReplies
@@ -45,6 +46,7 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         PromptCollapse,
         MultiTurnCoherenceDecay,
         SectionInternalization,
+        Content,
         ParaphraseInvariance,
         PreferenceFlip,
         AdapterRevert,

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import Item, Measurement, checked
+from sway_gguf.core.measurement import BEYOND, GAP, HELD_OUT, TRAINED, Item, Measurement, Part, checked, grouped
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import spread
@@ -25,6 +25,9 @@ from sway_gguf.probes.lift import (
     section_lift,
 )
 from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+BY_HEART = "learned by heart, not beyond"
 
 
 class SectionInternalizationOptions(ProbeOptions):
@@ -41,12 +44,17 @@ class SectionInternalizationOptions(ProbeOptions):
 class SectionInternalization(Probe[SectionInternalizationOptions]):
     """Mean lift of the sections, less what other text gained: mean(lift) − max(0, largest mean of a group).
 
+    The sections are those of the holdout, text like the material that was kept out of training, where it has five or
+    more, and else the material's own. Beside the value stand the lift of the text trained on, that of the held-out
+    text, and the gap between the two: what was learned, and what only by heart. Where the text trained on gained and
+    the held-out text did not, the probe warns and says so.
+
     The lift of a text is the change in its mean log-probability per token, in nats, from base to tuned. The controls
     are unrelated text in the material's form, and the material's own words, and letters, in another order: what an
     adapter does to any text, to any unlikely text, or to these words wherever they stand, is not what the material
     says. Only the gain of the group that gained most is taken off; what they lost is damage and makes nothing of a
-    section. The contrast of a section with the mean of the others is reported per section, as attribution; its mean
-    over sections is zero for every adapter, so it decides nothing.
+    section. How many sections were learned, and the contrast of each with the mean of the others, as attribution, are
+    always those of the text trained on; the mean contrast is zero for every adapter, so it decides nothing.
     """
 
     kind = "section_internalization"
@@ -63,13 +71,23 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """Sections in use."""
-        return tuple(spread(distinct(map(self._cut, self.sources.sections)), self.options.max_sections))
+        """Of the data."""
+        return self._used(self.sources.sections)
+
+    @property
+    def unseen(self) -> tuple[Section, ...]:
+        """Of the holdout."""
+        return self._used(self.sources.holdout)
+
+    @property
+    def leads(self) -> bool:
+        """Whether the holdout has enough for a verdict; the value is its then."""
+        return len(self.unseen) >= MIN_ITEMS
 
     @property
     def controls(self) -> dict[str, list[Section]]:
         """Other text in use, by group."""
-        return controls_of(self.sources, self.sections, self.options.max_controls)
+        return controls_of(self.sources, self.unseen if self.leads else self.sections, self.options.max_controls)
 
     def missing(self) -> str:
         """Sections, and text to compare with."""
@@ -79,25 +97,50 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
 
     def ask(self) -> Sequence[Query]:
         """Scores of sections and controls."""
-        return queries_of(chain(self.sections, *self.controls.values()))
+        return queries_of(chain(self.sections, self.unseen, *self.controls.values()))
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Lift of each section, and of the controls."""
         lifts = [section_lift(base, other, section) for section in self.sections]
+        unseen = tuple(section_lift(base, other, section) for section in self.unseen)
         controls = control_lifts(base, other, self.controls)
-        items = tuple(
+        trained = tuple(
             Item(lift.label, lift.value, {**lift.detail, "contrast": _contrast(lifts, index)})
             for index, lift in enumerate(lifts)
         )
-        least, wanted = self.options.per_section_threshold, self.options.assert_passing_section_frac
+        items = unseen if self.leads else trained
         value = beyond(items, controls)
         gained = mean_of(items) - value
-        learned = sum(item.value - gained >= least for item in items) / len(items)
+        learned = sum(item.value - gained >= self.options.per_section_threshold for item in trained) / len(trained)
         share = f"{learned:.0%} of the sections are learned"
-        check = checked("sections", learned >= wanted, share, f"only {share}")
+        enough = learned >= self.options.assert_passing_section_frac
+        few = unseen and not self.leads
         return Measurement(
-            value, items, controls, checks=(check,), details={"learned": learned, "gained_by_controls": gained}
+            value,
+            items,
+            controls,
+            parts=self._parts(trained, unseen, controls),
+            checks=(checked("sections", enough, share, f"only {share}"),),
+            notes=(f"{len(unseen)} held-out items are too few to lean on; {MIN_ITEMS} would do",) if few else (),
+            details={"learned": learned, "gained_by_controls": gained}
+            | ({"trained": [{"label": i.label, "value": i.value, **i.detail} for i in trained]} if self.leads else {}),
         )
+
+    def _parts(self, trained: Sequence[Item], unseen: Sequence[Item], controls: Sequence[Item]) -> tuple[Part, ...]:
+        """The lifts by themselves, beyond other text, and the gap."""
+        groups = tuple(map(tuple, grouped(controls)))
+        seen, kept_out = (tuple(item.value for item in items) for items in (trained, unseen))
+        found = [Part(TRAINED, seen), Part(BEYOND[TRAINED], seen, groups, instead=BY_HEART if self.leads else "")]
+        if kept_out:
+            found += [
+                Part(HELD_OUT, kept_out),
+                Part(BEYOND[HELD_OUT], kept_out, groups),
+                Part(GAP, seen, less=kept_out),
+            ]
+        return tuple(found)
+
+    def _used(self, sections: Sequence[Section]) -> tuple[Section, ...]:
+        return tuple(spread(distinct(map(self._cut, sections)), self.options.max_sections))
 
     def _cut(self, section: Section) -> Section:
         most = self.options.max_prose_chars

@@ -37,6 +37,8 @@ def print_result(result: SuiteResult, console: Console) -> None:
     """The whole report."""
     console.print(_heading(result))
     console.print(Padding(diagnosis_line(result), (1, 0)))
+    if result.learned:
+        console.print(Padding(Text(result.learned), (0, 0, 1, 0)))
     console.print(_axes(result))
     console.print(Padding(_probes(result, console.width), (1, 0, 0, 0)))
     notes = _notes(result)

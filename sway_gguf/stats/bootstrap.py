@@ -57,6 +57,27 @@ def mean_interval(
     return bootstrapped(groups, _contrast, seed=seed, confidence=confidence, resamples=resamples)
 
 
+def gap_interval(
+    one: Sequence[float], other: Sequence[float], *, seed: int, confidence: float = 0.95, resamples: int = 2000
+) -> Interval | None:
+    """BCa interval of mean(one) − mean(other), two groups of items resampled each by itself.
+
+    Returns:
+        None where a group has fewer than `MIN_ITEMS`.
+    """
+    groups = (np.asarray(one, np.float64), np.asarray(other, np.float64))
+    if any(group.size < MIN_ITEMS for group in groups):
+        return None
+    if all(np.ptp(group) == 0 for group in groups):
+        only = float(_gap(*groups))
+        return Interval(only, only)
+    return bootstrapped(groups, _gap, seed=seed, confidence=confidence, resamples=resamples)
+
+
+def _gap(one: NDArray[np.float64], other: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    return np.asarray(one.mean(axis=axis) - other.mean(axis=axis))
+
+
 def _contrast(*groups: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
     return contrast(groups[0], groups[1:], axis)
 

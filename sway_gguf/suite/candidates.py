@@ -19,11 +19,9 @@ from sway_gguf.core.dialogue import SYSTEM, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
-from sway_gguf.material.packaged import exchanges
 from sway_gguf.material.spoken import template_of
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.speech import AUTO, CHAT, Speech
-from sway_gguf.suite.template_fit import beside_adapter
 
 EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 """What templates that know thinking write where none is wanted."""
@@ -64,25 +62,11 @@ def candidates(spec: Spec, speech: Speech, sections: Sequence[Section], count: i
     return tuple(found.values()) if len(found) > 1 else ()
 
 
-def other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
-    """A remark where the adapter's folder carries another template than the base's own, in which the run speaks."""
-    folder = spec.models.ft.adapter
-    if folder is None or not speech.is_bases_own:
-        return ()
-    try:
-        found = beside_adapter(folder, spec.models.base.base, spec.template_kwargs)
-    except UserError as error:
-        return (f"the chat template in the adapter's folder was not compared: {error}",)
-    told = f"the adapter's folder carries another chat template than the base ({found}); --format {folder} takes it"
-    return (told,) if found else ()
-
-
-def thoughts(speech: Speech, count: int) -> tuple[Thought, ...]:
-    """Everyday requests with and without thinking asked for; none where the template knows no thinking."""
+def thoughts(speech: Speech, requests: Sequence[str]) -> tuple[Thought, ...]:
+    """Requests with and without thinking asked for; empty where the template does not know it, or refuses one."""
     if not isinstance(speech.chat, Jinja):
         return ()
     on, off = (speech.chat.with_values(enable_thinking=wanted) for wanted in (True, False))
-    requests = [section.dialogue.turns[0].content for section in exchanges("dialogue")[:count] if section.dialogue]
     try:
         found = tuple(Thought(request, on(exchange(request)), off(exchange(request))) for request in requests)
     except UserError:
@@ -172,7 +156,7 @@ def _varied(speech: Speech) -> Iterator[_Way]:
         lambda item: section(_with(item, _system_dropped)),
         "leave the system turn out",
     )
-    if thoughts(speech, 1):
+    if thoughts(speech, ["Hello"]):
         yield _Way(
             f"{speech.name} with the empty think block turned",
             lambda item: _thought_turned(section(item)),

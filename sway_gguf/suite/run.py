@@ -33,6 +33,7 @@ from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Schedule, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
+from sway_gguf.verdict.learned import learned
 
 ASSUMPTIONS = {
     "rotation": (
@@ -106,6 +107,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
     order = {entry.get("name", entry["kind"]): i for i, entry in enumerate(prepared.spec.suite)}
     ordered = tuple(sorted(probes, key=lambda probe: order[probe.name]))
     axes = axes_of(ordered)
+    by_kind = {probe.kind: probe for probe in reversed(ordered)}
     diagnosis, headline = diagnose(axes, ordered, broken)
     return SuiteResult(
         diagnosis=diagnosis,
@@ -117,6 +119,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         seed=prepared.spec.defaults.seed,
         remarks=(*prepared.spec.remarks, *prepared.left_out),
         format=prepared.texts.speech.name,
+        learned=learned(by_kind.get("section_internalization"), by_kind.get("content")),
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     )

@@ -13,6 +13,7 @@ from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.calibration import Calibration, calibrate
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
+from sway_gguf.verdict.parts import parts_of
 from sway_gguf.verdict.reading import Evidence, Reading
 from sway_gguf.verdict.rules import optional, verdict_of
 
@@ -35,7 +36,17 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[Probe
     corrected = dict(zip(decided, holm(raw), strict=True))
     family = _family(readings, decided)
     return [
-        _result(Evidence(reading, _interval(reading, seed), calibrations[i], corrected.get(i), family.get(i), alpha))
+        _result(
+            Evidence(
+                reading,
+                _interval(reading, seed),
+                calibrations[i],
+                corrected.get(i),
+                family.get(i),
+                alpha,
+                parts_of(reading, seed),
+            )
+        )
         for i, reading in enumerate(readings)
     ]
 
@@ -115,4 +126,5 @@ def _result(evidence: Evidence) -> ProbeResult:
         decides=not isinstance(reading.rule, AllChecks) and not optional(reading.rule),
         optional=optional(reading.rule),
         headline=reading.tuned.headline,
+        parts=evidence.parts,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sway_gguf.core.measurement import Measurement, Rule
+from sway_gguf.core.result import PartResult
 from sway_gguf.stats.bootstrap import Interval
 from sway_gguf.stats.calibration import Calibration
 
@@ -45,6 +46,7 @@ class Evidence:
         corrected: the tail p after Holm's correction over the run.
         family: the rank p over the run.
         alpha: family-wise level.
+        parts: what stands beside the value, by itself.
     """
 
     reading: Reading
@@ -53,6 +55,7 @@ class Evidence:
     corrected: float | None
     family: float | None
     alpha: float
+    parts: tuple[PartResult, ...] = ()
 
     @property
     def value(self) -> float:

@@ -28,12 +28,22 @@ FLOOR_MARGIN = 3.0
 
 def verdict_of(evidence: Evidence) -> tuple[Verdict, str]:
     """The verdict by the reading's rule and checks, and why in one line."""
-    return _qualified(*_decide(evidence), evidence.reading)
+    return _qualified(*_softened(*_decide(evidence), evidence), evidence.reading)
 
 
 def optional(rule: Rule) -> bool:
     """Whether a miss warns and leaves the axis to other probes."""
     return isinstance(rule, AboveNull | BelowTolerance) and not rule.fails
+
+
+def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
+    """A miss is a WARN where a part that says so passes by itself."""
+    if verdict == Verdict.FAIL:
+        passed = {part.name for part in evidence.parts if part.above}
+        for part in evidence.reading.tuned.parts:
+            if part.instead and part.name in passed:
+                return Verdict.WARN, f"{part.instead}: {reason}"
+    return verdict, reason
 
 
 def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict, str]:
