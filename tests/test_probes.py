@@ -272,7 +272,8 @@ def test_ablation_measures_the_js_distance() -> None:
 TOOL = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
 FULL = Sources(
     sections=tuple(
-        Section(f"s{n}", f"section {n} tells of a small boat that went out and never came back") for n in range(6)
+        Section(f"s{n}", f"section {n} tells of a small boat. It went out in the morning. Number {n} never came back.")
+        for n in range(6)
     ),
     preferences=(Preference("p", " a", " b"),),
     paraphrases=(Paraphrase("the colour is", " blue", ("its hue is",)),),
