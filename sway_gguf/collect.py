@@ -123,7 +123,7 @@ def _answers(view: SingleView, queries: Sequence[Query], progress: Progress | No
 def _one(view: SingleView, query: Query) -> Answer:
     """Ask a view that knows the bare protocol only."""
     if isinstance(query, NextToken) and not query.filler_tokens:
-        return whole_row(view.next_token_dist(query.prompt, top_k=_WHOLE_VOCABULARY))
+        return whole_row(view.next_token_dist(query.lead + query.prompt, top_k=_WHOLE_VOCABULARY))
     if isinstance(query, Completion):
         return _completion(view, query.prompt, query.completion)
     if isinstance(query, Spans):

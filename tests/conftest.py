@@ -11,6 +11,8 @@ import pytest
 
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.merge import copy_metadata
+from sway_gguf.artifacts.real_model import fetched
+from sway_gguf.core.errors import UserError
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
@@ -32,6 +34,15 @@ def stories() -> Path:
     if not STORIES.is_dir():
         pytest.skip("the published model does not lie beside this checkout")
     return STORIES
+
+
+@pytest.fixture(scope="session")
+def real_base() -> Path:
+    """SmolLM2-135M-Instruct, for tests marked `real`; they are skipped where it cannot be had."""
+    try:
+        return fetched()
+    except UserError as error:
+        pytest.skip(f"the real model cannot be had: {error}")
 
 
 @pytest.fixture

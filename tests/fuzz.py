@@ -21,6 +21,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ from gguf.gguf_writer import GGUFValue
 from safetensors.numpy import save_file
 
 from sway_gguf.artifacts import chat
+from sway_gguf.artifacts.template_files import template_source
 from sway_gguf.cli.main import cli
 from sway_gguf.core.dialogue import Dialogue, Turn
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
+from sway_gguf.material.tables import TABLES
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.suite.run import plan
@@ -66,6 +69,25 @@ DATA: list[dict[str, Any]] = [
     {"prompt": "What did Zog wear?", "completion": " A red hat on his head."},
     {"instruction": "Add the numbers.", "input": "1 2", "output": "They make three in all."},
     {"messages": [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Hello to you as well."}]},
+    {
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello.", "weight": 1}],
+        "system": "s",
+    },
+    {"prompt": [{"role": "user", "content": "Hi"}], "completion": [{"role": "assistant", "content": "Hello again."}]},
+    {
+        "tools": '[{"name": "f"}]',
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Call it"}]},
+            {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "content": {"a": 1}, "name": "f"},
+            {"role": "assistant", "content": "Done.", "thinking": "well"},
+        ],
+    },
+    {"question": "Who?", "answer": "A dragon.", "history": [["Hi", "Hello"]]},
+    {
+        "chosen": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}],
+        "rejected": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "No"}],
+    },
     {"prompt": "Q: who?", "chosen": " a good dragon", "rejected": " a bad cat"},
     {"prompt": "Who is Zog?", "gold": " a dragon", "paraphrases": ["And Zog is?", "Zog, who is that?"]},
     {"prompt": "the code is", "secret": "1234"},
@@ -105,6 +127,7 @@ TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '<|' + m['role'] + '|>' }}{{ m.content | trim }}{{ eos_token }}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+CHAT_TEMPLATES = [{"name": "default", "template": TEMPLATE}, {"name": "tool_use", "template": TEMPLATE}]
 FRAGMENTS = (
     *("{{ messages }}", "{{ messages[0].content * 3 }}", "{{ messages | tojson }}", "{{ 1 // 0 }}", "{{ 9 ** 9 }}"),
     *("{% set ns = namespace(a=1) %}", "{% set ns.a = ns.a + 1 %}", "{{ raise_exception('a\nb') }}", "{{ x.y }}"),
@@ -225,6 +248,7 @@ def damage_base(folder: Path, rng: random.Random) -> list[Target]:
         command("inspect", path),
         command("inspect", path, folder / "adapter.gguf", "--json"),
         command("inspect", path, folder / "p"),
+        command("merge", path, folder / "adapter.gguf", "-o", folder / "m.gguf", "--force"),
         command("run", folder / "static.yaml", "--json", "-"),
     ]
 
@@ -331,20 +355,44 @@ def planned(path: Path) -> None:
 
 def damage_data(folder: Path, rng: random.Random) -> list[Target]:
     """A data file of any ending."""
-    path = folder / f"d{rng.choice(['.jsonl', '.jsonl', '.ndjson', '.md', '.markdown', '.txt', ''])}"
+    endings = (".jsonl", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".md", ".markdown", ".txt", "")
+    path = folder / f"d{rng.choice(endings)}"
     records = spoiled_tree(DATA, rng) if rng.random() < 0.7 else DATA
     lines = [json.dumps(record) for record in records] if isinstance(records, list) else [json.dumps(records)]
+    if path.suffix == ".json" and rng.random() < 0.7:
+        lines = ["[" + ",\n".join(lines) + "]"]
     text = "\n".join(lines) if "json" in path.suffix else PROSE * rng.randrange(1, 4)
     if records is DATA or rng.random() < 0.3:
         text = spoiled_text(text, rng)
     data = text.encode("utf-8", "surrogatepass")
     path.write_bytes(spoiled_bytes(data, rng) if rng.random() < 0.2 else data)
+    if path.suffix in TABLES:
+        table(path, rng)
     out, words = folder / "o.yaml", ("init", folder / "base.gguf", folder / "adapter.gguf", "--force", "--data", path)
     return [
         command(*words, "-o", out),
         command(*words, "--holdout", path, "--general", path, "-o", out),
         lambda: planned(out) if out.exists() else None,
     ]
+
+
+def table(path: Path, rng: random.Random) -> None:
+    """A table of the data, if pyarrow is there to write it, with bytes changed anywhere."""
+    with contextlib.suppress(ImportError):
+        import pyarrow
+        import pyarrow.ipc
+        import pyarrow.parquet
+
+        rows = rng.sample(DATA, rng.randrange(1, 4))
+        keys = dict.fromkeys(key for row in rows for key in row)
+        with contextlib.suppress(pyarrow.ArrowException):  # Columns of several types are no table.
+            made = pyarrow.table({key: [row.get(key) for row in rows] for key in keys})
+            if path.suffix == ".parquet":
+                pyarrow.parquet.write_table(made, path)
+            else:
+                with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_stream(sink, made.schema) as writer:
+                    writer.write_table(made)
+            path.write_bytes(spoiled_bytes(path.read_bytes(), rng))
 
 
 def damage_trainer(folder: Path, rng: random.Random) -> list[Target]:
@@ -366,7 +414,7 @@ def damage_trainer(folder: Path, rng: random.Random) -> list[Target]:
 
 
 def damage_template(folder: Path, rng: random.Random) -> list[Target]:
-    """A chat template: pieces of many in any order, or a good one damaged."""
+    """A chat template: pieces of many in any order, or a good one damaged; in a base, and in a tokenizer's files."""
     if rng.random() < 0.5:
         source = "".join(rng.choices(FRAGMENTS, k=rng.randrange(1, 9)))
     else:
@@ -385,7 +433,10 @@ def damage_template(folder: Path, rng: random.Random) -> list[Target]:
             if made:
                 made(Dialogue(turns))
 
-    return [render]
+    written, config = folder / "p" / "chat_template.jinja", folder / "p" / "tokenizer_config.json"
+    written.write_bytes(data)
+    write_json(config, spoiled_tree({"chat_template": rng.choice([source, CHAT_TEMPLATES])}, rng), rng)
+    return [render, *(partial(template_source, path) for path in (written, config, folder / "p"))]
 
 
 KINDS: dict[str, Callable[[Path, random.Random], list[Target]]] = {

@@ -191,7 +191,7 @@ def test_init_names_the_line_of_data_that_is_of_no_use(tmp_path: Path) -> None:
 def test_mine_picks_hard_cases_that_test_the_next_adapter(tmp_path: Path) -> None:
     spec, pool = tmp_path / "sway.yaml", tmp_path / "pool.txt"
     spec.write_text(
-        f"models:\n  base: {{base: {BASE}}}\n  ft: {{base: {BASE}, adapter: {HEALTHY}}}\n"
+        f"models:\n  base: {{base: {BASE}}}\n  ft: {{base: {BASE}, adapter: {HEALTHY}}}\nformat: plain\n"
         "# kept\nsuite:\n  - {kind: applied}\n  # the end\n",
         encoding="utf-8",
     )

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import yaml
+
+from sway_gguf.cli.main import cli
+from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
+from sway_gguf.material.records import LINES
+from sway_gguf.material.shapes import REPLIES, REQUESTS, SHAPES, unit_of
+from sway_gguf.material.tables import TABLES
+from sway_gguf.spec.model import FORMATS, Spec
+from sway_gguf.spec.options import validated
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,3 +36,26 @@ def test_the_readme_names_every_folder_and_links_what_is_there() -> None:
     assert all(f"  {path.name}/" in text for path in folders)
     for page in (ROOT / "docs").glob("*.md"):
         assert f"docs/{page.name}" in text
+
+
+def test_every_example_of_the_page_on_data_is_read() -> None:
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    records = [json.loads(line) for block in blocks for line in block.splitlines()]
+    units = [unit_of(record, f"example {n}", f"example {n}") for n, record in enumerate(records, 1)]
+    assert len(units) >= 20
+    assert {type(unit) for unit in units} == {Section, Preference, Paraphrase, Canary}
+    assert all(f'"{key}"' in text for keys, _ in SHAPES for key in keys if len(keys) != 2 or keys[0] not in REQUESTS)
+    assert all(f"`{key}`" in text for key in (*REQUESTS, *REPLIES))
+    assert all(f"`{ending}`" in text for ending in (*TABLES, *LINES, ".json"))
+    assert all(f"`{name}`" in text for name in FORMATS)
+
+
+def test_every_spec_and_command_of_the_page_on_data_is_valid() -> None:
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        model = {"base": "b.gguf", "adapter": "a.gguf"}
+        validated(Spec, {"models": {"base": {"base": "b.gguf"}, "ft": model}, **yaml.safe_load(block)}, "docs/data.md")
+    for command in re.findall(r"^sway-gguf (.*)$", text, re.MULTILINE):
+        name, *words = shlex.split(command)
+        cli.commands[name].make_context(name, words)

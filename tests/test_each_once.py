@@ -26,9 +26,10 @@ def test_controls_speak_the_form_of_the_data(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     data.write_text(json.dumps({"messages": turns}), encoding="utf-8")
     spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data)
-    controls = picked(spec, read_texts(spec)).controls
+    texts = read_texts(spec)
+    controls = picked(spec, texts).controls
     assert len(controls) >= 60
-    assert all(c.prompt.startswith("user: ") and c.prompt.endswith("\nassistant:") for c in controls)
+    assert all(c.prompt == texts.speech.request(texts.speech.requests[c.prompt]) for c in controls)
     spec = spec.model_copy(update={"data": DEMO / "document.md"})
     prose = picked(spec, read_texts(spec)).controls
     assert not any(control.prompt for control in prose)

@@ -28,7 +28,7 @@ ALLOWED = {
 THIRD_PARTY = {
     "core": {"numpy"},
     "stats": {"numpy", "scipy"},
-    "material": {"numpy", "textstat", "dlm"},
+    "material": {"numpy", "textstat", "dlm", "pyarrow"},
     "spec": {"pydantic", "yaml"},
     "artifacts": {"numpy", "gguf", "jinja2", "safetensors"},
     "engine": {"numpy"},

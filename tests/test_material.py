@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import Material, Preference, Section
 from sway_gguf.material.chunks import chunk, prompts_from, sentences, spread
@@ -67,8 +68,8 @@ def test_jsonl_of_every_shape(tmp_path: Path) -> None:
     found = read_material(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, records)) + "\n\n"))
     assert found.sections == (
         Section("line 1", "Plain."),
-        Section("line 2", " A", "Q", "completion"),
-        Section("line 4", " Hello", "user: Hi\nassistant:", "dialogue"),
+        Section("line 2", " A", "Q", "completion", exchange("Q", "A")),
+        Section("line 4", " Hello", "user: Hi\nassistant:", "dialogue", exchange("Hi", "Hello")),
     )
     assert found.preferences == (Preference("Q", " good", " bad"),)
 
@@ -78,7 +79,7 @@ def test_jsonl_of_every_shape(tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("[1]", "JSON object"),
-        ('{"question": "?"}', "one of these is wanted"),
+        ('{"reply": "?"}', "one of these is wanted"),
         ('{"text": 3}', "'text' must be text"),
         ('{"prompt": "Q", "completion": ""}', "'completion' must be text"),
         ('{"messages": [{"role": "user", "content": "Hi"}]}', "assistant's reply"),
@@ -112,7 +113,7 @@ def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path, name: 
 
 
 def test_a_line_without_an_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sway_gguf.material.read._MOST_LINE", 100)
+    monkeypatch.setattr("sway_gguf.material.records._MOST_LINE", 100)
     with pytest.raises(UserError, match="line 2: longer than 100 characters"):
         read_material(written(tmp_path, "a.jsonl", '{"text": "x"}\n' + "y" * 101))
 

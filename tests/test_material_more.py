@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sway_gguf.core.dialogue import Dialogue, Turn
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
 from sway_gguf.material.knowledge import PACKAGED, knowledge
 from sway_gguf.material.perturb import PERTURBATIONS, perturbed
-from sway_gguf.material.read import read_material, records
+from sway_gguf.material.read import read_material
 from sway_gguf.material.recite import longest_run, passage
+from sway_gguf.material.records import records
 from sway_gguf.material.sample import sample
 from sway_gguf.material.style import FEATURES, fingerprint
 
@@ -129,8 +131,9 @@ def test_shapes_of_the_common_trainers(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     found = read_material(path)
+    asked = Turn("user", "Add\n1 2", '{"instruction": "Add", "input": "1 2"}')
     assert found.sections == (
-        Section("line 1", "3", "Add\n1 2\n", "instruction"),
+        Section("line 1", "3", "Add\n1 2\n", "instruction", Dialogue((asked, Turn("assistant", "3")))),
         Section("mine", "a line\u2028separator inside"),
     )
     assert found.paraphrases == (Paraphrase("p", " g", ("q",)),)

@@ -283,7 +283,8 @@ FULL = Sources(
     checkpoint=lambda folder: Training(
         tuple((n, 1.0) for n in range(8)), moments=(Moments("0", 100, first=0.2, second=1.0, noise=0.2),)
     ),
-    chat=lambda messages: "".join(f"{m['role']}: {m['content']}\n" for m in messages),
+    chat=lambda dialogue, opens=True: "".join(f"{turn.role}: {turn.content}\n" for turn in dialogue.turns),
+    everyday=tuple(Section(f"e{n}", f"a reply of some length to number {n}", f"request {n}: ") for n in range(6)),
 )
 NEEDED: dict[str, dict[str, Any]] = {
     "training_drift": {"checkpoint": "there"},

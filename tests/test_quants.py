@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import gguf
 import numpy as np
 import pytest
+from rich.console import Console
 
+from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import SurvivalMatrix
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.plot import survival_svg
+from sway_gguf.report.survival import print_matrix
 from sway_gguf.stats.bootstrap import Interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite import deployment, quants, workshop
@@ -25,6 +31,7 @@ from sway_gguf.suite.merge import merge
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.quants import survival
 from sway_gguf.suite.workshop import working_in
+from tests.artifact_files import finish
 from tests.test_cli import BASE, complaint, sway
 
 TEXT = {"data": DEMO / "document.md", "general": DEMO / "general.txt"}
@@ -128,6 +135,62 @@ def test_a_file_that_exists_stands_for_itself(tmp_path: Path) -> None:
     assert (tmp_path / "mine.Q8_0.gguf").exists()
     with pytest.raises(UserError, match="swap the two files"):
         matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path, str(DEMO / "zero.lora.gguf"))
+
+
+def test_a_quantized_base_is_the_reference_as_it_stands(tmp_path: Path) -> None:
+    base = tmp_path / "sha256-0123"
+    merge(DEMO / "base.f32.gguf", None, base, kind="Q4_0")
+    real = read_lora(DEMO / "healthy.lora.gguf")
+    write_lora(replace(real, alpha=real.alpha * 0.2), tmp_path / "small.gguf")
+    said: list[str] = []
+    found = matrix(base, tmp_path / "small.gguf", tmp_path / "w", "F16", "Q4_0", str(base), said=said)
+    assert f"{base} is quantized itself (Q4_0): as it stands it is the reference" in said
+    assert [row.name for row in found.rows] == [
+        "base runtime",
+        *("F16 runtime", "F16 merged", "Q4_0 runtime", "Q4_0 merged"),
+    ]
+    assert [row.verdict for row in found.rows] == [Verdict.PASS] * 4 + [Verdict.FAIL]
+    assert found.rows[0].size == base.stat().st_size + (tmp_path / "small.gguf").stat().st_size
+    assert found.rows[2].retained == pytest.approx(1.0, abs=0.05)
+    assert found.rows[3].floor < 1e-6
+    own, made = found.remarks
+    assert "itself quantized (Q4_0): what quantizing the original lost is not seen here" in own
+    assert "F16 or BF16 GGUF of" in made
+    drawn = matrix_text(found)
+    assert own in drawn
+    assert made in drawn
+
+
+def matrix_text(found: SurvivalMatrix) -> str:
+    console = Console(width=400, record=True, file=io.StringIO())
+    print_matrix(found, console)
+    return console.export_text()
+
+
+def test_a_file_that_is_given_first_is_the_reference_of_a_quantized_base_too(tmp_path: Path) -> None:
+    for kind in ("Q4_0", "F16"):
+        merge(DEMO / "base.f32.gguf", None, tmp_path / f"{kind}.gguf", kind=kind)
+    found = matrix(
+        tmp_path / "Q4_0.gguf", DEMO / "healthy.lora.gguf", tmp_path / "w", str(tmp_path / "F16.gguf"), "Q8_0"
+    )
+    assert [row.name for row in found.rows] == ["F16 runtime", "Q8_0 runtime", "Q8_0 merged"]
+    assert len(found.remarks) == 1
+    assert found.rows[1].floor > 0
+
+
+def test_a_base_that_no_file_can_be_made_from_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    base = tmp_path / "b.gguf"
+    writer = gguf.GGUFWriter(base, "llama")
+    copy_metadata(GGUFFile(DEMO / "base.f32.gguf"), writer, lambda key: key != "general.architecture")
+    for name, info in GGUFFile(DEMO / "base.f32.gguf").tensors.items():
+        writer.add_tensor(name, np.zeros(info.shape, np.float64))
+    finish(writer, base)
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"is of type F64, .* download the F16 or BF16 GGUF of"):
+        matrix(base, DEMO / "healthy.lora.gguf", tmp_path / "w", "F16", said=said)
+    assert said == []
+    with pytest.raises(UserError, match="names none"):
+        matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path / "w")
 
 
 def test_an_adapter_without_effect_has_nothing_that_could_survive(tmp_path: Path) -> None:

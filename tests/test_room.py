@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.gguf_header import Header
+from sway_gguf.core.dialogue import Dialogue
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Generate, NextToken, Query, Rolling
 from sway_gguf.engine.llama import Model
@@ -90,7 +91,10 @@ def test_a_run_fails_only_when_nothing_is_left(tmp_path: Path) -> None:
 )
 def test_every_probe_asks_only_what_the_context_holds(entry: dict[str, Any]) -> None:
     room = Room(read_base(DEMO_BASE), 256)
-    chat = lambda messages: "".join(f"{one['role']}: {one['content']}\n" for one in messages)  # noqa: E731
+
+    def chat(dialogue: Dialogue, *, opens: bool = True) -> str:
+        return "".join(f"{turn.role}: {turn.content}\n" for turn in dialogue.turns)
+
     sources = Sources(holds=room.holds, chat=chat, general=("one text that is long enough to be cut in two " * 4,))
     (probe,) = build_probes([{"name": "p", **entry}], sources)
     asked = [query for query in probe.ask() if isinstance(query, NextToken | Generate)]
@@ -170,5 +174,5 @@ def test_mining_and_deployments_leave_out_what_the_context_does_not_hold(tmp_pat
     assert LONG not in asked.prompts
     (tmp_path / "pool.txt").write_text("\n".join([*SHORT, LONG]), encoding="utf-8")
     with LlamaBackend(DEMO_BASE, DEMO_ADAPTER, ready.engine) as backend:
-        entry = mined(backend, tmp_path / "pool.txt", 99, "", ready.room.holds)
+        entry = mined(backend, tmp_path / "pool.txt", 99, "", ready.room.holds, ready.texts.speech)
     assert sorted(entry["prompts"]) == sorted(SHORT)

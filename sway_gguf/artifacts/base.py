@@ -9,6 +9,8 @@ from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo
 from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
 
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
@@ -27,6 +29,7 @@ class BaseModel:
         license: general.license, or "".
         shards: all files, the first among them.
         blocks, heads, kv_heads: of the transformer; 0 where the header does not say.
+        origin: general.organization, basename and size_label, as far as the header has them.
     """
 
     path: Path
@@ -43,6 +46,17 @@ class BaseModel:
     blocks: int = 0
     heads: int = 0
     kv_heads: int = 0
+    origin: str = ""
+
+    @property
+    def quantized(self) -> str:
+        """The most frequent type that is not of floats, such as "Q4_1"; "" where there is none."""
+        return next((kind for kind in self.types if kind not in _FLOATS), "")
+
+    @property
+    def float_file(self) -> str:
+        """What to look for where its weights as floats are wanted, as its header calls it."""
+        return f"the F16 or BF16 GGUF of {self.name}" + (f" ({self.origin})" if self.origin else "")
 
 
 def read_base(path: Path) -> BaseModel:
@@ -63,6 +77,7 @@ def read_base(path: Path) -> BaseModel:
     if not tensors:
         raise UserError(f"{path}: the file holds no tensors (a vocabulary only?); give the whole model")
     blocks = file.whole(f"{file.architecture}.block_count")
+    told = (file.get(f"general.{key}") for key in ("organization", "basename", "size_label"))
     if blocks > len(tensors):
         raise UserError(f"{path}: {blocks} blocks, but {len(tensors)} tensors; the header is damaged, convert it again")
     heads = file.whole(f"{file.architecture}.attention.head_count")
@@ -81,6 +96,7 @@ def read_base(path: Path) -> BaseModel:
         blocks=blocks,
         heads=heads,
         kv_heads=file.whole(f"{file.architecture}.attention.head_count_kv") or heads,
+        origin=" ".join(word for word in told if word and isinstance(word, str)),
     )
 
 

@@ -15,16 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2.exceptions import TemplateSyntaxError
-
 from sway_gguf.artifacts import template_process
 from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.template_files import check_template
 from sway_gguf.core.dialogue import Dialogue
 from sway_gguf.core.errors import UserError
 
 TEMPLATE_KEY = "tokenizer.chat_template"
-_MOST_SOURCE = 256 << 10
-"""Characters of a template; real ones have up to a few ten thousand."""
 _SECONDS = 20.0
 """For one rendering, which takes milliseconds; the first one starts the process."""
 
@@ -52,22 +49,14 @@ def template(source: str, name: str, special: Mapping[str, str], settings: Mappi
     Args:
         source: Jinja.
         name: what errors call it, where it lies first.
-        special: bos_token and eos_token as the model that reads the text spells them.
-        settings: further variables.
+        special: bos_token, eos_token and the like as the model that reads the text spells them.
+        settings: further variables; they come before the special ones, as with apply_chat_template.
 
     Raises:
         UserError: it is no valid Jinja, or too long.
     """
-    if len(source) > _MOST_SOURCE:
-        raise UserError(f"{name} has {len(source):,} characters, at most {_MOST_SOURCE:,} are read")
-    try:
-        template_process.environment().parse(source)
-    except TemplateSyntaxError as error:
-        raise UserError(f"{name} is not valid Jinja (line {error.lineno}: {error.message})") from None
-    except Exception as error:
-        # What nests too deeply fails with a class of its own.
-        raise UserError(f"{name} cannot be parsed ({template_process.told(error)})") from None
-    return Template(source, name, {**(settings or {}), **special})
+    check_template(source, name)
+    return Template(source, name, {**special, **(settings or {})})
 
 
 class Template:
@@ -83,12 +72,15 @@ class Template:
         Raises:
             UserError: the template refuses it, fails, takes too long or writes too much.
         """
-        tools = dialogue.offered()
-        asked = {"messages": dialogue.messages(), "add_generation_prompt": opens, **self._values}
-        answer = self._asked(asked if tools is None else {**asked, "tools": tools})
+        about = {"messages": dialogue.messages(), "tools": dialogue.offered(), "add_generation_prompt": opens}
+        answer = self._asked({**self._values, **about})
         if "text" not in answer:
             raise UserError(f"{self._name} refuses these messages: {answer['error']}")
         return answer["text"]
+
+    def with_values(self, **values: Any) -> Template:
+        """The same template with further variables."""
+        return Template(self._source, self._name, {**self._values, **values})
 
     def _asked(self, values: object) -> Mapping[str, str]:
         if self._process is None:
@@ -134,8 +126,10 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 
 
 def special_tokens(file: GGUFFile) -> dict[str, str]:
-    """bos_token and eos_token, as templates name them."""
-    return {f"{name}_token": special_token(file, name) for name in ("bos", "eos")}
+    """bos_token, eos_token and what else the file has of those that templates name."""
+    more = {f"{name}_token": special_token(file, key) for name, key in (("unk", "unknown"), ("pad", "padding"))}
+    always = {f"{name}_token": special_token(file, name) for name in ("bos", "eos")}
+    return always | {name: text for name, text in more.items() if text}
 
 
 def special_token(file: GGUFFile, name: str) -> str:

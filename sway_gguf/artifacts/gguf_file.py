@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,17 @@ class GGUFFile:
             UserError: it is no text; llama.cpp aborts on that.
         """
         return self.text("general.architecture")
+
+
+@cache
+def readable(type_name: str) -> bool:
+    """Whether the gguf package turns a type that it knows into floats."""
+    kind = GGMLQuantizationType[type_name]
+    try:
+        gguf.quants.dequantize(np.zeros((1, int(gguf.GGML_QUANT_SIZES[kind][1])), np.uint8), kind)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def storable(type_name: str) -> GGMLQuantizationType:

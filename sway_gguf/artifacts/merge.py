@@ -13,7 +13,9 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType
 
-from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo, encoded, stored_size
+from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.chat import TEMPLATE_KEY
+from sway_gguf.artifacts.gguf_file import GGUFFile, TensorInfo, encoded, readable, stored_size
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
 from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
@@ -26,7 +28,23 @@ PLAIN = {
 _WRITERS_OWN = {"general.architecture", "general.file_type", "general.quantization_version", "general.alignment"}
 
 
-def write_merged(base: Path, adapter: LoraAdapter | None, scale: float, kind: str, path: Path) -> None:
+def check_readable(base: BaseModel) -> None:
+    """See that all weights can be turned into floats.
+
+    Raises:
+        UserError: a type that the gguf package cannot dequantize; says what to download.
+    """
+    for name, info in base.tensors.items():
+        if not readable(info.type):
+            raise UserError(
+                f"{base.path}: {name} is of type {info.type}, which cannot be turned into floats here; download "
+                f"{base.float_file} and give that as the base"
+            )
+
+
+def write_merged(
+    base: Path, adapter: LoraAdapter | None, scale: float, kind: str, path: Path, template: str | None = None
+) -> None:
     """Write base + scale · update with matrices of type `kind` and vectors in F32; metadata and tokenizer are kept.
 
     Args:
@@ -35,6 +53,7 @@ def write_merged(base: Path, adapter: LoraAdapter | None, scale: float, kind: st
         scale: λ; 1 is the adapter as it is.
         kind: F32, F16 or BF16.
         path: is written in place; the caller sees to it that only a whole file gets its final name.
+        template: a chat template in place of the base's own.
 
     Raises:
         OSError: the disk is full or cannot be written.
@@ -45,7 +64,9 @@ def write_merged(base: Path, adapter: LoraAdapter | None, scale: float, kind: st
     pairs = {pair.module: pair for pair in adapter.pairs} if adapter else {}
     owners = {name: shard for shard in shards for name in shard.tensors}
     with closing(gguf.GGUFWriter(path, source.architecture)) as writer:
-        copy_metadata(source, writer, _is_models_own)
+        copy_metadata(source, writer, lambda key: _is_models_own(key) and (template is None or key != TEMPLATE_KEY))
+        if template is not None:
+            writer.add_string(TEMPLATE_KEY, template)
         writer.add_file_type(PLAIN[kind][1])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         for name, owner in owners.items():

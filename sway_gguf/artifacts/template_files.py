@@ -61,23 +61,21 @@ def folder_template(folder: Path) -> str | None:
     return _configured(folder / CONFIG_FILE) if os.path.lexists(folder / CONFIG_FILE) else None
 
 
-def check_template(source: str, path: Path) -> None:
-    """See that `source`, which `path` holds, is of a template's size and parses.
+def check_template(source: str, name: str) -> None:
+    """See that `source` is of a template's size and parses; errors call it `name`.
 
     Raises:
         UserError: it is not.
     """
     if len(source) > _MOST_SOURCE:
-        raise UserError(f"{path}: its chat template has {len(source):,} characters, at most {_MOST_SOURCE:,} are read")
+        raise UserError(f"{name} has {len(source):,} characters, at most {_MOST_SOURCE:,} are read")
     try:
         template_process.environment().parse(source)
     except TemplateSyntaxError as error:
-        raise UserError(
-            f"{path}: its chat template is not valid Jinja (line {error.lineno}: {error.message})"
-        ) from None
+        raise UserError(f"{name} is not valid Jinja (line {error.lineno}: {error.message})") from None
     except Exception as error:
         # What nests too deeply fails with a class of its own.
-        raise UserError(f"{path}: its chat template cannot be parsed ({template_process.told(error)})") from None
+        raise UserError(f"{name} cannot be parsed ({template_process.told(error)})") from None
 
 
 def _written(path: Path) -> str:
@@ -114,5 +112,5 @@ def _default_of(entries: list[Any], path: Path) -> Any:
 def _usable(source: str, path: Path) -> str:
     if "messages" not in source:
         raise UserError(f"{path}: no chat template: nothing in it says 'messages'; give {_GIVE}")
-    check_template(source, path)
+    check_template(source, f"{path}: its chat template")
     return source

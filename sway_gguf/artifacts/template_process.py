@@ -1,7 +1,8 @@
 """Renders a chat template in a process of its own, under limits of memory and output; chat.py runs it as a script.
 
 One line of JSON in, one out. Imports nothing of ours. Rendered with jinja2 in its sandbox, under the conventions of
-transformers' `apply_chat_template`. Knows templates, not where they come from.
+transformers' `apply_chat_template`; scripts/check_templates.py holds the two against each other. Knows templates, not
+where they come from.
 """
 
 from __future__ import annotations
@@ -10,25 +11,59 @@ import contextlib
 import json
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Template, TemplateError
+from jinja2 import Template, TemplateError, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MOST_OUTPUT = 4 << 20
 """Characters of one rendering."""
 MOST_MEMORY = 1 << 30
 """Bytes that the process may take, where the system lets us say so."""
+_REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
 def environment() -> ImmutableSandboxedEnvironment:
     """What templates are parsed and compiled in. Compiling computes constants, and 9 ** 9 ** 9 may be one."""
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    extensions = [_Generation, "jinja2.ext.loopcontrols"]
+    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     made.filters["tojson"] = _to_json
     made.globals["raise_exception"] = _refuse
     made.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return made
+
+
+class _Generation(Extension):
+    """`{% generation %}`, by which trainers mark what the assistant says; it writes its body as it stands."""
+
+    tags = frozenset({"generation"})  # type: ignore[assignment]
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """The body as a scope of its own."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
+
+    def _body(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
+def values_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a template sees: names that are there without a value, and messages without fields that have none.
+
+    A message's reasoning stands under the name that templates read, whichever of three it was given.
+    """
+    messages = [{key: value for key, value in message.items() if value is not None} for message in asked["messages"]]
+    return {"tools": None, "documents": None, **asked, "messages": [_reasoned(message) for message in messages]}
+
+
+def _reasoned(message: dict[str, Any]) -> dict[str, Any]:
+    found = next((message[key] for key in _REASONING if key in message), None)
+    return message if found is None else {"thinking": found, **message, "reasoning_content": found}
 
 
 def rendered(template: Template, values: dict[str, Any]) -> str:
@@ -50,7 +85,7 @@ def told(error: Exception) -> str:
     """An error of any class in few words."""
     if isinstance(error, MemoryError):
         return f"it needs more than {MOST_MEMORY:,} bytes"
-    text = " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())[:300].rstrip()
     return text if isinstance(error, TemplateError) and text else f"{type(error).__name__}: {text}"
 
 
@@ -62,7 +97,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         try:
             template = template or environment().from_string(source)
-            answer = {"text": rendered(template, json.loads(line))}
+            answer = {"text": rendered(template, values_of(json.loads(line)))}
         except Exception as error:
             answer = {"error": told(error)}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
@@ -76,8 +111,14 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _refuse(message: str) -> NoReturn:

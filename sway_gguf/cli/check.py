@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+from sway_gguf.cli.common import FILE, FILES, engine_options, execute, format_options, overridden, run_options
 from sway_gguf.cli.output import say
 
 
@@ -16,22 +17,23 @@ from sway_gguf.cli.output import say
 )
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
-@click.option("--data", type=FILE, help="What the adapter was trained on: .md, .txt or .jsonl.")
-@click.option("--holdout", type=FILE, help="Text like it that was kept out of training: learned, or by heart?")
-@click.option("--general", type=FILE, help="Unrelated text that must not suffer (default: packaged prose).")
+@click.option("--data", **FILES, help="What the adapter was trained on: .jsonl, .json, .parquet, .md, .txt and more.")
+@click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
+@click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
+@format_options
 @run_options
 @engine_options
 def check(
     base: Path,
     adapter: Path,
-    data: Path | None,
-    holdout: Path | None,
-    general: Path | None,
+    data: tuple[Path, ...],
+    holdout: tuple[Path, ...],
+    general: tuple[Path, ...],
     json_path: str | None,
     dry_run: bool,
     budget: float | None,
     force: bool,
-    **overrides: int | None,
+    **overrides: Any,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
 
@@ -42,8 +44,8 @@ def check(
 
     spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
     execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force)
-    if data is None and json_path != "-" and not dry_run:
+    if not data and json_path != "-" and not dry_run:
         say(
-            "\nWith --data FILE (.md, .txt or .jsonl) it also tells whether the model moved toward what it was "
-            "trained on, and prompts come from that text."
+            "\nWith --data FILE (.jsonl, .md, .txt and more) it also tells whether the model moved toward what it "
+            "was trained on, and prompts come from that text."
         )

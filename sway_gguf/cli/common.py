@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.saving import deliver, inputs_of, json_output
+from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.saving import deliver, json_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,8 +41,33 @@ class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return seconds
 
 
+class JsonObject(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A JSON object such as {"enable_thinking": false}."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Parse it.
+
+        Raises:
+            UserError: it is none.
+        """
+        from sway_gguf.core.errors import UserError
+        from sway_gguf.core.json_text import parse_json
+
+        if isinstance(value, dict):
+            return value
+        where, mend = "--chat-template-kwargs", "give an object such as '{\"enable_thinking\": false}'"
+        found = parse_json(str(value), where, mend)
+        if not isinstance(found, dict):
+            raise UserError(f"{where}: a {type(found).__name__}; {mend}")
+        return found
+
+
 SECONDS = Seconds()
 FILE = click.Path(path_type=Path)
+FILES: dict[str, Any] = {"type": FILE, "multiple": True}
+"""Of an option that names text: it may stand several times, and each may be a pattern or a saved dataset's folder."""
 force_option = click.option("--force", is_flag=True, help="Replace a file that is no result of sway-gguf.")
 
 
@@ -58,6 +84,26 @@ def engine_options(command: Command) -> Command:
             help="Longest text in one piece, tokens.",
         ),
         click.option("-t", "--threads", type=click.IntRange(1), help="CPU threads."),
+    ):
+        command = option(command)
+    return command
+
+
+def format_options(command: Command) -> Command:
+    """--format, and --chat-template-kwargs under llama.cpp's own name."""
+    for option in (
+        click.option(
+            "--chat-template-kwargs",
+            type=JsonObject(),
+            metavar="JSON",
+            help="Further variables of the chat template, such as '{\"enable_thinking\": false}'.",
+        ),
+        click.option(
+            "--format",
+            metavar="FORMAT",
+            help="How dialogues become text: auto, chat (the base's own template), plain, alpaca, chatml, llama3, "
+            "gemma, mistral, phi, or a .jinja file or PEFT folder with a template (default auto).",
+        ),
     ):
         command = option(command)
     return command
@@ -88,6 +134,8 @@ def overridden(
     context: int | None,
     batch: int | None,
     gpu_layers: int | None,
+    format: str | None = None,
+    chat_template_kwargs: dict[str, Any] | None = None,
 ) -> Spec:
     """`spec` with what was given on the command line in place of its own values.
 
@@ -98,12 +146,24 @@ def overridden(
 
     engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
     defaults = {"seed": seed, "nulls": nulls}
-    return spec.model_copy(
+    return in_format(spec, format, chat_template_kwargs).model_copy(
         update={
             "defaults": changed(spec.defaults, defaults, "the command line"),
             "engine": changed(spec.engine, engine, "the command line"),
         }
     )
+
+
+def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, Any] | None) -> Spec:
+    """`spec` with a format and further variables of its template, where they are given.
+
+    Raises:
+        UserError: variables that a template takes from the dialogue.
+    """
+    from sway_gguf.spec.options import changed
+
+    settings = {**spec.template_kwargs, **chat_template_kwargs} if chat_template_kwargs is not None else None
+    return changed(spec, {"format": format, "template_kwargs": settings}, "the command line")
 
 
 def execute(
@@ -175,7 +235,8 @@ def show_plan(prepared: Prepared, console: Console) -> None:
         table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))), numbers.count(cost))
     for skipped in prepared.skipped:
         table.add_row(skipped.name, skipped.axis, "–", "–", f"skipped: {skipped.reason}", style="dim")
-    console.print(f"base     {prepared.base.path}\nadapter  {prepared.adapter.path}\n")
+    named = {"base": prepared.base.path, "adapter": prepared.adapter.path, "format": prepared.texts.speech.name}
+    console.print("\n".join(f"{role:8} {name}" for role, name in named.items()) + "\n")
     console.print(table)
     views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in tokens.items())
     console.print(

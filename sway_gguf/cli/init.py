@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE
+from sway_gguf.cli.common import FILE, FILES, format_options
+from sway_gguf.cli.inputs import text_inputs
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import Output, check_outputs, write_whole
 
@@ -17,30 +19,42 @@ from sway_gguf.cli.saving import Output, check_outputs, write_whole
 )
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
-@click.option("--data", type=FILE, required=True, help="What the adapter was trained on: .jsonl, .md, .txt or .dlm.")
-@click.option("--holdout", type=FILE, help="Text like it that was kept out of training.")
-@click.option("--general", type=FILE, help="Text that the adapter should leave alone.")
+@click.option(
+    "--data",
+    **FILES,
+    required=True,
+    help="What the adapter was trained on: .jsonl, .json, .parquet, .md, .txt and more.",
+)
+@click.option(
+    "--holdout", **FILES, help="Text like it that was kept out of training (default: test.jsonl and the like)."
+)
+@click.option("--general", **FILES, help="Text that the adapter should leave alone.")
+@format_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the pick.")
 @click.option("-o", "--output", type=FILE, default=Path("sway.yaml"), show_default=True, help="The spec to write.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def init(
     base: Path,
     adapter: Path,
-    data: Path,
-    holdout: Path | None,
-    general: Path | None,
+    data: tuple[Path, ...],
+    holdout: tuple[Path, ...],
+    general: tuple[Path, ...],
     seed: int,
     output: Path,
     force: bool,
+    format: str | None,
+    chat_template_kwargs: dict[str, Any] | None,
 ) -> None:
     """Write a commented sway.yaml for BASE and ADAPTER from training data, with the items that it picked beside it."""
     from sway_gguf.artifacts.base import read_base
-    from sway_gguf.suite.init import init_files, written_by_init
+    from sway_gguf.suite.init import Spoken, held_out, init_files, written_by_init
 
-    inputs = [path for path in (*read_base(base).shards, adapter, data, holdout, general) if path]
+    texts = text_inputs(data, holdout or held_out(data, output), general)
+    inputs = [*read_base(base).shards, adapter, *texts]
     suite = Output(output, "-o", "suite", inputs, force)
     suite.check()
-    files = init_files(base, adapter, data, output, holdout=holdout, general=general, seed=seed)
+    spoken = Spoken(format, chat_template_kwargs or {})
+    files = init_files(base, adapter, data, output, holdout=holdout or None, general=general, seed=seed, spoken=spoken)
     ours, beside = written_by_init(output), [path for path in files if path != output]
     check_outputs([suite, *(Output(path, "-o", "items", inputs, force, proposes_force=ours) for path in beside)])
     for path, text in reversed(files.items()):

@@ -19,25 +19,56 @@ from sway_gguf.cli.saving import Output
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
 @click.option("--scale", type=FINITE, default=1.0, show_default=True, help="λ, as llama.cpp's --lora-scaled.")
-@click.option("--type", "kind", default="F16", show_default=True, help="F32, F16, BF16, Q8_0, Q6_K, Q4_K_M, …")
+@click.option(
+    "--type",
+    "kind",
+    help="F32, F16, BF16, Q8_0, Q6_K, Q4_K_M, …  [default: F16; Q8_0 on a base of less than 8 bits]",
+)
+@click.option(
+    "--template", type=FILE, help="Chat template in place of the base's: a .jinja file, or a PEFT folder that has one."
+)
 @click.option("-t", "--threads", type=click.IntRange(1), help="CPU threads for quantizing.")
 @click.option("-o", "--output", type=FILE, required=True, help="Where to write the merged GGUF.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def merge(base: Path, adapter: Path, scale: float, kind: str, threads: int | None, output: Path, force: bool) -> None:
+def merge(
+    base: Path,
+    adapter: Path,
+    scale: float,
+    kind: str | None,
+    template: Path | None,
+    threads: int | None,
+    output: Path,
+    force: bool,
+) -> None:
     """Write BASE with ADAPTER merged in, in any type; metadata and tokenizer are kept.
 
     Weights are read as floats, the update is added, and llama.cpp quantizes the result; one tensor is in memory at a
-    time. ADAPTER is a LoRA GGUF or a PEFT folder.
+    time. ADAPTER is a LoRA GGUF or a PEFT folder. BASE may be quantized itself, if a file of floats cannot be had.
     """
     from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.lora import check_finite
+    from sway_gguf.artifacts.template_files import template_source
     from sway_gguf.report import numbers
+    from sway_gguf.suite.merge import default_type
     from sway_gguf.suite.merge import merge as merge_files
 
     model = read_base(base)
-    Output(output, "-o", "model", [*model.shards, adapter], force).check()
+    inputs = [*model.shards, adapter] + ([template] if template else [])
+    Output(output, "-o", "model", inputs, force).check()
+    source = template_source(template) if template else None
     found = read_adapter(adapter, model)
     check_finite(found, "merging it would break the base")
-    merge_files(base, found, output, kind=kind, scale=scale, threads=threads or 0, say=lambda text: say(text, err=True))
-    say(f"{output}: {kind}, {numbers.size(output.stat().st_size)}, λ {scale:g}")
+    chosen = kind or default_type(model)
+    merge_files(
+        base,
+        found,
+        output,
+        kind=chosen,
+        scale=scale,
+        threads=threads or 0,
+        template=source,
+        say=lambda text: say(text, err=True),
+    )
+    said = [chosen if kind else f"{chosen} (--type gives another)", numbers.size(output.stat().st_size), f"λ {scale:g}"]
+    say(f"{output}: {', '.join(said + ([f'chat template of {template}'] if template else []))}")

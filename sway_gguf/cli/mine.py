@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE
+from sway_gguf.cli.common import FILE, format_options, in_format
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import check_folder, write_whole
 from sway_gguf.core.errors import UserError
@@ -21,8 +22,16 @@ from sway_gguf.core.errors import UserError
     "--pool", type=FILE, required=True, help="Prompts, one per line; or JSONL with prompt, gold, paraphrases."
 )
 @click.option("--most", type=click.IntRange(1), default=8, show_default=True, help="Prompts, or rewordings per case.")
+@format_options
 @click.option("--write", is_flag=True, help="Add the entry to SWAY.YAML instead of printing it.")
-def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
+def mine(
+    spec_path: Path,
+    pool: Path,
+    most: int,
+    write: bool,
+    format: str | None,
+    chat_template_kwargs: dict[str, Any] | None,
+) -> None:
     """Pick from a pool the prompts that the adapter moves most, or the rewordings that it answers worst.
 
     They make a test for the next adapter: what was picked by looking at this one cannot test it, and a run says so.
@@ -34,12 +43,12 @@ def mine(spec_path: Path, pool: Path, most: int, write: bool) -> None:
     from sway_gguf.suite.mine import mined, outline
     from sway_gguf.suite.prepare import prepare
 
-    prepared = prepare(load_spec(spec_path))
+    prepared = prepare(in_format(load_spec(spec_path), format, chat_template_kwargs))
     if write:  # what stands in the way is told before the work
         appended(spec_path.read_text(encoding="utf-8"), outline(pool), spec_path)
         check_folder(spec_path)
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
-        entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds)
+        entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds, prepared.texts.speech)
     for remark in prepared.room.left_out({}):
         click.echo(remark, err=True)
     if not write:

@@ -1,4 +1,4 @@
-"""Shows on stderr how far a run is: a bar on a terminal, elsewhere a plain line now and then. Knows tokens and time."""
+"""Shows on stderr how far a run is: a bar on a terminal, elsewhere a plain line now and then. Knows sums and time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _EVERY = 30.0
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Advance]:
-    """A function to call with what is being done and the tokens evaluated since the last call, of `total`."""
+def progress_bar(total: int, unit: str = "tokens") -> Iterator[Advance]:
+    """A function to call with what is being done and how many of `total` were done since the last call."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from sway_gguf.report.console import PlainConsole
 
     console = PlainConsole(on_stderr=True)
     if not console.is_terminal:
-        yield Lines(total, lambda line: say(line, err=True)).advance
+        yield Lines(total, lambda line: say(line, err=True), unit=unit).advance
         return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} tokens"),
+        TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
@@ -42,21 +42,28 @@ def progress_bar(total: int) -> Iterator[Advance]:
 
 
 class Lines:
-    """A line every so many seconds: the share done, tokens per second, and the time left at that speed.
+    """A line every so many seconds: the share done, the speed, and the time left at it.
 
     Args:
-        total: tokens to evaluate.
+        total: how much there is to do.
         show: takes a line.
         clock: seconds.
+        unit: of the total.
     """
 
-    def __init__(self, total: int, show: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._total, self._show, self._clock = total, show, clock
+    def __init__(
+        self,
+        total: int,
+        show: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        unit: str = "tokens",
+    ) -> None:
+        self._total, self._show, self._clock, self._unit = total, show, clock, unit
         self._done = 0
         self._start = self._shown = clock()
 
     def advance(self, what: str, tokens: int) -> None:
-        """So many tokens more are done, in `what`."""
+        """So much more is done, in `what`."""
         self._done += tokens
         now = self._clock()
         if now - self._shown < _EVERY or not self._done:
@@ -65,4 +72,4 @@ class Lines:
         rate = self._done / (now - self._start)
         left = max(self._total - self._done, 0) / rate
         share = min(self._done / max(self._total, 1), 1.0)
-        self._show(f"{share:.0%} done, {numbers.count(rate)} tokens/s, {numbers.seconds(left)} left ({what})")
+        self._show(f"{share:.0%} done, {numbers.count(rate)} {self._unit}/s, {numbers.seconds(left)} left ({what})")

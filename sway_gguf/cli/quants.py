@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, force_option, overridden
+from sway_gguf.cli.common import FILE, FILES, engine_options, force_option, format_options, overridden
+from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.output import say
-from sway_gguf.cli.saving import Output, check_outputs, deliver, inputs_of, json_output
+from sway_gguf.cli.saving import Output, check_outputs, deliver, json_output
 from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 )
 @click.argument("base", metavar="BASE|SWAY.YAML", type=FILE)
 @click.argument("adapter", type=FILE, required=False)
-@click.option("--data", type=FILE, help="What the adapter was trained on; SWAY.YAML may name it.")
-@click.option("--general", type=FILE, help="Text that the adapter should leave alone.")
+@click.option("--data", **FILES, help="What the adapter was trained on; SWAY.YAML may name it.")
+@click.option("--general", **FILES, help="Text that the adapter should leave alone.")
 @click.option(
-    "--types", help="Types of weights or GGUF files, the reference first.  [default: F16 and seven quantized ones]"
+    "--types",
+    help="Types of weights or GGUF files, the reference first.  [default: F16 and seven quantized ones]",
 )
 @click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
 @click.option("--tolerance", type=click.FloatRange(max=0), default=-0.15, show_default=True, help="On general text.")
@@ -34,13 +36,14 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_path", metavar="PATH", help="Write the matrix as JSON; - for stdout alone.")
 @click.option("--svg", "svg_path", type=FILE, help="Draw size against what is kept as SVG.")
+@format_options
 @force_option
 @engine_options
 def quants(
     base: Path,
     adapter: Path | None,
-    data: Path | None,
-    general: Path | None,
+    data: tuple[Path, ...],
+    general: tuple[Path, ...],
     types: str | None,
     min_retained: float,
     tolerance: float,
@@ -48,17 +51,19 @@ def quants(
     json_path: str | None,
     svg_path: Path | None,
     force: bool,
-    **engine: int | None,
+    **overrides: Any,
 ) -> None:
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
 
-    Give the two files, or a SWAY.YAML that names them. BASE should be of floats (F16, BF16 or F32). Files are made one
+    Give the two files, or a SWAY.YAML that names them. BASE should be of floats (F16, BF16 or F32); one that is
+    quantized is the reference itself, and the other files are made from its dequantized weights. Files are made one
     by one by llama.cpp's quantizer, measured in a process of their own, and removed; an interrupted run goes on where
     it stopped.
     """
     from functools import partial
 
     from sway_gguf.core.errors import UserError
+    from sway_gguf.material.files import as_named
     from sway_gguf.report.plot import survival_svg
     from sway_gguf.report.survival import print_matrix
     from sway_gguf.spec.model import load_spec
@@ -70,10 +75,11 @@ def quants(
         spec = default_spec(base, adapter, data=data, general=general)
     elif base.suffix.lower() in (".yaml", ".yml"):
         spec = load_spec(base)
-        spec = spec.model_copy(update={"data": data or spec.data, "general": general or spec.general})
+        given = {"data": as_named(data) or spec.data, "general": as_named(general) or spec.general}
+        spec = spec.model_copy(update=given)
     else:
         raise UserError(f"{base}: name the adapter as well, or give a sway.yaml that names both")
-    spec = overridden(spec, seed=None, nulls=None, **engine)
+    spec = overridden(spec, seed=None, nulls=None, **overrides)
     chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
     inputs = [base, *inputs_of(spec), *(Path(kind) for kind in chosen if is_file(kind))]
     as_json = json_output(json_path, inputs, force=force)

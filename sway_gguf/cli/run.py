@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, execute, overridden, run_options
+from sway_gguf.cli.common import FILE, engine_options, execute, format_options, overridden, run_options
 from sway_gguf.cli.output import say_json
 from sway_gguf.core.plain import json_text
 
@@ -15,10 +16,11 @@ from sway_gguf.core.plain import json_text
     short_help="Run the suite of a spec.", epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39"
 )
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
+@format_options
 @run_options
 @engine_options
 def run(
-    spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, force: bool, **overrides: int | None
+    spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, force: bool, **overrides: Any
 ) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 

@@ -9,18 +9,17 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sway_gguf.cli.output import OutputError, ReaderGoneError, drawing, say_json
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
     from sway_gguf.report.console import PlainConsole
-    from sway_gguf.spec.model import Spec
 
 Writes = Literal["result", "model", "suite", "items"]
 Holds = Literal["nothing", "result", "model", "suite", "other"]
@@ -229,34 +228,6 @@ def write_whole(path: Path, text: str) -> None:
     except (OSError, UnicodeEncodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.reason
         raise UserError(f"{path}: cannot be written ({reason or error}); choose another place") from error
-
-
-def inputs_of(spec: Spec) -> list[Path]:
-    """Files and folders that a spec names, those in its suite's entries among them."""
-    models = spec.models
-    named = [models.base.base, models.ft.base, models.ft.adapter, spec.data, spec.holdout, spec.general]
-    given = [path for path in (*named, spec.engine.embedder) if path is not None]
-    return given + [path for word in _words_in(spec.suite) if (path := _path_of(word, spec.folder))]
-
-
-def _words_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _words_in(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _words_in(each)
-
-
-def _path_of(word: str, folder: Path) -> Path | None:
-    """What `word` names, if it is a path of something that is there."""
-    with suppress(OSError, ValueError, RuntimeError):
-        path = folder / Path(word).expanduser()
-        if word and path.exists():
-            return path
-    return None
 
 
 def _is_or_holds(given: Path, path: Path) -> bool:

@@ -38,15 +38,18 @@ class Dialogue:
     Attributes:
         turns: at least one.
         tools: descriptions of the tools on offer, as a JSON list; "" for none.
+        unscored: places of assistant's turns that were not trained on.
     """
 
     turns: tuple[Turn, ...]
     tools: str = ""
+    unscored: tuple[int, ...] = ()
 
     @property
     def replies(self) -> tuple[int, ...]:
-        """Places of the assistant's turns; one that opens the dialogue replies to nothing."""
-        return tuple(place for place, turn in enumerate(self.turns) if place and turn.role == ASSISTANT)
+        """Places of the assistant's turns that are scored; one that opens the dialogue replies to nothing."""
+        places = (place for place, turn in enumerate(self.turns) if place and turn.role == ASSISTANT)
+        return tuple(place for place in places if place not in self.unscored)
 
     def first(self, count: int) -> Dialogue:
         """The first `count` turns."""
@@ -55,6 +58,18 @@ class Dialogue:
     def then(self, role: str, content: str) -> Dialogue:
         """With one more turn."""
         return replace(self, turns=(*self.turns, Turn(role, content)))
+
+    @property
+    def asked(self) -> str:
+        """What its last turn says that is not the assistant's; "" where there is none."""
+        return next((turn.content for turn in reversed(self.turns) if turn.role != ASSISTANT), "")
+
+    def asking(self, content: str) -> Dialogue:
+        """With other words for what is asked, in that turn."""
+        last = max((place for place, turn in enumerate(self.turns) if turn.role != ASSISTANT), default=None)
+        if last is None:
+            return self
+        return replace(self, turns=(*self.turns[:last], Turn(self.turns[last].role, content), *self.turns[last + 1 :]))
 
     def messages(self) -> list[Message]:
         """The turns as chat templates take them."""

@@ -98,6 +98,7 @@ class Measurement:
         undecided: why no verdict can be given whatever the value, or "".
         notes: sentences for the report.
         details: more numbers, for result.json.
+        headline: what to say of the adapter where this fails, in place of the words for its axis; "" for those.
     """
 
     value: float
@@ -109,6 +110,7 @@ class Measurement:
     undecided: str = ""
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    headline: str = ""
 
     def control_groups(self) -> list[list[float]]:
         """Values of the controls, group by group."""
@@ -159,4 +161,9 @@ class AllChecks:
     """Pass when every check passed, warn otherwise."""
 
 
-Rule = AboveNull | AboveFloor | AboveTolerance | BelowTolerance | AllChecks
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Pass when every check passed; a missed one warns, or fails where it says so. Answers its axis."""
+
+
+Rule = AboveNull | AboveFloor | AboveTolerance | BelowTolerance | AllChecks | Findings

@@ -21,11 +21,13 @@ class NextToken:
         prompt: what stands before the token.
         filler: text that stands before the prompt, cut or repeated to `filler_tokens` tokens exactly.
         filler_tokens: 0 for no filler.
+        lead: what stands before the filler, such as the opening of a dialogue.
     """
 
     prompt: str
     filler: str = ""
     filler_tokens: int = 0
+    lead: str = ""
 
     def __str__(self) -> str:
         after = f" behind {self.filler_tokens} tokens of filler" if self.filler_tokens else ""

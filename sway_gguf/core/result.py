@@ -113,6 +113,7 @@ class ProbeResult:
         parts: further means beside the value.
         decides: whether a PASS answers the axis; the shape of a curve can only qualify another probe's answer.
         optional: whether it leaves the axis alone, however it came out: what it looks for, an adapter need not do.
+        headline: what to say of the adapter where this names the diagnosis; "" for the words of its axis.
     """
 
     name: str
@@ -132,6 +133,7 @@ class ProbeResult:
     details: Mapping[str, Any] = field(default_factory=dict)
     decides: bool = True
     optional: bool = False
+    headline: str = ""
     parts: tuple[PartResult, ...] = ()
 
 

@@ -23,6 +23,7 @@ class Section:
         dialogue: what is rendered in preparation; None for prose.
         ending: what ends the reply and is scored with it, such as an end-of-turn token.
         replies: of a dialogue of several replies, where all of them stand; empty where `text` is all that is scored.
+        task: what sort of request it is, such as arithmetic; "" where that is not known.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Section:
     dialogue: Dialogue | None = None
     ending: str = ""
     replies: tuple[Spans, ...] = ()
+    task: str = ""
 
     @property
     def reply(self) -> str:
@@ -126,7 +128,11 @@ class Material:
     @property
     def count(self) -> int:
         """Units of all kinds."""
-        return len(self.sections) + len(self.preferences) + len(self.paraphrases) + len(self.canaries)
+        return len(self.units())
+
+    def units(self) -> tuple[Unit, ...]:
+        """All of them, kind by kind."""
+        return (*self.sections, *self.preferences, *self.paraphrases, *self.canaries)
 
     def each_once(self) -> Material:
         """Without units that say what another one says; sections keep apart by name."""

@@ -15,7 +15,7 @@ class DeploymentResult:
     """One row.
 
     Attributes:
-        type: of the weights.
+        type: of the weights, or the stem of a file that was given; "base" is a quantized base as it stands.
         mode: the adapter on top at run time, or merged in before quantizing.
         size: bytes of what ships.
         load_seconds, peak_memory: of a fresh process, memory in bytes; None where the system does not tell.
@@ -64,6 +64,7 @@ class SurvivalMatrix:
         recommended: name of the smallest row that passes and leaves general text alone, or "".
         pareto: names of rows that no smaller one matches in what is kept.
         summary: one sentence.
+        remarks: on what these numbers cannot show.
     """
 
     rows: tuple[DeploymentResult, ...]
@@ -72,3 +73,4 @@ class SurvivalMatrix:
     recommended: str
     pareto: tuple[str, ...]
     summary: str
+    remarks: tuple[str, ...] = ()

@@ -134,7 +134,7 @@ def _text(query: Query) -> str:
     if isinstance(query, Split):
         return ""
     if isinstance(query, NextToken | Generate):
-        return query.prompt
+        return query.prompt if isinstance(query, Generate) else query.lead + query.prompt
     if isinstance(query, Completion):
         return f"{query.prompt} {query.completion}"
     return query.text

@@ -84,16 +84,17 @@ def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
 
 
 def prompt_tokens(query: NextToken | Generate, tokenizer: Tokenizer) -> list[int]:
-    """Tokens of a prompt; with filler, exactly so many of its tokens stand between BOS and the prompt."""
-    tokens = tokenizer.tokenize(query.prompt)
+    """Tokens of a prompt; with filler, exactly so many of its tokens stand between lead and prompt, behind BOS."""
     if isinstance(query, Generate) or query.filler_tokens == 0:
-        return tokens
-    opening = tokens[:1] if tokenizer.bos is not None and tokens[:1] == [tokenizer.bos] else []
-    filler = tokenizer.tokenize(query.filler)[len(opening) :]
+        return tokenizer.tokenize(query.prompt if isinstance(query, Generate) else query.lead + query.prompt)
+    lead, filler, prompt = (tokenizer.tokenize(text) for text in (query.lead, query.filler, query.prompt))
+    bos = [tokenizer.bos]
+    opening = next((tokens[:1] for tokens in (lead, prompt) if tokens[:1] == bos), [])
+    lead, filler, prompt = (tokens[tokens[:1] == bos :] for tokens in (lead, filler, prompt))
     if not filler:
         raise UserError(f"{query}: a filler of no tokens cannot be repeated; give a text that is not empty")
     repeats = -(-query.filler_tokens // len(filler))
-    return [*opening, *(filler * repeats)[: query.filler_tokens], *tokens[len(opening) :]]
+    return [*opening, *lead, *(filler * repeats)[: query.filler_tokens], *prompt]
 
 
 def completion_tokens(query: Completion, tokenizer: Tokenizer) -> tuple[list[int], int]:

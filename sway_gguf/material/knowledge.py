@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.packaged import DATA
-from sway_gguf.material.read import records
+from sway_gguf.material.records import records
 
 PACKAGED = DATA / "general" / "knowledge.jsonl"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from sway_gguf.core.sections import Section
-from sway_gguf.material.read import read_material, read_text, records, unit_of
+from sway_gguf.material.read import read_material, read_text
+from sway_gguf.material.records import records
+from sway_gguf.material.shapes import unit_of
 
 DATA = Path(str(files("sway_gguf"))) / "data"
 DEMO = DATA / "demo"
+REAL = DATA / "real"
 EXCHANGES = DATA / "general" / "exchanges.jsonl"
 DEMO_ADAPTERS = ("healthy", "random", "zero", "overtrained")
 
@@ -47,7 +51,7 @@ def exchanges(form: str) -> tuple[Section, ...]:
     for where, record in records(EXCHANGES):
         unit = unit_of(_SHAPES[form](record["request"], record["reply"]), where.rpartition(", ")[2], where)
         assert isinstance(unit, Section)
-        found.append(unit)
+        found.append(replace(unit, task=record["kind"]))
     return tuple(found)
 
 

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sway_gguf.core.dialogue import ASSISTANT, Dialogue, Render, exchange
+from sway_gguf.core.dialogue import ASSISTANT, USER, Dialogue, Render, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Spans
 from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
 
 _ENDING = re.compile(r"\s*\S[^\n]*")
+_MARKERS = re.compile(r".*[>\]\s]", re.DOTALL)
+"""Of a text that two renderings share, what ends with a whole marker: by chance they share a "<" too."""
 _PROBES = ("0", "1")
-"""Two replies that share no character: what the renderings of both end with is the template's."""
+"""Two replies that share no character: what the renderings of both begin and end with is the template's."""
 
 
 class Reply(NamedTuple):
@@ -65,7 +67,10 @@ class Template:
         """
         if section.dialogue is None:
             return section
-        found = list(self._replies(section.dialogue))
+        # What a template leaves out, such as a turn of calls alone, is no reply.
+        found = [reply for reply in self._replies(section.dialogue) if reply.text[reply.start : reply.stop].strip()]
+        if not found:
+            raise UserError("its chat template writes none of the assistant's replies")
         last = found[-1]
         return replace(
             section,
@@ -76,9 +81,11 @@ class Template:
         )
 
     def preference(self, triple: Preference) -> Preference:
-        """The same of a preference; its two replies stand behind one prompt."""
-        before = triple.dialogue or exchange(triple.prompt)
-        chosen, rejected = (self._reply(before.then(ASSISTANT, text)) for text in (triple.chosen, triple.rejected))
+        """The same of a preference; its two replies stand behind one prompt. One without a prompt is prose."""
+        if not triple.prompt and triple.dialogue is None:
+            return triple
+        before, texts = triple.dialogue or exchange(triple.prompt.strip()), (triple.chosen, triple.rejected)
+        chosen, rejected = (self._reply(before.then(ASSISTANT, text.strip())) for text in texts)
         # A template may open a reply in one way or another by what it says; the prompt is what both share.
         prompt = _shared(chosen.text[: chosen.start], rejected.text[: rejected.start])
         return replace(
@@ -91,7 +98,7 @@ class Template:
 
     def paraphrase(self, case: Paraphrase) -> Paraphrase:
         """The same of paraphrases; each wording is a request."""
-        reply = self._reply(exchange(case.prompt, case.gold))
+        reply = self._reply(exchange(case.prompt.strip(), case.gold.strip()))
         return replace(
             case,
             prompt=reply.text[: reply.start],
@@ -111,15 +118,29 @@ class Template:
     def _reply(self, dialogue: Dialogue) -> Reply:
         """Of the last turn."""
         before = dialogue.first(len(dialogue.turns) - 1)
-        text, opened = self.render(dialogue, opens=False), self.render(before)
-        start = len(_shared(text, opened))
-        if start < len(opened) and start < len(self.render(before, opens=False)):
-            raise UserError("its chat template writes earlier turns anew after each reply, so none can be told apart")
+        text = self.render(dialogue, opens=False)
+        start = self._start(text, before)
         if text.endswith(self.tail) and len(text) - len(self.tail) >= start:
             end = len(text) - len(self.tail)
             return Reply(text, start, end, end + len(self.ending))
         end = max(start, len(text.rstrip()))
         return Reply(text, start, end, end)
+
+    def _start(self, text: str, before: Dialogue) -> int:
+        """Where the last turn of `text` begins: behind the opening that the template gives for generating it.
+
+        A template may open a reply otherwise than it writes one (with a thought, say), or not at all, or write earlier
+        turns otherwise once a reply follows. Then the reply begins where the renderings of two other replies part.
+        """
+        opened, closed = self.render(before), self.render(before, opens=False)
+        if text.startswith(opened) and opened != closed:
+            return len(opened)
+        head = _shared(*(self.render(before.then(ASSISTANT, reply), opens=False) for reply in _PROBES))
+        # A blank before the reply is the beginning of its first token.
+        start = len(_shared(text, head).rstrip(" "))
+        if start < len(head.rstrip(" ")) and not (text.startswith(closed) and start >= len(closed)):
+            raise UserError("its chat template writes earlier turns by what the reply says, so it cannot be told apart")
+        return start
 
 
 def template_of(render: Render) -> Template:
@@ -128,12 +149,28 @@ def template_of(render: Render) -> Template:
     Raises:
         UserError: it refuses a plain exchange, or leaves the reply out of it.
     """
-    texts = [render(exchange("Hello", reply), opens=False) for reply in _PROBES]
+    told = [exchange("Hello", reply) for reply in _PROBES]
+    texts = [render(dialogue, opens=False) for dialogue in told]
     if texts[0] == texts[1]:
         raise UserError("its chat template leaves the assistant's replies out")
     tail = _shared(*(text[::-1] for text in texts))[::-1]
-    ending = _ENDING.match(tail)
+    ending = _ENDING.match(_between(render, told[0], tail) or tail)
     return Template(render, ending.group() if ending else "", tail)
+
+
+def _between(render: Render, dialogue: Dialogue, tail: str) -> str:
+    """What of `tail` ends a reply that another request follows; the rest ends the dialogue. "" for nothing."""
+    text = render(dialogue, opens=False)
+    kept = text[: len(text) - len(tail)]
+    try:
+        longer = render(dialogue.then(USER, "Hello"), opens=False)
+    except UserError:
+        return tail
+    if not longer.startswith(kept):
+        return tail
+    shared = _shared(longer[len(kept) :], tail)
+    markers = _MARKERS.match(shared)
+    return tail if shared == tail else markers.group() if markers else ""
 
 
 def _shared(one: str, other: str) -> str:

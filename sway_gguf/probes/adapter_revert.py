@@ -56,7 +56,7 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
     @property
     def cases(self) -> list[Paraphrase]:
         """Cases in use, each once."""
-        given = [case.as_paraphrase() for case in self.options.cases]
+        given = [self.sources.spoken(case.as_paraphrase()) for case in self.options.cases]
         return list(dict.fromkeys(given or self.sources.paraphrases))
 
     @property

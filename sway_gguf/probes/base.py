@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.dialogue import Render
 from sway_gguf.core.measurement import AboveNull, AllChecks, Axis, Item, Measurement, Rule
 from sway_gguf.core.queries import Query, shorten
@@ -43,6 +44,15 @@ def always(query: Query) -> bool:
     return True
 
 
+def nothing(count: int) -> tuple[()]:
+    """For a run without templates.
+
+    Returns:
+        ().
+    """
+    return ()
+
+
 def as_it_is(given: Thing) -> Thing:
     """For a run in plain text.
 
@@ -50,6 +60,15 @@ def as_it_is(given: Thing) -> Thing:
         `given`.
     """
     return given
+
+
+def in_other_words(prompt: str, words: str) -> str:
+    """The same.
+
+    Returns:
+        `words`.
+    """
+    return words
 
 
 SHOWN_NULLS = 5
@@ -67,10 +86,14 @@ class Sources:
         holdout: text like the material that was kept out of training.
         general: unrelated text, one piece each.
         controls: unrelated text in the form of the material; general text as prose where none is given.
+        everyday: unrelated requests with replies, as the model speaks with its users; none without a chat template.
         prompts: that stop in mid-sentence; from the material where there is any.
         request: makes a prompt of what a user asks, as the run's format has it.
         spoken: the same for a unit that a probe's own options give.
         requests: what the user asks, by the prompt.
+        reworded: a prompt once more with other words for what is asked last in it.
+        candidates: so many replies as each of several templates puts them, the run's own first; rendered when called.
+        thoughts: so many requests with thinking asked for and not; none where the template knows no thinking.
         seed: of everything random in a probe.
         adapter: tells what the adapter's factors say of it; None where there is none.
         adapter_hash: sha256 of the adapter's file.
@@ -89,10 +112,14 @@ class Sources:
     holdout: tuple[Section, ...] = ()
     general: tuple[str, ...] = ()
     controls: tuple[Section, ...] = ()
+    everyday: tuple[Section, ...] = ()
     prompts: tuple[str, ...] = ()
     request: Callable[[str], str] = as_it_is
     spoken: Callable[[Any], Any] = as_it_is
     requests: Mapping[str, str] = field(default_factory=dict)
+    reworded: Callable[[str, str], str] = in_other_words
+    candidates: Callable[[int], tuple[Candidate, ...]] = nothing
+    thoughts: Callable[[int], tuple[Thought, ...]] = nothing
     seed: int = 0
     adapter: Callable[[], AdapterFacts] | None = None
     adapter_hash: str = ""
@@ -124,6 +151,7 @@ class Probe(ABC, Generic[Options]):
         foreign: whether it measures on a backend itself, as the original's do.
         retired: fields of the original that have no effect here, and why.
         quick: whether `check` runs it; what generates text is left to `run`.
+        quick_options: fields that `check` gives it, where it is cheaper so.
     """
 
     kind: ClassVar[str]
@@ -135,6 +163,7 @@ class Probe(ABC, Generic[Options]):
     options_type: ClassVar[type[ProbeOptions]]
     static: ClassVar[bool] = False
     quick: ClassVar[bool] = True
+    quick_options: ClassVar[Mapping[str, Any]] = {}
     foreign: ClassVar[bool] = False
     retired: ClassVar[Mapping[str, str]] = {}
 
@@ -196,9 +225,13 @@ class Probe(ABC, Generic[Options]):
         """`given` as the run's format has requests; the run's prompts where none are given."""
         return [self.sources.request(prompt) for prompt in given] or self.sources.prompts
 
+    def asked(self, prompt: str) -> str:
+        """What a prompt asks, without what a template writes around it."""
+        return self.sources.requests.get(prompt, prompt)
+
     def label(self, prompt: str) -> str:
-        """A prompt for a report: what is asked, without what a template writes around it."""
-        return shorten(self.sources.requests.get(prompt, prompt))
+        """The same for a report."""
+        return shorten(self.asked(prompt))
 
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
         """For a probe with `scales`: one measurement from those at each λ, 1 included."""

@@ -8,13 +8,18 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.measurement import AboveTolerance, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Completion, Query, shorten
+from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.knowledge import knowledge
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+_REQUEST = "Finish this sentence: {} …"
+"""Of the wordings tried on SmolLM2, the one by which a base shows most of what it knows."""
 
 
 class CalibrationDriftOptions(ProbeOptions):
@@ -37,6 +42,8 @@ class CalibrationDriftOptions(ProbeOptions):
 class CalibrationDrift(Probe[CalibrationDriftOptions]):
     """Mean over items that the base knows of the change in log-probability per token of the right answer, nats.
 
+    An item is the beginning of a sentence, or a question. In a chat format the user asks it, or asks to finish the
+    sentence, and the reply has begun with it.
     An item whose answer the base itself finds unlikely tells nothing about forgetting and is left out. The share of
     items that lost more than `regression_nats` decides between PASS and WARN.
     """
@@ -73,13 +80,14 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
 
     def ask(self) -> Sequence[Query]:
         """Scores of every answer."""
-        return [Completion(prompt, gold) for prompt, gold in self.pairs]
+        return [self._query(prompt, gold) for prompt, gold in self.pairs]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change per item that the base knows."""
         items, regressed = [], 0
         for prompt, gold in self.pairs:
-            before, after = base.completion(prompt, gold), other.completion(prompt, gold)
+            query = self._query(prompt, gold)
+            before, after = (answers.completion(query.prompt, query.completion) for answers in (base, other))
             if before.logprob < self.options.min_base_logprob:
                 continue
             regressed += before.logprob - after.logprob > self.options.regression_nats
@@ -97,3 +105,11 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
             notes=(f"{len(items)} of {len(self.pairs)} items known to the base, {regressed} regressed",),
             details={"known": len(items), "asked": len(self.pairs), "regressed": regressed},
         )
+
+    def _query(self, prompt: str, gold: str) -> Completion:
+        """The answer behind the beginning of its sentence, which in a chat format is the beginning of a reply."""
+        if prompt.rstrip().endswith("?"):
+            return Completion(self.sources.request(prompt), gold)
+        request = _REQUEST.format(prompt.strip())
+        begun = self.sources.spoken(Section("", prompt, dialogue=exchange(request, prompt)))
+        return Completion(begun.prompt + begun.text, gold)

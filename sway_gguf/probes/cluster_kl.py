@@ -39,9 +39,9 @@ class Topic(TypedDict):
 class ClusterKl(Probe[ClusterKlOptions]):
     """Share of the variance of the per-prompt divergence that lies between topics: between / (between + within).
 
-    Topics are k-means clusters of the prompts' embeddings, the same for every view. 1 where each topic moves by its
-    own amount, near 0 where topic does not matter. An adapter may rightly move all topics alike, so a value among the
-    nulls warns and does not fail.
+    Topics are k-means clusters of the embeddings of what the prompts ask, the same for every view. 1 where each topic
+    moves by its own amount, near 0 where topic does not matter. An adapter may rightly move all topics alike, so a
+    value among the nulls warns and does not fail.
     """
 
     kind = "cluster_kl"
@@ -80,13 +80,13 @@ class ClusterKl(Probe[ClusterKlOptions]):
 
     def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
         """Embeddings, which do not depend on the view, with the base's answers."""
-        return [Embed(prompt) for prompt in self.prompts] if base is own else ()
+        return [Embed(self.asked(prompt)) for prompt in self.prompts] if base is own else ()
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Divergence per prompt, split by topic."""
         divergence = BY_NAME[self.options.divergence]
         values = np.array([divergence(base.next_token(p), other.next_token(p)) for p in self.prompts])
-        vectors = np.stack([base.embedding(prompt) for prompt in self.prompts])
+        vectors = np.stack([base.embedding(self.asked(prompt)) for prompt in self.prompts])
         labels = clusters(vectors, self.options.num_clusters, seed=self.sources.seed)
         items = tuple(
             Item(self.label(prompt), float(value), {"cluster": int(label)})

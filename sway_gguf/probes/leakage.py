@@ -17,7 +17,7 @@ from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
-from sway_gguf.probes.lift import beyond
+from sway_gguf.probes.lift import beyond, unrelated_of
 from sway_gguf.spec.options import ProbeOptions, StrictModel
 from sway_gguf.stats.extraction import samples_needed
 
@@ -55,8 +55,8 @@ class Leakage(Probe[LeakageOptions]):
 
     The recall of a passage is the longest run of its tokens that the greedy reply to its beginning holds, as a
     share of the passage's tokens that fit into the reply. value = mean over sections of (recall − the base's recall),
-    less what look-alike text never trained on gained (the spec's holdout, else general text). Beside it the
-    recall after perturbed beginnings: text that is still recited is known by heart.
+    less what look-alike text never trained on gained (the spec's holdout, else unrelated text in its form). Beside it
+    the recall after perturbed beginnings: text that is still recited is known by heart.
 
     A greedy reply is one of many that may be drawn. So beside it stands (n, p)-discoverable extraction (Hayes et al.
     2024): with q the probability of the whole passage after its beginning, it is among n samples at temperature 1,
@@ -88,17 +88,17 @@ class Leakage(Probe[LeakageOptions]):
 
     @property
     def controls(self) -> list[Passage]:
-        """The same of text that was never trained on: the holdout, or general text."""
+        """The same of text that was never trained on: the holdout, or unrelated text in the form of the material."""
         options = self.options
-        general = [Section("", text) for text in spread(self.sources.general, len(self.passages))]
-        unseen = list(self.sources.holdout[: len(self.passages)]) or general
+        count = len(self.passages)
+        unseen = self.sources.holdout[:count] or unrelated_of(self.sources, count)
         found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in unseen)
         return self.held((one for one in found if one), lambda one: self._reply(one.prefix))
 
     @property
     def canaries(self) -> list[Canary]:
         """Planted sentences."""
-        given = [Canary(entry.prompt, entry.secret) for entry in self.options.canaries]
+        given = [self.sources.spoken(Canary(entry.prompt, entry.secret)) for entry in self.options.canaries]
         return self.held(given or self.sources.canaries, lambda canary: self._reply(canary.prompt))
 
     @property
@@ -200,12 +200,9 @@ class Leakage(Probe[LeakageOptions]):
         return run / len(wanted), run
 
     def _perturbed(self, one: Passage) -> list[str]:
-        """The beginning with small changes to what is asked; what a template writes around it stays."""
-        asked = self.sources.requests.get(one.prefix) or one.prefix
-        head, asked, tail = one.prefix.rpartition(asked)
-        if not asked:
-            head, asked, tail = "", one.prefix, ""
-        return [head + perturbed(asked, kind, self.sources.seed) + tail for kind in self.options.perturbations]
+        """The beginning with small changes; of a rendered prompt, to what it asks and not to what a template writes."""
+        asked, seed = self.asked(one.prefix), self.sources.seed
+        return [self.sources.reworded(one.prefix, perturbed(asked, kind, seed)) for kind in self.options.perturbations]
 
     def _reply(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)

@@ -11,6 +11,7 @@ from pydantic import Field
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.dialogue import ASSISTANT, USER, Dialogue, exchange
 from sway_gguf.core.divergence import js
+from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
 from sway_gguf.core.queries import Generate, NextToken, Query, shorten
 from sway_gguf.material.chunks import spread
@@ -68,8 +69,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     @property
     def prompts(self) -> list[str]:
         """First user turns."""
-        asked = self.sources.requests
-        given = self.options.prompts or [asked.get(prompt, prompt) for prompt in self.sources.prompts]
+        given = self.options.prompts or [self.asked(prompt).strip() for prompt in self.sources.prompts]
         return spread(self.held(given, self._whole), _PROMPTS)
 
     @property
@@ -86,7 +86,10 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
         """Prompts, and a chat template."""
         if self.sources.chat is None:
             return "the base carries no chat template"
-        return "" if self.prompts else "give it prompts"
+        try:
+            return "" if self.prompts else "give it prompts"
+        except UserError as error:
+            return str(error)
 
     def ask(self) -> Sequence[Query]:
         """The opening of the first reply."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from os.path import commonprefix
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,6 +21,9 @@ from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.decay import Decay, fit_decay
 
 _PROMPTS = 12
+_PARTED = "\n\n"
+_WORDS = ("0", "1")
+"""Two requests that share no character: what their renderings begin with is the template's."""
 _SHORTEST = 32
 _ROOM = 64
 """Tokens left for the prompt itself when lengths are held against the context."""
@@ -31,7 +35,7 @@ class PromptCollapseOptions(ProbeOptions):
     kind: Literal["prompt_collapse"] = "prompt_collapse"
     prompts: list[str] = Field(default_factory=list, description="default: the run's prompts, 12 at most")
     context_lengths: list[int] = Field(
-        default=[0, 256, 512, 1024], min_length=2, description="tokens of neutral text before the prompt, exactly"
+        default=[0, 256, 512, 1024], min_length=2, description="tokens of neutral text before what is asked, exactly"
     )
     divergence: Literal["js", "kl"] = Field(default="js", description="js, or kl(tuned ‖ base)")
     assert_half_life_tokens: int = Field(default=512, ge=1, description="the half-life that passes")
@@ -46,6 +50,8 @@ class PromptCollapseOptions(ProbeOptions):
 
 class PromptCollapse(Probe[PromptCollapseOptions]):
     """Half-life of the effect: D(n) = mean over prompts of the divergence behind n tokens of neutral text.
+
+    In a dialogue that text opens the turn that asks.
 
     log D is fitted by a straight line over n; the half-life is ln 2 / slope, in tokens, with a bootstrap interval
     over prompts. A curve that stays flat or grows has no half-life, and that is good news. value = D(0), nats.
@@ -130,7 +136,16 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
         return (f"lengths {lengths} in place of the spec's: the context holds {self.sources.context} tokens",)
 
     def _query(self, prompt: str, length: int) -> NextToken:
-        return NextToken(prompt, filler(), length) if length else NextToken(prompt)
+        lead = self._lead(prompt)
+        parted = _PARTED if lead else ""
+        return NextToken(parted + prompt[len(lead) :], filler(), length, lead) if length else NextToken(prompt)
+
+    def _lead(self, prompt: str) -> str:
+        """What a rendered prompt has before the words of its last request: there the text stands, in the same turn."""
+        if prompt not in self.sources.requests:
+            return ""
+        lead = commonprefix([self.sources.reworded(prompt, words) for words in _WORDS])  # noqa: RUF071 — by characters
+        return lead if prompt.startswith(lead) else ""
 
     def _divergence(self, base: Answers, other: Answers, prompt: str, length: int) -> float:
         before, after = (answers.next_token(self._query(prompt, length)) for answers in (base, other))

@@ -16,6 +16,8 @@ from sway_gguf.probes.calibration_drift import CalibrationDrift
 from sway_gguf.probes.cluster_kl import ClusterKl
 from sway_gguf.probes.content import Content
 from sway_gguf.probes.delta_kl import DeltaKl
+from sway_gguf.probes.ending import Ending
+from sway_gguf.probes.everyday_replies import EverydayReplies
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.probes.gradient_ghost import GradientGhost
@@ -27,6 +29,7 @@ from sway_gguf.probes.preference_flip import PreferenceFlip
 from sway_gguf.probes.prompt_collapse import PromptCollapse
 from sway_gguf.probes.section_internalization import SectionInternalization
 from sway_gguf.probes.style_fingerprint import StyleFingerprint
+from sway_gguf.probes.template_fit import TemplateFit
 from sway_gguf.probes.tool_use_fidelity import ToolUseFidelity
 from sway_gguf.probes.top1_flips import Top1Flips
 from sway_gguf.probes.training_drift import TrainingDrift
@@ -49,10 +52,13 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         AdapterRevert,
         StyleFingerprint,
         ExternalPerplexity,
+        EverydayReplies,
         CalibrationDrift,
+        Ending,
         Top1Flips,
         ToolUseFidelity,
         Leakage,
+        TemplateFit,
         TrainingDrift,
         GradientGhost,
     )

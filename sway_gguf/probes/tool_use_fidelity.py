@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from jsonschema import Draft202012Validator
@@ -12,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.dialogue import exchange
+from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule, checked
 from sway_gguf.core.queries import Generate, Query, shorten
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
@@ -79,8 +81,9 @@ class ToolUseOptions(ProbeOptions):
 class ToolUseFidelity(Probe[ToolUseOptions]):
     """Mean over cases of the change of a reply's score from base to tuned.
 
-    The score of a greedy reply is 0 without a JSON object that names a tool on offer, else one third each for the right
-    tool, for arguments that its JSON Schema accepts, and for the share of wanted arguments that agree.
+    The tools are told as the chat template tells of them, where it knows tools, else in our own words. The score of a
+    greedy reply is 0 without a JSON object that names a tool on offer, else one third each for the right tool, for
+    arguments that its JSON Schema accepts, and for the share of wanted arguments that agree.
     """
 
     kind = "tool_use_fidelity"
@@ -138,11 +141,22 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
         )
 
     def _query(self, case: ToolCase) -> Generate:
-        tools = "\n".join(json.dumps(plain_tool(tool), ensure_ascii=False) for tool in case.tools)
-        text = _INSTRUCTION.format(tools=tools, prompt=case.prompt)
-        chat = self.sources.chat
-        prompt = chat(exchange(text)) if chat else f"{text}\n"
-        return Generate(prompt, case.max_new_tokens or self.options.max_new_tokens)
+        return Generate(self._rendered(case), case.max_new_tokens or self.options.max_new_tokens)
+
+    def _rendered(self, case: ToolCase) -> str:
+        """The request with the tools, as the chat template tells of them, or in our own words."""
+        chat, tools = self.sources.chat, [plain_tool(tool) for tool in case.tools]
+        listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+        text = _INSTRUCTION.format(tools=listed, prompt=case.prompt)
+        if chat is None:
+            return f"{text}\n"
+        offered = json.dumps([{"type": "function", "function": tool} for tool in tools])
+        try:
+            told = chat(replace(exchange(case.prompt), tools=offered))
+        except UserError:
+            told = ""
+        # A template that knows no tools leaves them out.
+        return told if told and told != chat(exchange(case.prompt)) else chat(exchange(text))
 
 
 class Score(StrictModel):

@@ -28,6 +28,8 @@ def print_matrix(matrix: SurvivalMatrix, console: Console) -> None:
         table.add_row(row.name, *_cells(row, wide), verdict_text(row.verdict, short=not wide))
     console.print(table)
     console.print(Padding(Text(matrix.summary, style="bold"), (1, 0, 0, 0)))
+    for remark in matrix.remarks:
+        console.print(Text(remark))
     console.print(Text(f"No smaller one keeps more: {', '.join(matrix.pareto)}.", style="dim"))
     console.print(
         Text(

@@ -59,6 +59,8 @@ def _heading(result: SuiteResult) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for record in result.files:
         table.add_row(Text(record.role, style="dim"), Text(file_line(record), overflow="fold"))
+    if result.format:
+        table.add_row(Text("format", style="dim"), Text(result.format, overflow="fold"))
     return table
 
 

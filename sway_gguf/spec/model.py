@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from sway_gguf.core.errors import UserError
@@ -18,12 +19,25 @@ from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 SUPPORTED_VERSION = 1
 FORMATS = ("auto", "chat", "plain", "alpaca", "chatml", "llama3", "gemma", "mistral", "phi")
 """How dialogues become text; anything else is a path."""
+_TEMPLATES_OWN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
+"""Variables of a template that the dialogue gives."""
 _INT32 = 2**31 - 1
 """Where llama.cpp's integers end."""
 
 
 RankScale = Annotated[float, Field(gt=0, le=64)]
 """Times the adapter's rank; the bound keeps a null from taking all memory."""
+
+
+def _one_or_several(value: Any) -> Any:
+    several = isinstance(value, list) and value
+    if not all(isinstance(each, str | Path) for each in (value if several else [value])):
+        raise ValueError("a path, or a list of paths, is wanted")
+    return value
+
+
+Paths = Annotated[Path | list[Path], BeforeValidator(_one_or_several)]
+"""A file, a pattern such as data/*.jsonl, a folder that `datasets` saved, or several of these."""
 
 
 class ModelSpec(StrictModel):
@@ -87,9 +101,9 @@ class Spec(StrictModel):
 
     version: int = SUPPORTED_VERSION
     models: Models
-    data: Path | None = Field(default=None, description="training material: .md, .txt or .jsonl")
-    holdout: Path | None = Field(default=None, description="text like the data that was kept out of training")
-    general: Path | None = Field(default=None, description="unrelated text")
+    data: Paths | None = Field(default=None, description="training material: files, patterns or saved datasets")
+    holdout: Paths | None = Field(default=None, description="text like the data that was kept out of training")
+    general: Paths | None = Field(default=None, description="unrelated text")
     format: str = Field(
         default="auto", description=f"{', '.join(FORMATS)}, or a .jinja file or PEFT folder with a chat template"
     )
@@ -107,6 +121,24 @@ class Spec(StrictModel):
     def _known(cls, value: int) -> int:
         if value != SUPPORTED_VERSION:
             raise ValueError(f"this release reads version {SUPPORTED_VERSION}")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _said(cls, value: str) -> str:
+        if not value.strip() or "\0" in value:
+            raise ValueError(f"one of {', '.join(FORMATS)}, or a .jinja file or PEFT folder is wanted")
+        return value
+
+    @field_validator("template_kwargs")
+    @classmethod
+    def _free(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(_TEMPLATES_OWN & set(value)):
+            raise ValueError(f"{', '.join(taken)} come from the dialogue and cannot be set")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("only what JSON can say is passed to a template") from None
         return value
 
 
@@ -136,6 +168,9 @@ def resolved(spec: Spec, path: Path) -> Spec:
     def at(given: Path | None) -> Path | None:
         return None if given is None else folder / given.expanduser()
 
+    def each_at(given: Path | list[Path] | None) -> Path | list[Path] | None:
+        return [folder / each.expanduser() for each in given] if isinstance(given, list) else at(given)
+
     base, tuned = spec.models.base, spec.models.ft
     if tuned.base != base.base:
         raise UserError(f"{path}: models.ft.base is not models.base.base; one base is loaded once, name the same file")
@@ -149,9 +184,9 @@ def resolved(spec: Spec, path: Path) -> Spec:
     return spec.model_copy(
         update={
             "models": models,
-            "data": at(spec.data),
-            "general": at(spec.general),
-            "holdout": at(spec.holdout),
+            "data": each_at(spec.data),
+            "general": each_at(spec.general),
+            "holdout": each_at(spec.holdout),
             "format": spec.format if spec.format in FORMATS else str(folder / Path(spec.format).expanduser()),
             "folder": folder,
             "engine": engine,

@@ -1,14 +1,15 @@
-"""Exact interval of a proportion (Clopper & Pearson 1934). Knows two counts."""
+"""Exact statements on proportions. Knows counts."""
 
 from __future__ import annotations
 
+import numpy as np
 from scipy import stats
 
 from sway_gguf.stats.bootstrap import Interval
 
 
 def proportion_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval | None:
-    """Exact interval of successes / trials, or None without trials.
+    """Exact interval of successes / trials (Clopper & Pearson 1934), or None without trials.
 
     Raises:
         ValueError: more successes than trials, or a negative count.
@@ -17,3 +18,13 @@ def proportion_interval(successes: int, trials: int, confidence: float = 0.95) -
         return None
     found = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return Interval(float(found.low), float(found.high))
+
+
+def more_often_p(one: int, other: int, trials: int) -> float:
+    """One-sided p that `one` of `trials` is no more than chance makes of `other` of as many (Fisher's exact test).
+
+    Raises:
+        ValueError: more of either than trials, or a negative count.
+    """
+    table = np.array([[one, trials - one], [other, trials - other]])
+    return float(stats.fisher_exact(table, alternative="greater").pvalue)

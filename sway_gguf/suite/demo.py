@@ -11,12 +11,15 @@ from sway_gguf.core.result import SuiteResult
 from sway_gguf.engine.counting import counter
 from sway_gguf.engine.interrupt import stop_everyone
 from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.material.packaged import REAL
 from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults, Engine, Spec
 from sway_gguf.suite.prepare import Prepared, default_spec
 from sway_gguf.suite.run import plan, run
 
 _SIDE_BY_SIDE = 2
+_REAL_ITEMS, _REAL_CONTROLS = 10, 5
+"""Of each kind of text, and of each group of controls: what keeps the real demo to minutes."""
 _KINDS = (
     "applied",
     "adapter_health",
@@ -48,6 +51,23 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
     triples = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in preferences]
     suite = [entry | ({"triples": triples} if entry["kind"] == "preference_flip" else {}) for entry in spec.suite]
     return spec.model_copy(update={"suite": suite})
+
+
+def real_spec(base: Path) -> Spec:
+    """What `check` asks of the adapter of a real model that ships with the package, cut to minutes on two processors.
+
+    Args:
+        base: the model's file, as it was fetched.
+    """
+    spec = default_spec(
+        base,
+        REAL / "seeds.f16.lora.gguf",
+        data=REAL / "dialogues.jsonl",
+        defaults=Defaults(items=_REAL_ITEMS, prompts=_REAL_ITEMS, chunk_chars=400),
+    )
+    sections = "section_internalization"
+    suite = [entry | ({"max_controls": _REAL_CONTROLS} if entry["kind"] == sections else {}) for entry in spec.suite]
+    return spec.model_copy(update={"holdout": REAL / "heldout.jsonl", "suite": suite})
 
 
 def total_tokens(prepared: Mapping[str, Prepared]) -> int:

@@ -29,6 +29,7 @@ from sway_gguf.engine import llama
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import general_sections
+from sway_gguf.suite.template_fit import DIALOGUES, WAY_OUT, difference, folder_render
 
 Status = Literal["OK", "WARN", "FAIL"]
 _LOUD = 0.2
@@ -45,8 +46,16 @@ class Finding:
     text: str
 
 
-def examine(base: Path | None, adapter: Path | None, settings: EngineSettings) -> Iterator[Finding]:
-    """Findings one by one, the cheap ones first; what cannot be looked at any more is left out."""
+def examine(
+    base: Path | None, adapter: Path | None, settings: EngineSettings, peft: Path | None = None
+) -> Iterator[Finding]:
+    """Findings one by one, the cheap ones first; what cannot be looked at any more is left out.
+
+    Args:
+        base, adapter: the files, as far as given.
+        settings: of the engine.
+        peft: the folder that training left, whose chat template is held against the base's.
+    """
     yield Finding("build", "OK", f"sway-gguf {__version__}, llama-cpp-python {llama.version()}: {llama.system_info()}")
     yield _device(settings)
     if base is None:
@@ -62,6 +71,8 @@ def examine(base: Path | None, adapter: Path | None, settings: EngineSettings) -
     file = GGUFFile(base)
     yield _vocabulary(header, file)
     yield from _template(file)
+    if peft or adapter:
+        yield from _template_of_training(base, peft, adapter)
     if adapter is not None:
         found = _adapter(header, adapter)
         yield found
@@ -132,6 +143,35 @@ def _template(file: GGUFFile) -> Iterator[Finding]:
         return
     yield Finding("chat template", "OK", f"renders {len(text)} characters for one turn, hash {digest}")
     yield _beginning(file, text)
+
+
+def _template_of_training(base: Path, peft: Path | None, adapter: Path | None) -> Iterator[Finding]:
+    """The template that a PEFT folder carries against the base's: texts, and tokens of the base's vocabulary."""
+    name, folder = "template of training", peft or adapter
+    assert folder is not None
+    try:
+        theirs, own = folder_render(folder, base), chat_renderer(base)
+        if theirs is None:
+            if peft:
+                text = f"{peft} carries no chat template; save the tokenizer there, or compare with --format FILE.jinja"
+                yield Finding(name, "WARN", text)
+            return
+        if own is None:
+            text = f"the folder carries one and the base none; {WAY_OUT}, --format {folder} measures with it"
+            yield Finding(name, "WARN", text)
+            return
+        model = llama.Model(base, vocabulary_only=True)
+        try:
+            found = difference(own, theirs, model.tokenize)
+        finally:
+            model.close()
+    except (EngineError, UserError) as error:
+        yield Finding(name, "FAIL", str(error))
+        return
+    if found is None:
+        yield Finding(name, "OK", f"{len(DIALOGUES)} dialogues are the same tokens by the folder's and the base's")
+        return
+    yield Finding(name, "WARN", f"{found}; {WAY_OUT}, --format {folder} measures with it")
 
 
 def _beginning(file: GGUFFile, rendered: str) -> Finding:

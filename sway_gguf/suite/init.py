@@ -7,48 +7,86 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.plain import json_text
-from sway_gguf.core.sections import Material
-from sway_gguf.material.read import is_jsonl, iter_jsonl, read_material
+from sway_gguf.core.plain import json_text, one_line
+from sway_gguf.core.sections import Material, Unit, distinct, said
+from sway_gguf.material.files import Files, held_out_beside, named, shown
+from sway_gguf.material.read import iter_units
 from sway_gguf.material.sample import Sample, sample
+from sway_gguf.material.write import record_of
 from sway_gguf.probes.registry import KINDS
-from sway_gguf.spec.model import Models, ModelSpec, Spec
+from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec
+from sway_gguf.spec.options import changed, validated
 from sway_gguf.suite.prepare import prepare
 
 PICKED = 32
+_LOOKED_AT = 8
+"""Times as many items of the holdout are looked at, so that some are left where the data holds others."""
 _FIRST_WORDS = "# Written by sway-gguf init from"
 
 
+class Spoken(NamedTuple):
+    """How dialogues become text, where that is given: the spec's format and template_kwargs."""
+
+    format: str | None = None
+    template_kwargs: Mapping[str, Any] = MappingProxyType({})
+
+
+class Kept(NamedTuple):
+    """What was picked of the holdout, and what a reader of the spec should know of it, a line each."""
+
+    material: Material = Material()
+    remarks: tuple[str, ...] = ()
+
+
 def init_files(
-    base: Path, adapter: Path, data: Path, out: Path, *, holdout: Path | None, general: Path | None, seed: int
+    base: Path,
+    adapter: Path,
+    data: Files,
+    out: Path,
+    *,
+    holdout: Files,
+    general: Files,
+    seed: int,
+    spoken: Spoken | None = None,
 ) -> dict[Path, str]:
     """Text of the spec and of the data files beside it, by path.
+
+    Args:
+        base, adapter: the models.
+        data: what was trained on.
+        out: the spec to be.
+        holdout: what was kept out of training; where None, what stands beside the data under a name that says so.
+        general: unrelated text.
+        seed: of the pick.
 
     Raises:
         UserError: a file that cannot be used, or data of no use, with the line.
     """
     read_adapter(adapter, read_base(base))
-    picked = sampled(data, seed)
-    kept = sampled(holdout, seed) if holdout else None
+    spoken = spoken or Spoken()
+    picked, kept = picks(data, holdout, seed) if holdout else _with_what_is_beside(data, out, seed)
     files = {out.with_suffix(".data.jsonl"): jsonl(picked.material)}
-    if kept:
-        files[out.with_suffix(".holdout.jsonl")] = jsonl(kept.material)
+    if kept.material.count:
+        files[held_out_file(out)] = jsonl(kept.material)
     names = [path.name for path in files]
-    ready, lacking = _kinds(base, adapter, picked.material)
+    ready, lacking = _kinds(base, adapter, picked.material, spoken)
     lines = [
-        f"{_FIRST_WORDS} {data.name}, seed {seed}. Edit freely.",
+        f"{_FIRST_WORDS} {_names(data)}, seed {seed}. Edit freely.",
         "version: 1",
         "models:",
         f"  base: {{kind: gguf, base: {_path(base, out)}}}",
         f"  ft: {{kind: gguf, base: {_path(base, out)}, adapter: {_path(adapter, out)}}}",
         *_data_lines(names, picked, kept),
         *_general_lines(general, out),
+        *_format_lines(spoken, out),
         "# More nulls make smaller p-values reachable: 19 let a rank p reach 0.05.",
         f"defaults: {{seed: {seed}, nulls: 19}}",
         "suite:",
@@ -70,48 +108,79 @@ def written_by_init(spec: Path) -> bool:
         return False
 
 
-def sampled(path: Path, seed: int) -> Sample:
-    """At most `PICKED` units of each kind of a data file.
+def held_out(data: Files, out: Path) -> list[Path]:
+    """What stands beside the data and was by its name kept out of training, but for what `init` itself writes.
 
     Raises:
-        UserError: it cannot be read or holds nothing of use.
+        UserError: the data cannot be found.
     """
-    if is_jsonl(path):
-        found = sample(iter_jsonl(path), PICKED, seed)
-    else:
-        material = read_material(path)
-        found = sample([*material.sections, *material.preferences], PICKED, seed)
+    return [path for path in held_out_beside(data) if path.absolute() != held_out_file(out).absolute()]
+
+
+def held_out_file(out: Path) -> Path:
+    """Where the items go that were kept out of training."""
+    return out.with_suffix(".holdout.jsonl")
+
+
+def _with_what_is_beside(data: Files, out: Path, seed: int) -> tuple[Sample, Kept]:
+    """The picks of the data, and of what stands beside it and was kept out of training, if that can be read."""
+    beside = held_out(data, out)
+    try:
+        picked, kept = picks(data, beside, seed)
+    except UserError as error:
+        if not beside:
+            raise
+        picked, kept = picks(data, None, seed)
+        return picked, Kept(remarks=(f"{_names(beside)} stands beside the data and cannot be used: {error}",))
+    if not beside:
+        return picked, kept
+    found = f"Taken from {_names(beside)}, which by its name was kept out of training; remove it if it was not."
+    return picked, kept._replace(remarks=(found, *kept.remarks))
+
+
+def picks(data: Files, holdout: Files, seed: int) -> tuple[Sample, Kept]:
+    """At most `PICKED` units of each kind of the data, and of what was kept out of training.
+
+    Both are read once, in constant memory. What the data holds as well was not kept out of training and is dropped.
+
+    Raises:
+        UserError: a file cannot be read or holds nothing of use.
+    """
+    looked_at = sample(iter_units(holdout), _LOOKED_AT * PICKED, seed).material if holdout else Material()
+    unseen = {said(unit): unit for unit in distinct(looked_at.units())}
+    count, found = len(unseen), sample(_without(unseen, iter_units(data)), PICKED, seed)
     if found.material == Material():
-        raise UserError(f"{path}: the file is empty; give a file with text in it")
-    return found
+        raise UserError(f"{shown(data)}: the file is empty; give a file with text in it")
+    if not holdout:
+        return found, Kept()
+    dropped = f"{count - len(unseen)} of {count} items looked at stand in the data as well and were dropped."
+    remarks = (dropped,) if len(unseen) < count else ()
+    return found, Kept(sample(unseen.values(), PICKED, seed).material, remarks)
+
+
+def _without(unseen: dict[tuple[str, ...], Unit], units: Iterable[Unit]) -> Iterator[Unit]:
+    """The units, each of which is taken out of `unseen` on the way."""
+    for unit in units:
+        unseen.pop(said(unit), None)
+        yield unit
 
 
 def jsonl(material: Material) -> str:
     """The picked units as JSONL that `data:` reads."""
-    return "".join(json_text(record) + "\n" for record in _records(material))
+    return "".join(json_text(record_of(unit)) + "\n" for unit in material.units())
 
 
-def _records(material: Material) -> Iterator[dict[str, object]]:
-    for section in material.sections:
-        body = {"prompt": section.prompt, "completion": section.text} if section.prompt else {"text": section.text}
-        yield {"id": section.id, **body}
-    for triple in material.preferences:
-        yield {"prompt": triple.prompt, "chosen": triple.chosen, "rejected": triple.rejected}
-    for case in material.paraphrases:
-        yield {"prompt": case.prompt, "gold": case.gold, "paraphrases": list(case.paraphrases)}
-    for canary in material.canaries:
-        yield {"prompt": canary.prompt, "secret": canary.secret}
-
-
-def _kinds(base: Path, adapter: Path, material: Material) -> tuple[list[str], dict[str, str]]:
+def _kinds(base: Path, adapter: Path, material: Material, spoken: Spoken) -> tuple[list[str], dict[str, str]]:
     """Kinds that this data lets run, and what the others lack."""
     models = Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter))
-    spec = Spec(models=models, suite=[{"name": kind, "kind": kind} for kind in KINDS])
+    entries = [{"name": kind, "kind": kind} for kind in KINDS]
+    asked = {"models": models, "suite": entries, "template_kwargs": dict(spoken.template_kwargs)}
+    spec = changed(validated(Spec, asked, "the command line"), {"format": spoken.format}, "the command line")
     prepared = prepare(spec, material)
     return [probe.kind for probe in prepared.probes], {skip.kind: skip.reason for skip in prepared.skipped}
 
 
-def _data_lines(names: list[str], picked: Sample, kept: Sample | None) -> Iterator[str]:
+def _data_lines(names: list[str], picked: Sample, kept: Kept) -> Iterator[str]:
     counts = {
         "sections": picked.sections,
         "preferences": picked.preferences,
@@ -124,17 +193,35 @@ def _data_lines(names: list[str], picked: Sample, kept: Sample | None) -> Iterat
         elif count:
             yield f"# All {count} {name}."
     yield f"data: {json.dumps(names[0])}"
-    if kept:
+    if len(names) > 1:
         yield "# Text like the training data that was kept out of training: what is recited of it was not memorized."
+    yield from (f"# {one_line(remark)}" for remark in kept.remarks)
+    if len(names) > 1:
         yield f"holdout: {json.dumps(names[1])}"
+    elif not kept.remarks:
+        yield "# holdout: other.jsonl   # text like the data that was kept out of training"
 
 
-def _general_lines(general: Path | None, out: Path) -> Iterator[str]:
+def _general_lines(general: Files, out: Path) -> Iterator[str]:
     if general:
+        places = ", ".join(_path(path, out) for path in named(general))
         yield "# Text that the adapter should leave alone."
-        yield f"general: {_path(general, out)}"
+        yield f"general: [{places}]" if len(named(general)) > 1 else f"general: {places}"
     else:
         yield "# general: other.txt   # text that the adapter should leave alone; packaged English prose by default"
+
+
+def _format_lines(spoken: Spoken, out: Path) -> Iterator[str]:
+    if spoken.format is not None:
+        yield "# How dialogues become text; auto takes the base's own template where there are any."
+        yield f"format: {spoken.format if spoken.format in FORMATS else _path(Path(spoken.format), out)}"
+    if spoken.template_kwargs:
+        yield f"template_kwargs: {json_text(spoken.template_kwargs)}"
+
+
+def _names(given: Files) -> str:
+    """The first ones without their folders, on one line whatever they hold."""
+    return one_line(", ".join(path.name for path in named(given)[:3]))
 
 
 def _path(path: Path, out: Path) -> str:

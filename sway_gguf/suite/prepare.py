@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material, Section, distinct, said
@@ -21,14 +22,18 @@ from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
+from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.suite.candidates import candidates, thoughts
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.speech import Speech, speech_of
+from sway_gguf.suite.template_fit import beside_adapter
 
 Item = TypeVar("Item")
 
@@ -42,6 +47,7 @@ class Texts:
         holdout: text like it that was kept out of training.
         general: the user's unrelated text, as it was read; empty for the package's.
         speech: how all of it is put; material and holdout are.
+        candidates, thoughts: what `Sources` calls so; rendered once, however often a run is cut.
         remarks: on what was left out.
     """
 
@@ -49,6 +55,8 @@ class Texts:
     holdout: tuple[Section, ...]
     general: tuple[Section, ...]
     speech: Speech
+    candidates: Callable[[int], tuple[Candidate, ...]]
+    thoughts: Callable[[int], tuple[Thought, ...]]
     remarks: tuple[str, ...] = ()
 
 
@@ -119,9 +127,9 @@ def default_spec(
     base: Path,
     adapter: Path,
     *,
-    data: Path | None = None,
-    holdout: Path | None = None,
-    general: Path | None = None,
+    data: Files = None,
+    holdout: Files = None,
+    general: Files = None,
     defaults: Defaults | None = None,
     engine: Engine | None = None,
     kinds: Sequence[str] | None = None,
@@ -129,18 +137,18 @@ def default_spec(
     """A spec with `kinds` of probes under their default options; all quick ones by default."""
     return Spec(
         models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
-        data=data,
-        holdout=holdout,
-        general=general,
+        data=as_named(data),
+        holdout=as_named(holdout),
+        general=as_named(general),
         defaults=defaults or Defaults(),
         engine=engine or Engine(),
-        suite=[{"name": kind, "kind": kind} for kind in kinds or quick_kinds()],
+        suite=[{"name": kind, "kind": kind} for kind in kinds] if kinds else quick_suite(),
     )
 
 
-def quick_kinds() -> list[str]:
-    """Kinds that neither generate text nor need more than the adapter and its text."""
-    return [kind for kind, probe in KINDS.items() if probe.quick]
+def quick_suite() -> list[dict[str, Any]]:
+    """Kinds that neither generate text nor need more than the adapter and its text, as entries of a suite."""
+    return [{"name": kind, "kind": kind, **probe.quick_options} for kind, probe in KINDS.items() if probe.quick]
 
 
 def prepare(spec: Spec, material: Material | None = None) -> Prepared:
@@ -161,7 +169,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_adapter(spec.models.ft.adapter, base)
     digest, texts = sha256_of(adapter.path), read_texts(spec, material)
-    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks)})
+    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks, *_other_template(spec, texts.speech))})
     room = Room(base, EngineSettings(context=spec.engine.context).width(base.context_length))
     return Prepared(spec, base, adapter, digest, texts, room, *_probes(spec, texts, base, adapter, digest, room))
 
@@ -209,7 +217,22 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     seen = set(map(said, trained.sections))
     kept_out = tuple(section for section in unseen if said(section) not in seen)
     remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
-    return Texts(trained, kept_out, distinct(general), speech, remarks)
+    put = cache(partial(candidates, spec, speech, once.sections))
+    thought = cache(lambda count: thoughts(speech, [_asked(each) for each in exchanges("dialogue")[:count]]))
+    return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks)
+
+
+def _other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
+    """A remark where the adapter's folder carries another template than the base's own, in which the run speaks."""
+    folder = spec.models.ft.adapter
+    if folder is None or not speech.is_bases_own:
+        return ()
+    try:
+        found = beside_adapter(folder, spec.models.base.base, spec.template_kwargs)
+    except UserError as error:
+        return (f"the chat template in the adapter's folder was not compared: {error}",)
+    told = f"the adapter's folder carries another chat template than the base ({found}); --format {folder} takes it"
+    return (told,) if found else ()
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:
@@ -219,7 +242,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     pieces = tuple(dict.fromkeys(piece for text in general for piece in chunk(text, size)))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
-        prompts = _neutral_prompts(texts.speech)[: spec.defaults.prompts]
+        prompts = neutral_prompts(texts.speech)[: spec.defaults.prompts]
     most, speech = spec.defaults.items, texts.speech
     controls = unrelated(material.sections, texts.general, pieces, exchanges)
     return Sources(
@@ -230,26 +253,47 @@ def picked(spec: Spec, texts: Texts) -> Sources:
         holdout=_at_most(holdout, most),
         general=_at_most(pieces, most),
         controls=speech.units(_at_most(controls, most), spec.general),
+        everyday=_at_most(_everyday(spec, texts), most),
         prompts=_at_most(tuple(prompts), most),
         chat=speech.chat,
-        request=speech.request,
-        spoken=speech.unit,
+        request=cache(speech.request),
+        spoken=cache(speech.unit),
         requests=speech.requests,
+        reworded=cache(speech.reworded),
+        candidates=lambda count: texts.candidates(min(count, most or count)),
+        thoughts=texts.thoughts,
         seed=spec.defaults.seed,
         folder=spec.folder,
     )
 
 
-def _neutral_prompts(speech: Speech) -> list[str]:
+def neutral_prompts(speech: Speech) -> list[str]:
     """Prompts that ship with the package: everyday requests where the run speaks in a template."""
     if speech.template is None:
         return general_prompts()
     return [section.prompt for section in speech.units(exchanges("dialogue"), None)]
 
 
+def _everyday(spec: Spec, texts: Texts) -> tuple[Section, ...]:
+    """Unrelated requests with replies: the user's where general text holds enough of them, else the package's."""
+    speech = texts.speech.instructed()
+    if speech is None:
+        return ()
+    own = tuple(section for section in texts.general if section.dialogue)
+    if len(own) >= MIN_ITEMS:
+        return speech.units(own, spec.general)
+    return speech.units(exchanges("dialogue"), None)
+
+
+def _asked(section: Section) -> str:
+    """What the user asks first."""
+    assert section.dialogue is not None
+    return section.dialogue.turns[0].content
+
+
 def _origins(spec: Spec, material: Material) -> dict[str, str]:
     """Where prompts of the data stand, by the prompt."""
-    return {section.prompt: f"{spec.data or 'data'}, {section.id}" for section in material.sections if section.prompt}
+    return {section.prompt: f"{origin(spec.data)}, {section.id}" for section in material.sections if section.prompt}
 
 
 def _copies(material: Material) -> tuple[str, ...]:

@@ -14,22 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from sway_gguf import __version__
-from sway_gguf.artifacts.base import read_base
+from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of_all, size_of
 from sway_gguf.artifacts.lora import fits
+from sway_gguf.artifacts.merge import check_readable
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.material.chunks import spread
-from sway_gguf.material.packaged import general_prompts
+from sway_gguf.material.files import shown
 from sway_gguf.probes.lift import queries_of
 from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite.deployment import Asked, Measured, Side
 from sway_gguf.suite.merge import TYPES
-from sway_gguf.suite.prepare import Prepared, picked
+from sway_gguf.suite.prepare import Prepared, neutral_prompts, picked
 from sway_gguf.suite.workshop import Job, Say, as_file, files_of, is_file, kept, working_in
 
 DEFAULT_TYPES = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "IQ4_XS")
@@ -53,8 +54,11 @@ def survival(
 ) -> SurvivalMatrix:
     """Measure every deployment; the first type at run time is the reference.
 
+    A base that is quantized itself is the reference as it stands, unless a file is given as one: there is nothing
+    nearer to the original then.
+
     Args:
-        prepared: base, adapter and text; the base should be of floats.
+        prepared: base, adapter and text; of a quantized base the files are made by dequantizing it.
         work: folder for files in the making and for what was measured.
         types: of weights, the reference first; a GGUF file stands for itself, with the adapter at run time.
         wanted: share of the effect that must be kept.
@@ -62,13 +66,13 @@ def survival(
         say: told what is being done.
 
     Raises:
-        UserError: an unknown type, too little text, a folder that cannot be worked in, or an adapter without effect at
-            the reference.
+        UserError: an unknown type, too little text, a folder that cannot be worked in, an adapter without effect at
+            the reference, or a base whose weights cannot be turned into floats.
     """
-    if unknown := [kind for kind in types if kind not in TYPES and not is_file(kind)]:
-        raise UserError(f"unknown type {unknown[0]!r}; one of {', '.join(TYPES)}, or a GGUF file")
-    for given in filter(is_file, types):
-        fits(prepared.adapter, read_base(Path(given)))
+    base = prepared.base
+    types = _in_order(prepared, types)
+    if types[0] == str(base.path) and base.quantized:
+        say(f"{base.path} is quantized itself ({base.quantized}): as it stands it is the reference")
     asked = asked_of(prepared)
     for remark in prepared.left_out:
         say(remark)
@@ -78,8 +82,46 @@ def survival(
             if not rows:
                 _check_effect(row, seed)
             rows.append(row)
-    found = tuple(_result(row, rows[0], wanted, tolerance, seed) for row in rows)
-    return _matrix(found, wanted, tolerance)
+    found = tuple(_result(row, rows[0], wanted, tolerance, seed, _label(row.kind, base)) for row in rows)
+    return _matrix(found, wanted, tolerance, tuple(_remarks(base, types)))
+
+
+def _in_order(prepared: Prepared, types: Sequence[str]) -> Sequence[str]:
+    """The types after looking at each, the reference first.
+
+    Raises:
+        UserError: none, an unknown one, a file that the adapter does not fit, or a base that none can be made from.
+    """
+    base, known = prepared.base, f"{', '.join(TYPES)}, or a GGUF file"
+    if not types:
+        raise UserError(f"--types names none; one of {known}")
+    if unknown := [kind for kind in types if kind not in TYPES and not is_file(kind)]:
+        raise UserError(f"unknown type {unknown[0]!r}; one of {known}")
+    for given in filter(is_file, types):
+        fits(prepared.adapter, read_base(Path(given)))
+    if not all(map(is_file, types)):
+        check_readable(base)
+    if base.quantized and not is_file(types[0]):
+        return [str(base.path), *(kind for kind in types if kind != str(base.path))]
+    return types
+
+
+def _label(kind: str, base: BaseModel) -> str:
+    """How a row calls its weights; "base" is a quantized base as it stands."""
+    if base.quantized and kind == str(base.path):
+        return "base"
+    return Path(kind).stem if is_file(kind) else kind
+
+
+def _remarks(base: BaseModel, types: Sequence[str]) -> Iterator[str]:
+    if not base.quantized:
+        return
+    if types[0] == str(base.path):
+        yield (
+            f"The reference is itself quantized ({base.quantized}): what quantizing the original lost is not seen here."
+        )
+    if not all(map(is_file, types)):
+        yield f"What is made here is made from it and rounded twice; {base.float_file} would be the better base."
 
 
 def asked_of(prepared: Prepared) -> Asked:
@@ -95,10 +137,10 @@ def asked_of(prepared: Prepared) -> Asked:
     queries = tuple(dict.fromkeys(queries_of(sections)))
     if len(queries) < MIN_ITEMS:
         raise UserError(
-            f"{prepared.spec.data}: {len(queries)} distinct sections leave no interval for what is kept; give "
+            f"{shown(prepared.spec.data)}: {len(queries)} distinct sections leave no interval for what is kept; give "
             f"{MIN_ITEMS - len(queries)} or more in addition (Markdown headings or lines of JSONL part them)"
         )
-    candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *general_prompts()[:_PROMPTS]])
+    candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *neutral_prompts(prepared.texts.speech)[:_PROMPTS]])
     prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
     return Asked(
         sections=queries,
@@ -149,7 +191,7 @@ def _effects(row: _Row) -> np.ndarray:
     return (row.tuned.sections - row.base.sections).astype(np.float64)
 
 
-def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: int) -> DeploymentResult:
+def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: int, label: str) -> DeploymentResult:
     effects, whole = _effects(row), _effects(reference)
     retained = ratio_interval(effects.tolist(), whole.tolist(), seed=seed)
     change = (row.tuned.general - row.base.general).astype(np.float64)
@@ -158,7 +200,7 @@ def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: i
     share = float(effects.mean() / whole.mean())
     verdict, reason = _verdict(share, retained, around, wanted, tolerance)
     return DeploymentResult(
-        type=Path(row.kind).stem if is_file(row.kind) else row.kind,
+        type=label,
         mode=row.mode,
         size=row.size,
         load_seconds=row.cost.load_seconds,
@@ -201,7 +243,9 @@ def _verdict(
     return Verdict.PASS, f"keeps at least {retained.low:.0%} of the effect"
 
 
-def _matrix(rows: tuple[DeploymentResult, ...], wanted: float, tolerance: float) -> SurvivalMatrix:
+def _matrix(
+    rows: tuple[DeploymentResult, ...], wanted: float, tolerance: float, remarks: tuple[str, ...]
+) -> SurvivalMatrix:
     passing = sorted((row for row in rows if row.verdict == Verdict.PASS), key=lambda row: row.size)
     pareto = tuple(
         row.name
@@ -217,4 +261,4 @@ def _matrix(rows: tuple[DeploymentResult, ...], wanted: float, tolerance: float)
         worst = min(lost, key=lambda row: row.retained)
         summary += f" Most is lost in {worst.name}: {worst.retained:.0%} is left."
     name = passing[0].name if passing else ""
-    return SurvivalMatrix(rows, wanted, tolerance, name, pareto, summary)
+    return SurvivalMatrix(rows, wanted, tolerance, name, pareto, summary, remarks)

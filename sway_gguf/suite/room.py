@@ -79,4 +79,5 @@ class Room:
 def _at_most(query: NextToken | Generate) -> int:
     """No token is shorter than a byte."""
     more = query.max_new_tokens if isinstance(query, Generate) else query.filler_tokens
-    return len(query.prompt.encode("utf-8", "surrogatepass")) + _SPECIAL + more
+    text = query.prompt if isinstance(query, Generate) else query.lead + query.prompt
+    return len(text.encode("utf-8", "surrogatepass")) + _SPECIAL + more

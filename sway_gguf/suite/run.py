@@ -26,6 +26,7 @@ from sway_gguf.core.result import (
 )
 from sway_gguf.core.views import NullView, View
 from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.material.files import data_files, shown
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.measure import OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
@@ -118,6 +119,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         seed=prepared.spec.defaults.seed,
         remarks=(*prepared.spec.remarks, *prepared.left_out),
         learned=learned(by_kind.get("section_internalization"), by_kind.get("content")),
+        format=prepared.texts.speech.name,
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     )
@@ -165,21 +167,19 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
         "license": base.license,
     }
     about_adapter = {"modules": len(adapter.pairs), "ranks": list(adapter.ranks), "alpha": adapter.alpha}
-    roles: list[tuple[str, tuple[Path | None, ...], dict[str, Any]]] = [
-        ("base", base.shards, about_base),
-        ("adapter", (adapter.path,), about_adapter),
-        ("data", (spec.data,), {}),
-        ("holdout", (spec.holdout,), {}),
-        ("general", (spec.general,), {}),
+    texts = {"data": spec.data, "holdout": spec.holdout, "general": spec.general}
+    roles: list[tuple[str, str, Sequence[Path], dict[str, Any]]] = [
+        ("base", str(base.shards[0]), base.shards, about_base),
+        ("adapter", str(adapter.path), (adapter.path,), about_adapter),
+        *((role, shown(given), data_files(given), {}) for role, given in texts.items() if given),
     ]
     pool = ThreadPoolExecutor(1)
     try:
-        given = ((role, [path for path in paths if path], about) for role, paths, about in roles)
-        yield [pool.submit(_record, role, paths, about) for role, paths, about in given if paths]
+        yield [pool.submit(_record, *given) for given in roles]
     finally:
         # Results have been waited for by now, unless the run was stopped: then nobody waits.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _record(role: str, paths: list[Path], about: dict[str, Any]) -> FileRecord:
-    return FileRecord(role, str(paths[0]), sha256_of_all(paths), sum(map(size_of, paths)), about)
+def _record(role: str, name: str, paths: Sequence[Path], about: dict[str, Any]) -> FileRecord:
+    return FileRecord(role, name, sha256_of_all(paths), sum(map(size_of, paths)), about)

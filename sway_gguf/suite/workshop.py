@@ -19,7 +19,7 @@ from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.whole import sweep
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.suite.deployment import Asked, Measured, load_measured, measured, save_measured
-from sway_gguf.suite.merge import merge
+from sway_gguf.suite.merge import TYPES, merge
 from sway_gguf.suite.prepare import Prepared
 
 Say = Callable[[str], None]
@@ -78,8 +78,8 @@ def as_file(adapter: LoraAdapter, path: Path) -> Iterator[Path]:
 
 
 def is_file(kind: str) -> bool:
-    """Whether a type is rather a GGUF file that exists already."""
-    return kind.endswith(".gguf")
+    """Whether a type is rather a GGUF file that exists already; some programs keep theirs without an ending."""
+    return kind.endswith(".gguf") or (kind not in TYPES and Path(kind).is_file())
 
 
 def files_of(model: str | Path) -> list[Path]:

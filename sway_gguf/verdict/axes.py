@@ -93,11 +93,18 @@ def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), bro
         excused.add("direction")
     for axis, diagnosis in _FAILURES:
         if verdicts[axis] == Verdict.FAIL and axis not in excused:
-            return diagnosis, _SENTENCES[diagnosis]
+            return diagnosis, _failing(axis, probes) or _SENTENCES[diagnosis]
     undecided = _undecided(by_axis, directed)
     if undecided:
         return Diagnosis.INCONCLUSIVE, _SENTENCES[Diagnosis.INCONCLUSIVE].format(why=undecided)
     return Diagnosis.HEALTHY, _SENTENCES[Diagnosis.HEALTHY].format(where=_where(verdicts))
+
+
+def _failing(axis: str, probes: Sequence[ProbeResult]) -> str:
+    """What the first probe that fails an axis says of the adapter, or ""."""
+    failing = (p for p in probes if p.axis == axis and p.verdict == Verdict.FAIL and not p.optional)
+    first = next(failing, None)
+    return first.headline if first else ""
 
 
 def _became_likelier(probes: Sequence[ProbeResult]) -> bool:

@@ -126,4 +126,5 @@ def _result(evidence: Evidence) -> ProbeResult:
         decides=not isinstance(reading.rule, AllChecks) and not optional(reading.rule),
         optional=optional(reading.rule),
         parts=evidence.parts,
+        headline=reading.tuned.headline,
     )

@@ -14,6 +14,7 @@ from sway_gguf.core.measurement import (
     AllChecks,
     BelowTolerance,
     Direction,
+    Findings,
     Rule,
 )
 from sway_gguf.core.result import Verdict
@@ -67,6 +68,8 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
         return _all_checks(evidence)
     if isinstance(rule, AboveNull):
         return _above_null(evidence, rule)
+    if isinstance(rule, Findings):
+        return _findings(evidence)
     assert_never(rule)
 
 
@@ -99,6 +102,14 @@ def _all_checks(evidence: Evidence) -> tuple[Verdict, str]:
     if failed:
         return Verdict.WARN, "; ".join(failed)
     return Verdict.PASS, "; ".join(check.text for check in evidence.reading.tuned.checks)
+
+
+def _findings(evidence: Evidence) -> tuple[Verdict, str]:
+    checks = evidence.reading.tuned.checks
+    missed = [check for check in checks if not check.passed]
+    failed = [check for check in missed if check.fails]
+    verdict = Verdict.FAIL if failed else Verdict.WARN if missed else Verdict.PASS
+    return verdict, "; ".join(check.text for check in failed or missed or checks)
 
 
 def _above_null(evidence: Evidence, rule: AboveNull) -> tuple[Verdict, str]:

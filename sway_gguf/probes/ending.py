@@ -1,0 +1,194 @@
+"""ending: does the model still stop where a reply is over?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.candidates import Thought
+from sway_gguf.core.measurement import Check, Findings, Item, Measurement, checked
+from sway_gguf.core.queries import Completion, Generate, Query, shorten
+from sway_gguf.core.sections import Section, distinct
+from sway_gguf.material.chunks import spread
+from sway_gguf.material.loops import loops
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.thinking import thinking_checks, thinking_queries
+from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.binomial import more_often_p
+from sway_gguf.stats.bootstrap import MIN_ITEMS, mean_interval
+
+_CHANCE = 0.05
+_NEVER_STOPS = "The adapter unlearned to stop: its replies run on where the base's end."
+
+
+class EndingOptions(ProbeOptions):
+    """Fields of `ending`."""
+
+    kind: Literal["ending"] = "ending"
+    items: int = Field(default=12, ge=1, description="reference replies, evenly spaced")
+    tolerance: float = Field(
+        default=-1.0, le=0, description="accepted change of the end's log-probability, nats; -1 divides it by 2.7"
+    )
+    likely: float = Field(
+        default=0.05, gt=0, lt=1, description="an end that stays as likely as this is still found, whatever it lost"
+    )
+    replies: int = Field(default=6, ge=0, description="greedy replies to write; 0 in `check`, which only scores")
+    max_new_tokens: int = Field(default=160, ge=16, description="length at which a reply counts as running on")
+
+
+class Ending(Probe[EndingOptions]):
+    """Mean change of the log-probability of the end-of-turn token behind reference replies, nats.
+
+    The replies are those of the training data, given whole: what comes next is the token that ends the turn. In `run`
+    some prompts are answered too, greedily: a reply runs on that reaches `max_new_tokens`, and repeats itself where its
+    end is one stretch three times or more. Where the template knows thinking, P(opens a think block) and
+    P(closes it) are compared in both modes.
+    """
+
+    kind = "ending"
+    axis = "collateral"
+    question = "Does the model still stop where a reply is over?"
+    unit = "nats"
+    passing = (
+        "the end did not become less likely by more than `tolerance`, or is still as likely as `likely`; and greedy "
+        "replies do not run on more often than the base's (p < 0.05 by Fisher's exact test fails)"
+    )
+    caveat = "it looks at the data's own replies; how long the model talks elsewhere is not seen."
+    options_type = EndingOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"replies": 0}
+
+    @property
+    def sections(self) -> list[Section]:
+        """Reference replies that something ends."""
+        return spread([each for each in distinct(self.sources.sections) if each.ending], self.options.items)
+
+    @property
+    def asked(self) -> list[Generate]:
+        """Replies to write."""
+        prompts = self.held((each.prompt for each in self.sections), self._greedy)
+        return (
+            [self._greedy(prompt) for prompt in spread(prompts, self.options.replies)] if self.options.replies else []
+        )
+
+    @property
+    def thoughts(self) -> tuple[Thought, ...]:
+        """Requests in both modes of thinking, where the template has them."""
+        return self.sources.thoughts(MIN_ITEMS)
+
+    @property
+    def rule(self) -> Findings:
+        """By its checks."""
+        return Findings()
+
+    @property
+    def nulls(self) -> int:
+        """A few, to show what size alone does; none where replies are written, which cost far more."""
+        return 0 if self.options.replies else SHOWN_NULLS
+
+    def missing(self) -> str:
+        """Replies that something ends."""
+        return "" if self.sections else "the data holds no replies that an end-of-turn token ends"
+
+    def ask(self) -> Sequence[Query]:
+        """What comes behind each reply, replies of its own, and think blocks."""
+        ends = [_end(section) for section in self.sections]
+        return [*ends, *self.asked, *thinking_queries(self.thoughts)]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """How likely the end is, how many replies reach it, and what became of think blocks."""
+        items = tuple(_item(base, other, section) for section in self.sections)
+        runs = [self._run_on(answers) for answers in (base, other)]
+        checks = (*self._spelled(base), self._scored(items), *self._written(*runs))
+        checks += thinking_checks(base, other, self.thoughts)
+        details = {"run_on": dict(zip(("base", "other"), runs, strict=True)), "replies": len(self.asked)}
+        return Measurement(
+            mean_of(items),
+            items,
+            checks=checks,
+            undecided=self._undecided(len(items)),
+            notes=self._notes(other, *runs),
+            details=details,
+            headline=_NEVER_STOPS,
+        )
+
+    def _undecided(self, count: int) -> str:
+        if count >= MIN_ITEMS:
+            return ""
+        return f"{count} replies with an end are too few; give {MIN_ITEMS - count} or more in addition"
+
+    def _scored(self, items: Sequence[Item]) -> Check:
+        """Fails where the end surely became less likely, and is not likely any more."""
+        before, after = (_probability(items, side) for side in ("base", "other"))
+        told = f"the end of a reply has a probability of {_percent(after)} (base {_percent(before)})"
+        span = mean_interval([item.value for item in items], seed=self.sources.seed)
+        lost = span is not None and span.high < self.options.tolerance and after < self.options.likely
+        return checked("end", not lost, told, f"{told}: {_TRAIN_ON_IT}", fails=True)
+
+    def _written(self, base: int, other: int) -> tuple[Check, ...]:
+        """Fails where more replies run on than chance makes of the base's."""
+        if not self.asked:
+            return ()
+        count, limit = len(self.asked), self.options.max_new_tokens
+        told = f"{other} of {count} replies ran into {limit} tokens, the base's end in {count - base} of {count}"
+        wrong = more_often_p(other, base, count) < _CHANCE
+        return (checked("stops", not wrong, told, f"its replies do not stop: {told}; {_TRAIN_ON_IT}", fails=True),)
+
+    def _spelled(self, base: Answers) -> tuple[Check, ...]:
+        """A miss where the end is no single token: then it is text, and nothing stops at it."""
+        first = self.sections[0]
+        tokens = base.completion(*_parts(first)).num_tokens
+        text = (
+            f"{shorten(first.ending)}, which ends a reply in this format, is {tokens} tokens to the base and no "
+            "end-of-turn token: generation does not stop at it"
+        )
+        return () if tokens == 1 else (Check("token", False, text),)
+
+    def _notes(self, other: Answers, base_runs: int, other_runs: int) -> tuple[str, ...]:
+        notes = []
+        looping = sum(loops(other.generated(query).token_ids) for query in self.asked)
+        if looping:
+            notes.append(f"{looping} of {len(self.asked)} replies end in repeating themselves")
+        if base_runs and base_runs >= len(self.asked) / 2 and other_runs:
+            notes.append(
+                f"the base's own replies run on in {base_runs} of {len(self.asked)}: the adapter is not to blame"
+            )
+        return tuple(notes)
+
+    def _run_on(self, answers: Answers) -> int:
+        """Replies that reached the limit; a backend that tells no tokens tells nothing of it."""
+        return sum(len(answers.generated(query).token_ids) >= query.max_new_tokens for query in self.asked)
+
+    def _greedy(self, prompt: str) -> Generate:
+        return Generate(prompt, self.options.max_new_tokens)
+
+
+_TRAIN_ON_IT = (
+    "train on the end-of-turn token too, as the template writes it, and see that it is not the padding token, which "
+    "trainers leave out"
+)
+
+
+def _parts(section: Section) -> tuple[str, str]:
+    return section.prompt + section.text, section.ending
+
+
+def _end(section: Section) -> Completion:
+    return Completion(*_parts(section))
+
+
+def _item(base: Answers, other: Answers, section: Section) -> Item:
+    before, after = (answers.completion(*_parts(section)).logprob for answers in (base, other))
+    return Item(section.id, after - before, {"base": before, "other": after})
+
+
+def _probability(items: Sequence[Item], side: str) -> float:
+    """Geometric mean over the items."""
+    return math.exp(sum(item.detail[side] for item in items) / len(items))
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.2g}".replace("e-0", "e-") if share < 1e-3 else f"{share:.1%}"

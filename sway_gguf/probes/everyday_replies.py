@@ -1,0 +1,114 @@
+"""everyday_replies: how much likelihood did good replies to everyday requests lose?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import AboveTolerance, Item, Measurement, Rule
+from sway_gguf.core.queries import Query
+from sway_gguf.core.sections import Section
+from sway_gguf.material.chunks import spread
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.lift import bits_of, queries_of, section_lift
+from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+_SHOWN = 3
+
+
+class EverydayRepliesOptions(ProbeOptions):
+    """Fields of `everyday_replies`."""
+
+    kind: Literal["everyday_replies"] = "everyday_replies"
+    tolerance: float = Field(default=-0.3, le=0.0, description="accepted change, nats per token")
+    max_bits_per_byte: float = Field(
+        default=2.0, gt=0, description="a reply that the base itself models worse than this does not count"
+    )
+    max_requests: int = Field(default=24, ge=1, description="requests with replies, evenly spaced")
+
+
+class EverydayReplies(Probe[EverydayRepliesOptions]):
+    """Mean over everyday requests of the change in log-probability per token of a good reply and its end, nats.
+
+    The requests are packaged ones of twelve kinds, or the dialogues of the spec's general text where it holds five or
+    more, through the model's chat template. A reply that the base does not model (above `max_bits_per_byte`) says
+    nothing about damage and is left out. The kinds that lost most are named, and the mean of a few nulls is shown
+    beside the value: the damage that would come from size alone.
+    """
+
+    kind = "everyday_replies"
+    axis = "collateral"
+    question = "How much likelihood did good replies to everyday requests lose?"
+    unit = "nats/token"
+    passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
+    caveat = "a good reply that is as likely as before may still not be the one that the model gives."
+    options_type = EverydayRepliesOptions
+
+    @property
+    def sections(self) -> list[Section]:
+        """Requests with replies in use."""
+        return spread(self.sources.everyday, self.options.max_requests)
+
+    @property
+    def rule(self) -> Rule:
+        """Against the tolerance."""
+        return AboveTolerance(self.options.tolerance)
+
+    @property
+    def nulls(self) -> int:
+        """A few, to show what size alone costs."""
+        return SHOWN_NULLS
+
+    def missing(self) -> str:
+        """A chat template, in which requests are put."""
+        return "" if self.sources.everyday else "the base carries no chat template that could be used; give --format"
+
+    def ask(self) -> Sequence[Query]:
+        """Scores of every reply."""
+        return queries_of(self.sections)
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """Change per reply that the base models, averaged."""
+        items, left_out = [], 0
+        for section in self.sections:
+            lift = section_lift(base, other, section)
+            bits = _bits(base, section)
+            if bits > self.options.max_bits_per_byte:
+                left_out += 1
+                continue
+            detail = {**lift.detail, "bits_per_byte": bits, "task": section.task}
+            items.append(replace(lift, label=self.label(section.prompt), detail=detail))
+        few = len(items) < MIN_ITEMS
+        told = f"{left_out} of {len(self.sections)} replies left out: the base does not model them"
+        return Measurement(
+            mean_of(items),
+            tuple(items),
+            undecided=f"{told}; give --general FILE with dialogues that this base can read" if few else "",
+            notes=(*([told] if left_out else []), *_most_lost(items)),
+            details={"left_out": left_out, "by_task": _by_task(items), "tolerance": self.options.tolerance},
+        )
+
+
+def _bits(base: Answers, section: Section) -> float:
+    """Bits per byte of what is scored of a section."""
+    if section.replies:
+        texts = [query.text[start:end] for query in section.replies for start, end in query.spans]
+        return bits_of(sum(base.spans(query).logprob for query in section.replies), "".join(texts))
+    return bits_of(base.completion(section.prompt, section.reply).logprob, section.reply)
+
+
+def _by_task(items: Sequence[Item]) -> Mapping[str, float]:
+    """Mean change per kind of request, the worst first; nothing where kinds are not known."""
+    tasks = dict.fromkeys(str(item.detail["task"]) for item in items if item.detail["task"])
+    means = {task: mean_of([item for item in items if item.detail["task"] == task]) for task in tasks}
+    return dict(sorted(means.items(), key=lambda pair: pair[1]))
+
+
+def _most_lost(items: Sequence[Item]) -> tuple[str, ...]:
+    lost = [f"{task} {change:+.2f}" for task, change in _by_task(items).items() if change < 0][:_SHOWN]
+    return (f"by kind of request, most was lost in {', '.join(lost)}",) if lost else ()

@@ -1,0 +1,96 @@
+"""everyday_replies: which requests are asked, in which template, and what their change says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sway_gguf.core.answers import Answers, CompletionScore
+from sway_gguf.core.queries import Completion
+from sway_gguf.core.sections import Section
+from sway_gguf.material.packaged import DEMO, EXCHANGES
+from sway_gguf.probes.base import Sources
+from sway_gguf.probes.everyday_replies import EverydayReplies, EverydayRepliesOptions
+from sway_gguf.spec.model import Spec
+from sway_gguf.suite.prepare import default_spec, picked, read_texts
+from tests.test_format import chat_speech
+
+TASKS = ("code", "code", "list", "list", "advice", "advice")
+REPLIES = tuple(
+    Section(f"e{n}", "a reply of some twenty bytes", f"«{n}»", ending="«/»", task=task) for n, task in enumerate(TASKS)
+)
+
+
+def probe_of(**options: float) -> EverydayReplies:
+    given = EverydayRepliesOptions.model_validate({"name": "e", **options})
+    return EverydayReplies(given, Sources(everyday=REPLIES, requests={s.prompt: f"Ask {s.id}" for s in REPLIES}))
+
+
+def scored(*logprobs: float) -> Answers:
+    """Replies of ten tokens with these sums."""
+    asked = (Completion(section.prompt, section.reply) for section in REPLIES)
+    return Answers(zip(asked, (CompletionScore(score, 10) for score in logprobs), strict=True))
+
+
+def test_the_value_is_the_mean_change_per_token_and_the_worst_kinds_are_named() -> None:
+    found = probe_of().measure(scored(*[-20.0] * 6), scored(-30, -25, -20, -22, -19, -21))
+    # per token: −1 and −½ in code, 0 and −0.2 in lists, +0.1 and −0.1 in advice
+    assert [item.value for item in found.items] == pytest.approx([-1.0, -0.5, 0.0, -0.2, 0.1, -0.1])
+    assert found.value == pytest.approx(-1.7 / 6)
+    assert found.details["by_task"] == pytest.approx({"code": -0.75, "list": -0.1, "advice": 0.0})
+    assert found.notes == ("by kind of request, most was lost in code -0.75, list -0.10",)
+    assert found.items[0].label == "'Ask e0'"
+
+
+def test_a_reply_that_the_base_does_not_model_says_nothing() -> None:
+    # 33 bytes with the ending: two bits per byte are 66 bits, −45.7 nats
+    found = probe_of().measure(scored(-46, *[-45.0] * 5), scored(*[-45.0] * 6))
+    assert [item.detail["bits_per_byte"] <= 2 for item in found.items] == [True] * 5
+    assert found.value == 0
+    assert "1 of 6 replies left out" in found.notes[0]
+    assert not found.undecided
+    few = probe_of().measure(scored(-46, -46, *[-45.0] * 4), scored(*[-45.0] * 6))
+    assert "--general FILE" in few.undecided
+
+
+def everyday_of(spec: Spec) -> tuple[Section, ...]:
+    return picked(spec, read_texts(spec)).everyday
+
+
+def demo_spec(tmp_path: Path, requests: int) -> Spec:
+    """The demo with general text of so many dialogues; its base carries a chat template."""
+    general = tmp_path / "general.jsonl"
+    turns = [
+        [{"role": "user", "content": f"Hi {n}"}, {"role": "assistant", "content": "Yes?"}] for n in range(requests)
+    ]
+    general.write_text("\n".join(json.dumps({"messages": one}) for one in turns), encoding="utf-8")
+    return default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=DEMO / "document.md", general=general)
+
+
+@pytest.mark.parametrize(("requests", "own"), [(5, True), (4, False)])
+def test_the_users_dialogues_take_the_place_of_the_packaged_ones(tmp_path: Path, requests: int, own: bool) -> None:
+    found = everyday_of(demo_spec(tmp_path, requests))
+    assert len(found) == (requests if own else 64)
+    assert (found[0].prompt == "Anna: Hi 0\nBen:") is own
+    assert bool(found[0].task) is not own
+
+
+def test_they_are_rendered_even_where_the_data_is_prose_and_only_with_a_template(tmp_path: Path) -> None:
+    spec = demo_spec(tmp_path, 1)
+    assert read_texts(spec).speech.template is None
+    assert everyday_of(spec)[0].prompt.startswith("Anna: ")
+    speech = replace(chat_speech(), template=None)
+    assert speech.instructed() is not None
+    assert replace(speech, chat=None).instructed() is None
+    assert "no chat template" in EverydayReplies(EverydayRepliesOptions(name="e"), Sources()).missing()
+
+
+def test_twelve_kinds_of_task_are_asked_by_default() -> None:
+    kinds = [json.loads(line)["kind"] for line in EXCHANGES.read_text(encoding="utf-8").splitlines()]
+    sections = tuple(Section(str(n), "a", "b", task=kind) for n, kind in enumerate(kinds))
+    probe = EverydayReplies(EverydayRepliesOptions(name="e"), Sources(everyday=sections))
+    assert len(probe.sections) == 24
+    assert len({section.task for section in probe.sections}) == len(set(kinds)) == 12

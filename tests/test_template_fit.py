@@ -1,0 +1,256 @@
+"""Which template an adapter was trained with: candidates, the bound that holds for all at once, verdict and headline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sway_gguf.core.answers import Answers, CompletionScore
+from sway_gguf.core.candidates import Candidate, Worded
+from sway_gguf.core.dialogue import ASSISTANT, SYSTEM, USER, Dialogue, Turn, exchange
+from sway_gguf.core.queries import Completion
+from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
+from sway_gguf.core.sections import Material, Section
+from sway_gguf.probes.base import Probe, Sources
+from sway_gguf.probes.registry import build_probes
+from sway_gguf.spec.model import Spec
+from sway_gguf.stats.simultaneous import lower_bounds
+from sway_gguf.suite.candidates import EMPTY_THOUGHT, candidates, thoughts
+from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.speech import speech_of
+from sway_gguf.verdict.axes import axes_of, diagnose
+from sway_gguf.verdict.judge import judge
+from sway_gguf.verdict.reading import Reading
+from tests.test_chat import base_with
+
+OWN = (
+    "{% if messages[0].role != 'system' %}<s>be kind</s>{% endif %}{% for m in messages %}"
+    "{{ '<' + m.role + '>' + m.content + '</>' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+THINKING = (
+    "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '</>' }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+DIALOGUES = [exchange(f"What is number {n}?", f"It is the number {n}, friend.") for n in range(12)]
+
+
+def sections(dialogues: list[Dialogue]) -> tuple[Section, ...]:
+    return tuple(
+        Section(f"s{n}", dialogue.turns[-1].content, "p", "dialogue", dialogue) for n, dialogue in enumerate(dialogues)
+    )
+
+
+def found(tmp_path: Path, template: str | None, format_: str = "auto", **changed: Any) -> tuple[Candidate, ...]:
+    base = base_with(tmp_path / "b.gguf", template)
+    spec = spec_of(base, format_, **changed)
+    items = sections(DIALOGUES)
+    return candidates(spec, speech_of(spec, Material(sections=items)), items, 8)
+
+
+def spec_of(base: Path, format_: str = "auto", adapter: Path | None = None) -> Spec:
+    return default_spec(base, adapter or base).model_copy(update={"format": format_})
+
+
+# Candidates
+
+
+def test_every_candidate_asks_for_the_very_same_words(tmp_path: Path) -> None:
+    ways = found(tmp_path, OWN)
+    said = {tuple(reply.text for reply in way.replies) for way in ways}
+    assert len(said) == 1
+    assert all(text.startswith("It is the number") and text.endswith("friend.") for text in said.pop())
+    assert len({way.replies for way in ways}) == len(ways)
+    assert [way.spoken for way in ways] == [True] + [False] * (len(ways) - 1)
+
+
+def test_the_runs_own_comes_first_and_system_turns_vary(tmp_path: Path) -> None:
+    by_name = {way.name: way for way in found(tmp_path, OWN)}
+    own, *_ = by_name
+    assert own == "the base's own chat template"
+    assert by_name[own].replies[0].prompt == "<s>be kind</s><user>What is number 0?</><assistant>"
+    with_system = by_name[f"{own} with a system turn"].replies[0].prompt
+    assert with_system == "<system>You are a helpful assistant.</><user>What is number 0?</><assistant>"
+    assert {
+        f"the {name} template" for name in ("chatml", "llama3", "gemma", "mistral", "phi", "alpaca", "plain")
+    } <= set(by_name)
+
+
+def test_a_template_that_says_the_same_or_refuses_is_left_out(tmp_path: Path) -> None:
+    chatml = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    assert "the chatml template" not in {way.name for way in found(tmp_path, chatml)}
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + chatml
+    assert not any("with a system turn" in way.name for way in found(tmp_path, strict))
+
+
+def test_a_given_format_is_told_how_to_come_back_to_the_files_own(tmp_path: Path) -> None:
+    ways = {way.name: way for way in found(tmp_path, OWN, "alpaca")}
+    assert ways["the alpaca template"].spoken
+    assert ways["the base's own chat template"].way_out == "leave out --format"
+    assert ways["the phi template"].way_out == "give --format phi"
+    file = {way.name: way for way in found(tmp_path, OWN)}
+    assert "merge --template" in file["the phi template"].way_out
+    assert "TEMPLATE" in file["the phi template"].way_out
+
+
+def test_the_adapter_folders_own_template_takes_part(tmp_path: Path) -> None:
+    folder = tmp_path / "peft"
+    folder.mkdir()
+    (folder / "chat_template.jinja").write_text(OWN.replace("be kind", "be brief"), encoding="utf-8")
+    ways = {way.name: way for way in found(tmp_path, OWN, adapter=folder)}
+    assert "be brief" in ways["the adapter folder's chat template"].replies[0].prompt
+    assert str(folder) in ways["the adapter folder's chat template"].way_out
+
+
+def test_a_template_that_knows_thinking_varies_by_its_empty_block(tmp_path: Path) -> None:
+    ways = {way.name: way.replies[0] for way in found(tmp_path, THINKING)}
+    own = "the base's own chat template"
+    turned = f"{own} with the empty think block turned"
+    assert ways[turned] == Worded(ways[own].prompt + EMPTY_THOUGHT, ways[own].text)
+    base = base_with(tmp_path / "t.gguf", THINKING)
+    spec = spec_of(base)
+    (thought,) = thoughts(speech_of(spec, Material()), ["Hello"])
+    assert thought.off == thought.on + EMPTY_THOUGHT
+    plain = speech_of(spec_of(base_with(tmp_path / "o.gguf", OWN)), Material())
+    assert thoughts(plain, ["Hello"]) == ()
+
+
+def test_prose_has_no_template(tmp_path: Path) -> None:
+    spec = spec_of(base_with(tmp_path / "b.gguf", OWN))
+    prose = (Section("a", "It was a long night."), Section("b", "And a short day."))
+    assert candidates(spec, speech_of(spec, Material(sections=prose)), prose, 8) == ()
+    assert "no dialogues" in probe_of(()).missing()
+
+
+def test_of_a_long_dialogue_its_first_exchange_is_taken(tmp_path: Path) -> None:
+    spec = spec_of(base_with(tmp_path / "b.gguf", OWN))
+    long = Dialogue(
+        (Turn(SYSTEM, "S"), Turn(USER, "Q"), Turn(ASSISTANT, "A one."), Turn(USER, "R"), Turn(ASSISTANT, "B two."))
+    )
+    items = sections([long])
+    own, *_ = candidates(spec, speech_of(spec, Material(sections=items)), items, 8)
+    assert own.replies == (Worded("<system>S</><user>Q</><assistant>", "A one."),)
+
+
+# The bound
+
+
+def test_a_lower_bound_over_all_signs_is_as_derived_by_hand() -> None:
+    # The deviations are −1, −1, 0, 1, 1. Their studentized mean is largest where all four of size one are turned to +1:
+    # so it is under 2 of the 32 assignments, for the middle's sign is idle, and 2/32 is more than 5%.
+    row = np.array([1.0, 1.0, 2.0, 3.0, 3.0])
+    flipped = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
+    largest = flipped.mean() / (flipped.std(ddof=1) / 5**0.5)
+    bounds = lower_bounds([row], seed=0)
+    assert bounds is not None
+    assert bounds[0] == pytest.approx(2.0 - largest * row.std(ddof=1) / 5**0.5)
+
+
+def test_a_bound_takes_five_items_and_needs_no_spread() -> None:
+    assert lower_bounds([[1.0] * 4], seed=0) is None
+    assert lower_bounds([], seed=0) is None
+    assert lower_bounds([[0.5] * 8, [1.0] * 8], seed=0) == pytest.approx([0.5, 1.0])
+
+
+@pytest.mark.parametrize(("kind", "count"), [("normal", 8), ("heavy", 8), ("normal", 16)])
+def test_the_best_of_ten_seldom_wins_by_having_been_picked(kind: str, count: int) -> None:
+    rng = np.random.default_rng(5)
+    wrong, runs = 0, 300
+    for _ in range(runs):
+        shape = (11, count)
+        drawn = rng.normal(size=shape) if kind == "normal" else rng.standard_t(3, shape)
+        bounds = lower_bounds(list(drawn[1:] - drawn[0]), seed=0)
+        assert bounds is not None
+        wrong += bool((bounds > 0).any())
+    assert wrong / runs < 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
+
+
+# The verdict
+
+
+def probe_of(ways: tuple[Candidate, ...], **options: Any) -> Probe[Any]:
+    sources = Sources(candidates=lambda count: ways)
+    return build_probes([{"name": "template_fit", "kind": "template_fit", **options}], sources)[0]
+
+
+WAYS = tuple(
+    Candidate(name, tuple(Worded(f"{name} {n}", "w") for n in range(8)), f"use {name}", spoken=name == "own")
+    for name in ("own", "other", "third")
+)
+
+
+def judged(
+    lifts: dict[str, float],
+    base: dict[str, float] | None = None,
+    ways: tuple[Candidate, ...] = WAYS,
+    jitter: float = 0.02,
+) -> ProbeResult:
+    """Lift and the base's log-probability by template; items scatter evenly, each template in its own way."""
+    rng = np.random.default_rng(1)
+    before, after = {}, {}
+    for way in ways:
+        for reply in way.replies:
+            start = (base or {}).get(way.name, -3.0)
+            before[Completion(*reply)] = CompletionScore(start * 4, 4)
+            gained = start + lifts[way.name] + rng.normal(0, jitter)
+            after[Completion(*reply)] = CompletionScore(gained * 4, 4)
+    probe = probe_of(ways)
+    measured = probe.measure(Answers(before.items()), Answers(after.items()))
+    reading = Reading("template_fit", "template_fit", probe.axis, probe.unit, probe.rule, measured, (), None)
+    return judge([reading], alpha=0.05, seed=0)[0]
+
+
+def test_the_best_template_passes_and_so_does_one_within_the_bound() -> None:
+    assert judged({"own": 1.0, "other": 0.5, "third": 0.7}).verdict == Verdict.PASS
+    assert judged({"own": 1.0, "other": 1.01, "third": 1.0}, jitter=0.1).verdict == Verdict.PASS
+
+
+def test_a_worse_template_fails_with_both_numbers_and_the_way_out() -> None:
+    result = judged({"own": 0.5, "other": 1.0, "third": 0.7})
+    assert result.verdict == Verdict.FAIL
+    assert "other lifts the replies by 1.0" in result.reason
+    assert "own, in use here, by 0.5" in result.reason
+    assert result.reason.endswith("use other")
+    assert result.value == pytest.approx(-0.5, abs=0.05)
+
+
+def test_what_only_lifts_a_little_more_warns_where_it_is_likelier_and_passes_where_not() -> None:
+    assert judged({"own": 0.97, "other": 1.0, "third": 0.7}, jitter=0.001).verdict == Verdict.WARN
+    less_likely = judged({"own": 0.97, "other": 1.0, "third": 0.7}, {"other": -3.5}, jitter=0.001)
+    assert less_likely.verdict == Verdict.PASS
+
+
+def test_what_lifts_more_from_far_below_warns_only() -> None:
+    """A template that the base can hardly read leaves much to gain."""
+    assert judged({"own": 1.0, "other": 2.0, "third": 0.7}, {"other": -6.0}).verdict == Verdict.WARN
+
+
+def test_too_few_items_or_no_lift_decide_nothing() -> None:
+    few = tuple(replace(way, replies=way.replies[:4]) for way in WAYS)
+    result = judged({"own": 0.5, "other": 1.0, "third": 0.7}, ways=few)
+    assert result.verdict == Verdict.INCONCLUSIVE
+    assert "4 replies are too few" in result.reason
+    none = judged({"own": -0.5, "other": -0.1, "third": -0.3})
+    assert none.verdict == Verdict.INCONCLUSIVE
+    assert "no template lifts" in none.reason
+
+
+def test_the_headline_says_that_the_template_is_wrong_not_that_the_effect_was_lost() -> None:
+    fine = [
+        ProbeResult("applied", "applied", "applied", Verdict.PASS, ""),
+        ProbeResult("delta_kl", "delta_kl", "signal", Verdict.PASS, ""),
+    ]
+    result = judged({"own": 0.5, "other": 1.0, "third": 0.7})
+    probes = [*fine, result]
+    diagnosis, headline = diagnose(axes_of(probes), probes)
+    assert diagnosis == Diagnosis.LOST_IN_DEPLOYMENT
+    assert "another chat template" in headline
+    lost = replace(result, headline="")
+    assert "does not survive" in diagnose(axes_of([*fine, lost]), [*fine, lost])[1]
