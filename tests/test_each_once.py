@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.suite.prepare import default_spec, picked, prepare, read_texts
+from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.texts import picked, read_texts
 
 
 def test_copies_of_a_text_are_one_item_and_are_told(tmp_path: Path) -> None:

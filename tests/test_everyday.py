@@ -15,7 +15,8 @@ from sway_gguf.material.packaged import DEMO, EXCHANGES
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.everyday_replies import EverydayReplies, EverydayRepliesOptions
 from sway_gguf.spec.model import Spec
-from sway_gguf.suite.prepare import default_spec, picked, read_texts
+from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.texts import picked, read_texts
 from tests.test_format import chat_speech
 
 TASKS = ("code", "code", "list", "list", "advice", "advice")

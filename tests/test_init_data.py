@@ -13,7 +13,8 @@ from sway_gguf.cli.main import cli
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.init import held_out
-from sway_gguf.suite.prepare import default_spec, read_texts
+from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.texts import read_texts
 
 BASE, ADAPTER = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
 CALLS = [{"type": "function", "function": {"name": "tide", "arguments": '{"port": "Orlow"}'}}]

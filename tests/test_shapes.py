@@ -16,7 +16,8 @@ from sway_gguf.core.sections import Preference, Section
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.shapes import unit_of
 from sway_gguf.material.write import record_of
-from sway_gguf.suite.prepare import default_spec, read_texts
+from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.texts import read_texts
 
 CALL = {"type": "function", "function": {"name": "tide", "arguments": {"port": "Orlow"}}}
 ASKED = Dialogue((Turn("user", "Who?"),))

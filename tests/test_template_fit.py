@@ -1,4 +1,4 @@
-"""Which template an adapter was trained with: candidates, the bound that holds for all at once, verdict and headline."""
+"""template_fit: the template of training is found, and a wrong one is told with the way out, measured by hand."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Ending(Probe[EndingOptions]):
         return spread([each for each in distinct(self.sources.sections) if each.ending], self.options.items)
 
     @property
-    def asked(self) -> list[Generate]:
+    def written(self) -> list[Generate]:
         """Replies to write."""
         prompts = self.held((each.prompt for each in self.sections), self._greedy)
         return (
@@ -96,7 +96,7 @@ class Ending(Probe[EndingOptions]):
     def ask(self) -> Sequence[Query]:
         """What comes behind each reply, replies of its own, and think blocks."""
         ends = [_end(section) for section in self.sections]
-        return [*ends, *self.asked, *thinking_queries(self.thoughts)]
+        return [*ends, *self.written, *thinking_queries(self.thoughts)]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """How likely the end is, how many replies reach it, and what became of think blocks."""
@@ -104,7 +104,7 @@ class Ending(Probe[EndingOptions]):
         runs = [self._run_on(answers) for answers in (base, other)]
         checks = (*self._spelled(base), self._scored(items), *self._written(*runs))
         checks += thinking_checks(base, other, self.thoughts)
-        details = {"run_on": dict(zip(("base", "other"), runs, strict=True)), "replies": len(self.asked)}
+        details = {"run_on": dict(zip(("base", "other"), runs, strict=True)), "replies": len(self.written)}
         return Measurement(
             mean_of(items),
             items,
@@ -130,9 +130,9 @@ class Ending(Probe[EndingOptions]):
 
     def _written(self, base: int, other: int) -> tuple[Check, ...]:
         """Fails where more replies run on than chance makes of the base's."""
-        if not self.asked:
+        if not self.written:
             return ()
-        count, limit = len(self.asked), self.options.max_new_tokens
+        count, limit = len(self.written), self.options.max_new_tokens
         told = f"{other} of {count} replies ran into {limit} tokens, the base's end in {count - base} of {count}"
         wrong = more_often_p(other, base, count) < _CHANCE
         return (checked("stops", not wrong, told, f"its replies do not stop: {told}; {_TRAIN_ON_IT}", fails=True),)
@@ -149,18 +149,18 @@ class Ending(Probe[EndingOptions]):
 
     def _notes(self, other: Answers, base_runs: int, other_runs: int) -> tuple[str, ...]:
         notes = []
-        looping = sum(loops(other.generated(query).token_ids) for query in self.asked)
+        looping = sum(loops(other.generated(query).token_ids) for query in self.written)
         if looping:
-            notes.append(f"{looping} of {len(self.asked)} replies end in repeating themselves")
-        if base_runs and base_runs >= len(self.asked) / 2 and other_runs:
+            notes.append(f"{looping} of {len(self.written)} replies end in repeating themselves")
+        if base_runs and base_runs >= len(self.written) / 2 and other_runs:
             notes.append(
-                f"the base's own replies run on in {base_runs} of {len(self.asked)}: the adapter is not to blame"
+                f"the base's own replies run on in {base_runs} of {len(self.written)}: the adapter is not to blame"
             )
         return tuple(notes)
 
     def _run_on(self, answers: Answers) -> int:
         """Replies that reached the limit; a backend that tells no tokens tells nothing of it."""
-        return sum(len(answers.generated(query).token_ids) >= query.max_new_tokens for query in self.asked)
+        return sum(len(answers.generated(query).token_ids) >= query.max_new_tokens for query in self.written)
 
     def _greedy(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)

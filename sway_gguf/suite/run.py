@@ -118,8 +118,8 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         alpha=prepared.spec.defaults.alpha,
         seed=prepared.spec.defaults.seed,
         remarks=(*prepared.spec.remarks, *prepared.left_out),
-        learned=learned(by_kind.get("section_internalization"), by_kind.get("content")),
         format=prepared.texts.speech.name,
+        learned=learned(by_kind.get("section_internalization"), by_kind.get("content")),
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     )

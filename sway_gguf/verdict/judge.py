@@ -125,6 +125,6 @@ def _result(evidence: Evidence) -> ProbeResult:
         details=reading.tuned.details,
         decides=not isinstance(reading.rule, AllChecks) and not optional(reading.rule),
         optional=optional(reading.rule),
-        parts=evidence.parts,
         headline=reading.tuned.headline,
+        parts=evidence.parts,
     )

@@ -1,0 +1,165 @@
+"""The text of a run: read once, put as the run's format has it once, and the items picked that probes draw on.
+
+Knows data files and formats; neither models nor what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TypeVar
+
+from sway_gguf.core.candidates import Candidate, Thought
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.sections import Material, Section, distinct, said
+from sway_gguf.material.chunks import chunk, prompts_from, spread
+from sway_gguf.material.controls import unrelated
+from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
+from sway_gguf.material.read import read_material
+from sway_gguf.probes.base import Sources
+from sway_gguf.spec.model import Spec
+from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.suite.candidates import candidates, thoughts
+from sway_gguf.suite.speech import Speech, speech_of
+from sway_gguf.suite.template_fit import beside_adapter
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The text of a run as it was read, each text once, before items are picked from it.
+
+    Attributes:
+        material: what the adapter was trained on.
+        holdout: text like it that was kept out of training.
+        general: the user's unrelated text, as it was read; empty for the package's.
+        speech: how all of it is put; material and holdout are.
+        candidates, thoughts: what `Sources` calls so; rendered once, however often a run is cut.
+        remarks: on what was left out.
+    """
+
+    material: Material
+    holdout: tuple[Section, ...]
+    general: tuple[Section, ...]
+    speech: Speech
+    candidates: Callable[[int], tuple[Candidate, ...]]
+    thoughts: Callable[[int], tuple[Thought, ...]]
+    remarks: tuple[str, ...] = ()
+
+
+def read_texts(spec: Spec, material: Material | None = None) -> Texts:
+    """Read the spec's text, the user's, or the package's where none is given, and put it as the run's format has it.
+
+    Args:
+        spec: names the files.
+        material: in place of its data file.
+
+    Raises:
+        UserError: a file cannot be read, or a template refuses what it says.
+    """
+    if material is None:
+        material = read_material(spec.data) if spec.data else Material()
+    holdout = read_material(spec.holdout).sections if spec.holdout else ()
+    general = read_material(spec.general).sections if spec.general else ()
+    once, speech = material.each_once(), speech_of(spec, material)
+    trained, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
+    seen = set(map(said, trained.sections))
+    kept_out = tuple(section for section in unseen if said(section) not in seen)
+    remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
+    put = cache(partial(candidates, spec, speech, once.sections))
+    thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
+    return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks)
+
+
+def other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
+    """A remark where the adapter's folder carries another template than the base's own, in which the run speaks."""
+    folder = spec.models.ft.adapter
+    if folder is None or not speech.is_bases_own:
+        return ()
+    try:
+        found = beside_adapter(folder, spec.models.base.base, spec.template_kwargs)
+    except UserError as error:
+        return (f"the chat template in the adapter's folder was not compared: {error}",)
+    told = f"the adapter's folder carries another chat template than the base ({found}); --format {folder} takes it"
+    return (told,) if found else ()
+
+
+def picked(spec: Spec, texts: Texts) -> Sources:
+    """The text that the spec's probes draw on; the package's general text where none was given."""
+    material, holdout, size = texts.material, texts.holdout, spec.defaults.chunk_chars
+    general = [_joined(texts.general)] if texts.general else general_sections()
+    pieces = tuple(dict.fromkeys(piece for text in general for piece in chunk(text, size)))
+    prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
+    if not prompts:
+        prompts = neutral_prompts(texts.speech)[: spec.defaults.prompts]
+    most, speech = spec.defaults.items, texts.speech
+    controls = unrelated(material.sections, texts.general, pieces, exchanges)
+    return Sources(
+        sections=_at_most(material.sections, most),
+        preferences=_at_most(material.preferences, most),
+        paraphrases=_at_most(material.paraphrases, most),
+        canaries=material.canaries,
+        holdout=_at_most(holdout, most),
+        general=_at_most(pieces, most),
+        controls=speech.units(_at_most(controls, most), spec.general),
+        everyday=_at_most(_everyday(spec, texts), most),
+        prompts=_at_most(tuple(prompts), most),
+        chat=speech.chat,
+        request=cache(speech.request),
+        spoken=cache(speech.unit),
+        requests=speech.requests,
+        reworded=cache(speech.reworded),
+        candidates=lambda count: texts.candidates(min(count, most or count)),
+        thoughts=texts.thoughts,
+        seed=spec.defaults.seed,
+        folder=spec.folder,
+    )
+
+
+def neutral_prompts(speech: Speech) -> list[str]:
+    """Prompts that ship with the package: everyday requests where the run speaks in a template."""
+    if speech.template is None:
+        return general_prompts()
+    return [section.prompt for section in speech.units(exchanges("dialogue"), None)]
+
+
+def _everyday(spec: Spec, texts: Texts) -> tuple[Section, ...]:
+    """Unrelated requests with replies: the user's where general text holds enough of them, else the package's."""
+    speech = texts.speech.instructed()
+    if speech is None:
+        return ()
+    own = tuple(section for section in texts.general if section.dialogue)
+    if len(own) >= MIN_ITEMS:
+        return speech.units(own, spec.general)
+    return speech.units(exchanges("dialogue"), None)
+
+
+def _first_asked(section: Section) -> str:
+    """What the user asks first."""
+    assert section.dialogue is not None
+    return section.dialogue.turns[0].content
+
+
+def _copies(material: Material) -> tuple[str, ...]:
+    """A remark on units that say what another one says: a copy is no item."""
+    dropped = material.count - material.each_once().count
+    told = f"{dropped} of the data's {material.count} items are copies of others and were dropped"
+    return (told,) if dropped else ()
+
+
+def _seen(dropped: int, of: int) -> tuple[str, ...]:
+    """A remark on items of the holdout that stand in the data."""
+    told = f"{dropped} of the holdout's {of} items stand in the data too and were dropped from the holdout"
+    return (told,) if dropped else ()
+
+
+def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
+    """At most so many, evenly spaced."""
+    return tuple(spread(items, most or len(items)))
+
+
+def _joined(sections: Sequence[Section]) -> str:
+    """General text to be cut up; short neighbours are joined so that pieces reach a useful length."""
+    return "\n\n".join((section.prompt + section.text) for section in sections)
