@@ -13,6 +13,7 @@ import pytest
 from sway_gguf.collect import collect, units_of
 from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 from sway_gguf.core.answers import Answer, Answers, CompletionScore
+from sway_gguf.core.candidates import Candidate, Thought, Worded
 from sway_gguf.core.divergence import js, js_distance, kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import Measurement
@@ -272,9 +273,18 @@ def test_ablation_measures_the_js_distance() -> None:
 TOOL = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
 FULL = Sources(
     sections=tuple(
-        Section(f"s{n}", f"section {n} tells of a small boat. It went out in the morning. Number {n} never came back.")
+        Section(
+            f"s{n}",
+            f"section {n} tells of a small boat. It went out in the morning. Number {n} never came back.",
+            ending=" the end",
+        )
         for n in range(6)
     ),
+    candidates=lambda count: tuple(
+        Candidate(f"template {which}", tuple(Worded(f"{which}: ask {n} >", f"a reply {n}") for n in range(count)))
+        for which in "ab"
+    ),
+    thoughts=lambda count: (Thought("why?", "why? >", "why? > <think></think>"),),
     preferences=(Preference("p", " a", " b"),),
     paraphrases=(Paraphrase("the colour is", " blue", ("its hue is",)),),
     general=tuple(f"general text {n} speaks of nothing in particular and does so at some length" for n in range(6)),
