@@ -83,7 +83,7 @@ class TemplateFit(Probe[TemplateFitOptions]):
     def missing(self) -> str:
         """Dialogues, and more than one way to put them."""
         if not self.candidates:
-            return "the data holds no dialogues or requests with replies that several templates can put"
+            return "the data holds no dialogues to put into templates; sway-gguf quants tests what quantizing does"
         return ""
 
     def ask(self) -> Sequence[Query]:
