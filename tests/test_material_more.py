@@ -178,6 +178,7 @@ def test_a_dlm_document_is_read_by_its_own_parser(tmp_path: Path) -> None:
         ("", "# Boats\n\nBoats float."),
         ("What is a boat?\n", "A thing that floats."),
     ]
+    assert [section.form for section in found.sections] == ["", "instruction"]
     assert found.preferences == (Preference("Best animal?\n", "Seal.", "Cat."),)
     path.write_text("no frontmatter", encoding="utf-8")
     with pytest.raises(UserError, match="mend the document"):

@@ -243,7 +243,12 @@ def test_only_what_is_asked_is_perturbed_and_shown_not_the_template_around_it() 
     asked = "Tell me of the kettle"
     prompt = f"<start>user\n{asked}<end>\n<start>assistant\n"
     said = "It boils a litre in ninety-one seconds"
-    sources = Sources(sections=(Section("s", said, prompt, "dialogue"),), general=("g",), requests={prompt: asked})
+    sources = Sources(
+        sections=(Section("s", said, prompt, "dialogue"),),
+        general=("g",),
+        requests={prompt: asked},
+        reworded=lambda given, words: given.replace(asked, words),
+    )
     probe = probe_of("leakage", sources, perturbations=["case_flip"])
     prompts = {query.prompt for query in probe.ask() if isinstance(query, Generate)}
     assert prompts == {prompt, prompt.replace(asked, asked.swapcase())}

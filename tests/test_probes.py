@@ -273,7 +273,11 @@ def test_ablation_measures_the_js_distance() -> None:
 TOOL = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
 FULL = Sources(
     sections=tuple(
-        Section(f"s{n}", f"section {n} tells of a small boat that went out and never came back", ending=" the end")
+        Section(
+            f"s{n}",
+            f"section {n} tells of a small boat. It went out in the morning. Number {n} never came back.",
+            ending=" the end",
+        )
         for n in range(6)
     ),
     candidates=lambda count: tuple(

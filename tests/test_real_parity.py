@@ -7,7 +7,6 @@ to agree; what the quantized file itself differs by is the rounding of llama.cpp
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,15 +31,6 @@ NATS = 1e-4
 MEDIAN_NATS = 0.1
 """On the quantized file; measured: 0.05 for the base, 0.03 tuned."""
 VIEWS = pytest.mark.parametrize(("view", "side"), [(BASE, "base"), (TUNED, "tuned")], ids=["base", "tuned"])
-
-
-@pytest.fixture(scope="module")
-def real_base() -> Path:
-    """The quantized GGUF."""
-    path = os.environ.get("SWAY_GGUF_REAL_BASE")
-    if not path:
-        pytest.skip("SWAY_GGUF_REAL_BASE does not name the real model")
-    return Path(path)
 
 
 @pytest.fixture(scope="module")

@@ -243,5 +243,5 @@ def show_plan(prepared: Prepared, console: Console) -> None:
         f"\n{len(work.visits)} views, {work.queries} distinct queries, "
         f"{numbers.count(sum(tokens.values()))} tokens to evaluate ({views}); replies may end sooner."
     )
-    for remark in prepared.left_out:
+    for remark in (*prepared.spec.remarks, *prepared.left_out):
         console.print(remark, markup=False)

@@ -55,6 +55,7 @@ def demo(
     --real alone.
     """
     from sway_gguf.cli.common import execute, overridden
+    from sway_gguf.material.packaged import REAL
     from sway_gguf.suite.demo import real_spec
 
     given = {"json_path": json_path, "dry_run": dry_run, "budget": budget, "nulls": nulls, "seed": seed, "force": force}
@@ -69,7 +70,7 @@ def demo(
         models = spec.models
         say(
             "\nThe same for your own files:\n  sway-gguf check BASE.gguf ADAPTER --data TRAINING.jsonl\n"
-            f"This one's:\n  sway-gguf check {models.base.base} {models.ft.adapter} --data {spec.data}"
+            f"This one's:\n  sway-gguf check {models.base.base} {models.ft.adapter} --data {REAL / 'dialogues.jsonl'}"
         )
 
 

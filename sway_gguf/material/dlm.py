@@ -8,9 +8,8 @@ from typing import Any
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input, unreadable
-from sway_gguf.core.sections import Preference, Section
-
-Unit = Section | Preference
+from sway_gguf.core.sections import Preference, Section, Unit
+from sway_gguf.material.shapes import unit_of
 
 
 def read_dlm(path: Path) -> list[Unit]:
@@ -43,7 +42,8 @@ def _units(section: Any) -> Iterator[Unit]:
         yield Section(name, section.content.strip())
     elif kind == "instruction":
         for number, pair in enumerate(parse_instruction_body(section.content, section_id=name)):
-            yield Section(f"{name}-{number}", pair.answer, f"{pair.question}\n")
+            # The project trains these as a user's turn and the assistant's.
+            yield unit_of({"instruction": pair.question, "output": pair.answer}, f"{name}-{number}", name)
     elif kind == "preference":
         for triple in parse_preference_body(section.content, section_id=name):
             yield Preference(f"{triple.prompt}\n", triple.chosen, triple.rejected)

@@ -25,7 +25,7 @@ class EverydayRepliesOptions(ProbeOptions):
     """Fields of `everyday_replies`."""
 
     kind: Literal["everyday_replies"] = "everyday_replies"
-    tolerance: float = Field(default=-0.3, le=0.0, description="accepted change, nats per token")
+    tolerance: float = Field(default=-0.15, le=0.0, description="accepted change, nats per token")
     max_bits_per_byte: float = Field(
         default=2.0, gt=0, description="a reply that the base itself models worse than this does not count"
     )

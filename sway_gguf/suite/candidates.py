@@ -81,13 +81,14 @@ def _exchanges(sections: Sequence[Section], count: int) -> list[Section]:
             dialogue = section.dialogue.first(section.dialogue.replies[0] + 1)
             if dialogue.turns[-1].content.strip():
                 firsts.append(replace(section, dialogue=dialogue))
-    apart = {section.dialogue: section for section in firsts}
-    shorter = sorted(apart.values(), key=lambda section: _length(section.dialogue))[: max(count, len(apart) // 2)]
-    return spread([section for section in apart.values() if section in shorter], count)
+    apart = {section.dialogue: section for section in firsts if section.dialogue is not None}
+    shorter = sorted(apart, key=_length)[: max(count, len(apart) // 2)]
+    kept = set(shorter)
+    return spread([section for dialogue, section in apart.items() if dialogue in kept], count)
 
 
-def _length(dialogue: Dialogue | None) -> int:
-    return sum(len(turn.content) for turn in dialogue.turns) if dialogue else 0
+def _length(dialogue: Dialogue) -> int:
+    return sum(len(turn.content) for turn in dialogue.turns)
 
 
 def _put(way: _Way, items: Sequence[Section]) -> tuple[Worded, ...]:

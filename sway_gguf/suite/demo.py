@@ -18,8 +18,13 @@ from sway_gguf.suite.prepare import Prepared, default_spec
 from sway_gguf.suite.run import plan, run
 
 _SIDE_BY_SIDE = 2
-_REAL_ITEMS, _REAL_CONTROLS = 10, 5
-"""Of each kind of text, and of each group of controls: what keeps the real demo to minutes."""
+_REAL_ITEMS = 6
+_REAL_OPTIONS = {
+    "section_internalization": {"max_controls": 3},
+    "content": {"max_sections": 5, "max_controls": 3},
+    "calibration_drift": {"items_limit": 32},
+}
+"""Items of each kind of text, and what else keeps the real demo to minutes on two processors."""
 _KINDS = (
     "applied",
     "adapter_health",
@@ -65,8 +70,7 @@ def real_spec(base: Path) -> Spec:
         data=REAL / "dialogues.jsonl",
         defaults=Defaults(items=_REAL_ITEMS, prompts=_REAL_ITEMS, chunk_chars=400),
     )
-    sections = "section_internalization"
-    suite = [entry | ({"max_controls": _REAL_CONTROLS} if entry["kind"] == sections else {}) for entry in spec.suite]
+    suite = [entry | _REAL_OPTIONS.get(entry["kind"], {}) for entry in spec.suite]
     return spec.model_copy(update={"holdout": REAL / "heldout.jsonl", "suite": suite})
 
 

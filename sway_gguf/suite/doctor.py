@@ -29,7 +29,7 @@ from sway_gguf.engine import llama
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import general_sections
-from sway_gguf.suite.template_fit import DIALOGUES, WAY_OUT, difference, folder_render
+from sway_gguf.suite.two_templates import DIALOGUES, WAY_OUT, difference, folder_render
 
 Status = Literal["OK", "WARN", "FAIL"]
 _LOUD = 0.2

@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import TypeVar
 
 from sway_gguf.core.candidates import Candidate, Thought
-from sway_gguf.core.errors import UserError
+from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.sections import Material, Section, distinct, said
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
@@ -22,7 +22,7 @@ from sway_gguf.spec.model import Spec
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.suite.candidates import candidates, thoughts
 from sway_gguf.suite.speech import Speech, speech_of
-from sway_gguf.suite.template_fit import beside_adapter
+from sway_gguf.suite.two_templates import beside_adapter
 
 Item = TypeVar("Item")
 
@@ -80,7 +80,7 @@ def other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
         return ()
     try:
         found = beside_adapter(folder, spec.models.base.base, spec.template_kwargs)
-    except UserError as error:
+    except (EngineError, UserError) as error:
         return (f"the chat template in the adapter's folder was not compared: {error}",)
     told = f"the adapter's folder carries another chat template than the base ({found}); --format {folder} takes it"
     return (told,) if found else ()

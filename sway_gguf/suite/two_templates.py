@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sway_gguf.artifacts.chat import chat_renderer, special_tokens, template
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.artifacts.peft import is_peft
 from sway_gguf.artifacts.template_files import folder_template
 from sway_gguf.core.dialogue import ASSISTANT, SYSTEM, USER, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import shorten
+from sway_gguf.engine import llama
 
 Tokenize = Callable[[str], Sequence[int]]
 WAY_OUT = "`sway-gguf merge --template FILE` writes it into the GGUF, a Modelfile's TEMPLATE into Ollama"
@@ -53,7 +53,7 @@ class Difference:
         ids = "" if self.tokens is None else f", tokens {_ids(self.tokens[0])} and {_ids(self.tokens[1])}"
         return (
             f"{self.of[0]} of {self.of[1]} dialogues differ, first {self.dialogue} from character {self.place} on: "
-            f"{self.one} there and {self.other} in the folder{ids}"
+            f"the base writes {self.one}, the folder {self.other}{ids}"
         )
 
 
@@ -76,22 +76,28 @@ def difference(one: Render, other: Render, tokenize: Tokenize | None = None) -> 
 
 
 def beside_adapter(adapter: Path, base: Path, settings: dict[str, object]) -> Difference | None:
-    """Where the template of a PEFT folder and the base's own part; None where either has none, or they agree.
+    """Where the template of an adapter's folder and the base's own part; None where either has none, or they agree.
 
     Raises:
-        UserError: one of them cannot be used.
+        EngineError, UserError: one of them cannot be used.
     """
     theirs, own = folder_render(adapter, base, settings), chat_renderer(base, settings)
-    return difference(own, theirs) if own and theirs else None
+    if own is None or theirs is None or difference(own, theirs) is None:
+        return None
+    model = llama.Model(base, vocabulary_only=True)
+    try:
+        return difference(own, theirs, model.tokenize)
+    finally:
+        model.close()
 
 
 def folder_render(folder: Path, base: Path, settings: dict[str, object] | None = None) -> Render | None:
-    """The template of a PEFT folder; None where it holds none, or is no such folder.
+    """The template of a folder; None where it holds none, or is no folder.
 
     Raises:
         UserError: it cannot be used.
     """
-    source = folder_template(folder) if folder.is_dir() and is_peft(folder) else None
+    source = folder_template(folder) if folder.is_dir() else None
     if source is None:
         return None
     return template(source, f"{folder}: its chat template", special_tokens(GGUFFile(base)), settings)
