@@ -29,7 +29,7 @@ def test_the_real_demo_finds_what_the_adapter_learned_and_no_damage(real_base: P
     out = tmp_path / "real.json"
     done = sway("demo", "--real", "--nulls", "5", "--json", str(out), timeout=1200)
     assert done.returncode == 0, done.stderr
-    assert "This one's:\n  sway-gguf check" in done.stdout
+    assert "More of this one's:\n  sway-gguf check" in done.stdout
     record = json.loads(out.read_text(encoding="utf-8"))
     axes = {axis["axis"]: axis["verdict"] for axis in record["axes"]}
     assert (axes["applied"], axes["collateral"]) == ("PASS", "PASS")

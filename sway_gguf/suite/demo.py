@@ -68,10 +68,11 @@ def real_spec(base: Path) -> Spec:
         base,
         REAL / "seeds.f16.lora.gguf",
         data=REAL / "dialogues.jsonl",
+        holdout=REAL / "heldout.jsonl",
         defaults=Defaults(items=_REAL_ITEMS, prompts=_REAL_ITEMS, chunk_chars=400),
     )
     suite = [entry | _REAL_OPTIONS.get(entry["kind"], {}) for entry in spec.suite]
-    return spec.model_copy(update={"holdout": REAL / "heldout.jsonl", "suite": suite})
+    return spec.model_copy(update={"suite": suite})
 
 
 def total_tokens(prepared: Mapping[str, Prepared]) -> int:
