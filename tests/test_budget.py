@@ -26,6 +26,7 @@ from sway_gguf.engine.workload import Work
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import Defaults
 from sway_gguf.suite import prepare as preparing
+from sway_gguf.suite import texts
 from sway_gguf.suite.budget import fitted, within
 from sway_gguf.suite.demo import demo_spec
 from sway_gguf.suite.pace import Price, measured_pace
@@ -82,7 +83,8 @@ def test_a_cut_reads_no_file_again_and_is_the_run_that_a_spec_of_it_gives(
     def never(*_: object) -> None:
         raise AssertionError("read again")
 
-    for name in ("read_material", "read_base", "read_adapter", "sha256_of"):
+    monkeypatch.setattr(texts, "read_material", never)
+    for name in ("read_base", "read_adapter", "sha256_of"):
         monkeypatch.setattr(preparing, name, never)
     assert [probe.ask() for probe in within(prepared, 0.5, by_size).probes] == [p.ask() for p in fresh.probes]
 

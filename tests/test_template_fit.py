@@ -254,3 +254,11 @@ def test_the_headline_says_that_the_template_is_wrong_not_that_the_effect_was_lo
     assert "another chat template" in headline
     lost = replace(result, headline="")
     assert "does not survive" in diagnose(axes_of([*fine, lost]), [*fine, lost])[1]
+
+
+def test_a_direction_looked_for_in_the_wrong_template_does_not_name_the_diagnosis() -> None:
+    wrong = judged({"own": 0.5, "other": 1.0, "third": 0.7})
+    missed = ProbeResult("sections", "section_internalization", "direction", Verdict.FAIL, "1 of 19 nulls do as well")
+    assert diagnose(axes_of([missed, wrong]), [missed, wrong])[0] == Diagnosis.LOST_IN_DEPLOYMENT
+    lost = replace(wrong, headline="")
+    assert diagnose(axes_of([missed, lost]), [missed, lost])[0] == Diagnosis.OFF_TARGET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -55,6 +55,7 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
     passing = "the whole interval of the change lies above the tolerance (WARN where too many items regressed)"
     caveat = "knowing the answer's words is not answering; items that the base never knew are not looked at."
     options_type = CalibrationDriftOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"items_limit": 96}
     retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "nulls are shown beside the value, the tolerance decides"}
 
     @property

@@ -72,9 +72,10 @@ def _answers(probe: ProbeResult) -> bool:
 def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), broken: str = "") -> tuple[Diagnosis, str]:
     """The diagnosis and a sentence for it.
 
-    The first failing axis names it, in the order of the six questions, with two exceptions. A model that moved toward
+    The first failing axis names it, in the order of the six questions, with three exceptions. A model that moved toward
     its material by more than every null and the noise is called neither no-op nor noise, however small the move. Where
-    the material did become likelier, damage elsewhere is named before a direction that failed for another reason.
+    the material did become likelier, damage elsewhere is named before a direction that failed for another reason. And
+    where what the file ships with stands in the way, the direction was looked for in the wrong place.
     Healthy needs `applied` and `signal` (or `direction`) answered with yes, and no axis left undecided. An axis whose
     probe could not measure is undecided.
 
@@ -90,6 +91,8 @@ def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), bro
     directed = verdicts["direction"] == Verdict.PASS
     excused = {"applied", "signal"} if directed else set()
     if verdicts["collateral"] == Verdict.FAIL and _became_likelier(probes):
+        excused.add("direction")
+    if verdicts["survival"] == Verdict.FAIL and _failing("survival", probes):
         excused.add("direction")
     for axis, diagnosis in _FAILURES:
         if verdicts[axis] == Verdict.FAIL and axis not in excused:
