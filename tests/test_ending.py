@@ -95,6 +95,12 @@ def test_an_end_that_is_not_found_any_more_fails_without_writing_a_reply() -> No
     assert "train on the end-of-turn token" in result.reason
 
 
+def test_an_end_that_is_gone_altogether_is_told_without_powers_of_ten() -> None:
+    probe = probe_of(replies=0)
+    result = judged(probe, answered(probe, 0.12), answered(probe, 4e-12))
+    assert "a probability of less than 0.1% (base 12%)" in result.reason
+
+
 @pytest.mark.parametrize(("before", "after"), [(0.3, 0.15), (0.9, 0.2), (0.01, 0.008), (1e-4, 2e-4)])
 def test_an_end_that_is_still_likely_or_never_was_is_not_the_adapters_fault(before: float, after: float) -> None:
     probe = probe_of(replies=0)

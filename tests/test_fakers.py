@@ -140,7 +140,7 @@ def probe_in(found: SuiteResult, kind: str) -> ProbeResult:
 def test_a_fondness_for_the_words_of_the_replies_is_no_content(
     fakes: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:
-    """It raises every reply behind any prompt, by far more than rotations of itself do."""
+    """It raises every reply behind any prompt."""
     base = fakes["sharper"][0]
     triples = document().preferences
     with LlamaBackend(base, fakes["sharper"][1]) as backend, backend.as_base() as view:
@@ -148,11 +148,12 @@ def test_a_fondness_for_the_words_of_the_replies_is_no_content(
         found = view.answer(asked)
     direction = np.mean([answer.vector for answer in found if isinstance(answer, Embedding)], axis=0)
     tokens = {token for answer in found if isinstance(answer, Tokens) for token in answer.ids}
-    fond = written(fond_of(base, sorted(tokens), direction, 4.0), tmp_path / "fond.gguf")
+    fond = written(fond_of(base, sorted(tokens), direction, 2.0), tmp_path / "fond.gguf")
     sections = tuple(Section(f"s{n}", t.chosen, t.prompt, "completion") for n, t in enumerate(triples))
     content = probe_in(judged((base, fond), Material(sections), LEARNED), "content")
-    assert content.details["lift"] > 0.3
-    assert content.details["mismatched"] > 0.3
+    assert content.details["lift"] > 0.5
+    assert content.details["mismatched"] > 0.5
+    assert abs(content.value or 0.0) < 0.1
     assert content.verdict != Verdict.PASS
 
 

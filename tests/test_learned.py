@@ -97,6 +97,11 @@ def test_content_is_not_claimed_where_the_probe_did_not_pass_over_the_run() -> N
     assert text.startswith("Whether")
 
 
+def test_little_content_is_not_denied_where_the_probe_decided_nothing() -> None:
+    lift, mapping = judged(lifts(2.0), mapped(0.2))
+    assert learned(lift, replace(mapping, verdict=Verdict.INCONCLUSIVE)).startswith("It learned the manner, and little")
+
+
 def test_text_known_by_heart_alone_warns_and_says_so() -> None:
     found = judged(lifts(2.0, 0.0))[0]
     assert found.verdict == Verdict.WARN

@@ -1,4 +1,4 @@
-"""template_fit and ending on the real model and the adapter that ships: the right template passes, a wrong one is told."""
+"""template_fit and ending on the real model and the adapter that ships: a wrong template is told."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_variables_of_the_template_reach_it_and_those_of_the_dialogue_are_refuse
 
 def test_labels_show_what_was_asked(chatml: Path) -> None:
     speech = spoken(chatml, format="chat")
-    said = Dialogue((Turn(SYSTEM, "Be."), Turn(USER, "Who?"), Turn("tool", "9"), Turn(ASSISTANT, "Me.")))
+    said = Dialogue((Turn(SYSTEM, "Be."), *exchange("One", "1").turns, Turn(USER, "Who?"), Turn(ASSISTANT, "Me.")))
     asked = {
         speech.request("Hi"): "Hi",
         speech.unit(Section("a", "", form="dialogue", dialogue=said)).prompt: "Who?",

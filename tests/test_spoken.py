@@ -114,7 +114,7 @@ def test_an_empty_thought_in_the_opening_is_no_part_of_the_reply() -> None:
     assert closed.reply == "Ho<|end|>"
 
 
-@pytest.mark.parametrize("reply", ["<b>", "<think>\nmore", "\n", "<|end|>"])
+@pytest.mark.parametrize("reply", ["<b>", "<think>\nmore", "<|end|>"])
 def test_what_a_reply_shares_with_the_opening_by_chance_is_its_own(reply: str) -> None:
     found = spoken("opens a thought").section(Section("a", "", dialogue=exchange("Hi", reply)))
     assert found.prompt in ("<|user|>Hi<|end|><|assistant|>", "<|user|>Hi<|end|><|assistant|><think>\n")

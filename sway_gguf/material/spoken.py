@@ -68,7 +68,7 @@ class Template:
         if section.dialogue is None:
             return section
         # What a template leaves out, such as a turn of calls alone, is no reply.
-        found = [reply for reply in self._replies(section.dialogue) if reply.text[reply.start : reply.stop].strip()]
+        found = [reply for reply in self._replies(section.dialogue) if reply.text[reply.start : reply.end].strip()]
         if not found:
             raise UserError("its chat template writes none of the assistant's replies")
         last = found[-1]

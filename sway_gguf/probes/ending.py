@@ -191,4 +191,4 @@ def _probability(items: Sequence[Item], side: str) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 else f"{share:.2g}".replace("e-0", "e-") if share < 1e-3 else f"{share:.1%}"
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 1e-3 else "less than 0.1%"

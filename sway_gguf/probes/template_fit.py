@@ -83,7 +83,7 @@ class TemplateFit(Probe[TemplateFitOptions]):
     def missing(self) -> str:
         """Dialogues, and more than one way to put them."""
         if not self.candidates:
-            return "the data holds no dialogues or requests with replies that several templates can put"
+            return "the data holds no dialogues to put into templates; sway-gguf quants tests what quantizing does"
         return ""
 
     def ask(self) -> Sequence[Query]:
@@ -126,16 +126,17 @@ class TemplateFit(Probe[TemplateFitOptions]):
         """Whether any other template is surely better."""
         bounds = lower_bounds([each.lift - own.lift for each in others], seed=self.sources.seed)
         surely = [] if bounds is None else [each for each, low in zip(others, bounds, strict=True) if low > 0]
-        here = float(own.lift.mean())
+        here, name = float(own.lift.mean()), own.candidate.name
         if not surely:
-            return (Check("template", True, f"no other template lifts the replies surely by more than {_this(own)}"),)
+            return (Check("template", True, f"no other template surely lifts the replies by more than {name}"),)
         best = max(surely, key=lambda each: float(each.lift.mean()))
         most = float(best.lift.mean())
         lacking = here < (1 - self.options.tolerance) * most
         likelier = float((best.other - own.other).mean()) > 0
+        told = f"{best.candidate.name} lifts the replies"
         if not (lacking or likelier):
-            return (Check("template", True, f"{best.candidate.name} lifts the replies hardly more than {_this(own)}"),)
-        text = f"{best.candidate.name} lifts the replies by {most:.2f} nats/token, {_this(own)} by {here:.2f}"
+            return (Check("template", True, f"{told} hardly more than {name}"),)
+        text = f"{told} by {most:.2f} nats/token, {name}, in use here, by {here:.2f}"
         if lacking and not likelier:
             text += ", though it leaves them less likely"
         return (Check("template", False, f"{text}: {best.candidate.way_out}", fails=lacking and likelier),)
@@ -146,10 +147,6 @@ def _scores(base: Answers, other: Answers, candidate: Candidate) -> _Scores:
         np.array([answers.completion(*reply).mean_logprob for reply in candidate.replies]) for answers in (base, other)
     )
     return _Scores(candidate, after - before, after)
-
-
-def _this(own: _Scores) -> str:
-    return f"{own.candidate.name}, in use here,"
 
 
 def _record(scores: _Scores) -> Mapping[str, float]:

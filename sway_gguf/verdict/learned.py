@@ -92,10 +92,9 @@ def step_of(kind: str, lift: ProbeResult, mapping: ProbeResult | None) -> Step:
         return Step.OPEN
     if content is None or content.interval is None or mapping is None:
         return Step.OPEN
-    shown = content.above and mapping.verdict == Verdict.PASS
     if content.interval[1] < MEANINGFUL * beyond.value:
-        return Step.LITTLE if shown else Step.MANNER
-    return Step.CONTENT if shown else Step.OPEN
+        return Step.LITTLE if content.above else Step.MANNER
+    return Step.CONTENT if content.above and mapping.verdict == Verdict.PASS else Step.OPEN
 
 
 def _contrasts(kind: str, lift: ProbeResult, mapping: ProbeResult | None) -> _Contrasts:
