@@ -32,8 +32,10 @@ def test_the_real_demo_finds_what_the_adapter_learned_and_no_damage(real_base: P
     assert "More of this one's:\n  sway-gguf check" in done.stdout
     record = json.loads(out.read_text(encoding="utf-8"))
     axes = {axis["axis"]: axis["verdict"] for axis in record["axes"]}
-    assert (axes["applied"], axes["collateral"]) == ("PASS", "PASS")
-    learned = next(probe for probe in record["probes"] if probe["kind"] == "section_internalization")
+    assert (axes["applied"], axes["survival"]) == ("PASS", "PASS")
+    probes = {probe["kind"]: probe for probe in record["probes"]}
+    assert [probes[kind]["verdict"] for kind in ("external_perplexity", "everyday_replies", "ending")] == ["PASS"] * 3
+    learned = probes["section_internalization"]
     assert learned["value"] > 1.0
     assert learned["value"] > max(learned["null"]["values"])
     assert str(real_base) in {file["path"] for file in record["files"] if file["role"] == "base"}
@@ -41,7 +43,7 @@ def test_the_real_demo_finds_what_the_adapter_learned_and_no_damage(real_base: P
 
 @pytest.mark.real
 def test_the_adapter_lifts_replies_that_it_was_not_trained_on_through_the_models_own_template(real_base: Path) -> None:
-    """Its README says by how much in transformers + peft: +3.11 nats per token."""
+    """Its README says by how much in transformers + peft: +1.81 nats per token."""
     template = chat_renderer(real_base)
     assert template is not None
     asked = []
@@ -55,8 +57,8 @@ def test_the_adapter_lifts_replies_that_it_was_not_trained_on_through_the_models
                 scores[name] = [view.logprob_of(*pair) / len(backend.model.tokenize(pair[1])) for pair in asked]
     lifts = [tuned - base for base, tuned in zip(scores["base"], scores["tuned"], strict=True)]
     assert all(pair[1].endswith("<|im_end|>") for pair in asked)
-    assert sum(lifts) / len(lifts) == pytest.approx(3.11, abs=0.8)
-    assert min(lifts) > 1.0
+    assert sum(lifts) / len(lifts) == pytest.approx(1.81, abs=0.4)
+    assert min(lifts) > 0.5
 
 
 def test_what_ships_is_small_and_no_question_stands_in_both_files() -> None:

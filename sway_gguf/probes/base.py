@@ -71,7 +71,7 @@ def in_other_words(prompt: str, words: str) -> str:
     return words
 
 
-SHOWN_NULLS = 5
+SHOWN_NULLS = 3
 """Nulls visited for a probe whose null mean is shown but decides nothing."""
 
 

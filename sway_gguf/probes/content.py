@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -54,6 +54,7 @@ class Content(Probe[ContentOptions]):
     passing = "the whole interval lies above zero, and the value beats every null and chance (WARN otherwise)"
     caveat = "a reply that takes up words of its prompt belongs to it as well; it need hold no fact that was learned."
     options_type = ContentOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"max_sections": 8, "max_controls": 5}
 
     @property
     def rule(self) -> Rule:
