@@ -294,3 +294,8 @@ def test_what_is_lacking_is_never_a_negative_number(items: int, controls: int) -
     assert (found.verdict == Verdict.INCONCLUSIVE) != enough
     lacking = 5 - (items if items < 5 else controls)
     assert enough or f"give {lacking} or more" in found.reason
+
+
+def test_an_interval_within_the_noise_is_told_as_such() -> None:
+    found = judge([reading(AboveNull(), measured(5.0, spread=0.5), NULLS, floor=4.5)], alpha=0.05, seed=0)[0]
+    assert (found.verdict, "reaches into numerical noise" in found.reason) == (Verdict.INCONCLUSIVE, True)

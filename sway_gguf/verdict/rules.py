@@ -134,9 +134,11 @@ def _above_null(evidence: Evidence, rule: AboveNull) -> tuple[Verdict, str]:
         return missed, chance
     if evidence.interval and _toward(evidence.interval, rule.direction) <= (reading.floor or 0.0):
         span = f"{evidence.interval.low:.2g} to {evidence.interval.high:.2g}"
+        near = _toward(evidence.interval, rule.direction)
+        what = "zero" if near <= 0 else "into numerical noise"
         return (
             Verdict.INCONCLUSIVE,
-            f"beyond all {nulls} nulls, but its interval ({span}) reaches zero; give more items",
+            f"beyond all {nulls} nulls, but its interval ({span}) reaches {what}; give more items",
         )
     return Verdict.PASS, f"beyond all {nulls} nulls, rank p {evidence.family:.2g}"
 
