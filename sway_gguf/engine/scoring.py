@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.core.answers import Answer, Changes, CompletionScore, RollingLogprob
+from sway_gguf.core.common import common
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.engine.packing import Job, windows
@@ -134,9 +135,7 @@ def spans_tokens(query: Spans, tokenizer: Tokenizer) -> tuple[list[int], list[tu
 
 def _boundary(joint: Sequence[int], before: str, tokenizer: Tokenizer) -> int:
     """Index among the tokens of a whole text of the first that is not one of `before`, with which it begins."""
-    alone = tokenizer.tokenize(before)
-    parted = next((i for i, (x, y) in enumerate(zip(joint, alone, strict=False)) if x != y), len(alone))
-    return min(max(parted, 1), len(joint))
+    return min(max(common(joint, tokenizer.tokenize(before)), 1), len(joint))
 
 
 Scores = NDArray[np.float64] | NDArray[np.float32]

@@ -6,9 +6,9 @@ Knows the keys of a record; neither the file that it stands in nor any template.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 from typing import Any
 
+from sway_gguf.core.common import common
 from sway_gguf.core.dialogue import ASSISTANT, SYSTEM, USER, Dialogue, Turn, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.plain import json_text
@@ -138,7 +138,7 @@ def _from_preference(record: Record, name: str, where: str) -> Preference:
         return Preference(prompt, wanted, unwanted)
     asked = [turn for turn, _ in _asked(record, where)]
     chosen, rejected = ([turn for turn, _ in _side(record, key, ASSISTANT, where)] for key in ("chosen", "rejected"))
-    shared = _shared(chosen[:-1], rejected[:-1])
+    shared = chosen[: common(chosen[:-1], rejected[:-1])]
     good, bad = chosen[len(shared) :], rejected[len(shared) :]
     if len(good) != 1 or len(bad) != 1 or any(t.role != ASSISTANT or not t.content.strip() for t in (*good, *bad)):
         raise UserError(f"{where}: 'chosen' and 'rejected' must differ in one reply, the last, and both have text")
@@ -147,11 +147,6 @@ def _from_preference(record: Record, name: str, where: str) -> Preference:
         raise UserError(f"{where}: 'chosen' and 'rejected' have no prompt, and no beginning in common; give 'prompt'")
     dialogue = Dialogue(_with_system(before, record, where), _tools(record, where))
     return Preference(_transcript(dialogue.turns), good[0].content, bad[0].content, dialogue)
-
-
-def _shared(one: Sequence[Turn], other: Sequence[Turn]) -> list[Turn]:
-    """What both begin with."""
-    return [turn for turn, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
 
 
 def _asked(record: Record, where: str) -> list[Said]:

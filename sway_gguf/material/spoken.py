@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from sway_gguf.core.common import common
 from sway_gguf.core.dialogue import ASSISTANT, USER, Dialogue, Render, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Spans
@@ -175,8 +176,7 @@ def _between(render: Render, dialogue: Dialogue, tail: str) -> str:
 
 def _shared(one: str, other: str) -> str:
     """What both begin with."""
-    parted = next((place for place, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), None)
-    return one[: min(len(one), len(other)) if parted is None else parted]
+    return one[: common(one, other)]
 
 
 def _together(replies: list[Reply]) -> tuple[Spans, ...]:

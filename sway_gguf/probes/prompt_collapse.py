@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from os.path import commonprefix
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.common import common
 from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
 from sway_gguf.core.queries import NextToken, Query
@@ -144,7 +144,8 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
         """What a rendered prompt has before the words of its last request: there the text stands, in the same turn."""
         if prompt not in self.sources.requests:
             return ""
-        lead = commonprefix([self.sources.reworded(prompt, words) for words in _WORDS])  # noqa: RUF071 — by characters
+        one, other = (self.sources.reworded(prompt, words) for words in _WORDS)
+        lead = one[: common(one, other)]
         return lead if prompt.startswith(lead) else ""
 
     def _divergence(self, base: Answers, other: Answers, prompt: str, length: int) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from sway_gguf.artifacts.chat import chat_renderer, special_tokens, template
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import folder_template
+from sway_gguf.core.common import common
 from sway_gguf.core.dialogue import ASSISTANT, SYSTEM, USER, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import shorten
@@ -137,10 +138,7 @@ def _parted(
 
 def _alike(one: Sequence[object], other: Sequence[object]) -> int | None:
     """How much both begin with; None where they are equal."""
-    if one == other:
-        return None
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (x, y) in pairs if x != y), min(len(one), len(other)))
+    return None if one == other else common(one, other)
 
 
 def _excerpt(text: str | _Refused, place: int) -> str:
