@@ -9,20 +9,20 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.dialogue import exchange
-from sway_gguf.core.measurement import AboveTolerance, Item, Measurement, Rule, checked
+from sway_gguf.core.measurement import Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query, shorten
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.knowledge import knowledge
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
-from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.probes.base import mean_of
+from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 
 _REQUEST = "Finish this sentence: {} …"
 """Of the wordings tried on SmolLM2, the one by which a base shows most of what it knows."""
 
 
-class CalibrationDriftOptions(ProbeOptions):
+class CalibrationDriftOptions(ToleranceOptions):
     """Fields of `calibration_drift`."""
 
     kind: Literal["calibration_drift"] = "calibration_drift"
@@ -39,7 +39,7 @@ class CalibrationDriftOptions(ProbeOptions):
     )
 
 
-class CalibrationDrift(Probe[CalibrationDriftOptions]):
+class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
     """Mean over items that the base knows of the change in log-probability per token of the right answer, nats.
 
     An item is the beginning of a sentence, or a question. In a chat format the user asks it, or asks to finish the
@@ -64,16 +64,6 @@ class CalibrationDrift(Probe[CalibrationDriftOptions]):
         path = None if self.options.pack == "builtin" else self.sources.folder / self.options.pack
         pairs = self.options.items or knowledge(path)
         return list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs))))
-
-    @property
-    def rule(self) -> Rule:
-        """Against the tolerance."""
-        return AboveTolerance(self.options.tolerance)
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone costs."""
-        return SHOWN_NULLS
 
     def missing(self) -> str:
         """Nothing: items ship with the package."""

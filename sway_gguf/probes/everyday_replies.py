@@ -9,19 +9,19 @@ from typing import Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveTolerance, Item, Measurement, Rule
+from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.lift import bits_of, queries_of, section_lift
-from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 
 _SHOWN = 3
 
 
-class EverydayRepliesOptions(ProbeOptions):
+class EverydayRepliesOptions(ToleranceOptions):
     """Fields of `everyday_replies`."""
 
     kind: Literal["everyday_replies"] = "everyday_replies"
@@ -32,7 +32,7 @@ class EverydayRepliesOptions(ProbeOptions):
     max_requests: int = Field(default=24, ge=1, description="requests with replies, evenly spaced")
 
 
-class EverydayReplies(Probe[EverydayRepliesOptions]):
+class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
     """Mean over everyday requests of the change in log-probability per token of a good reply and its end, nats.
 
     The requests are packaged ones of twelve kinds, or the dialogues of the spec's general text where it holds five or
@@ -53,16 +53,6 @@ class EverydayReplies(Probe[EverydayRepliesOptions]):
     def sections(self) -> list[Section]:
         """Requests with replies in use."""
         return spread(self.sources.everyday, self.options.max_requests)
-
-    @property
-    def rule(self) -> Rule:
-        """Against the tolerance."""
-        return AboveTolerance(self.options.tolerance)
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone costs."""
-        return SHOWN_NULLS
 
     def missing(self) -> str:
         """A chat template, in which requests are put."""

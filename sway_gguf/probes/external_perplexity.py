@@ -8,16 +8,16 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveTolerance, Measurement, Rule
+from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.queries import Query, Rolling
 from sway_gguf.material.chunks import chunk, spread
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.lift import bits_per_byte, text_lifts
-from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 
 
-class ExternalPerplexityOptions(ProbeOptions):
+class ExternalPerplexityOptions(ToleranceOptions):
     """Fields of `external_perplexity`."""
 
     kind: Literal["external_perplexity"] = "external_perplexity"
@@ -31,7 +31,7 @@ class ExternalPerplexityOptions(ProbeOptions):
     max_chunks: int = Field(default=24, ge=1, description="pieces of general text, evenly spaced")
 
 
-class ExternalPerplexity(Probe[ExternalPerplexityOptions]):
+class ExternalPerplexity(ToleranceProbe[ExternalPerplexityOptions]):
     """Mean over pieces of general text of the change in log-probability per token, nats.
 
     A piece that the base does not model (above `max_bits_per_byte`) says nothing about damage and is left
@@ -56,16 +56,6 @@ class ExternalPerplexity(Probe[ExternalPerplexityOptions]):
         size, general = self.options.chunk_chars, self.sources.general
         pieces = chunk("\n\n".join(general), size) if size else general
         return spread(list(dict.fromkeys(pieces)), self.options.max_chunks)
-
-    @property
-    def rule(self) -> Rule:
-        """Against the tolerance."""
-        return AboveTolerance(self.options.tolerance)
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone costs."""
-        return SHOWN_NULLS
 
     def missing(self) -> str:
         """General text."""

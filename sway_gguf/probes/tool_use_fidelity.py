@@ -14,10 +14,11 @@ from pydantic import Field, field_validator, model_validator
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.measurement import AboveTolerance, Check, Item, Measurement, Rule, checked
+from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Generate, Query, shorten
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
-from sway_gguf.spec.options import ProbeOptions, StrictModel
+from sway_gguf.probes.base import mean_of
+from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
+from sway_gguf.spec.options import StrictModel
 
 _INSTRUCTION = (
     "You can call these tools:\n{tools}\n"
@@ -62,7 +63,7 @@ class ToolCase(StrictModel):
         return tools
 
 
-class ToolUseOptions(ProbeOptions):
+class ToolUseOptions(ToleranceOptions):
     """Fields of `tool_use_fidelity`."""
 
     kind: Literal["tool_use_fidelity"] = "tool_use_fidelity"
@@ -78,7 +79,7 @@ class ToolUseOptions(ProbeOptions):
     min_base_score: float = Field(default=0.25, description="a base that scores less cannot lose the ability")
 
 
-class ToolUseFidelity(Probe[ToolUseOptions]):
+class ToolUseFidelity(ToleranceProbe[ToolUseOptions]):
     """Mean over cases of the change of a reply's score from base to tuned.
 
     The tools are told as the chat template tells of them, where it knows tools, else in our own words. The score of a
@@ -95,16 +96,6 @@ class ToolUseFidelity(Probe[ToolUseOptions]):
     options_type = ToolUseOptions
     quick = False
     retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "the base's own score is the measure, nulls are shown"}
-
-    @property
-    def rule(self) -> Rule:
-        """Against the tolerance."""
-        return AboveTolerance(self.options.tolerance)
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone costs."""
-        return SHOWN_NULLS
 
     @property
     def cases(self) -> list[ToolCase]:
