@@ -116,7 +116,7 @@ def test_one_process_renders_all_and_ends_with_its_renderer(tmp_path: Path) -> N
     assert isinstance(render, Template)
     texts = ["é\ud800\n", "x" * 200_000]
     assert [render(exchange(text)) for text in texts] == [text + "0" for text in texts]
-    process = render._process
+    process = render._answered.process
     assert process is not None
     assert process.poll() is None
     del render

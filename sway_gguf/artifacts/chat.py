@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sway_gguf.artifacts import template_process
+from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import check_template
 from sway_gguf.core.dialogue import Dialogue
@@ -24,6 +26,10 @@ from sway_gguf.core.errors import UserError
 TEMPLATE_KEY = "tokenizer.chat_template"
 _SECONDS = 20.0
 """For one rendering, which takes milliseconds; the first one starts the process."""
+Answered = Callable[[Mapping[str, Any]], Mapping[str, str]]
+"""Takes the variables of a template; gives its text, or the error that it ran into."""
+_COMPILED: dict[str, Any] = {}
+"""The families' templates, by their source."""
 
 
 def chat_renderer(path: Path, settings: Mapping[str, Any] | None = None) -> Template | None:
@@ -56,15 +62,24 @@ def template(source: str, name: str, special: Mapping[str, str], settings: Mappi
         UserError: it is no valid Jinja, or too long.
     """
     check_template(source, name)
-    return Template(source, name, {**special, **(settings or {})})
+    return Template(_Elsewhere(source), name, {**special, **(settings or {})})
+
+
+def family_template(name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Template:
+    """One of `FAMILIES`, the other arguments as `template` has them. It is ours, so no process of its own bounds it.
+
+    Raises:
+        KeyError: no such family.
+    """
+    here = partial(template_process.answered, FAMILIES[name], _COMPILED)
+    return Template(here, f"the {name} template", {**special, **(settings or {})})
 
 
 class Template:
-    """Asks the process that renders, which lives from the first call until nothing holds this object."""
+    """Renders dialogues by asking for the text of its variables, here or in a process of its own."""
 
-    def __init__(self, source: str, name: str, values: Mapping[str, Any]) -> None:
-        self._source, self._name, self._values = source, name, values
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, answered: Answered, name: str, values: Mapping[str, Any]) -> None:
+        self._answered, self._name, self._values = answered, name, values
 
     def __call__(self, dialogue: Dialogue, *, opens: bool = True) -> str:
         """The text of the dialogue, by default up to the opening of the assistant's next turn.
@@ -73,26 +88,34 @@ class Template:
             UserError: the template refuses it, fails, takes too long or writes too much.
         """
         about = {"messages": dialogue.messages(), "tools": dialogue.offered(), "add_generation_prompt": opens}
-        answer = self._asked({**self._values, **about})
+        answer = self._answered({**self._values, **about})
         if "text" not in answer:
             raise UserError(f"{self._name} refuses these messages: {answer['error']}")
         return answer["text"]
 
     def with_values(self, **values: Any) -> Template:
         """The same template with further variables."""
-        return Template(self._source, self._name, {**self._values, **values})
+        return Template(self._answered, self._name, {**self._values, **values})
 
-    def _asked(self, values: object) -> Mapping[str, str]:
-        if self._process is None:
-            self._process = _started()
-            weakref.finalize(self, _ended, self._process)
+
+class _Elsewhere:
+    """Asks the process that renders one source, which lives from the first call until nothing holds this object."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
+        if self.process is None:
+            self.process = _started()
+            weakref.finalize(self, _ended, self.process)
             lines = [json.dumps(self._source), json.dumps(values)]
         else:
             lines = [json.dumps(values)]
-        late = threading.Timer(_SECONDS, self._process.kill)
+        late = threading.Timer(_SECONDS, self.process.kill)
         late.start()
         try:
-            return _exchanged(self._process, "".join(f"{line}\n" for line in lines).encode())
+            return _exchanged(self.process, "".join(f"{line}\n" for line in lines).encode())
         except (OSError, ValueError):
             return {"error": f"it took longer than {_SECONDS:g} s, or all memory"}
         finally:

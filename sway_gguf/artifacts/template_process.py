@@ -81,6 +81,16 @@ def rendered(template: Template, values: dict[str, Any]) -> str:
     return "".join(parts)
 
 
+def answered(source: str, kept: dict[str, Template], values: Mapping[str, Any]) -> dict[str, str]:
+    """The text of a template with these values, or the error that it ran into; `kept` holds what was compiled."""
+    try:
+        if source not in kept:
+            kept[source] = environment().from_string(source)
+        return {"text": rendered(kept[source], values_of(values))}
+    except Exception as error:
+        return {"error": told(error)}
+
+
 def told(error: Exception) -> str:
     """An error of any class in few words."""
     if isinstance(error, MemoryError):
@@ -93,13 +103,9 @@ def main() -> None:
     """Read the source, then answer one line of values after another until stdin ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory()
-    source, template = json.loads(sys.stdin.buffer.readline()), None
+    source, kept = json.loads(sys.stdin.buffer.readline()), dict[str, Template]()
     for line in sys.stdin.buffer:
-        try:
-            template = template or environment().from_string(source)
-            answer = {"text": rendered(template, values_of(json.loads(line)))}
-        except Exception as error:
-            answer = {"error": told(error)}
+        answer = answered(source, kept, json.loads(line))
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
         sys.stdout.buffer.flush()
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sway_gguf.artifacts.chat import Template as Jinja
-from sway_gguf.artifacts.chat import special_tokens, template
+from sway_gguf.artifacts.chat import family_template, special_tokens
 from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.artifacts.template_files import folder_template
 from sway_gguf.core.candidates import Candidate, Thought, Worded
 from sway_gguf.core.dialogue import SYSTEM, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
@@ -22,6 +21,7 @@ from sway_gguf.material.chunks import spread
 from sway_gguf.material.spoken import template_of
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.speech import AUTO, CHAT, Speech
+from sway_gguf.suite.two_templates import folder_render
 
 EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 """What templates that know thinking write where none is wanted."""
@@ -116,12 +116,11 @@ def _ways(spec: Spec, speech: Speech) -> Iterator[_Way]:
         way_out = "leave out --format" if given else "--format chat speaks it"
         yield from _way("the base's own chat template", speech.own, way_out)
     folder, special = spec.models.ft.adapter, special_tokens(GGUFFile(base))
-    source = folder_template(folder) if folder is not None and folder.is_dir() else None
-    if source:
-        render = template(source, f"{folder}: its chat template", special, spec.template_kwargs)
-        yield from _way("the adapter folder's chat template", render, _way_out(str(folder), given))
-    for name, written in FAMILIES.items():
-        render = template(written, f"the {name} template", special, spec.template_kwargs)
+    theirs = folder_render(folder, base, spec.template_kwargs) if folder is not None else None
+    if theirs is not None:
+        yield from _way("the adapter folder's chat template", theirs, _way_out(str(folder), given))
+    for name in FAMILIES:
+        render = family_template(name, special, spec.template_kwargs)
         yield from _way(f"the {name} template", render, _way_out(name, given))
 
 

@@ -5,13 +5,13 @@ Prose stays prose in every format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from sway_gguf.artifacts.chat import Template as Jinja
-from sway_gguf.artifacts.chat import chat_renderer, special_tokens, template
+from sway_gguf.artifacts.chat import chat_renderer, family_template, special_tokens, template
 from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import template_source
@@ -24,7 +24,6 @@ from sway_gguf.spec.model import FORMATS, Spec
 from sway_gguf.spec.options import nearest
 
 AUTO, CHAT, PLAIN = "auto", "chat", "plain"
-Item = TypeVar("Item")
 _OWN = "the base's own chat template"
 _SPOKEN_FORMS = {"dialogue", "instruction"}
 
@@ -143,10 +142,14 @@ class Speech:
             spoken = self.transcript
         if spoken is None:
             return unit
-        for kind, rendered in _rendering(spoken):
-            if isinstance(unit, kind):
-                return rendered(unit)
-        return unit
+        rendering: Mapping[type, Callable[[Any], Any]] = {
+            Section: spoken.section,
+            Preference: spoken.preference,
+            Paraphrase: spoken.paraphrase,
+            Canary: spoken.canary,
+        }
+        made: AnyUnit = rendering[type(unit)](unit)
+        return made
 
 
 def _has_roles(unit: Unit) -> bool:
@@ -162,15 +165,6 @@ def _before(unit: Unit) -> Dialogue | None:
     if dialogue is None or isinstance(unit, Preference):
         return dialogue
     return dialogue.first(max(dialogue.replies, default=len(dialogue.turns)))
-
-
-def _rendering(spoken: Template) -> Sequence[tuple[type, Callable[..., AnyUnit]]]:
-    return (
-        (Section, spoken.section),
-        (Preference, spoken.preference),
-        (Paraphrase, spoken.paraphrase),
-        (Canary, spoken.canary),
-    )  # type: ignore[return-value]
 
 
 def speech_of(spec: Spec, material: Material) -> Speech:
@@ -212,7 +206,7 @@ def _speaks(material: Material) -> bool:
 
 
 def _family(name: str, base: Path, spec: Spec) -> Jinja:
-    return template(FAMILIES[name], f"the {name} template", special_tokens(GGUFFile(base)), spec.template_kwargs)
+    return family_template(name, special_tokens(GGUFFile(base)), spec.template_kwargs)
 
 
 def _from_file(path: Path, base: Path, spec: Spec) -> Jinja:
