@@ -12,8 +12,8 @@ import pytest
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.look.doctor import Finding, examine
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.suite.doctor import Finding, examine
 from tests.artifact_files import finish, spoiled
 from tests.test_cli import BASE, HEALTHY, succeeded, sway
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sway_gguf.choose.mine import mined
 from sway_gguf.collect import collect, units_of
 from sway_gguf.core.dialogue import Dialogue, exchange
 from sway_gguf.core.errors import UserError
@@ -23,7 +24,6 @@ from sway_gguf.material.packaged import DEMO, exchanges, filler
 from sway_gguf.material.spoken import template_of
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import build_probes
-from sway_gguf.suite.mine import mined
 from sway_gguf.suite.speech import Speech
 
 USER, ASSISTANT, END = "«user»", "«assistant»", "«/»"

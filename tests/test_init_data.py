@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from sway_gguf.cli.main import cli
+from sway_gguf.look.init import held_out
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
-from sway_gguf.suite.init import held_out
 from sway_gguf.suite.prepare import default_spec
 from sway_gguf.suite.texts import read_texts
 

@@ -11,6 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "sway_gguf"
 
+SPINE = {"core", "stats", "material", "spec", "artifacts", "engine", "collect", "probes", "verdict", "suite"}
 ALLOWED = {
     "core": set(),
     "stats": set(),
@@ -23,10 +24,15 @@ ALLOWED = {
     "verdict": {"core", "stats"},
     "report": {"core"},
     "suite": {"core", "stats", "material", "spec", "artifacts", "engine", "collect", "probes", "verdict"},
-    "cli": {"core", "material", "spec", "artifacts", "engine", "probes", "report", "suite"},
-}
+    "deploy": SPINE,
+    "choose": SPINE,
+    "look": SPINE,
+    "cli": {
+        "core", "material", "spec", "artifacts", "engine", "probes", "report", "suite", "deploy", "choose", "look",
+    },
+}  # fmt: skip
 THIRD_PARTY = {
-    "core": {"numpy"},
+    "core": {"numpy", "pydantic"},
     "stats": {"numpy", "scipy"},
     "material": {"numpy", "textstat", "dlm", "pyarrow"},
     "spec": {"pydantic", "yaml"},
@@ -35,8 +41,11 @@ THIRD_PARTY = {
     "collect": {"numpy"},
     "probes": {"numpy", "pydantic", "jsonschema"},
     "verdict": set(),
-    "report": {"rich", "pydantic"},
+    "report": {"rich"},
     "suite": {"numpy"},
+    "deploy": {"numpy"},
+    "choose": {"numpy"},
+    "look": {"numpy"},
     "cli": {"click", "rich"},
 }
 ONLY_IMPORTERS = {"llama_cpp": PACKAGE / "engine" / "llama.py", "dlm_sway": PACKAGE / "engine" / "sway_family.py"}

@@ -21,16 +21,16 @@ from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import SurvivalMatrix
+from sway_gguf.deploy import deployment, quants, workshop
+from sway_gguf.deploy.merge import merge
+from sway_gguf.deploy.quants import survival
+from sway_gguf.deploy.workshop import working_in
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.plot import survival_svg
 from sway_gguf.report.survival import print_matrix
 from sway_gguf.stats.bootstrap import Interval
 from sway_gguf.stats.ratio import ratio_interval
-from sway_gguf.suite import deployment, quants, workshop
-from sway_gguf.suite.merge import merge
 from sway_gguf.suite.prepare import default_spec, prepare
-from sway_gguf.suite.quants import survival
-from sway_gguf.suite.workshop import working_in
 from tests.artifact_files import finish
 from tests.test_cli import BASE, complaint, sway
 

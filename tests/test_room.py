@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.gguf_header import Header
+from sway_gguf.choose.mine import mined
 from sway_gguf.core.dialogue import Dialogue
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Generate, NextToken, Query, Rolling
+from sway_gguf.deploy.quants import asked_of
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.settings import EngineSettings
@@ -24,9 +26,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.spec.model import Defaults, Engine
-from sway_gguf.suite.mine import mined
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
-from sway_gguf.suite.quants import asked_of
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.run import run
 

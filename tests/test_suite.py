@@ -26,7 +26,7 @@ from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
 from sway_gguf.probes.registry import build_probes
-from sway_gguf.report.result_json import from_json, schema, to_json
+from sway_gguf.core.result_json import from_json, schema, to_json
 from sway_gguf.report.terminal import print_result
 from sway_gguf.suite.demo import demo_spec
 from sway_gguf.suite.measure import measure

@@ -20,7 +20,7 @@ ENGINE = "import sway_gguf.engine.llama as llama; print(llama.system_info())"
 IN_A_CHILD = f"""
 from pathlib import Path
 from sway_gguf.engine.settings import EngineSettings
-from sway_gguf.suite.deployment import Asked, measured
+from sway_gguf.deploy.deployment import Asked, measured
 if __name__ == "__main__":
     measured(Path({str(DEMO / "base.f32.gguf")!r}), None, Asked((), (), ("Anna",)), EngineSettings())
 """

@@ -180,7 +180,7 @@ def execute(
         inputs: further files that no output may replace, such as the spec's own.
     """
     from sway_gguf.cli.output import drawing
-    from sway_gguf.report.result_json import to_json
+    from sway_gguf.core.result_json import to_json
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 

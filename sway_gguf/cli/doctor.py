@@ -41,8 +41,8 @@ def doctor(
 
     from sway_gguf.core.errors import UserError
     from sway_gguf.engine.settings import EngineSettings
+    from sway_gguf.look.doctor import examine
     from sway_gguf.report.findings import print_finding
-    from sway_gguf.suite.doctor import examine
 
     if peft is not None and base is None:
         raise UserError("--peft compares with a base; name it: sway-gguf doctor BASE --peft FOLDER")

@@ -47,7 +47,7 @@ def init(
 ) -> None:
     """Write a commented sway.yaml for BASE and ADAPTER from training data, with the items that it picked beside it."""
     from sway_gguf.artifacts.base import read_base
-    from sway_gguf.suite.init import Spoken, held_out, init_files, written_by_init
+    from sway_gguf.look.init import Spoken, held_out, init_files, written_by_init
 
     texts = text_inputs(data, holdout or held_out(data, output), general)
     inputs = [*read_base(base).shards, adapter, *texts]

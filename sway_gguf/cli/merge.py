@@ -49,9 +49,9 @@ def merge(
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.lora import check_finite
     from sway_gguf.artifacts.template_files import template_source
+    from sway_gguf.deploy.merge import default_type
+    from sway_gguf.deploy.merge import merge as merge_files
     from sway_gguf.report import numbers
-    from sway_gguf.suite.merge import default_type
-    from sway_gguf.suite.merge import merge as merge_files
 
     model = read_base(base)
     inputs = [*model.shards, adapter] + ([template] if template else [])

@@ -36,11 +36,11 @@ def mine(
 
     They make a test for the next adapter: what was picked by looking at this one cannot test it, and a run says so.
     """
+    from sway_gguf.choose.mine import mined, outline
     from sway_gguf.core.inputs import read_exact
     from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.spec.append import appended, fragment
     from sway_gguf.spec.model import load_spec
-    from sway_gguf.suite.mine import mined, outline
     from sway_gguf.suite.prepare import prepare
 
     prepared = prepare(in_format(load_spec(spec_path), format, chat_template_kwargs))

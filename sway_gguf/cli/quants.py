@@ -63,13 +63,13 @@ def quants(
     from functools import partial
 
     from sway_gguf.core.errors import UserError
+    from sway_gguf.deploy.quants import DEFAULT_TYPES, survival
+    from sway_gguf.deploy.workshop import is_file
     from sway_gguf.material.files import as_named
     from sway_gguf.report.plot import survival_svg
     from sway_gguf.report.survival import print_matrix
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.prepare import default_spec, prepare
-    from sway_gguf.suite.quants import DEFAULT_TYPES, survival
-    from sway_gguf.suite.workshop import is_file
 
     if adapter is not None:
         spec = default_spec(base, adapter, data=data, general=general)

@@ -35,6 +35,6 @@ def run(
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")
 def schema() -> None:
     """Print the JSON Schema of the result that --json writes."""
-    from sway_gguf.report.result_json import schema as result_schema
+    from sway_gguf.core.result_json import schema as result_schema
 
     say_json(json_text(result_schema(), indent=1) + "\n")

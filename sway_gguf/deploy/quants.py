@@ -23,16 +23,16 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
+from sway_gguf.deploy.deployment import Asked, Measured, Side
+from sway_gguf.deploy.merge import TYPES
+from sway_gguf.deploy.workshop import Job, Say, as_file, files_of, is_file, kept, working_in
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.files import shown
 from sway_gguf.probes.lift import queries_of
 from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
-from sway_gguf.suite.deployment import Asked, Measured, Side
-from sway_gguf.suite.merge import TYPES
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.texts import neutral_prompts, picked
-from sway_gguf.suite.workshop import Job, Say, as_file, files_of, is_file, kept, working_in
 
 DEFAULT_TYPES = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "IQ4_XS")
 _SECTIONS, _GENERAL, _PROMPTS = 24, 12, 24

@@ -18,8 +18,8 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.whole import sweep
 from sway_gguf.core.errors import EngineError, UserError
-from sway_gguf.suite.deployment import Asked, Measured, load_measured, measured, save_measured
-from sway_gguf.suite.merge import TYPES, merge
+from sway_gguf.deploy.deployment import Asked, Measured, load_measured, measured, save_measured
+from sway_gguf.deploy.merge import TYPES, merge
 from sway_gguf.suite.prepare import Prepared
 
 Say = Callable[[str], None]

@@ -1,0 +1,1 @@
+"""Which of several: prompts, runs, adapters. Knows how to run a suite; no verdict of its own."""
