@@ -18,9 +18,9 @@ import yaml
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.cli import main as main_module
+from sway_gguf.core.result_json import schema
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
-from sway_gguf.core.result_json import schema
 from tests.artifact_files import spoiled
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sway_gguf.core.measurement import BEYOND, GAP, HELD_OUT, TRAINED, AboveNull, Item, Measurement, Part
+from sway_gguf.core.measurement import BEYOND, GAP, HELD_OUT, TRAINED, Item, Measurement, Part
 from sway_gguf.core.result import ProbeResult, Verdict
+from sway_gguf.core.rules import AboveNull
 from sway_gguf.stats.bootstrap import gap_interval
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned

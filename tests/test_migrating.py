@@ -15,12 +15,12 @@ from pydantic import BaseModel
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.result_json import to_json
 from sway_gguf.core.views import ENERGIES, NullDesign, NullView
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.registry import KINDS, build_probes
-from sway_gguf.core.result_json import to_json
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.measure import measure
 from sway_gguf.suite.prepare import prepare

@@ -68,10 +68,11 @@ def test_top1_flips_is_the_share_of_positions_and_knows_the_kl_table() -> None:
     assert found.value == 0.5
     assert found.undecided == ""
     table = kl_table([one])
-    assert table["mean_kl"] == pytest.approx(0.2)
-    assert table["same_top"] == 0.5
+    cells = dict(zip(table.columns, table.rows[0].cells, strict=True))
+    assert cells["mean KL, nats"] == pytest.approx(0.2)
+    assert cells["share of same top"] == 0.5
     # Δp is 0 and −0.2
-    assert table["rms_dp"] == pytest.approx(math.sqrt(0.04 / 2))
+    assert cells["RMS change of p"] == pytest.approx(math.sqrt(0.04 / 2))
 
 
 def test_top1_flips_leaves_out_what_the_base_cannot_read() -> None:

@@ -116,7 +116,8 @@ def test_numbers_that_are_not_finite_at_another_scale_are_a_finding(scripted: Pr
     ablation = named(found, "adapter_ablation")
     assert ablation.verdict == Verdict.WARN
     assert "not finite at λ = 1.5, 2" in ablation.reason
-    assert ablation.details["lambdas"] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
+    assert ablation.curve
+    assert ablation.curve.scales == (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
     assert found.diagnosis == Diagnosis.HEALTHY
 
 

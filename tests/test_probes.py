@@ -232,11 +232,13 @@ def test_ablation_finds_the_scale_at_which_the_document_is_likeliest() -> None:
     section = Section("s", "x")
     probe = probe_of("adapter_ablation", Sources(prompts=("a",), sections=(section,)))
     lift = {0.25: 0.1, 0.5: 0.3, 0.75: 0.6, 1.0: 0.9, 1.25: 1.2, 1.5: 1.0, 2.0: -3.0}
-    points = {lam: Measurement(0.1 * lam, details={"lift": lift[lam]}) for lam in lift}
+    points = {lam: Measurement(0.1 * lam, lift=lift[lam]) for lam in lift}
     found = probe.over_scales(points)
     assert found.value == pytest.approx(0.1)
     # the parabola through 0.9 at 1, 1.2 at 1.25 and 1.0 at 1.5 has its vertex at 1.275
-    assert found.details["peak"] == pytest.approx(1.275)
+    assert found.curve
+    assert found.curve.peak == pytest.approx(1.275)
+    assert found.curve.lifts == (0.0, *lift.values())
     assert all(check.passed for check in found.checks)
 
 
@@ -259,7 +261,7 @@ def test_the_scale_response_warns_far_from_one(lifts: tuple[float, ...], peak: f
 
 def test_ablation_of_a_zero_adapter_has_no_shape() -> None:
     probe = probe_of("adapter_ablation", Sources(prompts=("a",)))
-    flat = {lam: Measurement(0.0, details={"lift": None}) for lam in (*probe.scales, 1.0)}
+    flat = {lam: Measurement(0.0) for lam in (*probe.scales, 1.0)}
     assert "flat" in probe.over_scales(flat).undecided
 
 

@@ -20,13 +20,13 @@ from sway_gguf.core.answers import Answer, TokenDist
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import NextToken, Query, Rolling
 from sway_gguf.core.result import Diagnosis, SuiteResult, Verdict
+from sway_gguf.core.result_json import from_json, schema, to_json
 from sway_gguf.core.sections import Preference, Section
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
 from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
 from sway_gguf.probes.registry import build_probes
-from sway_gguf.core.result_json import from_json, schema, to_json
 from sway_gguf.report.terminal import print_result
 from sway_gguf.suite.demo import demo_spec
 from sway_gguf.suite.measure import measure

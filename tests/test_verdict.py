@@ -8,20 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from sway_gguf.core.measurement import (
-    AXES,
-    AboveFloor,
-    AboveNull,
-    AboveTolerance,
-    AllChecks,
-    Check,
-    Direction,
-    Item,
-    Measurement,
-    Rule,
-    checked,
-)
+from sway_gguf.core.measurement import AXES, Check, Item, Measurement, checked
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, Verdict
+from sway_gguf.core.rules import AboveFloor, AboveNull, AboveTolerance, AllChecks, Direction, Rule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.reading import Reading

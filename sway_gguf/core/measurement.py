@@ -1,15 +1,12 @@
-"""What a probe measures on one view, and the rule by which the tuned view's value is judged.
-
-Knows the shapes of measurements and rules; does not judge.
-"""
+"""What a probe measures on one view. Knows the shapes of measurements; judges nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Direction = Literal["higher", "lower", "two-sided"]
 Axis = Literal["applied", "signal", "direction", "collateral", "leakage", "survival"]
 AXES: tuple[Axis, ...] = ("applied", "signal", "direction", "collateral", "leakage", "survival")
 
@@ -27,12 +24,31 @@ class Item:
         value: in the probe's unit.
         detail: more numbers about it, for result.json.
         group: of a control, what sort of text it is; controls of one group are averaged together.
+        asked: all that was asked, in full: prompt and text, or what else the probe puts to a view.
+        key: digest of `asked`, or of the label where nothing was asked: the same item of two runs has one key.
+        nulls: smallest and largest value of the nulls on this very item; None where none was visited.
     """
 
     label: str
     value: float
     detail: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
+    asked: tuple[str, ...] = ()
+    key: str = ""
+    nulls: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", digest_of(self.asked or (self.label,)))
+
+
+def digest_of(words: Sequence[str]) -> str:
+    """Sixteen hexadecimal digits for texts in their order; texts that are joined otherwise give other digits."""
+    digest = hashlib.sha256()
+    for each in words:
+        data = each.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:16]
 
 
 def grouped(controls: Iterable[Item]) -> list[list[float]]:
@@ -85,6 +101,44 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """How a value, and the material's log-probability, go with the adapter's scale λ.
+
+    Attributes:
+        scales: [n] λ, ascending from 0.
+        values: [n] in the probe's unit.
+        lifts: [n] change in mean log-probability per token of the material, nats; empty where there is none.
+        peak: λ at which the lift is largest; None where there is none.
+    """
+
+    scales: tuple[float, ...]
+    values: tuple[float, ...]
+    lifts: tuple[float, ...] = ()
+    peak: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table that stands beside a value: what it is of, and its numbers by column."""
+
+    name: str
+    cells: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Numbers that stand beside a value.
+
+    Attributes:
+        columns: what each number of a row is, with its unit.
+        rows: one or more.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """A probe's number for one view against the base.
 
@@ -97,8 +151,11 @@ class Measurement:
         interval: whether the value is a mean over items, so that resampling them gives its interval.
         undecided: why no verdict can be given whatever the value, or "".
         notes: sentences for the report.
-        details: more numbers, for result.json.
+        details: more numbers, for result.json alone; nothing reads them by name.
         headline: what to say of the adapter where this fails, in place of the words for its axis; "" for those.
+        lift: change in mean log-probability per token of the material, for a curve over λ; None where not asked.
+        curve: how it goes with λ, where several were visited.
+        table: numbers beside the value.
     """
 
     value: float
@@ -111,59 +168,10 @@ class Measurement:
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     headline: str = ""
+    lift: float | None = None
+    curve: Curve | None = None
+    table: Table | None = None
 
     def control_groups(self) -> list[list[float]]:
         """Values of the controls, group by group."""
         return grouped(self.controls)
-
-
-@dataclass(frozen=True, slots=True)
-class AboveNull:
-    """Pass when the value lies beyond zero and every null, and its p-values after correction allow it.
-
-    Attributes:
-        direction: which way is better.
-        fails: whether a value among the nulls fails; otherwise it warns, for what an adapter need not do, and the
-            axis is left to other probes.
-    """
-
-    direction: Direction = "higher"
-    fails: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AboveFloor:
-    """Pass when the value exceeds the run's noise floor."""
-
-
-@dataclass(frozen=True, slots=True)
-class AboveTolerance:
-    """Pass when the interval of the value lies above `tolerance`, fail when below, warn when across."""
-
-    tolerance: float
-
-
-@dataclass(frozen=True, slots=True)
-class BelowTolerance:
-    """Pass when the interval of the value lies below `tolerance`, fail when above, warn when across.
-
-    Attributes:
-        tolerance: in the probe's unit.
-        fails: whether above fails; otherwise it warns, and the axis is left to other probes.
-    """
-
-    tolerance: float
-    fails: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AllChecks:
-    """Pass when every check passed, warn otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Pass when every check passed; a missed one warns, or fails where it says so. Answers its axis."""
-
-
-Rule = AboveNull | AboveFloor | AboveTolerance | BelowTolerance | AllChecks | Findings

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sway_gguf.core.measurement import Check, Item
+from sway_gguf.core.file_records import FileRecord
+from sway_gguf.core.measurement import Check, Curve, Item, Table
+from sway_gguf.core.shown import Heat, Reply
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Verdict(StrEnum):
@@ -114,6 +116,8 @@ class ProbeResult:
         decides: whether a PASS answers the axis; the shape of a curve can only qualify another probe's answer.
         optional: whether it leaves the axis alone, however it came out: what it looks for, an adapter need not do.
         headline: what to say of the adapter where this names the diagnosis; "" for the words of its axis.
+        question, passing, caveat: what it asks, what a PASS means and what it does not mean, in plain words.
+        curve, table: beside the value, where there are any.
     """
 
     name: str
@@ -135,6 +139,11 @@ class ProbeResult:
     optional: bool = False
     headline: str = ""
     parts: tuple[PartResult, ...] = ()
+    question: str = ""
+    passing: str = ""
+    caveat: str = ""
+    curve: Curve | None = None
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,25 +177,6 @@ class NullsUsed:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRecord:
-    """A file that took part.
-
-    Attributes:
-        role: base, adapter, data or general.
-        path: as given.
-        sha256: of its contents.
-        size: bytes.
-        about: what its header says.
-    """
-
-    role: str
-    path: str
-    sha256: str
-    size: int
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class SuiteResult:
     """A whole run.
 
@@ -203,6 +193,9 @@ class SuiteResult:
         schema_version: of this record.
         format: how dialogues became text.
         learned: content, manner or neither, in a sentence with its numbers; "" where nothing tells.
+        texts: what was asked in full, by the key of its item; empty where the user left texts out.
+        replies: what base and tuned model say to a few prompts.
+        heat: where in a few texts the probability moved.
     """
 
     diagnosis: Diagnosis
@@ -221,3 +214,10 @@ class SuiteResult:
     schema_version: int = SCHEMA_VERSION
     format: str = ""
     learned: str = ""
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    replies: tuple[Reply, ...] = ()
+    heat: tuple[Heat, ...] = ()
+
+    def asked_of(self, item: Item) -> tuple[str, ...]:
+        """What was asked of an item, in full; empty where texts were left out."""
+        return item.asked or self.texts.get(item.key, ())

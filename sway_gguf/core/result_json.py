@@ -1,7 +1,12 @@
-"""result.json: a result as JSON and back, and the JSON Schema of it. Knows result records only."""
+"""result.json: a result as JSON and back, of every schema version there was, and the JSON Schema of the newest.
+
+Knows result records and how their shape has changed; nothing of what they mean.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,29 +17,53 @@ from sway_gguf.core.plain import json_text
 from sway_gguf.core.result import SCHEMA_VERSION, SuiteResult
 
 _ADAPTER = TypeAdapter(SuiteResult)
+_IN_THE_TABLE = {"items": {"__all__": {"asked"}}, "controls": {"__all__": {"asked"}}}
+"""What was asked stands once, in `texts`, under the keys of its items."""
 
 
 def to_json(result: SuiteResult) -> str:
     """The result as indented JSON with a final newline; equal results give equal text."""
-    return json_text(_ADAPTER.dump_python(result, mode="json"), indent=1) + "\n"
+    return json_text(record_of(result), indent=1) + "\n"
+
+
+def record_of(result: SuiteResult) -> dict[str, Any]:
+    """The result as JSON has it."""
+    record: dict[str, Any] = _ADAPTER.dump_python(result, mode="json", exclude={"probes": {"__all__": _IN_THE_TABLE}})
+    return record
+
+
+def without_texts(result: SuiteResult) -> SuiteResult:
+    """The result without what was asked, what was replied and the words of any text; labels stay."""
+    return replace(result, texts={}, replies=(), heat=())
 
 
 def from_json(text: str, where: str) -> SuiteResult:
-    """Read a result back.
+    """Read a result back, of this schema version or an older one.
+
+    Args:
+        text: of the file.
+        where: its name, for errors.
 
     Raises:
-        UserError: not JSON, of another schema version, or not of this shape.
+        UserError: not JSON, of a newer schema version, or not of this shape.
     """
     raw = parse_json(text, where, "give a result.json")
     found = raw.get("schema_version") if isinstance(raw, dict) else None
-    if found != SCHEMA_VERSION:
-        raise UserError(f"{where}: schema version {found}, this release reads {SCHEMA_VERSION}; run the suite again")
+    if not isinstance(found, int) or not 1 <= found <= SCHEMA_VERSION:
+        raise UserError(
+            f"{where}: schema version {found}, this release reads 1 to {SCHEMA_VERSION}; update sway-gguf, or run the "
+            "suite again"
+        )
     try:
+        for version in range(found, SCHEMA_VERSION):
+            raw = _STEPS[version](raw)
         return _ADAPTER.validate_python(raw)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{where}: {place}: {first['msg']}; run the suite again") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{where}: not a result of schema version {found} ({error}); run the suite again") from None
 
 
 def schema() -> dict[str, Any]:
@@ -43,3 +72,40 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"sway-gguf result, version {SCHEMA_VERSION}",
     }
+
+
+def _from_first(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Version 1 had headers as mappings, and curve and table among the details."""
+    return {
+        **raw,
+        "schema_version": 2,
+        "files": [_file(record) for record in raw["files"]],
+        "probes": [_probe(probe) for probe in raw["probes"]],
+    }
+
+
+def _file(record: Mapping[str, Any]) -> dict[str, Any]:
+    about, rest = record.get("about") or {}, {key: value for key, value in record.items() if key != "about"}
+    return {**rest, record["role"]: about} if record["role"] in ("base", "adapter") else rest
+
+
+def _probe(probe: Mapping[str, Any]) -> dict[str, Any]:
+    details = probe.get("details") or {}
+    found = dict(probe)
+    if probe["kind"] == "adapter_ablation" and "lambdas" in details:
+        found["curve"] = {
+            "scales": details["lambdas"],
+            "values": details["distances"],
+            "lifts": details.get("lifts", ()),
+            "peak": details.get("peak"),
+        }
+    if probe["kind"] == "top1_flips" and "mean_kl" in details:
+        found["table"] = {
+            "columns": list(details),
+            "rows": [{"name": "KL(base ‖ tuned)", "cells": list(details.values())}],
+        }
+    return found
+
+
+_STEPS: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: _from_first}
+"""From a schema version to the next."""

@@ -40,6 +40,11 @@ class Section:
         """`text` with what ends it."""
         return self.text + self.ending
 
+    @property
+    def asked(self) -> tuple[str, str]:
+        """All of it that a view is asked about."""
+        return self.prompt, self.reply
+
 
 @dataclass(frozen=True, slots=True)
 class Preference:

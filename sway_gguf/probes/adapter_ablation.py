@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,8 +12,9 @@ from pydantic import Field, field_validator
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.divergence import js_distance
-from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule, checked
+from sway_gguf.core.measurement import Check, Curve, Item, Measurement, checked
 from sway_gguf.core.queries import NextToken, Query
+from sway_gguf.core.rules import AllChecks, Rule
 from sway_gguf.core.sections import Section
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import queries_of, section_lift
@@ -108,36 +110,29 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
         return [*map(NextToken, self.prompts), *queries_of(self.sections)]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
-        """D at one λ, with the sections' mean lift in the details."""
+        """D at one λ, with the sections' mean lift."""
         items = tuple(
-            Item(self.label(prompt), js_distance(base.next_token(prompt), other.next_token(prompt)))
+            Item(self.label(prompt), js_distance(base.next_token(prompt), other.next_token(prompt)), asked=(prompt,))
             for prompt in self.prompts
         )
         lifts = [section_lift(base, other, section) for section in self.sections]
-        return Measurement(mean_of(items), items, details={"lift": mean_of(lifts) if lifts else None})
+        return Measurement(mean_of(items), items, lift=mean_of(lifts) if lifts else None)
 
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
         """Judge the curve's shape."""
-        lambdas = np.array([0.0, *sorted(curve)])
-        distances = np.array([0.0, *(curve[lam].value for lam in sorted(curve))])
-        lifts = [(0.0, 0.0), *((lam, curve[lam].details["lift"]) for lam in sorted(curve))]
-        details = {"lambdas": lambdas.tolist(), "distances": distances.tolist()}
-        if not distances.max() > 0:
-            return Measurement(0.0, undecided="the curve is flat: there is no effect to scale", details=details)
+        points = [curve[scale] for scale in sorted(curve)]
+        found = Curve((0.0, *sorted(curve)), (0.0, *(point.value for point in points)))
+        if not max(found.values) > 0:
+            return Measurement(0.0, undecided="the curve is flat: there is no effect to scale", curve=found)
         notes: tuple[str, ...] = ()
-        checks = shape_checks(lambdas, distances)
-        if self.sections:
-            peak = peak_of([lam for lam, _ in lifts], [lift for _, lift in lifts])
-            details |= {"lifts": [lift for _, lift in lifts], "peak": peak}
-            notes = (f"the document's log-probability peaks at λ = {peak:.2f}",)
-            checks = (*checks, scale_check(peak, float(lambdas.max())))
-        return Measurement(
-            curve[1.0].value,
-            curve[1.0].items,
-            checks=checks,
-            notes=notes,
-            details=details,
-        )
+        checks = shape_checks(np.array(found.scales), np.array(found.values))
+        lifts = [point.lift for point in points if point.lift is not None]
+        if lifts:
+            found = replace(found, lifts=(0.0, *lifts), peak=peak_of(found.scales, (0.0, *lifts)))
+            assert found.peak is not None
+            notes = (f"the document's log-probability peaks at λ = {found.peak:.2f}",)
+            checks = (*checks, scale_check(found.peak, max(found.scales)))
+        return Measurement(curve[1.0].value, curve[1.0].items, checks=checks, notes=notes, curve=found)
 
 
 def shape_checks(lambdas: NDArray[np.float64], distances: NDArray[np.float64]) -> tuple[Check, ...]:

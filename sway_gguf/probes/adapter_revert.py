@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers, LogProbs
-from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
+from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, Generate, Query, shorten
+from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.core.sections import Paraphrase
 from sway_gguf.probes.base import Probe, embedded_by
 from sway_gguf.probes.lift import beyond
@@ -94,7 +95,8 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
             controls += _elsewhere(base, [g for _, g in self._pairs() if g != gold], before, after, prompt)
             reverted += float(after @ before) > float(after @ wanted)
             detail = {"reply": reply, "to_gold": float(after @ wanted), "to_base": float(after @ before)}
-            items.append(Item(self.label(prompt), float(after @ wanted) - float(before @ wanted), detail))
+            nearer = float(after @ wanted) - float(before @ wanted)
+            items.append(Item(self.label(prompt), nearer, detail, asked=(prompt, gold)))
         few = len(items) < MIN_ITEMS
         return Measurement(
             beyond(items, controls),
@@ -120,4 +122,6 @@ def _elsewhere(base: Answers, golds: Sequence[str], before: LogProbs, after: Log
     """By how much a reply came nearer to what is wanted of other prompts; nothing where there are none."""
     others = [base.embedding(gold) for gold in dict.fromkeys(golds)]
     nearer = [float(after @ vector) - float(before @ vector) for vector in others]
-    return [Item(shorten(prompt), sum(nearer) / len(nearer), group="wanted elsewhere")] if nearer else []
+    if not nearer:
+        return []
+    return [Item(shorten(prompt), sum(nearer) / len(nearer), group="wanted elsewhere", asked=(prompt,))]

@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers, LogProbs
-from sway_gguf.core.measurement import AboveFloor, Item, Measurement, Rule
+from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import NextToken, Query
+from sway_gguf.core.rules import AboveFloor, Rule
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
 
@@ -66,7 +67,7 @@ class Applied(Probe[AppliedOptions]):
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Largest change per prompt, averaged."""
         items = tuple(
-            Item(self.label(prompt), largest_change(base.next_token(prompt), other.next_token(prompt)))
+            Item(self.label(prompt), largest_change(base.next_token(prompt), other.next_token(prompt)), asked=(prompt,))
             for prompt in self.prompts
         )
         return Measurement(mean_of(items), items)

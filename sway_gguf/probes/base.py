@@ -16,8 +16,10 @@ from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.dialogue import Render
-from sway_gguf.core.measurement import AboveNull, AllChecks, Axis, Item, Measurement, Rule
+from sway_gguf.core.measurement import Axis, Item, Measurement
 from sway_gguf.core.queries import Query, shorten
+from sway_gguf.core.result import ProbeResult, Verdict
+from sway_gguf.core.rules import AboveNull, AllChecks, Rule
 from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
 from sway_gguf.core.training import Training
 from sway_gguf.spec.options import ProbeOptions
@@ -191,6 +193,21 @@ class Probe(ABC, Generic[Options]):
     def nulls(self) -> int | None:
         """How many nulls it needs: None for all of the run's."""
         return None
+
+    def result(self, verdict: Verdict, reason: str) -> ProbeResult:
+        """Its outcome where nothing was measured."""
+        return ProbeResult(
+            self.options.name,
+            self.kind,
+            self.axis,
+            verdict,
+            reason,
+            self.unit,
+            notes=self.remarks,
+            question=self.question,
+            passing=self.passing,
+            caveat=self.caveat,
+        )
 
     @abstractmethod
     def missing(self) -> str:

@@ -83,7 +83,8 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
                 continue
             regressed += before.logprob - after.logprob > self.options.regression_nats
             detail = {"base": before.logprob, "other": after.logprob, "gold": gold}
-            items.append(Item(shorten(prompt), after.mean_logprob - before.mean_logprob, detail))
+            change = after.mean_logprob - before.mean_logprob
+            items.append(Item(shorten(prompt), change, detail, asked=(query.prompt, query.completion)))
         share = regressed / len(items) if items else 0.0
         few = len(items) < MIN_ITEMS
         regressed_text = f"{share:.0%} of the known items regressed"

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.divergence import BY_NAME
-from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule
+from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, NextToken, Query
+from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.probes.base import Probe, embedded_by
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.clusters import clusters, specificity
@@ -89,7 +90,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
         vectors = np.stack([base.embedding(self.asked(prompt)) for prompt in self.prompts])
         labels = clusters(vectors, self.options.num_clusters, seed=self.sources.seed)
         items = tuple(
-            Item(self.label(prompt), float(value), {"cluster": int(label)})
+            Item(self.label(prompt), float(value), {"cluster": int(label)}, asked=(prompt,))
             for prompt, value, label in zip(self.prompts, values, labels, strict=True)
         )
         topics = [self._topic(values, vectors, labels, label) for label in np.unique(labels)]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import HELD_OUT, TRAINED, AboveNull, Item, Measurement, Part, Rule
+from sway_gguf.core.measurement import HELD_OUT, TRAINED, Item, Measurement, Part
 from sway_gguf.core.queries import Query
+from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.mismatch import FEWEST_SENTENCES, Mismatch, mismatches
@@ -121,7 +123,7 @@ class Content(Probe[ContentOptions]):
         detail: dict[str, float | str] = {"lift": right, "mismatched": wrong, "base": before[0] - before[1]}
         if pair.wrong.prompt:
             detail["behind"] = self.label(pair.wrong.prompt)
-        return Item(pair.right.id, right - wrong, detail)
+        return Item(pair.right.id, right - wrong, detail, asked=(*pair.right.asked, *pair.wrong.asked))
 
 
 def _part(name: str, items: Sequence[Item], unrelated: Sequence[Item]) -> Part:
@@ -135,7 +137,7 @@ def _stretched(items: Sequence[Item], unrelated: Sequence[Item]) -> tuple[Item, 
         return ()
     scale = _mean_detail(unrelated, "base")
     share = _mean_detail(items, "base") / scale if scale >= _READABLE else 1.0
-    return tuple(Item(item.label, item.value * share, item.detail, UNRELATED) for item in unrelated)
+    return tuple(replace(item, value=item.value * share, group=UNRELATED) for item in unrelated)
 
 
 def _mean_detail(items: Sequence[Item], key: str) -> float:

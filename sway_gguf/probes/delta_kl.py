@@ -70,7 +70,8 @@ class DeltaKl(Probe[DeltaKlOptions]):
         divergence = BY_NAME[self.options.divergence]
         rows = [(base.next_token(prompt), other.next_token(prompt)) for prompt in self.prompts]
         items = tuple(
-            Item(self.label(prompt), divergence(*pair)) for prompt, pair in zip(self.prompts, rows, strict=True)
+            Item(self.label(prompt), divergence(*pair), asked=(prompt,))
+            for prompt, pair in zip(self.prompts, rows, strict=True)
         )
         power, explained = sharpness(*(np.stack(table) for table in zip(*starmap(_likely, rows), strict=True)))
         told = f"{explained:.0%} of the change is the base's own predictions to the power {power:.2f}"

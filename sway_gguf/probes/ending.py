@@ -10,8 +10,9 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.candidates import Thought
-from sway_gguf.core.measurement import Check, Findings, Item, Measurement, checked
+from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Generate, Query, shorten
+from sway_gguf.core.rules import Findings
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.loops import loops
@@ -182,7 +183,7 @@ def _end(section: Section) -> Completion:
 
 def _item(base: Answers, other: Answers, section: Section) -> Item:
     before, after = (answers.completion(*_parts(section)).logprob for answers in (base, other))
-    return Item(section.id, after - before, {"base": before, "other": after})
+    return Item(section.id, after - before, {"base": before, "other": after}, asked=_parts(section))
 
 
 def _probability(items: Sequence[Item], side: str) -> float:

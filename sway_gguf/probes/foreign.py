@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveNull, Axis, Direction, Measurement, Rule
+from sway_gguf.core.measurement import Axis, Measurement
 from sway_gguf.core.queries import Query
+from sway_gguf.core.rules import AboveNull, Direction, Rule
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.spec.options import ProbeOptions
 

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import BelowTolerance, Check, Item, Measurement, Part, Rule, checked
+from sway_gguf.core.measurement import Check, Item, Measurement, Part, checked
 from sway_gguf.core.queries import Completion, Generate, Query, Split
+from sway_gguf.core.rules import BelowTolerance, Rule
 from sway_gguf.core.sections import Canary, Section, distinct
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
@@ -185,7 +186,7 @@ class Leakage(Probe[LeakageOptions]):
             "samples_needed_base": needed[0],
             "samples_needed": needed[1],
         }
-        return Item(self.label(one.prefix), recall - before, detail)
+        return Item(self.label(one.prefix), recall - before, detail, asked=(one.prefix, one.rest))
 
     def _passage_item(self, base: Answers, other: Answers, one: Passage) -> Item:
         """The item with its recall after perturbed beginnings."""

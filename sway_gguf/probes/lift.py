@@ -48,7 +48,7 @@ def queries_of(sections: Iterable[Section]) -> list[Query]:
 def section_lift(base: Answers, other: Answers, section: Section) -> Item:
     """Change in mean log-probability per token, nats."""
     before, after = section_logprob(base, section), section_logprob(other, section)
-    return Item(section.id, after - before, {"base": before, "other": after})
+    return Item(section.id, after - before, {"base": before, "other": after}, asked=section.asked)
 
 
 def controls_of(sources: Sources, sections: Sequence[Section], most: int) -> dict[str, list[Section]]:
@@ -92,7 +92,7 @@ def text_lifts(base: Answers, other: Answers, texts: Sequence[str]) -> tuple[Ite
     for text in texts:
         before, after = base.rolling(text).mean_logprob, other.rolling(text).mean_logprob
         detail = {"base": before, "other": after, "bits_per_byte": bits_per_byte(base, text)}
-        items.append(Item(shorten(text), after - before, detail))
+        items.append(Item(shorten(text), after - before, detail, asked=(text,)))
     return tuple(items)
 
 

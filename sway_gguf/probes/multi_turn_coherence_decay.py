@@ -12,8 +12,9 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.dialogue import ASSISTANT, USER, Dialogue, exchange
 from sway_gguf.core.divergence import js
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
+from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.queries import Generate, NextToken, Query, shorten
+from sway_gguf.core.rules import AllChecks, Rule
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.prompt_collapse import decay_note
@@ -118,7 +119,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
         """Divergence per dialogue and turn, and the fit."""
         table = np.array([[self._divergence(base, other, d) for d in self._dialogue(base, p)] for p in self.prompts])
         items = tuple(
-            Item(shorten(prompt), float(row[0]), {"by_turn": row.tolist()})
+            Item(shorten(prompt), float(row[0]), {"by_turn": row.tolist()}, asked=(prompt,))
             for prompt, row in zip(self.prompts, table, strict=True)
         )
         means = table.mean(axis=0)

@@ -102,9 +102,9 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
             meant = sum(_lift(base, other, p, case.reply) for p in case.paraphrases) / len(case.paraphrases)
             verbatim.append(Item(case.prompt, said))
             reworded.append(Item(case.prompt, meant))
-            items.append(
-                Item(self.label(case.prompt), self._statistic(said, meant), {"verbatim": said, "paraphrase": meant})
-            )
+            detail = {"verbatim": said, "paraphrase": meant}
+            asked = (case.prompt, case.reply, *case.paraphrases)
+            items.append(Item(self.label(case.prompt), self._statistic(said, meant), detail, asked=asked))
         controls = control_lifts(base, other, self.controls)
         lifts = mean_of(verbatim), mean_of(reworded)
         ratio = lifts[1] / lifts[0] if lifts[0] > 0 else None

@@ -129,7 +129,7 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
         scale = sum(before) / len(before)
         share = _mean_detail(items, "base") / scale
         return tuple(
-            Item(shorten(pair.prompt), (_margin(other, pair) - margin) * share, group=STRETCHED)
+            Item(shorten(pair.prompt), (_margin(other, pair) - margin) * share, group=STRETCHED, asked=pair)
             for pair, margin in zip(self.pairs, before, strict=True)
         )
 
@@ -158,7 +158,7 @@ def _item(base: Answers, other: Answers, triple: Preference, label: str) -> Item
         "sum_change": sums[1] - sums[0],
         "chosen_lift": chosen[1].mean_logprob - chosen[0].mean_logprob,
     }
-    return Item(label, after - before, detail)
+    return Item(label, after - before, detail, asked=pair)
 
 
 def _mean_detail(items: Sequence[Item], key: str) -> float:

@@ -12,8 +12,9 @@ from pydantic import Field, field_validator
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.common import common
 from sway_gguf.core.divergence import BY_NAME
-from sway_gguf.core.measurement import AllChecks, Check, Item, Measurement, Rule
+from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.queries import NextToken, Query
+from sway_gguf.core.rules import AllChecks, Rule
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.packaged import filler
 from sway_gguf.probes.base import Probe, mean_of
@@ -111,7 +112,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
             [[self._divergence(base, other, prompt, length) for length in self.lengths] for prompt in self.prompts]
         )
         items = tuple(
-            Item(self.label(prompt), float(row[0]), {"by_length": row.tolist()})
+            Item(self.label(prompt), float(row[0]), {"by_length": row.tolist()}, asked=(prompt,))
             for prompt, row in zip(self.prompts, table, strict=True)
         )
         means = table.mean(axis=0)

@@ -105,7 +105,7 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
         unseen = tuple(section_lift(base, other, section) for section in self.unseen)
         controls = control_lifts(base, other, self.controls)
         trained = tuple(
-            Item(lift.label, lift.value, {**lift.detail, "contrast": _contrast(lifts, index)})
+            replace(lift, detail={**lift.detail, "contrast": _contrast(lifts, index)})
             for index, lift in enumerate(lifts)
         )
         items = unseen if self.leads else trained

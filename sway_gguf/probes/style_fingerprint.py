@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.measurement import AboveNull, Item, Measurement, Rule, checked
+from sway_gguf.core.measurement import Item, Measurement, checked
 from sway_gguf.core.queries import Generate, Query
+from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.style import FEATURES, fingerprint
 from sway_gguf.probes.base import Probe, mean_of
@@ -93,7 +94,9 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
             return Measurement(0.0, undecided="the base already writes in the document's style")
         shifts = ((after - before) / scale) @ way / length
         items = tuple(
-            Item(self.label(prompt), float(shift), {"reply": other.generated(self._query(prompt)).text})
+            Item(
+                self.label(prompt), float(shift), {"reply": other.generated(self._query(prompt)).text}, asked=(prompt,)
+            )
             for prompt, shift in zip(self.prompts, shifts, strict=True)
         )
         details = {

@@ -13,8 +13,9 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.candidates import Candidate
-from sway_gguf.core.measurement import Check, Findings, Item, Measurement
+from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.queries import Completion, Query
+from sway_gguf.core.rules import Findings
 from sway_gguf.probes.base import Probe
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
@@ -94,11 +95,10 @@ class TemplateFit(Probe[TemplateFitOptions]):
         """Lifts under all templates, and what the run's own lacks."""
         own, *others = scores = [_scores(base, other, candidate) for candidate in self.candidates]
         best = max(others, key=lambda each: float(each.lift.mean()))
-        labels = [self.label(reply.prompt) for reply in own.candidate.replies]
         gaps = own.lift - best.lift
         items = tuple(
-            Item(label, float(gap), {"own": float(x), "best": float(y)})
-            for label, gap, x, y in zip(labels, gaps, own.lift, best.lift, strict=True)
+            Item(self.label(reply.prompt), float(gap), {"own": float(x), "best": float(y)}, asked=reply)
+            for reply, gap, x, y in zip(own.candidate.replies, gaps, own.lift, best.lift, strict=True)
         )
         ranked = sorted(scores, key=lambda each: -float(each.lift.mean()))
         told = ", ".join(f"{each.candidate.name} {each.lift.mean():.2f}" for each in ranked[:4])

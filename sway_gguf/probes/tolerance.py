@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from sway_gguf.core.measurement import AboveTolerance, Rule
+from sway_gguf.core.rules import AboveTolerance, Rule
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
 from sway_gguf.spec.options import ProbeOptions
 

@@ -120,7 +120,7 @@ class ToolUseFidelity(ToleranceProbe[ToolUseOptions]):
             invented += after.invented
             before_all += before.total
             detail = {"base": before.total, "other": after.total, "reply": reply, "valid": after.valid}
-            items.append(Item(shorten(case.prompt), after.total - before.total, detail))
+            items.append(Item(shorten(case.prompt), after.total - before.total, detail, asked=(case.prompt,)))
         mean_before = before_all / len(items)
         weak = mean_before < self.options.min_base_score
         return Measurement(

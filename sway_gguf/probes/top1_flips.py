@@ -9,13 +9,26 @@ import numpy as np
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers, Changes
-from sway_gguf.core.measurement import BelowTolerance, Item, Measurement, Rule
+from sway_gguf.core.measurement import Item, Measurement, Row, Table
 from sway_gguf.core.queries import Compare, Query, shorten
+from sway_gguf.core.rules import BelowTolerance, Rule
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
 from sway_gguf.probes.lift import bits_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
+
+_QUANTILES = (0.999, 0.99, 0.95, 0.5)
+_COLUMNS = (
+    "mean KL, nats",
+    "99.9% KL, nats",
+    "99% KL, nats",
+    "95% KL, nats",
+    "median KL, nats",
+    "RMS change of p",
+    "share of same top",
+    "positions",
+)
 
 
 class Top1FlipsOptions(ProbeOptions):
@@ -76,7 +89,7 @@ class Top1Flips(Probe[Top1FlipsOptions]):
             text: one for text, one in found.items() if one.kl.size and bits_of(float(one.base.sum()), text) <= limit
         }
         items = tuple(
-            Item(shorten(text), float(1 - one.same_top.mean()), {"mean_kl": float(one.kl.mean())})
+            Item(shorten(text), float(1 - one.same_top.mean()), {"mean_kl": float(one.kl.mean())}, asked=(text,))
             for text, one in known.items()
         )
         lacking = MIN_ITEMS - len(known)
@@ -89,30 +102,28 @@ class Top1Flips(Probe[Top1FlipsOptions]):
             items,
             undecided=undecided if lacking > 0 else "",
             notes=(_table_line(list(known.values())),) if known else (),
-            details=kl_table(list(known.values())) if known else {},
+            table=kl_table(list(known.values())) if known else None,
         )
 
 
-def kl_table(found: Sequence[Changes]) -> dict[str, float]:
+def kl_table(found: Sequence[Changes]) -> Table:
     """Statistics over all positions of all texts, by llama-perplexity's names; KL in nats."""
     kl = np.concatenate([one.kl for one in found])
     moved = np.concatenate([np.exp(one.other) - np.exp(one.base) for one in found])
-    return {
-        "mean_kl": float(kl.mean()),
-        "kl_99.9%": float(np.quantile(kl, 0.999)),
-        "kl_99%": float(np.quantile(kl, 0.99)),
-        "kl_95%": float(np.quantile(kl, 0.95)),
-        "median_kl": float(np.median(kl)),
-        "rms_dp": float(np.sqrt(np.mean(moved**2))),
-        "same_top": float(np.concatenate([one.same_top for one in found]).mean()),
-        "positions": float(kl.size),
-    }
+    values = (
+        float(kl.mean()),
+        *(float(value) for value in np.quantile(kl, _QUANTILES)),
+        float(np.sqrt(np.mean(moved**2))),
+        float(np.concatenate([one.same_top for one in found]).mean()),
+        float(kl.size),
+    )
+    return Table(_COLUMNS, (Row("KL(base ‖ tuned)", values),))
 
 
 def _table_line(found: Sequence[Changes]) -> str:
-    table = kl_table(found)
+    (row,) = kl_table(found).rows
+    mean, most, very, high, median, moved, same, positions = row.cells
     return (
-        f"KL(base ‖ tuned) mean {table['mean_kl']:.4f}, 99.9% {table['kl_99.9%']:.3f}, 99% {table['kl_99%']:.3f}, "
-        f"95% {table['kl_95%']:.3f}, median {table['median_kl']:.4f} nats; RMS Δp {table['rms_dp']:.2%}, "
-        f"same top {table['same_top']:.2%} of {table['positions']:.0f} positions"
+        f"{row.name} mean {mean:.4f}, 99.9% {most:.3f}, 99% {very:.3f}, 95% {high:.3f}, median {median:.4f} nats; "
+        f"RMS Δp {moved:.2%}, same top {same:.2%} of {positions:.0f} positions"
     )

@@ -10,7 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sway_gguf.core.result import Diagnosis, FileRecord, ProbeResult, SuiteResult, Verdict
+from sway_gguf.core.file_records import FileRecord
+from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
 
 STYLES: Mapping[str, str] = {
@@ -66,13 +67,13 @@ def _heading(result: SuiteResult) -> RenderableType:
 
 def file_line(record: FileRecord) -> str:
     """One file in a few words."""
-    about, parts = record.about, [record.path]
-    if record.role == "base":
-        types = "/".join(list(about["types"])[:2])
-        parts.append(f"{about['architecture']}, {numbers.parameters(about['parameters'])}, {types}")
-    elif record.role == "adapter":
-        ranks = "/".join(map(str, about["ranks"]))
-        parts.append(f"rank {ranks}, alpha {about['alpha']:g}, {about['modules']} modules")
+    parts = [record.path]
+    if record.base:
+        types = "/".join(list(record.base.types)[:2])
+        parts.append(f"{record.base.architecture}, {numbers.parameters(record.base.parameters)}, {types}")
+    if record.adapter:
+        ranks = "/".join(map(str, record.adapter.ranks))
+        parts.append(f"rank {ranks}, alpha {record.adapter.alpha:g}, {record.adapter.modules} modules")
     return "  ".join(parts)
 
 

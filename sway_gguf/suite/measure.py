@@ -88,7 +88,7 @@ def measure(
     pairs = list(zip(probes, gathered, strict=True))
     return Measured(
         [_reading(probe, found, rank_scale) for probe, found in pairs if not found.failed],
-        [_failure(probe, found.failed) for probe, found in pairs if found.failed],
+        [probe.result(Verdict.ERROR, found.failed) for probe, found in pairs if found.failed],
     )
 
 
@@ -197,10 +197,6 @@ def _noise(measurement: Measurement) -> float:
     return noise_limit(measurement.value, items, controls)
 
 
-def _failure(probe: Probe[Any], why: str) -> ProbeResult:
-    return ProbeResult(probe.options.name, probe.kind, probe.axis, Verdict.ERROR, why, probe.unit, notes=probe.remarks)
-
-
 def _over_scales(probe: Probe[Any], found: _Gathered) -> Measurement:
     """One measurement from those at each λ; that the model overflows at one of them is a finding."""
     measurement: Measurement = probe.over_scales(found.curve)
@@ -229,4 +225,7 @@ def _reading(probe: Probe[Any], found: _Gathered, rank_scale: float) -> Reading:
         nulls=tuple(found.nulls.get(rank_scale, ())),
         profile={scale: tuple(nulls) for scale, nulls in found.nulls.items() if scale != rank_scale},
         floor=found.floor,
+        question=probe.question,
+        passing=probe.passing,
+        caveat=probe.caveat,
     )

@@ -163,7 +163,7 @@ def _probes(
     if not ready:
         reasons = "; ".join([*(f"{probe.options.name}: {_why_not(probe)}" for probe in probes), *left_out])
         raise UserError(f"no probe of the suite can run: {reasons}")
-    return ready, tuple(_skipped(probe) for probe in probes if _why_not(probe)), left_out
+    return ready, tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe))), left_out
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:
@@ -174,7 +174,3 @@ def _origins(spec: Spec, material: Material) -> dict[str, str]:
 def _why_not(probe: Probe[Any]) -> str:
     missing: str = probe.missing()
     return missing if probe.options.enabled else "disabled in the spec"
-
-
-def _skipped(probe: Probe[Any]) -> ProbeResult:
-    return ProbeResult(probe.options.name, probe.kind, probe.axis, Verdict.SKIP, _why_not(probe), probe.unit)

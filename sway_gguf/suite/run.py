@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from sway_gguf import __version__
 from sway_gguf.artifacts.digest import sha256_of_all, size_of
 from sway_gguf.artifacts.finite import not_finite
 from sway_gguf.core.errors import NonFiniteError
+from sway_gguf.core.file_records import AdapterRecord, BaseRecord, FileRecord
 from sway_gguf.core.result import (
-    FileRecord,
     NullsUsed,
     ProbeResult,
     SuiteResult,
@@ -104,6 +105,7 @@ def run(
 
 def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "") -> SuiteResult:
     """Axes and diagnosis from the probes' results, in the suite's order; `broken` says why the model is, if it is."""
+    texts = {item.key: item.asked for probe in probes for item in (*probe.items, *probe.controls) if item.asked}
     order = {entry.get("name", entry["kind"]): i for i, entry in enumerate(prepared.spec.suite)}
     ordered = tuple(sorted(probes, key=lambda probe: order[probe.name]))
     axes = axes_of(ordered)
@@ -118,6 +120,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         alpha=prepared.spec.defaults.alpha,
         seed=prepared.spec.defaults.seed,
         remarks=(*prepared.spec.remarks, *prepared.left_out),
+        texts=texts,
         format=prepared.texts.speech.name,
         learned=learned(by_kind.get("section_internalization"), by_kind.get("content")),
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
@@ -126,10 +129,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
 
 
 def _broken(prepared: Prepared, reason: str) -> list[ProbeResult]:
-    return [
-        ProbeResult(probe.options.name, probe.kind, probe.axis, Verdict.ERROR, reason, probe.unit)
-        for probe in prepared.probes
-    ]
+    return [probe.result(Verdict.ERROR, reason) for probe in prepared.probes]
 
 
 def _nulls(prepared: Prepared) -> NullsUsed:
@@ -157,29 +157,35 @@ def _engine(backend: DoorBackend | None) -> dict[str, Any]:
 def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
     """Hash the files while the model works: hashing a large base takes seconds and needs no GIL."""
     spec, base, adapter = prepared.spec, prepared.base, prepared.adapter
-    about_base = {
-        "name": base.name,
-        "architecture": base.architecture,
-        "parameters": base.parameters,
-        "types": base.types,
-        "vocabulary": base.vocabulary,
-        "context_length": base.context_length,
-        "license": base.license,
-    }
-    about_adapter = {"modules": len(adapter.pairs), "ranks": list(adapter.ranks), "alpha": adapter.alpha}
+    about_base = BaseRecord(
+        base.name,
+        base.architecture,
+        base.parameters,
+        base.types,
+        base.vocabulary,
+        base.context_length,
+        base.license,
+    )
+    about_adapter = AdapterRecord(len(adapter.pairs), tuple(adapter.ranks), adapter.alpha)
     texts = {"data": spec.data, "holdout": spec.holdout, "general": spec.general}
-    roles: list[tuple[str, str, Sequence[Path], dict[str, Any]]] = [
-        ("base", str(base.shards[0]), base.shards, about_base),
-        ("adapter", str(adapter.path), (adapter.path,), about_adapter),
-        *((role, shown(given), data_files(given), {}) for role, given in texts.items() if given),
+    wanted = [
+        partial(_record, "base", str(base.shards[0]), base.shards, base=about_base),
+        partial(_record, "adapter", str(adapter.path), (adapter.path,), adapter=about_adapter),
+        *(partial(_record, role, shown(given), data_files(given)) for role, given in texts.items() if given),
     ]
     pool = ThreadPoolExecutor(1)
     try:
-        yield [pool.submit(_record, *given) for given in roles]
+        yield [pool.submit(record) for record in wanted]
     finally:
         # Results have been waited for by now, unless the run was stopped: then nobody waits.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _record(role: str, name: str, paths: Sequence[Path], about: dict[str, Any]) -> FileRecord:
-    return FileRecord(role, name, sha256_of_all(paths), sum(map(size_of, paths)), about)
+def _record(
+    role: str,
+    name: str,
+    paths: Sequence[Path],
+    base: BaseRecord | None = None,
+    adapter: AdapterRecord | None = None,
+) -> FileRecord:
+    return FileRecord(role, name, sha256_of_all(paths), sum(map(size_of, paths)), base, adapter)

@@ -6,8 +6,9 @@ Knows measurements and rules; neither probe kinds nor how anything was measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sway_gguf.core.measurement import AboveNull, AllChecks
+from sway_gguf.core.measurement import Item
 from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls
 from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.calibration import Calibration, calibrate
@@ -15,7 +16,7 @@ from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
 from sway_gguf.verdict.parts import parts_of
 from sway_gguf.verdict.reading import Evidence, Reading
-from sway_gguf.verdict.rules import optional, verdict_of
+from sway_gguf.verdict.rules import verdict_of
 
 
 def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[ProbeResult]:
@@ -31,7 +32,7 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[Probe
         seed: of the bootstrap.
     """
     calibrations = [_calibration(reading) for reading in readings]
-    decided = [i for i, r in enumerate(readings) if isinstance(r.rule, AboveNull) and calibrations[i]]
+    decided = [i for i, r in enumerate(readings) if r.rule.by_nulls and calibrations[i]]
     raw = [found.tail_p for i in decided if (found := calibrations[i])]
     corrected = dict(zip(decided, holm(raw), strict=True))
     family = _family(readings, decided)
@@ -61,8 +62,7 @@ def _family(readings: Sequence[Reading], decided: Sequence[int]) -> dict[int, fl
 
 
 def _calibration(reading: Reading) -> Calibration | None:
-    direction = reading.rule.direction if isinstance(reading.rule, AboveNull) else "higher"
-    return calibrate(reading.tuned.value, [null.value for null in reading.nulls], direction)
+    return calibrate(reading.tuned.value, [null.value for null in reading.nulls], reading.rule.toward)
 
 
 def _profile(reading: Reading) -> dict[str, RankNulls]:
@@ -78,11 +78,10 @@ def _profile(reading: Reading) -> dict[str, RankNulls]:
 def _views(reading: Reading) -> list[float]:
     """The real value and the nulls', turned so that higher is better."""
     values = [reading.tuned.value, *(null.value for null in reading.nulls)]
-    direction = reading.rule.direction if isinstance(reading.rule, AboveNull) else "higher"
-    if direction == "two-sided":
+    if reading.rule.toward == "two-sided":
         center = sum(values) / len(values)
         return [abs(value - center) for value in values]
-    return [-value for value in values] if direction == "lower" else values
+    return [-value for value in values] if reading.rule.toward == "lower" else values
 
 
 def _interval(reading: Reading, seed: int) -> Interval | None:
@@ -118,13 +117,30 @@ def _result(evidence: Evidence) -> ProbeResult:
             _profile(reading),
         ),
         noise_floor=reading.floor,
-        items=reading.tuned.items,
+        items=_among_nulls(reading),
         controls=reading.tuned.controls,
         checks=reading.tuned.checks,
         notes=reading.tuned.notes,
         details=reading.tuned.details,
-        decides=not isinstance(reading.rule, AllChecks) and not optional(reading.rule),
-        optional=optional(reading.rule),
+        decides=reading.rule.decides,
+        optional=reading.rule.optional,
         headline=reading.tuned.headline,
         parts=evidence.parts,
+        question=reading.question,
+        passing=reading.passing,
+        caveat=reading.caveat,
+        curve=reading.tuned.curve,
+        table=reading.tuned.table,
+    )
+
+
+def _among_nulls(reading: Reading) -> tuple[Item, ...]:
+    """The items, each with what the nulls did on it."""
+    found: dict[str, list[float]] = {}
+    for null in reading.nulls:
+        for item in null.items:
+            found.setdefault(item.key, []).append(item.value)
+    return tuple(
+        replace(item, nulls=(min(values), max(values))) if (values := found.get(item.key)) else item
+        for item in reading.tuned.items
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sway_gguf.core.measurement import Measurement, Rule
+from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.result import PartResult
+from sway_gguf.core.rules import Rule
 from sway_gguf.stats.bootstrap import Interval
 from sway_gguf.stats.calibration import Calibration
 
@@ -22,6 +23,7 @@ class Reading:
         nulls: measured on nulls, in the order of their seeds.
         profile: measured on nulls of other ranks, by rank scale; shown, never the gate.
         floor: |value| of base against base in another batch layout; None where there is none to measure.
+        question, passing, caveat: what the probe asks, what a PASS means and does not mean.
     """
 
     name: str
@@ -33,6 +35,9 @@ class Reading:
     nulls: tuple[Measurement, ...]
     floor: float | None
     profile: Mapping[float, tuple[Measurement, ...]] = field(default_factory=dict)
+    question: str = ""
+    passing: str = ""
+    caveat: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ The only place where a p or an interval meets a threshold. Knows neither probe k
 
 from __future__ import annotations
 
-from typing import assert_never
+from functools import singledispatch
 
-from sway_gguf.core.measurement import (
+from sway_gguf.core.result import Verdict
+from sway_gguf.core.rules import (
     AboveFloor,
     AboveNull,
     AboveTolerance,
@@ -17,7 +18,6 @@ from sway_gguf.core.measurement import (
     Findings,
     Rule,
 )
-from sway_gguf.core.result import Verdict
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, smallest_rank_p
 from sway_gguf.verdict.reading import Evidence, Reading
@@ -29,11 +29,6 @@ FLOOR_MARGIN = 3.0
 def verdict_of(evidence: Evidence) -> tuple[Verdict, str]:
     """The verdict by the reading's rule and checks, and why in one line."""
     return _qualified(*_softened(*_decide(evidence), evidence), evidence.reading)
-
-
-def optional(rule: Rule) -> bool:
-    """Whether a miss warns and leaves the axis to other probes."""
-    return isinstance(rule, AboveNull | BelowTolerance) and not rule.fails
 
 
 def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
@@ -51,7 +46,7 @@ def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict
     missed = [check for check in reading.tuned.checks if not check.passed]
     if not missed or verdict != Verdict.PASS:
         return verdict, reason
-    fails = any(check.fails for check in missed) and not optional(reading.rule)
+    fails = any(check.fails for check in missed) and not reading.rule.optional
     return Verdict.FAIL if fails else Verdict.WARN, f"{reason}, but {'; '.join(check.text for check in missed)}"
 
 
@@ -59,21 +54,27 @@ def _decide(evidence: Evidence) -> tuple[Verdict, str]:
     reading = evidence.reading
     if reading.tuned.undecided:
         return Verdict.INCONCLUSIVE, reading.tuned.undecided
-    rule = reading.rule
-    if isinstance(rule, AboveFloor):
-        return _above_floor(evidence.value, reading.floor)
-    if isinstance(rule, AboveTolerance | BelowTolerance):
-        return _against_tolerance(evidence, rule)
-    if isinstance(rule, AllChecks):
-        return _all_checks(evidence)
-    if isinstance(rule, AboveNull):
-        return _above_null(evidence, rule)
-    if isinstance(rule, Findings):
-        return _findings(evidence)
-    assert_never(rule)
+    return by_rule(reading.rule, evidence)
 
 
-def _above_floor(value: float, floor: float | None) -> tuple[Verdict, str]:
+def missed_by(rule: Rule) -> Verdict:
+    """The verdict on a value that does not meet `rule`."""
+    return Verdict.WARN if rule.optional else Verdict.FAIL
+
+
+@singledispatch
+def by_rule(rule: Rule, evidence: Evidence) -> tuple[Verdict, str]:
+    """The verdict that a rule gives, and why in one line; one function below for each.
+
+    Raises:
+        NotImplementedError: a rule that has none.
+    """
+    raise NotImplementedError(f"no verdict is known for {type(rule).__name__}")
+
+
+@by_rule.register
+def _above_floor(rule: AboveFloor, evidence: Evidence) -> tuple[Verdict, str]:
+    value, floor = evidence.value, evidence.reading.floor
     if value <= (floor or 0.0):
         return Verdict.FAIL, "nothing changes beyond numerical noise"
     if floor is None:
@@ -83,19 +84,28 @@ def _above_floor(value: float, floor: float | None) -> tuple[Verdict, str]:
     return Verdict.PASS, "the logits change"
 
 
-def _against_tolerance(evidence: Evidence, rule: AboveTolerance | BelowTolerance) -> tuple[Verdict, str]:
+@by_rule.register
+def _above_tolerance(rule: AboveTolerance, evidence: Evidence) -> tuple[Verdict, str]:
+    return _against(rule.tolerance, evidence, above=Verdict.PASS, below=missed_by(rule))
+
+
+@by_rule.register
+def _below_tolerance(rule: BelowTolerance, evidence: Evidence) -> tuple[Verdict, str]:
+    return _against(rule.tolerance, evidence, above=missed_by(rule), below=Verdict.PASS)
+
+
+def _against(limit: float, evidence: Evidence, *, above: Verdict, below: Verdict) -> tuple[Verdict, str]:
     if evidence.interval is None:
         return Verdict.INCONCLUSIVE, _too_few(evidence.reading)
-    limit, higher = rule.tolerance, isinstance(rule, AboveTolerance)
-    missed = Verdict.WARN if isinstance(rule, BelowTolerance) and not rule.fails else Verdict.FAIL
     if evidence.interval.low > limit:
-        return Verdict.PASS if higher else missed, f"the whole interval lies above {limit:g}"
+        return above, f"the whole interval lies above {limit:g}"
     if evidence.interval.high < limit:
-        return missed if higher else Verdict.PASS, f"the whole interval lies below {limit:g}"
+        return below, f"the whole interval lies below {limit:g}"
     return Verdict.WARN, f"the interval reaches across {limit:g}; more items would narrow it"
 
 
-def _all_checks(evidence: Evidence) -> tuple[Verdict, str]:
+@by_rule.register
+def _all_checks(rule: AllChecks, evidence: Evidence) -> tuple[Verdict, str]:
     if evidence.reading.floor is not None and evidence.value <= evidence.reading.floor:
         return Verdict.INCONCLUSIVE, "no effect above numerical noise, so it has no shape"
     failed = [check.text for check in evidence.reading.tuned.checks if not check.passed]
@@ -104,7 +114,8 @@ def _all_checks(evidence: Evidence) -> tuple[Verdict, str]:
     return Verdict.PASS, "; ".join(check.text for check in evidence.reading.tuned.checks)
 
 
-def _findings(evidence: Evidence) -> tuple[Verdict, str]:
+@by_rule.register
+def _findings(rule: Findings, evidence: Evidence) -> tuple[Verdict, str]:
     checks = evidence.reading.tuned.checks
     missed = [check for check in checks if not check.passed]
     failed = [check for check in missed if check.fails]
@@ -112,35 +123,35 @@ def _findings(evidence: Evidence) -> tuple[Verdict, str]:
     return verdict, "; ".join(check.text for check in failed or missed or checks)
 
 
-def _above_null(evidence: Evidence, rule: AboveNull) -> tuple[Verdict, str]:
+@by_rule.register
+def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
     """Beyond zero in the rule's direction, beyond every null, and beyond chance over all probes of the run.
 
     Nulls rule out chance alone: an adapter that was trained on something else differs from them too. So an effect
     that is a mean over items must itself lie on the right side of zero, and of the noise floor.
     """
-    reading, found, nulls = evidence.reading, evidence.calibration, len(evidence.reading.nulls)
-    missed = Verdict.FAIL if rule.fails else Verdict.WARN
+    reading, nulls = evidence.reading, len(evidence.reading.nulls)
     # What is no mean of effects, such as a share, is as large on noise as on anything.
     if reading.tuned.interval:
         absent = _no_effect(evidence, rule)
         if absent:
-            return missed, absent
+            return missed_by(rule), absent
         if evidence.interval is None:
             return Verdict.INCONCLUSIVE, _too_few(reading)
-    if found is None or nulls < MIN_NULLS or evidence.corrected is None:
+    found, corrected, family = evidence.calibration, evidence.corrected, evidence.family
+    if found is None or corrected is None or family is None or nulls < MIN_NULLS:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
-    chance = _by_chance(evidence, rule, found)
+    chance = _by_chance(evidence, rule, found, corrected, family)
     if chance:
-        return missed, chance
+        return missed_by(rule), chance
     if evidence.interval and _toward(evidence.interval, rule.direction) <= (reading.floor or 0.0):
         span = f"{evidence.interval.low:.2g} to {evidence.interval.high:.2g}"
-        near = _toward(evidence.interval, rule.direction)
-        what = "zero" if near <= 0 else "into numerical noise"
+        what = "zero" if _toward(evidence.interval, rule.direction) <= 0 else "into numerical noise"
         return (
             Verdict.INCONCLUSIVE,
             f"beyond all {nulls} nulls, but its interval ({span}) reaches {what}; give more items",
         )
-    return Verdict.PASS, f"beyond all {nulls} nulls, rank p {evidence.family:.2g}"
+    return Verdict.PASS, f"beyond all {nulls} nulls, rank p {family:.2g}"
 
 
 def _no_effect(evidence: Evidence, rule: AboveNull) -> str:
@@ -168,16 +179,15 @@ def _too_few(reading: Reading) -> str:
     return f"{fewest} texts to compare with are too few; give {MIN_ITEMS - fewest} or more in addition (--general FILE)"
 
 
-def _by_chance(evidence: Evidence, rule: AboveNull, found: Calibration) -> str:
+def _by_chance(evidence: Evidence, rule: AboveNull, found: Calibration, corrected: float, family: float) -> str:
     """Why chance may have brought the value about, or ""."""
     nulls = len(found.nulls)
     if not found.beats_all:
         as_good = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
         return f"{as_good} of {nulls} nulls do as well"
-    assert evidence.corrected is not None
-    if evidence.corrected >= evidence.alpha:
-        return f"beyond all {nulls} nulls here, but the tail p is {evidence.corrected:.2g} after correction"
-    if (evidence.family or 0.0) > max(evidence.alpha, smallest_rank_p(nulls)):
+    if corrected >= evidence.alpha:
+        return f"beyond all {nulls} nulls here, but the tail p is {corrected:.2g} after correction"
+    if family > max(evidence.alpha, smallest_rank_p(nulls)):
         return f"beyond all {nulls} nulls here, but over all probes together some null stands out as far"
     return ""
 
