@@ -12,7 +12,6 @@ import argparse
 import time
 from pathlib import Path
 
-from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.spec.model import Defaults, Engine
 from sway_gguf.suite.budget import TIMING, within
 from sway_gguf.suite.pace import measured_pace
@@ -45,7 +44,7 @@ def prepared_for(name: str, options: argparse.Namespace) -> Prepared:
 
 def one(ready: Prepared, budget: float) -> tuple[float, float, float, Prepared]:
     """Seconds foreseen, taken by the run, and taken in all, and the run that was left."""
-    with LlamaBackend(ready.base.path, ready.adapter.path, ready.engine) as backend:
+    with ready.opened() as backend:
         start = time.perf_counter()
         pace = measured_pace(ready, backend, budget * TIMING)
         cut = within(ready, budget, pace.seconds_of, spent=time.perf_counter() - start)

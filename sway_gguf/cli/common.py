@@ -198,14 +198,13 @@ def execute(
 def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
     """Load the model, run the suite within a budget of seconds where one is given, and show progress on stderr."""
     from sway_gguf.cli.progress import progress_bar
-    from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.suite.budget import fitted
     from sway_gguf.suite.run import plan, run
 
     if not prepared.needs_model:
         return run(prepared, None)
     started = time.perf_counter()
-    with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
+    with prepared.opened() as backend:
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
         work = plan(prepared)

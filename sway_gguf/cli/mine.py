@@ -38,7 +38,6 @@ def mine(
     """
     from sway_gguf.choose.mine import mined, outline
     from sway_gguf.core.inputs import read_exact
-    from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.spec.append import appended, fragment
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.prepare import prepare
@@ -47,7 +46,7 @@ def mine(
     if write:  # what stands in the way is told before the work
         appended(spec_path.read_text(encoding="utf-8"), outline(pool), spec_path)
         check_folder(spec_path)
-    with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
+    with prepared.opened() as backend:
         entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds, prepared.texts.speech)
     for remark in prepared.room.left_out({}):
         click.echo(remark, err=True)

@@ -21,7 +21,8 @@ from sway_gguf.core.answers import CompletionScore, RollingLogprob
 from sway_gguf.core.queries import Generate, NextToken, Query
 from sway_gguf.core.views import BASE, TUNED, View
 from sway_gguf.engine.child import in_child
-from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.settings import EngineSettings
 
 Floats = NDArray[np.float32]
@@ -76,7 +77,7 @@ def measured(base: Path, adapter: Path | None, asked: Asked, settings: EngineSet
 
 def _measure(base: Path, adapter: Path | None, asked: Asked, settings: EngineSettings) -> Measured:
     start = time.perf_counter()
-    with LlamaBackend(base, adapter, settings) as backend:
+    with open_backend(base, adapter, settings) as backend:
         with backend.as_base() as view:
             view.answer([NextToken("The")])
         loaded = time.perf_counter() - start
@@ -93,7 +94,7 @@ def _queries(asked: Asked) -> list[Query]:
     return [*asked.sections, *asked.general, *map(NextToken, asked.prompts)]
 
 
-def _side(backend: LlamaBackend, view: View, asked: Asked) -> Side:
+def _side(backend: DoorBackend, view: View, asked: Asked) -> Side:
     with backend.open(view) as opened:
         answers = opened.answer(_queries(asked))
     scores = [found.mean_logprob for found in answers if isinstance(found, RollingLogprob | CompletionScore)]
@@ -102,7 +103,7 @@ def _side(backend: LlamaBackend, view: View, asked: Asked) -> Side:
     return Side(np.array(scores[:cut], np.float32), np.array(scores[cut:], np.float32), np.stack(rows))
 
 
-def _writing_speed(backend: LlamaBackend, view: View, asked: Asked) -> float:
+def _writing_speed(backend: DoorBackend, view: View, asked: Asked) -> float:
     """Tokens per second of one reply after the other, as a user at a prompt has it."""
     made, start = 0, time.perf_counter()
     with backend.open(view) as opened:

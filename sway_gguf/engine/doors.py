@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -28,6 +29,13 @@ from sway_gguf.core.views import (
 )
 
 _SENTINEL = "The"
+
+
+class Work(NamedTuple):
+    """Calls of the engine, and the tokens fed over all of them."""
+
+    calls: float
+    tokens: float
 
 
 Progress = Callable[[int], None]
@@ -165,8 +173,33 @@ class DoorBackend(ABC):
         """A string that changes when an answer may."""
 
     @abstractmethod
+    def count_tokens(self, query: Query) -> int:
+        """Tokens fed to answer `query` once."""
+
+    def layout(self) -> dict[str, Any]:
+        """How batches are laid out, for the record."""
+        return {}
+
+    def work(self, view: View, queries: Sequence[Query], written: float = 1.0) -> Work:
+        """Calls and tokens that answering `queries`, all of one kind, takes: here a call for each query.
+
+        Args:
+            view: which answers.
+            queries: of one kind.
+            written: share of the tokens asked for that a reply has before it ends.
+        """
+        fed = (query.max_new_tokens * written if isinstance(query, Generate) else 0.0 for query in queries)
+        return Work(len(queries), sum(map(self.count_tokens, queries)) + sum(fed))
+
+    @abstractmethod
     def close(self) -> None:
         """Release the model. Safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def shows_noise(self, queries: Sequence[Query]) -> bool:
         """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does.

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from sway_gguf.artifacts.adapter import read_adapter
-from sway_gguf.artifacts.base import read_base
+from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
+from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Generated, Tokens
 from sway_gguf.core.errors import NonFiniteError, UserError
@@ -24,13 +25,13 @@ from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextTok
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import DoorBackend, Progress, is_base
+from sway_gguf.engine.doors import DoorBackend, Progress, Work, is_base
 from sway_gguf.engine.embed import Embedder, FileEmbedder
 from sway_gguf.engine.generate import generate_group
 from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.settings import EngineSettings
-from sway_gguf.engine.workload import Work, work_of
+from sway_gguf.engine.workload import work_of
 
 _OUTPUT_BYTES = 48 << 20
 """Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
@@ -42,18 +43,28 @@ _CONTEXT_CELLS = 32 * CELL
 class LlamaBackend(DoorBackend):
     """A base GGUF with, at choice, a LoRA GGUF, in llama.cpp.
 
+    Args:
+        base: its file, or its header where that was read already.
+        adapter: a file or PEFT folder, or one that was read already and fits; None for the base alone.
+        settings: of the engine.
+
     Raises:
         UserError: a file that cannot be used, or an adapter that does not fit the base.
         EngineError: llama.cpp refused what the checks let pass.
     """
 
-    def __init__(self, base: Path, adapter: Path | None, settings: EngineSettings | None = None) -> None:
+    def __init__(
+        self,
+        base: Path | BaseModel,
+        adapter: Path | LoraAdapter | None,
+        settings: EngineSettings | None = None,
+    ) -> None:
         super().__init__()
-        self.base = read_base(base)
+        self.base = read_base(base) if isinstance(base, Path) else base
         wanted = settings or EngineSettings()
         self.settings = replace(wanted, threads=wanted.thread_count(self.base.parameters))
-        self.adapter = read_adapter(adapter, self.base) if adapter else None
-        self._model: llama.Model | None = llama.Model(base, gpu_layers=self.settings.gpu_layers)
+        self.adapter = read_adapter(adapter, self.base) if isinstance(adapter, Path) else adapter
+        self._model: llama.Model | None = llama.Model(self.base.path, gpu_layers=self.settings.gpu_layers)
         self._rounding = rounding_adapter(self.base)
         self._pool = ContextPool(self._model, self.settings, self.adapter, self._rounding)
         self._embedder: Embedder | None = None
@@ -131,12 +142,6 @@ class LlamaBackend(DoorBackend):
             self._pool.close()
             self._model.close()
             self._model = None
-
-    def __enter__(self) -> LlamaBackend:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _enter(self, view: View) -> None:
         if not is_base(view) and self.adapter is None:

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sway_gguf.core.queries import Embed, Generate
+from sway_gguf.engine.doors import Work
 from sway_gguf.engine.embed import LONGEST
 from sway_gguf.engine.packing import Job, Limits, group_jobs, parts_of, steps
 from sway_gguf.engine.scoring import Ask
-
-
-class Work(NamedTuple):
-    """Calls of llama.cpp, and the tokens fed over all of them."""
-
-    calls: float
-    tokens: float
 
 
 def work_of(asks: Sequence[Ask], limits: Limits, written: float = 1.0, *, rerun: bool = False) -> Work:

@@ -26,7 +26,8 @@ from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.queries import Rolling
 from sway_gguf.core.views import BASE, BASE_RERUN, View
 from sway_gguf.engine import llama
-from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import general_sections
 from sway_gguf.suite.two_templates import DIALOGUES, WAY_OUT, difference, folder_render
@@ -203,31 +204,35 @@ def _adapter(header: BaseModel, path: Path) -> Finding:
 
 def _loaded(base: Path, adapter: Path | None, settings: EngineSettings) -> Iterator[Finding]:
     try:
-        with LlamaBackend(base, adapter, settings) as backend:
-            yield _round_trip(backend)
-            yield from _numbers(backend)
+        with open_backend(base, adapter, settings) as backend:
+            yield _round_trip(base)
+            yield from _numbers(backend, with_adapter=adapter is not None)
     except (EngineError, UserError) as error:
         yield Finding("loading", "FAIL", str(error))
 
 
-def _round_trip(backend: LlamaBackend) -> Finding:
-    lost = [text for text in _SAMPLES if _spelled(backend, text).strip() != text]
+def _round_trip(base: Path) -> Finding:
+    vocabulary = llama.Model(base, vocabulary_only=True)
+    try:
+        lost = [text for text in _SAMPLES if _spelled(vocabulary, text).strip() != text]
+    finally:
+        vocabulary.close()
     if lost:
         shown = ", ".join(map(repr, lost[:2]))
         return Finding("tokenizer", "WARN", f"{shown} does not come back from its tokens; compare tokenizer.ggml.pre")
     return Finding("tokenizer", "OK", f"{len(_SAMPLES)} samples come back from their tokens")
 
 
-def _spelled(backend: LlamaBackend, text: str) -> str:
-    return b"".join(map(backend.model.piece, backend.model.tokenize(text))).decode("utf-8", "replace")
+def _spelled(vocabulary: llama.Model, text: str) -> str:
+    return b"".join(map(vocabulary.piece, vocabulary.tokenize(text))).decode("utf-8", "replace")
 
 
-def _numbers(backend: LlamaBackend) -> Iterator[Finding]:
+def _numbers(backend: DoorBackend, *, with_adapter: bool) -> Iterator[Finding]:
     """Finite numbers, and what rounding alone does to them."""
     texts = general_sections()[:4]
     try:
         scores = [_scores(backend, view, texts) for view in (BASE, BASE_RERUN)]
-        if backend.adapter is not None:
+        if with_adapter:
             ok, why = backend.preflight_finite_check()
             yield Finding("numbers", "OK" if ok else "FAIL", why or "base and tuned model give finite numbers")
     except NonFiniteError as error:
@@ -245,6 +250,6 @@ def _noise(change: NDArray[np.float64]) -> Finding:
     return Finding("noise floor", "WARN", f"{text}; effects of this size cannot be seen, so give more items")
 
 
-def _scores(backend: LlamaBackend, view: View, texts: list[str]) -> NDArray[np.float32]:
+def _scores(backend: DoorBackend, view: View, texts: list[str]) -> NDArray[np.float32]:
     with backend.open(view) as opened:
         return np.concatenate([found.logprobs for found in opened.rolling_logprob_many(texts)])

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from sway_gguf.core.errors import NonFiniteError
-from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.pace import Clock, measured_pace
 from sway_gguf.suite.prepare import Prepared
@@ -24,7 +24,7 @@ LEAST_TIMING = 1.0
 
 
 def fitted(
-    prepared: Prepared, backend: LlamaBackend, seconds: float, started: float, clock: Clock = time.perf_counter
+    prepared: Prepared, backend: DoorBackend, seconds: float, started: float, clock: Clock = time.perf_counter
 ) -> Prepared:
     """The run, cut until it ends about `seconds` after `started`, what the timing takes included.
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.engine.counting import counter
 from sway_gguf.engine.interrupt import stop_everyone
-from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import REAL
 from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults, Engine, Spec
@@ -93,7 +92,7 @@ def run_side_by_side(prepared: Mapping[str, Prepared], on_tokens: Callable[[int]
     """
 
     def one(ready: Prepared) -> SuiteResult:
-        with LlamaBackend(ready.base.path, ready.adapter.path, ready.engine) as backend:
+        with ready.opened() as backend:
             return run(ready, backend, lambda view, tokens: on_tokens(tokens))
 
     with ThreadPoolExecutor(min(_SIDE_BY_SIDE, os.cpu_count() or 1)) as pool:

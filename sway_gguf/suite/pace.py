@@ -14,9 +14,7 @@ from dataclasses import dataclass, field, replace
 from sway_gguf.core.answers import Generated
 from sway_gguf.core.queries import Embed, Generate, Query, Split
 from sway_gguf.core.views import BASE_RERUN, TUNED, NullView, View
-from sway_gguf.engine.doors import OpenView
-from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.workload import Work
+from sway_gguf.engine.doors import DoorBackend, OpenView, Work
 from sway_gguf.material.chunks import spread
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
@@ -45,7 +43,7 @@ class Price:
 class Pace:
     """Prices of the kinds of query in a run, and of putting on a null adapter; `seconds_of` tells a run's time."""
 
-    backend: LlamaBackend
+    backend: DoorBackend
     prices: dict[type, Price]
     null: float
     _known: dict[tuple[bool, tuple[Query, ...]], float] = field(default_factory=dict)
@@ -80,7 +78,7 @@ def by_kind(queries: Iterable[Query]) -> dict[type, list[Query]]:
     return kinds
 
 
-def measured_pace(prepared: Prepared, backend: LlamaBackend, most: float, clock: Clock = time.perf_counter) -> Pace:
+def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: Clock = time.perf_counter) -> Pace:
     """Time slices of what the run will ask, on the tuned view, and one null adapter.
 
     Args:
@@ -104,7 +102,7 @@ def _everything(work: Schedule) -> list[Query]:
     return list(dict.fromkeys(query for queries in asked for query in queries))
 
 
-def _price(view: OpenView, backend: LlamaBackend, queries: Sequence[Query], most: float, clock: Clock) -> Price:
+def _price(view: OpenView, backend: DoorBackend, queries: Sequence[Query], most: float, clock: Clock) -> Price:
     """From the first and the last of ever larger slices; each is twice the one before, until time or queries end."""
     ordered = sorted(queries, key=backend.count_tokens)
     found: list[tuple[Work, float]] = []
@@ -140,7 +138,7 @@ def _timed(view: OpenView, queries: Sequence[Query], cheap: float, last: float, 
     return clock() - start
 
 
-def _written(view: OpenView, backend: LlamaBackend, queries: Sequence[Query], price: Price, most: float) -> float:
+def _written(view: OpenView, backend: DoorBackend, queries: Sequence[Query], price: Price, most: float) -> float:
     """Share of the tokens asked for that whole replies have, where asking for them takes no longer than `most`."""
     asked = sum(query.max_new_tokens for query in queries if isinstance(query, Generate))
     if not asked or price.of(backend.work(TUNED, queries)) > most:
@@ -158,7 +156,7 @@ def _fitted(small: Work, quick: float, large: Work, slow: float) -> Price:
     return Price(call, token)
 
 
-def _null(work: Schedule, backend: LlamaBackend, kinds: dict[type, list[Query]], clock: Clock) -> float:
+def _null(work: Schedule, backend: DoorBackend, kinds: dict[type, list[Query]], clock: Clock) -> float:
     """Seconds to draw and load a null adapter, beyond those of the query that makes the backend do so."""
     adapted = [query for kind, queries in kinds.items() for query in queries if kind is not Embed]
     nulls = [visit.view for visit in work.visits if isinstance(visit.view, NullView)]

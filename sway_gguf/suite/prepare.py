@@ -18,6 +18,8 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
 from sway_gguf.core.views import NullDesign
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
@@ -69,6 +71,14 @@ class Prepared:
     def engine(self) -> EngineSettings:
         """The engine's settings."""
         return EngineSettings(**self.spec.engine.model_dump())
+
+    def opened(self) -> DoorBackend:
+        """The model and its adapter, loaded by the backend that the spec's `models.kind` names; to be closed.
+
+        Raises:
+            EngineError: the engine refused what the checks let pass.
+        """
+        return open_backend(self.base, self.adapter, self.engine, kind=self.spec.models.ft.kind)
 
     def with_defaults(self, **changed: object) -> Prepared:
         """The same run with other defaults; no file is read again.

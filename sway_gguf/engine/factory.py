@@ -1,0 +1,49 @@
+"""From the kind that a spec names to a backend. Knows which kinds there are; nothing of how one works.
+
+It alone, outside the backends' own files, names one: whoever runs a model opens it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.core.errors import UserError
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.settings import EngineSettings
+
+GGUF = "gguf"
+Base = Path | BaseModel
+Adapter = Path | LoraAdapter
+Opener = Callable[[Base, Adapter | None, EngineSettings | None], DoorBackend]
+
+
+def open_backend(
+    base: Base, adapter: Adapter | None = None, settings: EngineSettings | None = None, *, kind: str = GGUF
+) -> DoorBackend:
+    """Load a model; used in a `with` block it is released at its end.
+
+    Args:
+        base: a base's file, or its header where that was read already.
+        adapter: a LoRA's file or PEFT folder, or the same as read already and known to fit; None for the base alone.
+        settings: of the engine; its defaults where None.
+        kind: what `models.kind` of a spec says.
+
+    Raises:
+        UserError: an unknown kind, a file that cannot be used, or an adapter that does not fit the base.
+        EngineError: the engine refused what the checks let pass.
+    """
+    if kind not in BACKENDS:
+        raise UserError(f"models.kind: {kind!r} is none of {', '.join(BACKENDS)}")
+    return BACKENDS[kind](base, adapter, settings)
+
+
+def _llama(base: Base, adapter: Adapter | None, settings: EngineSettings | None) -> DoorBackend:
+    from sway_gguf.engine.llama_backend import LlamaBackend  # loads llama.cpp
+
+    return LlamaBackend(base, adapter, settings)
+
+
+BACKENDS: Mapping[str, Opener] = {GGUF: _llama}
