@@ -9,6 +9,7 @@ import click
 
 from sway_gguf.cli.common import FILE, FILES, engine_options, execute, format_options, overridden, run_options
 from sway_gguf.cli.output import say
+from sway_gguf.cli.outputs import Outputs
 
 
 @click.command(
@@ -29,7 +30,7 @@ def check(
     data: tuple[Path, ...],
     holdout: tuple[Path, ...],
     general: tuple[Path, ...],
-    json_path: str | None,
+    outputs: Outputs,
     dry_run: bool,
     budget: float | None,
     force: bool,
@@ -43,8 +44,8 @@ def check(
     from sway_gguf.suite.prepare import default_spec
 
     spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
-    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force)
-    if not data and json_path != "-" and not dry_run:
+    execute(overridden(spec, **overrides), outputs=outputs, dry_run=dry_run, budget=budget, force=force)
+    if not data and not outputs.to_stdout and not dry_run:
         say(
             "\nWith --data FILE (.jsonl, .md, .txt and more) it also tells whether the model moved toward what it "
             "was trained on, and prompts come from that text."

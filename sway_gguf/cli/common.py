@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.inputs import inputs_of
-from sway_gguf.cli.saving import deliver, json_output
+from sway_gguf.cli.outputs import RESULT_FORMATS, Outputs, output_options, texts_of
+from sway_gguf.cli.saving import deliver
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,7 +111,7 @@ def format_options(command: Command) -> Command:
 
 
 def run_options(command: Command) -> Command:
-    """--json, --force, --dry-run, --budget, --seed, --nulls."""
+    """--json and the other outputs, --force, --dry-run, --budget, --seed, --nulls."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
         click.option(
@@ -119,7 +120,7 @@ def run_options(command: Command) -> Command:
         click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
         force_option,
-        click.option("--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout alone."),
+        output_options(*RESULT_FORMATS),
     ):
         command = option(command)
     return command
@@ -167,32 +168,33 @@ def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, An
 
 
 def execute(
-    spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None, force: bool, inputs: Sequence[Path] = ()
+    spec: Spec, *, outputs: Outputs, dry_run: bool, budget: float | None, force: bool, inputs: Sequence[Path] = ()
 ) -> None:
-    """Run a spec, or show its plan; report on the terminal and, if asked, as JSON.
+    """Run a spec, or show its plan; report on the terminal, in files if asked, and to GitHub Actions.
 
     Args:
         spec: what to run.
-        json_path: where to write the result.
+        outputs: where to write the result.
         dry_run: show the plan alone.
         budget: seconds.
         force: replace a file that is no result.
         inputs: further files that no output may replace, such as the spec's own.
     """
+    from sway_gguf.cli.github import announce
     from sway_gguf.cli.output import drawing
     from sway_gguf.core.result_json import to_json
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 
-    outputs = json_output(json_path, [*inputs, *inputs_of(spec)], force=force)
+    files = outputs.checked([*inputs, *inputs_of(spec)], force=force)
     prepared = prepare(spec)
     if dry_run:
         with drawing() as console:
             show_plan(prepared, console)
         return
     result = run_with_progress(prepared, budget)
-    text = partial(to_json, result)
-    deliver([(output, text) for output in outputs], partial(print_result, result), text)
+    deliver(texts_of(files, result), partial(print_result, result), partial(to_json, result))
+    announce(result)
 
 
 def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:

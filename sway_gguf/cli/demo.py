@@ -11,6 +11,7 @@ import click
 
 from sway_gguf.cli.common import engine_options, run_options
 from sway_gguf.cli.output import drawing, say
+from sway_gguf.cli.outputs import Outputs
 
 if TYPE_CHECKING:
     from sway_gguf.artifacts.real_model import OnBytes
@@ -22,7 +23,7 @@ _STORIES = {
     "overtrained": "too many steps, no replay",
 }
 _ONLY_REAL = {
-    "json_path": "--json", "dry_run": "--dry-run", "budget": "--budget", "nulls": "--nulls", "seed": "--seed",
+    "dry_run": "--dry-run", "budget": "--budget", "nulls": "--nulls", "seed": "--seed",
     "force": "--force",
 }  # fmt: skip
 
@@ -40,7 +41,7 @@ _ONLY_REAL = {
 @engine_options
 def demo(
     real: bool,
-    json_path: str | None,
+    outputs: Outputs,
     dry_run: bool,
     budget: float | None,
     force: bool,
@@ -58,15 +59,15 @@ def demo(
     from sway_gguf.material.packaged import REAL
     from sway_gguf.suite.demo import real_spec
 
-    given = {"json_path": json_path, "dry_run": dry_run, "budget": budget, "nulls": nulls, "seed": seed, "force": force}
+    given = {"dry_run": dry_run, "budget": budget, "nulls": nulls, "seed": seed, "force": force}
     if not real:
-        if unfit := [_ONLY_REAL[name] for name, value in given.items() if value not in (None, False)]:
+        if unfit := outputs.options + [_ONLY_REAL[name] for name, value in given.items() if value not in (None, False)]:
             raise click.UsageError(f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files")
         _side_by_side(overrides)
         return
     spec = overridden(real_spec(_real_base()), seed=seed, nulls=nulls, **overrides)
-    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force)
-    if json_path != "-" and not dry_run:
+    execute(spec, outputs=outputs, dry_run=dry_run, budget=budget, force=force)
+    if not outputs.to_stdout and not dry_run:
         say(
             "\nThe same for your own files:\n  sway-gguf check BASE.gguf ADAPTER --data TRAINING.jsonl\n"
             f"More of this one's:\n  sway-gguf check {spec.models.base.base} {spec.models.ft.adapter} "

@@ -26,6 +26,7 @@ from sway_gguf.cli.null import null
 from sway_gguf.cli.output import ReaderGoneError, in_any_encoding, say, silence
 from sway_gguf.cli.probes import probes
 from sway_gguf.cli.quants import quants
+from sway_gguf.cli.report import report
 from sway_gguf.cli.run import run, schema
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
+for command in (demo, check, run, report, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
     cli.add_command(command)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.plain import ascii_json, plain
+from sway_gguf.report.github import disarmed
 
 if TYPE_CHECKING:
     from sway_gguf.report.console import PlainConsole
@@ -58,8 +59,19 @@ def say(text: str, *, err: bool = False, end: str = "\n") -> None:
         OutputError: stdout cannot be written.
         ReaderGoneError: nobody reads it.
     """
+    safe = disarmed(plain(text)) if in_github() else plain(text)
     with _told():
-        print(plain(text), end=end, file=sys.stderr if err else sys.stdout)
+        print(safe, end=end, file=sys.stderr if err else sys.stdout)
+
+
+def in_github() -> bool:
+    """Whether a step of GitHub Actions reads what is printed, and obeys lines that look like commands."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def say_command(line: str) -> None:
+    """Print a workflow command of GitHub Actions, on stderr: the runner reads it there as well."""
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 def say_json(text: str) -> None:
@@ -73,7 +85,8 @@ def say_json(text: str) -> None:
         text.encode(known)
     except UnicodeEncodeError:
         text = ascii_json(text)
-    say(text, end="")
+    # It is found in strings alone, and means the same there.
+    say(text.replace("##[", "##\\u005b") if in_github() else text, end="")
 
 
 @contextmanager

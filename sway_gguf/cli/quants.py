@@ -10,7 +10,8 @@ import click
 from sway_gguf.cli.common import FILE, FILES, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.output import say
-from sway_gguf.cli.saving import Output, check_outputs, deliver, json_output
+from sway_gguf.cli.outputs import Outputs, output_options
+from sway_gguf.cli.saving import deliver
 from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in and resume from."
 )
-@click.option("--json", "json_path", metavar="PATH", help="Write the matrix as JSON; - for stdout alone.")
-@click.option("--svg", "svg_path", type=FILE, help="Draw size against what is kept as SVG.")
+@output_options("json", "svg")
 @format_options
 @force_option
 @engine_options
@@ -48,8 +48,7 @@ def quants(
     min_retained: float,
     tolerance: float,
     work: Path,
-    json_path: str | None,
-    svg_path: Path | None,
+    outputs: Outputs,
     force: bool,
     **overrides: Any,
 ) -> None:
@@ -82,9 +81,7 @@ def quants(
     spec = overridden(spec, seed=None, nulls=None, **overrides)
     chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
     inputs = [base, *inputs_of(spec), *(Path(kind) for kind in chosen if is_file(kind))]
-    as_json = json_output(json_path, inputs, force=force)
-    as_svg = [Output(svg_path, "--svg", "result", inputs, force)] if svg_path else []
-    check_outputs([*as_json, *as_svg])
+    files = outputs.checked(inputs, force=force)
     matrix = survival(
         prepare(spec),
         work,
@@ -93,10 +90,9 @@ def quants(
         tolerance=tolerance,
         say=lambda text: say(text, err=True),
     )
-    record = partial(_record, matrix)
-    picture = partial(survival_svg, matrix)
-    wanted = [(output, record) for output in as_json] + [(output, picture) for output in as_svg]
-    deliver(wanted, partial(print_matrix, matrix), record)
+    drawn = {"json": partial(_record, matrix), "svg": partial(survival_svg, matrix)}
+    wanted = [(output, drawn[name]) for name, output in files.items()]
+    deliver(wanted, partial(print_matrix, matrix), drawn["json"])
 
 
 def _record(matrix: SurvivalMatrix) -> str:

@@ -9,6 +9,7 @@ import click
 
 from sway_gguf.cli.common import FILE, engine_options, execute, format_options, overridden, run_options
 from sway_gguf.cli.output import say_json
+from sway_gguf.cli.outputs import Outputs
 from sway_gguf.core.plain import json_text
 
 
@@ -19,9 +20,7 @@ from sway_gguf.core.plain import json_text
 @format_options
 @run_options
 @engine_options
-def run(
-    spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, force: bool, **overrides: Any
-) -> None:
+def run(spec_path: Path, outputs: Outputs, dry_run: bool, budget: float | None, force: bool, **overrides: Any) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
     Flags take the place of what the file says.
@@ -29,7 +28,7 @@ def run(
     from sway_gguf.spec.model import load_spec
 
     spec = overridden(load_spec(spec_path), **overrides)
-    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force, inputs=[spec_path])
+    execute(spec, outputs=outputs, dry_run=dry_run, budget=budget, force=force, inputs=[spec_path])
 
 
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")

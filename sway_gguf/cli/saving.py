@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sway_gguf.cli.output import OutputError, ReaderGoneError, drawing, say_json
+from sway_gguf.cli.output import OutputError, ReaderGoneError, drawing, say, say_json
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +45,16 @@ _WORDS: dict[Holds, str] = {
 }
 _READ = 64 << 20
 _RESULTS = ({"diagnosis", "axes", "probes", "schema_version"}, {"rows", "wanted", "recommended", "pareto"})
-_SVG_MARK = "sway-gguf quants"
+_MARKS = (
+    ("<svg", "<desc>sway-gguf ", ""),
+    ("<!-- sway-gguf:", "", "<!-- sway-gguf:end -->"),
+    ("---\n# written by sway-gguf", "", "<!-- sway-gguf:end -->"),
+    ("<?xml", '<testsuites name="sway-gguf"', "</testsuites>"),
+    ("<!doctype html", 'name="generator" content="sway-gguf', "</html>"),
+    ("sway-gguf report", "", ""),
+)
+"""What our reports start with, hold near the start, and end with: a file that somebody wrote on in is theirs."""
+_NEAR = 2000
 _SPEC_KEY = r"(?:^|[{,])\s*[\"']?%s[\"']?\s*:"
 STDOUT = "-"
 
@@ -117,7 +127,7 @@ class Output:
         """
         try:
             if self.to_stdout:
-                say_json(text)
+                (say_json if self.option == "--json" else partial(say, end=""))(text)
                 return
             self.check()
             write_whole(Path(self.path), text)
@@ -135,17 +145,6 @@ def check_folder(path: Path) -> None:
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{path}: the folder {folder} cannot be written; make it or choose another path")
-
-
-def json_output(path: str | None, inputs: Sequence[Path], *, force: bool) -> list[Output]:
-    """The output that --json names, checked; none where it was not given.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    outputs = [] if path is None else [Output(path, "--json", "result", inputs, force)]
-    check_outputs(outputs)
-    return outputs
 
 
 def check_outputs(outputs: Sequence[Output]) -> None:
@@ -262,7 +261,8 @@ def held_by(path: Path) -> Holds:
 
 
 def _is_result(text: str) -> bool:
-    if text.startswith("<svg") and _SVG_MARK in text[:400]:
+    start = text[:_NEAR].lower()
+    if any(start.startswith(first) and mark in start and text.rstrip().endswith(last) for first, mark, last in _MARKS):
         return True
     with suppress(ValueError, RecursionError):
         record = json.loads(text)

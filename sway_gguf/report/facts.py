@@ -1,0 +1,59 @@
+"""A probe's numbers as words, and the order of verdicts, for formats that are not drawn on a console.
+
+Knows records and how their numbers are written; not where they stand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from sway_gguf.core.file_records import FileRecord
+from sway_gguf.core.result import Diagnosis, NullsUsed, ProbeResult, SuiteResult, Verdict
+from sway_gguf.report import numbers
+
+_ORDER = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.SKIP)
+T = TypeVar("T")
+
+
+def worst_first(found: Iterable[T], verdict: Callable[[T], Verdict]) -> list[T]:
+    """In the order of how much they ask for attention; equals stay in theirs."""
+    return sorted(found, key=lambda each: _ORDER.index(verdict(each)))
+
+
+def number_words(probe: ProbeResult) -> dict[str, str]:
+    """Value, interval, nulls, z, p and tail p as every report writes them, by their headings."""
+    null = probe.null
+    return {
+        "value": numbers.number(probe.value),
+        "95% interval": numbers.span(probe.interval),
+        "nulls (mean ± sd)": f"{numbers.number(null.mean)}±{numbers.number(null.sd)}" if null else numbers.MISSING,
+        "z": numbers.z_score(null.z if null else None),
+        "p": numbers.p_value(null.family_p if null else None),
+        "tail p": numbers.p_value(null.holm_p if null else None),
+    }
+
+
+def nulls_line(nulls: NullsUsed) -> str:
+    """How many nulls there were, of which kind, and the smallest p that they allow."""
+    return (
+        f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}"
+        if nulls.count
+        else "no nulls"
+    )
+
+
+def calls_for(diagnosis: Diagnosis) -> Verdict:
+    """The diagnosis as a verdict: what colour it has."""
+    return {Diagnosis.HEALTHY: Verdict.PASS, Diagnosis.INCONCLUSIVE: Verdict.INCONCLUSIVE}.get(diagnosis, Verdict.FAIL)
+
+
+def file_of(result: SuiteResult, role: str) -> FileRecord | None:
+    """The first file in a role."""
+    return next((record for record in result.files if record.role == role), None)
+
+
+def short_name(record: FileRecord | None) -> str:
+    """A file's own name, on whatever system the run was; "" for none."""
+    return re.split(r"[/\\]", record.path.rstrip("/\\"))[-1] if record else ""

@@ -1,0 +1,169 @@
+"""A result as Markdown for a pull request, a step summary or a comment: what failed first, details folded.
+
+Renders records and nothing else. Every word that is not ours goes through markdown_text.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sway_gguf.core.gate import GateDecision, Outcome
+from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
+from sway_gguf.report import numbers
+from sway_gguf.report.facts import calls_for, file_of, nulls_line, number_words, short_name, worst_first
+from sway_gguf.report.fitting import Section, fitted
+from sway_gguf.report.markdown_text import code, row, table_head, words
+
+LIMIT = 65_536
+"""Characters of a comment on GitHub."""
+END = "<!-- sway-gguf:end -->"
+_SIGNS: Mapping[str, str] = {
+    Verdict.PASS: "✅",
+    Verdict.WARN: "⚠️",
+    Verdict.FAIL: "❌",
+    Verdict.ERROR: "💥",
+    Verdict.INCONCLUSIVE: "❔",
+    Verdict.SKIP: "➖",
+}
+
+
+def mark_of(result: SuiteResult, name: str = "") -> str:
+    """The hidden line by which a comment is found again and edited in place; `name` is the adapter's file unless given."""
+    wanted = name or short_name(file_of(result, "adapter")) or "report"
+    return f"<!-- sway-gguf:{re.sub(r'[^A-Za-z0-9.]+', '-', wanted).strip('-')[:100] or 'report'} -->"
+
+
+def markdown_report(
+    result: SuiteResult, decision: GateDecision | None = None, *, name: str = "", limit: int = LIMIT
+) -> str:
+    """The report in less than `limit` characters.
+
+    Args:
+        result: to draw.
+        decision: of a gate, shown on top.
+        name: in the hidden mark, for several reports on one pull request.
+        limit: of the place where it goes.
+    """
+    body = fitted(
+        [
+            *([_gate(decision)] if decision else []),
+            _diagnosis(result),
+            _axes(result),
+            _probes(result),
+            _details(result),
+            _replies(result),
+            _conditions(result),
+        ],
+        limit - 400,
+    )
+    return f"{mark_of(result, name)}\n{body}\n{END}\n"
+
+
+def _signed(verdict: Verdict | Outcome) -> str:
+    return f"{_SIGNS[verdict.value]} {verdict}"
+
+
+def _gate(decision: GateDecision) -> Section:
+    """Its outcome, and a line for each thing it looked at."""
+    rows = (
+        row(
+            words(line.subject),
+            f"{_signed(line.outcome)}{' (informational)' if line.informational else ''}",
+            words(line.reason),
+        )
+        for line in decision.lines
+    )
+    head = f"## Gate: {_signed(decision.outcome)}"
+    if decision.lines:
+        head += f"\n\n{table_head('looked at', 'outcome', 'why')}"
+    return Section("the gate", head, tuple(rows), rank=0)
+
+
+def _diagnosis(result: SuiteResult) -> Section:
+    sign = _SIGNS[calls_for(result.diagnosis)]
+    about = " on ".join(
+        code(short_name(file_of(result, role))) for role in ("adapter", "base") if file_of(result, role)
+    )
+    head = f"## {sign} sway-gguf: {result.diagnosis}\n\n**Diagnosis.** {words(result.headline, 2000)}"
+    head += f"\n\n**Tested:** {about}" if about else ""
+    head += f"\n\n**Learned.** {words(result.learned, 2000)}" if result.learned else ""
+    return Section("the diagnosis", head, rank=0)
+
+
+def _axes(result: SuiteResult) -> Section:
+    rows = (
+        row(words(axis.axis), _signed(axis.verdict), words(axis.reason))
+        for axis in worst_first(result.axes, lambda axis: axis.verdict)
+    )
+    return Section("axes", table_head("axis", "verdict", "evidence"), tuple(rows), rank=1)
+
+
+def _ordered(result: SuiteResult) -> list[ProbeResult]:
+    return worst_first(result.probes, lambda probe: probe.verdict)
+
+
+def _probes(result: SuiteResult) -> Section:
+    probes = _ordered(result)
+    rows = (
+        row(words(probe.name, 100), *number_words(probe).values(), words(probe.unit, 60), _signed(probe.verdict))
+        for probe in probes
+    )
+    headings = ["value", "95% interval", "nulls (mean ± sd)", "z", "p", "tail p"]
+    head = f"### Probes\n\n{table_head('probe', *headings, 'unit', 'verdict')}"
+    return Section("the table of probes", head, tuple(rows), rank=2)
+
+
+def _details(result: SuiteResult) -> Section:
+    blocks = (_folded(probe) for probe in _ordered(result))
+    return Section("details of probes", "### Details", tuple(blocks), rank=4)
+
+
+def _folded(probe: ProbeResult) -> str:
+    """What a probe asks, how it came out and what it does not say, behind its name."""
+    lines = [
+        ("Question", probe.question),
+        ("Why", probe.reason),
+        *(("Check", f"{'passed' if check.passed else 'missed'}: {check.text}") for check in probe.checks),
+        *(
+            ("Beside it", f"{part.name} {numbers.number(part.value)} {numbers.span(part.interval)}")
+            for part in probe.parts
+        ),
+        *(("Note", note) for note in probe.notes),
+        ("A pass means", probe.passing),
+        ("It does not mean", probe.caveat),
+    ]
+    told = "\n".join(f"- **{name}:** {words(text, 2000)}" for name, text in lines if text)
+    summary = f"<summary>{words(probe.name, 100)}: {_signed(probe.verdict)}</summary>"
+    return f"<details>{summary}\n\n{told}\n\n</details>\n"
+
+
+def _replies(result: SuiteResult) -> Section:
+    rows = (row(*(words(text, 500) for text in (reply.request, reply.base, reply.tuned))) for reply in result.replies)
+    if not result.replies:
+        return Section("replies", "", rank=5)
+    head = f"<details><summary>Replies, base and tuned</summary>\n\n{table_head('request', 'base', 'tuned')}"
+    return Section("replies", head, tuple(rows), "\n</details>", rank=5)
+
+
+def _conditions(result: SuiteResult) -> Section:
+    """Under what it was measured, and the hash of every file."""
+    told = {
+        "Nulls": f"{nulls_line(result.nulls)}. {result.nulls.assumption}",
+        "Tests": f"alpha {result.alpha:g}, seed {result.seed}",
+        "Format": result.format,
+        "Engine": ", ".join(f"{name} {value}" for name, value in result.engine.items()),
+        "Libraries": ", ".join(f"{name} {value}" for name, value in result.libraries.items()),
+        "Started": result.started_at,
+        "Took": numbers.seconds(result.timings["run_seconds"]) if "run_seconds" in result.timings else "",
+        **{f"Remark {place}": remark for place, remark in enumerate(result.remarks[:10], 1)},
+    }
+    lines = "\n".join(f"- **{name}:** {words(text, 1000)}" for name, text in told.items() if text)
+    rows = (
+        row(words(record.role), code(record.path), numbers.size(record.size), code(record.sha256))
+        for record in result.files
+    )
+    head = f"<details><summary>Conditions and files</summary>\n\n{lines}"
+    if result.files:
+        head += f"\n\n{table_head('role', 'file', 'size', 'sha256')}"
+    return Section("conditions and files", head, tuple(rows), "\n</details>", rank=3)
