@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sway_gguf.core.comparison import Outcome
+from sway_gguf.core.comparison import Movement
 from sway_gguf.core.measurement import Item
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json
 from sway_gguf.stats.contrast import contrast
-from sway_gguf.stats.paired import paired_change
+from sway_gguf.stats.paired import paired_change, swap_p
 from sway_gguf.verdict.changes import changes
 
 RESULTS = Path(__file__).parent / "results"
@@ -64,9 +64,9 @@ def test_what_controls_gained_is_taken_off_on_either_side() -> None:
 @pytest.mark.parametrize(("old", "new"), [("healthy", "damaging"), ("healthy", "noise"), ("noise", "no-op")])
 def test_comparing_the_other_way_round_turns_every_sign(old: str, new: str) -> None:
     there, back = changes(stored(old), stored(new)), changes(stored(new), stored(old))
-    turned = {Outcome.BETTER: Outcome.WORSE, Outcome.WORSE: Outcome.BETTER}
+    turned = {Movement.BETTER: Movement.WORSE, Movement.WORSE: Movement.BETTER}
     for one, other in zip(there, back, strict=True):
-        assert other.outcome == turned.get(one.outcome, one.outcome)
+        assert other.movement == turned.get(one.movement, one.movement)
         assert (one.delta is None) == (other.delta is None)
         if one.delta is not None and other.delta is not None:
             assert other.delta == pytest.approx(-one.delta)
@@ -76,7 +76,7 @@ def test_comparing_the_other_way_round_turns_every_sign(old: str, new: str) -> N
 @pytest.mark.parametrize("name", ["healthy", "damaging", "no-op", "noise", "init"])
 def test_a_result_against_itself_shows_no_change(name: str) -> None:
     found = changes(stored(name), stored(name))
-    assert {change.outcome for change in found} <= {Outcome.UNDETECTED, Outcome.UNTESTED}
+    assert {change.movement for change in found} <= {Movement.UNDETECTED, Movement.UNTESTED}
     assert all(change.delta in (None, 0.0) and not change.regressed for change in found)
 
 
@@ -90,34 +90,34 @@ def test_values_are_those_of_the_results() -> None:
 def test_damage_is_found_and_called_worse_and_its_items_named_worst_first() -> None:
     found = {change.name: change for change in changes(stored("healthy"), stored("damaging"))}
     prose = found["external_perplexity"]
-    assert prose.outcome == Outcome.WORSE
+    assert prose.movement == Movement.WORSE
     assert prose.regressed == len(prose.items) == 21
     assert [item.delta for item in prose.items] == sorted(item.delta for item in prose.items)
 
 
 def test_less_is_better_where_the_rule_says_so_and_no_way_is_where_it_says_nothing() -> None:
     low, high = [0.0, 0.1, 0.2, 0.3, 0.2, 0.1, 0.0, 0.1], [1.0, 1.1, 1.3, 1.2, 1.3, 1.1, 1.1, 1.0]
-    for better, outcome in (("higher", Outcome.BETTER), ("lower", Outcome.WORSE), ("", Outcome.DIFFERENT)):
+    for better, outcome in (("higher", Movement.BETTER), ("lower", Movement.WORSE), ("", Movement.DIFFERENT)):
         (change,) = changes(run_with({"a": low}, better=better), run_with({"a": high}, better=better))
-        assert change.outcome == outcome
+        assert change.movement == outcome
 
 
 def test_a_change_under_the_numerical_floor_is_within_noise_however_sure() -> None:
     old, new = run_with({"a": [1.0] * 10}, floor=0.2), run_with({"a": [1.1] * 10}, floor=0.1)
     (change,) = changes(old, new)
-    assert change.outcome == Outcome.WITHIN_NOISE
+    assert change.movement == Movement.WITHIN_NOISE
     assert change.p is not None
     assert change.p < 0.05
 
 
 def test_few_items_say_so_and_holm_takes_all_probes_together() -> None:
     (few,) = changes(run_with({"a": [0.0] * 5}), run_with({"a": [1.0] * 5}))
-    assert (few.outcome, few.p) == (Outcome.UNDETECTED, 2 / 32)
+    assert (few.movement, few.p) == (Movement.UNDETECTED, 2 / 32)
     assert few.reason.startswith("5 items are too few")
     six, flat = [0.0] * 6, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     old, new = run_with({"a": six, "b": flat}), run_with({"a": [1.0] * 6, "b": flat})
     first, second = changes(old, new)
-    assert (first.p, first.holm_p, first.outcome) == (2 / 64, 4 / 64, Outcome.UNDETECTED)
+    assert (first.p, first.holm_p, first.movement) == (2 / 64, 4 / 64, Movement.UNDETECTED)
     assert second.holm_p == 1.0
 
 
@@ -146,6 +146,4 @@ def test_noise_of_any_shape_is_called_a_change_in_no_more_than_one_run_of_twenty
 
 
 def _p_alone(old: np.ndarray, new: np.ndarray, seed: int) -> float:
-    from sway_gguf.stats import paired
-
-    return paired._p([old], [new], float(contrast(new)) - float(contrast(old)), seed)
+    return swap_p([old], [new], float(contrast(new)) - float(contrast(old)), seed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.inputs import inputs_of
-from sway_gguf.cli.saving import deliver, json_output
+from sway_gguf.cli.saving import check_outputs, deliver, json_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,7 +110,7 @@ def format_options(command: Command) -> Command:
 
 
 def run_options(command: Command) -> Command:
-    """--json, --force, --dry-run, --budget, --seed, --nulls."""
+    """--json, --save-baseline, --force, --dry-run, --budget, --seed, --nulls."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
         click.option(
@@ -119,6 +119,9 @@ def run_options(command: Command) -> Command:
         click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
         force_option,
+        click.option(
+            "--save-baseline", metavar="NAME", help="Keep the result in .sway/baselines here, for compare --baseline."
+        ),
         click.option("--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout alone."),
     ):
         command = option(command)
@@ -167,7 +170,14 @@ def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, An
 
 
 def execute(
-    spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None, force: bool, inputs: Sequence[Path] = ()
+    spec: Spec,
+    *,
+    json_path: str | None,
+    dry_run: bool,
+    budget: float | None,
+    force: bool,
+    inputs: Sequence[Path] = (),
+    save_baseline: str | None = None,
 ) -> None:
     """Run a spec, or show its plan; report on the terminal and, if asked, as JSON.
 
@@ -178,13 +188,17 @@ def execute(
         budget: seconds.
         force: replace a file that is no result.
         inputs: further files that no output may replace, such as the spec's own.
+        save_baseline: name under which to keep the result.
     """
+    from sway_gguf.cli.baselines import baseline_output
     from sway_gguf.cli.output import drawing
     from sway_gguf.core.result_json import to_json
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 
-    outputs = json_output(json_path, [*inputs, *inputs_of(spec)], force=force)
+    inputs = [*inputs, *inputs_of(spec)]
+    outputs = [*json_output(json_path, inputs, force=force), *baseline_output(save_baseline, inputs)]
+    check_outputs(outputs)
     prepared = prepare(spec)
     if dry_run:
         with drawing() as console:

@@ -15,6 +15,7 @@ import click
 
 from sway_gguf import __version__
 from sway_gguf.cli.check import check
+from sway_gguf.cli.compare import compare
 from sway_gguf.cli.convert import convert
 from sway_gguf.cli.demo import demo
 from sway_gguf.cli.doctor import doctor
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
+for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, quants, compare, null, probes, schema):
     cli.add_command(command)
 
 

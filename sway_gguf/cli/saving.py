@@ -43,7 +43,11 @@ _WORDS: dict[Holds, str] = {
     "other": "a file that is no result of ours",
 }
 _READ = 64 << 20
-_RESULTS = ({"diagnosis", "axes", "probes", "schema_version"}, {"rows", "wanted", "recommended", "pareto"})
+_RESULTS = (
+    {"diagnosis", "axes", "probes", "schema_version"},
+    {"rows", "wanted", "recommended", "pareto"},
+    {"comparisons", "regressed"},
+)
 _SVG_MARK = "sway-gguf quants"
 _SPEC_KEY = r"(?:^|[{,])\s*[\"']?%s[\"']?\s*:"
 STDOUT = "-"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sway_gguf.core.result import Diagnosis, Verdict
 
 
-class Outcome(StrEnum):
+class Movement(StrEnum):
     """What became of a probe's value."""
 
     BETTER = "better"
@@ -42,7 +42,7 @@ class ProbeChange:
         name, kind, axis, unit: which probe.
         better: higher, lower, two-sided, or "" where no way is the better one.
         old_verdict, new_verdict: its verdicts.
-        outcome: what became of it, and `reason` why, in one line.
+        movement: what became of it, and `reason` why, in one line.
         old, new: values over the items in both; None where nothing was measured.
         old_interval, new_interval: 95%, of the runs.
         delta: new less old, and `interval` of it, 95%, over pairs.
@@ -61,7 +61,7 @@ class ProbeChange:
     better: str
     old_verdict: Verdict
     new_verdict: Verdict
-    outcome: Outcome
+    movement: Movement
     reason: str = ""
     old: float | None = None
     new: float | None = None
@@ -130,4 +130,4 @@ class Comparison:
     @property
     def regressed(self) -> bool:
         """Whether a probe got worse beyond chance and noise, or an axis fails that did not."""
-        return any(probe.outcome == Outcome.WORSE for probe in self.probes) or any(a.regressed for a in self.axes)
+        return any(probe.movement == Movement.WORSE for probe in self.probes) or any(a.regressed for a in self.axes)

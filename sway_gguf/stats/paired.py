@@ -52,14 +52,17 @@ def paired_change(old: Groups, new: Groups, *, seed: int) -> Paired:
     if not all(np.isfinite(group).all() for group in (*before, *after)):
         raise ValueError("a paired test needs finite values")
     seen = _difference(before, after)
-    return Paired(float(seen), _p(before, after, float(seen), seed), _interval(before, after, seed))
+    return Paired(float(seen), swap_p(before, after, float(seen), seed), _interval(before, after, seed))
 
 
 def _difference(before: Sequence[NDArray[np.float64]], after: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.asarray(contrast(after[0], after[1:]) - contrast(before[0], before[1:]))
 
 
-def _p(before: Sequence[NDArray[np.float64]], after: Sequence[NDArray[np.float64]], seen: float, seed: int) -> float:
+def swap_p(
+    before: Sequence[NDArray[np.float64]], after: Sequence[NDArray[np.float64]], seen: float, seed: int
+) -> float:
+    """Share of the ways to swap pairs whose difference is at least `seen` in size; arguments as of `paired_change`."""
     pairs = sum(group.size for group in before)
     all_ways = pairs <= _ALL_SWAPS
     swaps = (

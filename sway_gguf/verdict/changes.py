@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sway_gguf.core.comparison import ItemChange, Outcome, ProbeChange
+from sway_gguf.core.comparison import ItemChange, Movement, ProbeChange
 from sway_gguf.core.measurement import Item, grouped
 from sway_gguf.core.result import ProbeResult, SuiteResult
 from sway_gguf.stats.contrast import contrast
@@ -84,7 +84,7 @@ def changes(old: SuiteResult, new: SuiteResult) -> tuple[ProbeChange, ...]:
 
 
 def _raw(old: ProbeResult, new: ProbeResult, seed: int) -> ProbeChange:
-    """All but the outcome."""
+    """All but the movement."""
     pairs, better = pairs_of(old, new), new.better or old.better
     change = ProbeChange(
         old.name,
@@ -94,7 +94,7 @@ def _raw(old: ProbeResult, new: ProbeResult, seed: int) -> ProbeChange:
         better,
         old.verdict,
         new.verdict,
-        Outcome.UNTESTED,
+        Movement.UNTESTED,
         old=old.value,
         new=new.value,
         old_interval=old.interval,
@@ -172,14 +172,14 @@ def _judged(change: ProbeChange, alpha: float) -> ProbeChange:
     if change.p is None or change.holm_p is None or change.delta is None:
         return change
     if change.delta == 0.0 or (change.floor is not None and abs(change.delta) <= change.floor):
-        outcome = Outcome.WITHIN_NOISE if change.delta else Outcome.UNDETECTED
-        return replace(change, outcome=outcome, reason="no more than rounding makes" if change.delta else "no change")
+        movement = Movement.WITHIN_NOISE if change.delta else Movement.UNDETECTED
+        return replace(change, movement=movement, reason="no more than rounding makes" if change.delta else "no change")
     if change.holm_p >= alpha:
         few = 2.0 / 2.0 ** len(change.items) >= alpha
         why = f"{len(change.items)} items are too few to show a change" if few else "no change was detected"
-        return replace(change, outcome=Outcome.UNDETECTED, reason=why)
+        return replace(change, movement=Movement.UNDETECTED, reason=why)
     up = change.delta > 0
-    outcome = {"higher": (Outcome.WORSE, Outcome.BETTER), "lower": (Outcome.BETTER, Outcome.WORSE)}.get(
-        change.better, (Outcome.DIFFERENT, Outcome.DIFFERENT)
+    movement = {"higher": (Movement.WORSE, Movement.BETTER), "lower": (Movement.BETTER, Movement.WORSE)}.get(
+        change.better, (Movement.DIFFERENT, Movement.DIFFERENT)
     )[up]
-    return replace(change, outcome=outcome, reason=f"{'up' if up else 'down'} over {len(change.items)} items")
+    return replace(change, movement=movement, reason=f"{'up' if up else 'down'} over {len(change.items)} items")
