@@ -44,7 +44,11 @@ _WORDS: dict[Holds, str] = {
     "other": "a file that is no result of ours",
 }
 _READ = 64 << 20
-_RESULTS = ({"diagnosis", "axes", "probes", "schema_version"}, {"rows", "wanted", "recommended", "pareto"})
+_RESULTS = (
+    {"diagnosis", "axes", "probes", "schema_version"},
+    {"rows", "wanted", "recommended", "pareto"},
+    {"comparisons", "regressed"},
+)
 _MARKS = (
     ("<svg", "<desc>sway-gguf ", ""),
     ("<!-- sway-gguf:", "", "<!-- sway-gguf:end -->"),

@@ -30,6 +30,11 @@ class Rule:
         return "higher"
 
     @property
+    def better(self) -> Direction | Literal[""]:
+        """Which way of a value is better, for a comparison of runs; "" where a value alone says neither."""
+        return self.toward
+
+    @property
     def optional(self) -> bool:
         """Whether it leaves the axis alone."""
         return False
@@ -94,6 +99,11 @@ class BelowTolerance(Rule):
     fails: bool = True
 
     @property
+    def better(self) -> Direction | Literal[""]:
+        """Less is."""
+        return "lower"
+
+    @property
     def optional(self) -> bool:
         """Where a miss does not fail."""
         return not self.fails
@@ -104,6 +114,11 @@ class AllChecks(Rule):
     """Pass when every check passed, warn otherwise. The shape of a curve qualifies an effect that others have shown."""
 
     @property
+    def better(self) -> Direction | Literal[""]:
+        """Checks decide, not the value."""
+        return ""
+
+    @property
     def decides(self) -> bool:
         """It answers no axis."""
         return False
@@ -112,3 +127,8 @@ class AllChecks(Rule):
 @dataclass(frozen=True, slots=True)
 class Findings(Rule):
     """Pass when every check passed; a missed one warns, or fails where it says so. Answers its axis."""
+
+    @property
+    def better(self) -> Direction | Literal[""]:
+        """Checks decide, not the value."""
+        return ""

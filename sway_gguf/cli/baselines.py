@@ -1,0 +1,110 @@
+"""Named baselines: results kept as .sway/baselines/NAME.json in the current folder. Knows names and files alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sway_gguf.cli.saving import Output
+from sway_gguf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from sway_gguf.core.result import SuiteResult
+
+FOLDER = Path(".sway", "baselines")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+
+
+def baseline_path(name: str) -> Path:
+    """Where the baseline of this name is kept.
+
+    Raises:
+        UserError: not a name for a file on every system.
+    """
+    if not _NAME.fullmatch(name) or _DEVICES.fullmatch(name):
+        raise UserError(f"baseline {name!r}: no name for a file; use up to 64 letters, digits, dots, - and _")
+    return FOLDER / f"{name}.json"
+
+
+def baselines() -> list[str]:
+    """Names of those that are kept, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def read_baseline(name: str) -> SuiteResult:
+    """A baseline by name, or any result by its file.
+
+    Raises:
+        UserError: neither is there, or it is no result.
+    """
+    if _NAME.fullmatch(name) and baseline_path(name).is_file():
+        return read_result(baseline_path(name))
+    if Path(name).is_file():
+        return read_result(Path(name))
+    kept = ", ".join(baselines()) or "none"
+    raise UserError(
+        f"baseline {name!r}: no file, and not kept in {FOLDER} (there: {kept}); save one with run --save-baseline NAME"
+    )
+
+
+def read_result(path: Path) -> SuiteResult:
+    """A result.json of any schema version.
+
+    Raises:
+        UserError: it cannot be read, or is none.
+    """
+    from sway_gguf.core.inputs import read_exact
+    from sway_gguf.core.result_json import from_json
+
+    return from_json(read_exact(path), str(path))
+
+
+@dataclass(frozen=True)
+class BaselineOutput(Output):
+    """A baseline to write. What it takes the place of is kept under replaced/."""
+
+    def save(self, text: str) -> None:
+        """Write it, and keep what was there."""
+        path = Path(self.path)
+        if path.is_file() and path.read_text(encoding="utf-8") != text:
+            _keep(path)
+        super().save(text)
+
+
+def baseline_output(name: str | None, inputs: Sequence[Path]) -> list[Output]:
+    """The output that --save-baseline names, checked, and its folder made; none where it was not given.
+
+    Raises:
+        UserError: a wrong name, or it cannot be written.
+    """
+    if name is None:
+        return []
+    output = BaselineOutput(baseline_path(name), "--save-baseline", "result", inputs, proposes_force=False)
+    try:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{FOLDER}: cannot be made ({error.strerror}); work in another folder") from error
+    output.check()
+    return [output]
+
+
+def _keep(path: Path) -> None:
+    """Give the file its first free number among those that were replaced."""
+    folder = path.parent / "replaced"
+    folder.mkdir(exist_ok=True)
+    number = 1
+    while True:
+        try:
+            os.link(path, folder / f"{path.stem}.{number}.json")
+        except FileExistsError:
+            number += 1
+        except OSError:  # a file system without links
+            (folder / f"{path.stem}.{number}.json").write_bytes(path.read_bytes())
+            return
+        else:
+            return

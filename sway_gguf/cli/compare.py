@@ -1,0 +1,80 @@
+"""`sway-gguf compare`: what changed between runs of one suite."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sway_gguf.cli.common import FILE, force_option
+from sway_gguf.cli.output import say
+from sway_gguf.cli.saving import Output, check_outputs, deliver, json_output
+from sway_gguf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from sway_gguf.core.comparison import Comparison
+
+
+@click.command(
+    short_help="Tell what changed between runs of one suite.",
+    epilog="Example:  sway-gguf compare before.json after.json",
+)
+@click.argument("results", metavar="RESULT.JSON...", type=FILE, nargs=-1)
+@click.option("--baseline", metavar="NAME", help="Compare with this baseline, or result, instead of the first file.")
+@click.option("--baselines", "listed", is_flag=True, help="List the baselines that are kept in this folder.")
+@click.option("--lenient", is_flag=True, help="Compare the items that are in both, and count the others.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where something regressed.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the comparison as JSON; - for stdout alone.")
+@click.option("--markdown", "markdown_path", type=FILE, help="Write it as Markdown.")
+@force_option
+def compare(
+    results: tuple[Path, ...],
+    baseline: str | None,
+    listed: bool,
+    lenient: bool,
+    exit_code: bool,
+    json_path: str | None,
+    markdown_path: Path | None,
+    force: bool,
+) -> None:
+    """Compare results that --json wrote, each with the first one or with the baseline.
+
+    Items are paired by what was asked. A probe changed where the paired test says so after correction over all probes,
+    by more than rounding makes. A regression is a probe that got worse so, or an axis that fails and did not before.
+    """
+    from functools import partial
+
+    from sway_gguf.choose.compare import compare as compared
+    from sway_gguf.cli.baselines import baselines, read_baseline, read_result
+    from sway_gguf.report.changes import markdown_changes, print_changes
+
+    if listed:
+        say("\n".join(baselines()))
+        return
+    wanted = 1 if baseline else 2
+    if len(results) < wanted:
+        raise UserError("give two results or more, or one and --baseline NAME")
+    outputs = json_output(json_path, results, force=force)
+    as_markdown = [Output(markdown_path, "--markdown", "result", results, force)] if markdown_path else []
+    check_outputs([*outputs, *as_markdown])
+    named = [(str(path), read_result(path)) for path in results]
+    first = (baseline, read_baseline(baseline)) if baseline else named.pop(0)
+    found = [compared(*first, *each, lenient=lenient) for each in named]
+    record = partial(_record, found)
+    drawn = partial(markdown_changes, found)
+    texts = [(output, record) for output in outputs] + [(output, drawn) for output in as_markdown]
+    deliver(texts, partial(print_changes, found), record)
+    if exit_code and any(each.regressed for each in found):
+        sys.exit(1)
+
+
+def _record(found: Sequence[Comparison]) -> str:
+    from dataclasses import asdict
+
+    from sway_gguf.core.plain import json_text
+
+    regressed = any(each.regressed for each in found)
+    return json_text({"regressed": regressed, "comparisons": [asdict(each) for each in found]}, indent=1) + "\n"

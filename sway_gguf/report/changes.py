@@ -1,0 +1,143 @@
+"""Draws what changed between runs, in the terminal and as Markdown. Renders records and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sway_gguf.core.comparison import Comparison, Movement, ProbeChange
+from sway_gguf.report import numbers
+from sway_gguf.report.terminal import folded
+
+_STYLES = {
+    Movement.BETTER: "bold green",
+    Movement.WORSE: "bold red",
+    Movement.DIFFERENT: "bold yellow",
+}
+_ITEMS = 5
+_WIDE, _NAME_WIDTH = 100, 15
+_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"} | {"\n": " "})
+
+
+def print_changes(comparisons: Sequence[Comparison], console: Console) -> None:
+    """One table with a column per newer result, what differs above it, and what got worse below."""
+    for comparison in comparisons:
+        for line in _above(comparison):
+            console.print(Text(line))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for place, heading in enumerate(_headings(comparisons)):
+        table.add_column(heading, justify="right" if place else "left", overflow="fold", no_wrap=place == 0)
+    for name, *cells in _rows(comparisons, intervals=console.width >= _WIDE * len(comparisons)):
+        table.add_row(folded(name, _NAME_WIDTH), *map(_cell, cells))
+    console.print(Padding(table, (1, 0, 0, 0)))
+    for comparison in comparisons:
+        for line in _below(comparison):
+            console.print(Padding(Text(line), (1, 0, 0, 0)))
+    console.print(Padding(Text(_legend(comparisons), style="dim"), (1, 0, 0, 0)))
+
+
+def markdown_changes(comparisons: Sequence[Comparison]) -> str:
+    """The same as Markdown."""
+    headings, rows = _headings(comparisons), _rows(comparisons, intervals=True)
+    lines = [f"- {_escaped(line)}" for comparison in comparisons for line in _above(comparison)]
+    lines += ["", _line(headings), _line(["---", *["---:"] * (len(headings) - 1)]), *map(_line, map(_safe, rows))]
+    lines += [f"\n{_escaped(line)}" for comparison in comparisons for line in _below(comparison)]
+    return "\n".join([*lines, "", _escaped(_legend(comparisons))]) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _safe(cells: Sequence[str]) -> list[str]:
+    return [_escaped(cell) for cell in cells]
+
+
+def _escaped(words: str) -> str:
+    return words.translate(_MARKS)
+
+
+def _cell(words: str) -> Text:
+    style = next((style for movement, style in _STYLES.items() if words.split(" ")[0] == movement), "")
+    return Text(words, style=style)
+
+
+def _above(comparison: Comparison) -> list[str]:
+    """Diagnoses, what differs, axes that changed, and probes that one result alone has."""
+    old, new = comparison.old_name, comparison.new_name
+    lines = [f"{old} ({comparison.old_diagnosis}) → {new} ({comparison.new_diagnosis})"]
+    lines += [f"differs in {each.name}: {each.old} → {each.new}" for each in comparison.conditions]
+    lines += [f"axis {axis.axis}: {axis.old} → {axis.new}" for axis in comparison.axes if axis.old != axis.new]
+    for name, probes in ((old, comparison.only_old), (new, comparison.only_new)):
+        if probes:
+            lines.append(f"in {name} alone: {', '.join(probes)}")
+    for probe in comparison.probes:
+        left_out = len(probe.only_old) + len(probe.only_new)
+        if left_out:
+            lines.append(f"{probe.name}: {left_out} items in one result alone were left out")
+    return lines
+
+
+def _headings(comparisons: Sequence[Comparison]) -> list[str]:
+    one = len(comparisons) == 1
+    found = ["probe", "old"]
+    for comparison in comparisons:
+        found += ["new" if one else comparison.new_name, "Δ", "p, n", ""]
+    return found
+
+
+def _rows(comparisons: Sequence[Comparison], *, intervals: bool) -> list[list[str]]:
+    """One per probe that was measured on both sides of some comparison."""
+    names = dict.fromkeys(probe.name for each in comparisons for probe in each.probes if probe.delta is not None)
+    return [_row(name, comparisons, intervals) for name in names]
+
+
+def _row(name: str, comparisons: Sequence[Comparison], intervals: bool) -> list[str]:
+    found = [next((p for p in each.probes if p.name == name), None) for each in comparisons]
+    first = next(probe for probe in found if probe is not None)
+    cells = [name, numbers.plus_minus(first.old, first.old_interval)]
+    for probe in found:
+        cells += _change(probe, intervals) if probe else [numbers.MISSING] * 4
+    return cells
+
+
+def _change(probe: ProbeChange, intervals: bool) -> list[str]:
+    tested = probe.p is not None
+    verdict = f" {probe.old_verdict}→{probe.new_verdict}" if probe.old_verdict != probe.new_verdict else ""
+    delta = numbers.number(probe.delta, signed=True)
+    if intervals and probe.interval and probe.delta:
+        delta += f" ({numbers.span(probe.interval)})"
+    return [
+        numbers.plus_minus(probe.new, probe.new_interval),
+        delta,
+        f"p={numbers.p_value(probe.holm_p)}, n={len(probe.items)}" if tested else "no test",
+        f"{probe.movement}{verdict}",
+    ]
+
+
+def _below(comparison: Comparison) -> list[str]:
+    """For each probe that got worse, its items, the worst first, and what they share."""
+    lines = []
+    for probe in comparison.probes:
+        if probe.movement != Movement.WORSE:
+            continue
+        worst = ", ".join(f"{i.label} {numbers.number(i.delta, signed=True)}" for i in probe.items[:_ITEMS])
+        shared = f"; what they share: {', '.join(probe.shared)}" if probe.shared else ""
+        lines.append(
+            f"{comparison.new_name}, {probe.name}: {probe.regressed} of {len(probe.items)} items got worse beyond "
+            f"rounding, most of all {worst}{shared}"
+        )
+    return lines
+
+
+def _legend(comparisons: Sequence[Comparison]) -> str:
+    return (
+        "Values ± the farther end of their 95% interval; Δ over the same items, with its 95% interval where there "
+        "is room; p two-sided by "
+        "swapping old and new within pairs, after Holm's correction over the probes. ~ nothing detected at "
+        f"{comparisons[0].alpha:g}; within noise: no more than rounding makes; no test: values only."
+    )
