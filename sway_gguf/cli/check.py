@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, FILES, engine_options, execute, format_options, overridden, run_options
+from sway_gguf.cli.common import (
+    FILE,
+    FILES,
+    engine_options,
+    execute,
+    exit_code_option,
+    format_options,
+    overridden,
+    run_options,
+)
 from sway_gguf.cli.output import say
 
 
@@ -22,6 +31,7 @@ from sway_gguf.cli.output import say
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
 @format_options
 @run_options
+@exit_code_option
 @engine_options
 def check(
     base: Path,
@@ -33,6 +43,7 @@ def check(
     dry_run: bool,
     budget: float | None,
     force: bool,
+    exit_code: bool,
     **overrides: Any,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
@@ -40,10 +51,15 @@ def check(
     Without --data it answers whether the adapter is applied, whether its effect is more than noise, and
     whether unrelated text suffers. With --data it also answers whether the model moved toward that material.
     """
+    from sway_gguf.core.gate import GateRules
+    from sway_gguf.suite.gate import GateOnRun
     from sway_gguf.suite.prepare import default_spec
 
     spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
-    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force)
+    judge = GateOnRun(GateRules()) if exit_code else None
+    execute(
+        overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force, judge=judge
+    )
     if not data and json_path != "-" and not dry_run:
         say(
             "\nWith --data FILE (.jsonl, .md, .txt and more) it also tells whether the model moved toward what it "

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import deliver, json_output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sway_gguf.core.gate import GateDecision
     from sway_gguf.core.result import SuiteResult
     from sway_gguf.spec.model import Spec
     from sway_gguf.suite.prepare import Prepared
@@ -166,8 +168,39 @@ def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, An
     return changed(spec, {"format": format, "template_kwargs": settings}, "the command line")
 
 
+def exit_code_option(command: Command) -> Command:
+    """--exit-code."""
+    return click.option(
+        "--exit-code",
+        is_flag=True,
+        help="Exit 1 where the verdict is a FAIL, as `gate` does (default: 0 for any verdict).",
+    )(command)
+
+
+def leave(decision: GateDecision) -> None:
+    """End the command with the decision's exit code; what does not decide is said on stderr too, where logs show it.
+
+    Raises:
+        Exit: with its code, where that is not 0.
+    """
+    from sway_gguf.core.gate import Outcome
+    from sway_gguf.report.gate import sentence
+
+    if decision.outcome == Outcome.INCONCLUSIVE:
+        say(f"sway-gguf: gate INCONCLUSIVE: {sentence(decision)}", err=True)
+    if decision.exit_code:
+        raise click.exceptions.Exit(decision.exit_code)
+
+
 def execute(
-    spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None, force: bool, inputs: Sequence[Path] = ()
+    spec: Spec,
+    *,
+    json_path: str | None,
+    dry_run: bool,
+    budget: float | None,
+    force: bool,
+    inputs: Sequence[Path] = (),
+    judge: Callable[[SuiteResult], GateDecision] | None = None,
 ) -> None:
     """Run a spec, or show its plan; report on the terminal and, if asked, as JSON.
 
@@ -178,9 +211,11 @@ def execute(
         budget: seconds.
         force: replace a file that is no result.
         inputs: further files that no output may replace, such as the spec's own.
+        judge: the gate, whose decision stands under the report and gives the exit code; None for no gate.
     """
     from sway_gguf.cli.output import drawing
     from sway_gguf.core.result_json import to_json
+    from sway_gguf.report.gate import print_decision
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 
@@ -192,7 +227,16 @@ def execute(
         return
     result = run_with_progress(prepared, budget)
     text = partial(to_json, result)
-    deliver([(output, text) for output in outputs], partial(print_result, result), text)
+    decision = judge(result) if judge else None
+
+    def draw(console: Console) -> None:
+        print_result(result, console)
+        if decision:
+            print_decision(decision, console)
+
+    deliver([(output, text) for output in outputs], draw, text)
+    if decision:
+        leave(decision)
 
 
 def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:

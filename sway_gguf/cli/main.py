@@ -18,6 +18,7 @@ from sway_gguf.cli.check import check
 from sway_gguf.cli.convert import convert
 from sway_gguf.cli.demo import demo
 from sway_gguf.cli.doctor import doctor
+from sway_gguf.cli.gate import gate
 from sway_gguf.cli.init import init
 from sway_gguf.cli.inspect import inspect
 from sway_gguf.cli.merge import merge
@@ -45,20 +46,21 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
+for command in (demo, check, run, gate, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
     cli.add_command(command)
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 wrong input, 70 our own fault, 130 Ctrl-C, 143 SIGTERM."""
+    """Run the command line and exit.
+
+    0 done, 1 a gate failed, 2 wrong input, 3 inconclusive in a strict gate, 70 our own fault, 130 Ctrl-C, 143 SIGTERM."""
     in_any_encoding()
     end_on_signals()
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)  # Click returns what an Exit said; no command returns anything.
         if sys.stdout is not None:
             sys.stdout.flush()
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        sys.exit(code)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)

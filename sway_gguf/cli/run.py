@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, execute, format_options, overridden, run_options
+from sway_gguf.cli.common import (
+    FILE,
+    engine_options,
+    execute,
+    exit_code_option,
+    format_options,
+    overridden,
+    run_options,
+)
 from sway_gguf.cli.output import say_json
 from sway_gguf.core.plain import json_text
 
@@ -18,18 +26,38 @@ from sway_gguf.core.plain import json_text
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @format_options
 @run_options
+@exit_code_option
 @engine_options
 def run(
-    spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, force: bool, **overrides: Any
+    spec_path: Path,
+    json_path: str | None,
+    dry_run: bool,
+    budget: float | None,
+    force: bool,
+    exit_code: bool,
+    **overrides: Any,
 ) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
     Flags take the place of what the file says.
     """
+    from sway_gguf.spec.gate import rules_of
     from sway_gguf.spec.model import load_spec
+    from sway_gguf.suite.gate import GateOnRun
 
     spec = overridden(load_spec(spec_path), **overrides)
-    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force, inputs=[spec_path])
+    # A wrong name in `gate:` is told whether or not it decides.
+    rules = rules_of(spec.gate, spec.suite)
+    before = spec.gate.baseline if exit_code else None
+    execute(
+        spec,
+        json_path=json_path,
+        dry_run=dry_run,
+        budget=budget,
+        force=force,
+        inputs=[spec_path, *([spec.gate.baseline] if spec.gate.baseline else [])],
+        judge=GateOnRun(rules, before) if exit_code else None,
+    )
 
 
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")

@@ -12,6 +12,7 @@ from typing import Any
 
 from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.measurement import Check, Curve, Item, Table
+from sway_gguf.core.score import Score
 from sway_gguf.core.shown import Heat, Reply
 
 SCHEMA_VERSION = 2
@@ -118,6 +119,7 @@ class ProbeResult:
         headline: what to say of the adapter where this names the diagnosis; "" for the words of its axis.
         question, passing, caveat: what it asks, what a PASS means and what it does not mean, in plain words.
         curve, table: beside the value, where there are any.
+        better: which way its value is better, "higher" or "lower"; "" where neither is.
     """
 
     name: str
@@ -144,6 +146,7 @@ class ProbeResult:
     caveat: str = ""
     curve: Curve | None = None
     table: Table | None = None
+    better: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,7 @@ class SuiteResult:
         texts: what was asked in full, by the key of its item; empty where the user left texts out.
         replies: what base and tuned model say to a few prompts.
         heat: where in a few texts the probability moved.
+        score: the composite score of the `sway` project; shown, never a verdict.
     """
 
     diagnosis: Diagnosis
@@ -217,6 +221,7 @@ class SuiteResult:
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replies: tuple[Reply, ...] = ()
     heat: tuple[Heat, ...] = ()
+    score: Score | None = None
 
     def asked_of(self, item: Item) -> tuple[str, ...]:
         """What was asked of an item, in full; empty where texts were left out."""

@@ -30,6 +30,11 @@ class Rule:
         return "higher"
 
     @property
+    def better(self) -> str:
+        """Which way a value is better: "higher" or "lower"; "" where neither is."""
+        return ""
+
+    @property
     def optional(self) -> bool:
         """Whether it leaves the axis alone."""
         return False
@@ -64,6 +69,11 @@ class AboveNull(Rule):
         return self.direction
 
     @property
+    def better(self) -> str:
+        """As given; neither where it is two-sided."""
+        return "" if self.direction == "two-sided" else self.direction
+
+    @property
     def optional(self) -> bool:
         """Where a miss does not fail."""
         return not self.fails
@@ -80,6 +90,11 @@ class AboveTolerance(Rule):
 
     tolerance: float
 
+    @property
+    def better(self) -> str:
+        """Above."""
+        return "higher"
+
 
 @dataclass(frozen=True, slots=True)
 class BelowTolerance(Rule):
@@ -92,6 +107,11 @@ class BelowTolerance(Rule):
 
     tolerance: float
     fails: bool = True
+
+    @property
+    def better(self) -> str:
+        """Below."""
+        return "lower"
 
     @property
     def optional(self) -> bool:

@@ -131,6 +131,7 @@ def _result(evidence: Evidence) -> ProbeResult:
         caveat=reading.caveat,
         curve=reading.tuned.curve,
         table=reading.tuned.table,
+        better=reading.rule.better,
     )
 
 
