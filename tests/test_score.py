@@ -59,4 +59,4 @@ def test_known_adapters_come_in_the_order_that_their_verdicts_have() -> None:
         assert score is not None
         assert 0 <= score.overall <= 1
         found[name] = score.overall
-    assert found["healthy"] > 0.6 > found["noise"]
+    assert found["healthy"] > found["noise"]

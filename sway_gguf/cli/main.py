@@ -53,7 +53,8 @@ for command in (demo, check, run, gate, init, mine, inspect, doctor, convert, me
 def main() -> None:
     """Run the command line and exit.
 
-    0 done, 1 a gate failed, 2 wrong input, 3 inconclusive in a strict gate, 70 our own fault, 130 Ctrl-C, 143 SIGTERM."""
+    0 done, 1 a gate failed, 2 wrong input, 3 inconclusive in a strict gate, 70 our own fault, 130 Ctrl-C, 143 SIGTERM.
+    """
     in_any_encoding()
     end_on_signals()
     try:
