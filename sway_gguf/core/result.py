@@ -119,7 +119,7 @@ class ProbeResult:
         headline: what to say of the adapter where this names the diagnosis; "" for the words of its axis.
         question, passing, caveat: what it asks, what a PASS means and what it does not mean, in plain words.
         curve, table: beside the value, where there are any.
-        better: which way its value is better, "higher" or "lower"; "" where neither is.
+        better: which way of the value is better: higher, lower or two-sided; "" where the value alone says neither.
     """
 
     name: str

@@ -75,7 +75,7 @@ def schema() -> dict[str, Any]:
 
 
 def _from_first(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Version 1 had headers as mappings, and curve and table among the details."""
+    """Version 1 had headers as mappings, curve and table among the details, and did not say which way is better."""
     return {
         **raw,
         "schema_version": 2,
@@ -91,7 +91,7 @@ def _file(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _probe(probe: Mapping[str, Any]) -> dict[str, Any]:
     details = probe.get("details") or {}
-    found = dict(probe)
+    found = {**probe, "better": _BETTER_IN_FIRST.get(probe["kind"], "")}
     if probe["kind"] == "adapter_ablation" and "lambdas" in details:
         found["curve"] = {
             "scales": details["lambdas"],
@@ -107,5 +107,13 @@ def _probe(probe: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+_BETTER_IN_FIRST = {"leakage": "lower", "top1_flips": "lower"} | dict.fromkeys(
+    (
+        *("applied", "delta_kl", "cluster_kl", "adapter_revert", "style_fingerprint", "section_internalization"),
+        *("content", "paraphrase_invariance", "preference_flip", "external_perplexity", "everyday_replies"),
+        "calibration_drift",
+    ),
+    "higher",
+)
 _STEPS: Mapping[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: _from_first}
 """From a schema version to the next."""

@@ -30,9 +30,9 @@ class Rule:
         return "higher"
 
     @property
-    def better(self) -> str:
-        """Which way a value is better: "higher" or "lower"; "" where neither is."""
-        return ""
+    def better(self) -> Direction | Literal[""]:
+        """Which way of a value is better, for a comparison of runs; "" where a value alone says neither."""
+        return self.toward
 
     @property
     def optional(self) -> bool:
@@ -109,8 +109,8 @@ class BelowTolerance(Rule):
     fails: bool = True
 
     @property
-    def better(self) -> str:
-        """Below."""
+    def better(self) -> Direction | Literal[""]:
+        """Less is."""
         return "lower"
 
     @property
@@ -124,6 +124,11 @@ class AllChecks(Rule):
     """Pass when every check passed, warn otherwise. The shape of a curve qualifies an effect that others have shown."""
 
     @property
+    def better(self) -> Direction | Literal[""]:
+        """Checks decide, not the value."""
+        return ""
+
+    @property
     def decides(self) -> bool:
         """It answers no axis."""
         return False
@@ -132,3 +137,8 @@ class AllChecks(Rule):
 @dataclass(frozen=True, slots=True)
 class Findings(Rule):
     """Pass when every check passed; a missed one warns, or fails where it says so. Answers its axis."""
+
+    @property
+    def better(self) -> Direction | Literal[""]:
+        """Checks decide, not the value."""
+        return ""
