@@ -69,11 +69,6 @@ class AboveNull(Rule):
         return self.direction
 
     @property
-    def better(self) -> str:
-        """As given; neither where it is two-sided."""
-        return "" if self.direction == "two-sided" else self.direction
-
-    @property
     def optional(self) -> bool:
         """Where a miss does not fail."""
         return not self.fails
@@ -89,11 +84,6 @@ class AboveTolerance(Rule):
     """Pass when the interval of the value lies above `tolerance`, fail when below, warn when across."""
 
     tolerance: float
-
-    @property
-    def better(self) -> str:
-        """Above."""
-        return "higher"
 
 
 @dataclass(frozen=True, slots=True)
