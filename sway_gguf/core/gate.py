@@ -1,11 +1,13 @@
-"""What a gate decided, as plain records: the one decision that is printed, written and turned into an exit code.
+"""What a gate is asked and what it decided, as plain records: the one decision that is printed, written and turned into
+an exit code.
 
 Knows shapes only; nothing here decides.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -18,6 +20,41 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What is wanted of one probe beside its own rule.
+
+    Attributes:
+        min, max: of its value, in its unit; None for no limit.
+        informational: whether it is shown and decides nothing, unless it could not measure at all.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    informational: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """What a gate asks beside the verdicts.
+
+    Attributes:
+        require: axes that must be answered.
+        max_loss: largest accepted loss on unrelated text, nats/token.
+        min_lift: smallest accepted move toward the material, nats/token.
+        threshold: smallest accepted composite score.
+        strict: whether an inconclusive outcome stops a build.
+        probes: by name.
+    """
+
+    require: tuple[str, ...] = ()
+    max_loss: float | None = None
+    min_lift: float | None = None
+    threshold: float | None = None
+    strict: bool = False
+    probes: Mapping[str, Limits] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class GateLine:
     """One thing that a gate looked at.
 
@@ -26,12 +63,14 @@ class GateLine:
         outcome: how it came out.
         reason: why, in one line.
         informational: whether it is shown and decides nothing.
+        warning: whether it passed with a reservation that must be said.
     """
 
     subject: str
     outcome: Outcome
     reason: str
     informational: bool = False
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

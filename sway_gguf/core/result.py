@@ -12,6 +12,7 @@ from typing import Any
 
 from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.measurement import Check, Curve, Item, Table
+from sway_gguf.core.score import Score
 from sway_gguf.core.shown import Heat, Reply
 
 SCHEMA_VERSION = 2
@@ -198,6 +199,7 @@ class SuiteResult:
         texts: what was asked in full, by the key of its item; empty where the user left texts out.
         replies: what base and tuned model say to a few prompts.
         heat: where in a few texts the probability moved.
+        score: the composite score of the `sway` project; shown, never a verdict.
     """
 
     diagnosis: Diagnosis
@@ -219,6 +221,7 @@ class SuiteResult:
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replies: tuple[Reply, ...] = ()
     heat: tuple[Heat, ...] = ()
+    score: Score | None = None
 
     def asked_of(self, item: Item) -> tuple[str, ...]:
         """What was asked of an item, in full; empty where texts were left out."""

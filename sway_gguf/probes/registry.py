@@ -123,6 +123,7 @@ def _build(entry: Mapping[str, Any], sources: Sources, where: str) -> Probe[Any]
 
 
 def _build_foreign(probe: type[ForeignProbe], entry: Mapping[str, Any], sources: Sources, where: str) -> ForeignProbe:
-    spec = validated(probe.original.spec_cls, entry, where)
-    own = {key: entry[key] for key in ("name", "kind", "enabled") if key in entry}
+    theirs = {key: value for key, value in entry.items() if key != "informational"}
+    spec = validated(probe.original.spec_cls, theirs, where)
+    own = {key: entry[key] for key in ("name", "kind", "enabled", "informational") if key in entry}
     return probe(validated(ProbeOptions, own, where), sources, spec=spec)

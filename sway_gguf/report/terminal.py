@@ -175,6 +175,11 @@ def _footnotes(result: SuiteResult) -> RenderableType:
             "Numerical noise (base against base in other batches, under a negligible update): "
             f"{numbers.number(max(floors))} nats in a log-probability."
         )
+    if result.score:
+        lines.append(
+            f"Composite score {result.score.overall:.2f} ({result.score.band}), as the sway project computes it; no "
+            "verdict hangs on it."
+        )
     rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
     lines.append(
         f"{numbers.count(timings['tokens'])} tokens in {numbers.seconds(timings['run_seconds'])} "

@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
+from sway_gguf.spec.gate import Gate
 from sway_gguf.spec.options import READERS_OWN, StrictModel, nearest, validated
 from sway_gguf.spec.original import adapted
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
@@ -112,6 +113,7 @@ class Spec(StrictModel):
     )
     defaults: Defaults = Defaults()
     engine: Engine = Engine()
+    gate: Gate = Field(default=Gate(), description="what `sway-gguf gate` asks beside the verdicts")
     suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
     folder: SkipJsonSchema[Path] = Field(default=Path(), description="where the spec lies; set by the reader")
     remarks: SkipJsonSchema[tuple[str, ...]] = Field(default=(), description="on the file; set by the reader")
@@ -190,5 +192,6 @@ def resolved(spec: Spec, path: Path) -> Spec:
             "format": spec.format if spec.format in FORMATS else str(folder / Path(spec.format).expanduser()),
             "folder": folder,
             "engine": engine,
+            "gate": spec.gate.model_copy(update={"baseline": at(spec.gate.baseline)}),
         }
     )

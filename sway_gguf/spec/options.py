@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,7 @@ class ProbeOptions(StrictModel):
     name: str = Field(min_length=1, description="unique in the suite; shown in the report")
     kind: str = Field(description="which probe")
     enabled: bool = Field(default=True, description="false leaves the probe out, and the report says so")
+    informational: bool = Field(default=False, description="true keeps it from failing a gate")
     picked_on: str = Field(default="", description="hash of the adapter by looking at which the items were picked")
 
 
@@ -82,6 +83,8 @@ def _keys(model: type[BaseModel], path: tuple[Any, ...]) -> Iterable[str]:
         field = getattr(current, "model_fields", {}).get(part)
         if field is not None:
             current = field.annotation
+        elif get_origin(current) is dict:
+            current = get_args(current)[1]
     return getattr(current, "model_fields", model.model_fields)
 
 

@@ -35,6 +35,7 @@ from sway_gguf.suite.schedule import Schedule, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
+from sway_gguf.verdict.score import score_of
 
 ASSUMPTIONS = {
     "rotation": (
@@ -111,7 +112,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
     axes = axes_of(ordered)
     by_kind = {probe.kind: probe for probe in reversed(ordered)}
     diagnosis, headline = diagnose(axes, ordered, broken)
-    return SuiteResult(
+    result = SuiteResult(
         diagnosis=diagnosis,
         headline=headline,
         axes=axes,
@@ -126,6 +127,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     )
+    return replace(result, score=score_of(result))
 
 
 def _broken(prepared: Prepared, reason: str) -> list[ProbeResult]:
