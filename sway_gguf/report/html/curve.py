@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sway_gguf.core.measurement import Curve
 from sway_gguf.report import numbers
@@ -37,7 +38,7 @@ class Panel:
     @property
     def segments(self) -> list[tuple[float, float, float, float]]:
         """Lines between neighbours."""
-        return [(*start, *end) for start, end in zip(self.points, self.points[1:], strict=False)]
+        return [(*start, *end) for start, end in pairwise(self.points)]
 
 
 def panels(curve: Curve | None, unit: str) -> list[Panel]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sway_gguf.core.shown import Heat
 from sway_gguf.report import numbers
@@ -38,7 +39,7 @@ def shade(change: float) -> str:
 def legend() -> list[tuple[str, str]]:
     """Shades from the most lost to the most gained, each with its nats."""
     edges = [*(f"{bound:g}" for bound in _BOUNDS)]
-    spans = [*(f"{low}…{high}" for low, high in zip(edges, edges[1:], strict=False)), f"{edges[-1]} or more"]
+    spans = [*(f"{low}…{high}" for low, high in pairwise(edges)), f"{edges[-1]} or more"]
     down = [(f"down-{depth}", f"−{words.replace('…', '…−')}") for depth, words in enumerate(spans, 1)]
     up = [(f"up-{depth}", f"+{words.replace('…', '…+')}") for depth, words in enumerate(spans, 1)]
     return [*reversed(down), ("", f"within ±{edges[0]}"), *up]

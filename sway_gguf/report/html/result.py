@@ -9,9 +9,9 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.result import AxisResult, PartResult, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import record_of
 from sway_gguf.core.shown import Heat, Reply
-from sway_gguf.report.html import heat
 from sway_gguf.report.html.bars import Bar, bars, contrasts
 from sway_gguf.report.html.curve import HEIGHT, Panel, panels
+from sway_gguf.report.html.heat import Token, legend, mean_change, tokens
 from sway_gguf.report.html.page import page
 from sway_gguf.report.html.strip import Strip, part_strips, probe_strip
 from sway_gguf.report.html.words import word_diff
@@ -68,7 +68,7 @@ class _Heat:
     """A text with its shades."""
 
     heat: Heat
-    tokens: list[heat.Token]
+    tokens: list[Token]
     mean: float
 
 
@@ -91,8 +91,8 @@ def html_report(result: SuiteResult, decision: GateDecision | None = None) -> st
         probes=probes,
         verdicts=[(verdict, counted[verdict]) for verdict in _ORDER if counted[verdict]],
         replies=[_Reply(reply, *word_diff(reply.base, reply.tuned)) for reply in result.replies],
-        texts=[_Heat(text, heat.tokens(text), heat.mean_change(text)) for text in result.heat],
-        legend=heat.legend(),
+        texts=[_Heat(text, tokens(text), mean_change(text)) for text in result.heat],
+        legend=legend(),
         file_line=file_line,
         floors=[probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor],
         panel_height=HEIGHT,

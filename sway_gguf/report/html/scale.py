@@ -1,4 +1,4 @@
-"""Where a number lies on a chart: in percent of its width, so that a chart fits a phone and a wall. Knows numbers only."""
+"""Where a number lies on a chart: in percent of its width, so that it fits a phone and a wall. Knows numbers only."""
 
 from __future__ import annotations
 
