@@ -53,7 +53,7 @@ def bars(items: Sequence[Item], asked: frozenset[str]) -> list[Bar]:
 
 
 def contrasts(items: Sequence[Item]) -> list[Bar]:
-    """A bar per section for how much more it gained than the others, most first; none for items that are no sections."""
+    """A bar per section for its gain beyond the others, most first; none for items that are no sections."""
     found = [(item, float(item.detail[CONTRAST])) for item in items if CONTRAST in item.detail]
     scale = scale_over(value for _, value in found)
     found.sort(key=lambda pair: -pair[1])

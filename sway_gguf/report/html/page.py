@@ -90,12 +90,18 @@ def _environment() -> Environment:
         "seconds": numbers.seconds,
         "parameters": numbers.parameters,
         "one_line": one_line,
+        "breakable": _breakable,
         "sign": lambda verdict: _SIGNS[str(verdict)],
         "percent": lambda share: f"{share:.0%}",
         "at": lambda share: f"{share:.4g}%",
     }
     environment.globals |= {"QUESTIONS": QUESTIONS, "MISSING": numbers.MISSING}
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may go on in the next line behind its underscores."""
+    return Markup("_<wbr>").join(plain(name).split("_"))
 
 
 def _shown(value: Any) -> Any:
