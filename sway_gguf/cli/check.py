@@ -33,6 +33,7 @@ def check(
     dry_run: bool,
     budget: float | None,
     force: bool,
+    no_texts: bool,
     **overrides: Any,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
@@ -43,7 +44,8 @@ def check(
     from sway_gguf.suite.prepare import default_spec
 
     spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
-    execute(overridden(spec, **overrides), json_path=json_path, dry_run=dry_run, budget=budget, force=force)
+    spec = overridden(spec, **overrides)
+    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force, no_texts=no_texts)
     if not data and json_path != "-" and not dry_run:
         say(
             "\nWith --data FILE (.jsonl, .md, .txt and more) it also tells whether the model moved toward what it "

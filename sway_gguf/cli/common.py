@@ -110,8 +110,20 @@ def format_options(command: Command) -> Command:
 
 
 def run_options(command: Command) -> Command:
-    """--json, --force, --dry-run, --budget, --seed, --nulls."""
+    """--json, --force, --dry-run, --budget, --seed, --nulls, --show, --no-texts."""
     for option in (
+        click.option(
+            "--no-texts",
+            is_flag=True,
+            help="Leave out of every output what was asked and what was replied; items keep their numbers.",
+        ),
+        click.option(
+            "--show",
+            type=click.IntRange(0, 32),
+            metavar="N",
+            help="Show so many short replies of base and tuned model, and where in as many texts the probability "
+            "moved (default 0).",
+        ),
         click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
         click.option(
             "--budget", type=SECONDS, help="Keep to about so long (60s, 5m): items and nulls are cut, and told."
@@ -134,6 +146,7 @@ def overridden(
     context: int | None,
     batch: int | None,
     gpu_layers: int | None,
+    show: int | None = None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
 ) -> Spec:
@@ -145,7 +158,7 @@ def overridden(
     from sway_gguf.spec.options import changed
 
     engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
-    defaults = {"seed": seed, "nulls": nulls}
+    defaults = {"seed": seed, "nulls": nulls, "show": show}
     return in_format(spec, format, chat_template_kwargs).model_copy(
         update={
             "defaults": changed(spec.defaults, defaults, "the command line"),
@@ -167,7 +180,14 @@ def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, An
 
 
 def execute(
-    spec: Spec, *, json_path: str | None, dry_run: bool, budget: float | None, force: bool, inputs: Sequence[Path] = ()
+    spec: Spec,
+    *,
+    json_path: str | None,
+    dry_run: bool,
+    budget: float | None,
+    force: bool,
+    no_texts: bool = False,
+    inputs: Sequence[Path] = (),
 ) -> None:
     """Run a spec, or show its plan; report on the terminal and, if asked, as JSON.
 
@@ -177,22 +197,33 @@ def execute(
         dry_run: show the plan alone.
         budget: seconds.
         force: replace a file that is no result.
+        no_texts: leave what was asked and replied out of every output.
         inputs: further files that no output may replace, such as the spec's own.
     """
     from sway_gguf.cli.output import drawing
     from sway_gguf.core.result_json import to_json
+    from sway_gguf.core.withheld import without_texts
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 
     outputs = json_output(json_path, [*inputs, *inputs_of(spec)], force=force)
-    prepared = prepare(spec)
+    prepared = prepare(_unshown(spec) if no_texts else spec)
     if dry_run:
         with drawing() as console:
             show_plan(prepared, console)
         return
     result = run_with_progress(prepared, budget)
+    if no_texts:
+        result = without_texts(result)
     text = partial(to_json, result)
     deliver([(output, text) for output in outputs], partial(print_result, result), text)
+
+
+def _unshown(spec: Spec) -> Spec:
+    """`spec` without replies that no output would show."""
+    from sway_gguf.spec.options import changed
+
+    return spec.model_copy(update={"defaults": changed(spec.defaults, {"show": 0}, "--no-texts")})
 
 
 def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
@@ -225,6 +256,7 @@ def show_plan(prepared: Prepared, console: Console) -> None:
     with counter(prepared.base.path, prepared.engine, prepared.base.context_length) as count:
         tokens = work.tokens(count)
         costs = [work.cost(place, count) for place in range(len(prepared.probes))]
+        shown = work.shown_cost(count)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("probe")
     table.add_column("axis")
@@ -233,6 +265,8 @@ def show_plan(prepared: Prepared, console: Console) -> None:
     table.add_column("", overflow="fold")
     for probe, cost in zip(prepared.probes, costs, strict=True):
         table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))), numbers.count(cost))
+    if work.shown:
+        table.add_row("replies shown", "–", str(len(work.shown)), numbers.count(shown))
     for skipped in prepared.skipped:
         table.add_row(skipped.name, skipped.axis, "–", "–", f"skipped: {skipped.reason}", style="dim")
     named = {"base": prepared.base.path, "adapter": prepared.adapter.path, "format": prepared.texts.speech.name}

@@ -20,7 +20,13 @@ from sway_gguf.core.plain import json_text
 @run_options
 @engine_options
 def run(
-    spec_path: Path, json_path: str | None, dry_run: bool, budget: float | None, force: bool, **overrides: Any
+    spec_path: Path,
+    json_path: str | None,
+    dry_run: bool,
+    budget: float | None,
+    force: bool,
+    no_texts: bool,
+    **overrides: Any,
 ) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
@@ -29,7 +35,15 @@ def run(
     from sway_gguf.spec.model import load_spec
 
     spec = overridden(load_spec(spec_path), **overrides)
-    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force, inputs=[spec_path])
+    execute(
+        spec,
+        json_path=json_path,
+        dry_run=dry_run,
+        budget=budget,
+        force=force,
+        no_texts=no_texts,
+        inputs=[spec_path],
+    )
 
 
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")
