@@ -12,7 +12,8 @@ import pytest
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import Item, digest_of
 from sway_gguf.core.result import SCHEMA_VERSION
-from sway_gguf.core.result_json import from_json, record_of, schema, to_json, without_texts
+from sway_gguf.core.result_json import from_json, record_of, schema, to_json
+from sway_gguf.core.withheld import without_texts
 
 RESULTS = Path(__file__).parent / "results"
 FIRST = sorted(RESULTS.glob("v1-*.json"))

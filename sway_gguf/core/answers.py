@@ -67,10 +67,12 @@ class CompletionScore:
     Attributes:
         logprob: sum over the completion's tokens, nats.
         num_tokens: how many tokens were summed, at least 1.
+        logprobs: [num_tokens] of each of them, nats; empty where a backend tells the sum alone.
     """
 
     logprob: float
     num_tokens: int
+    logprobs: tuple[float, ...] = ()
 
     @property
     def mean_logprob(self) -> float:
@@ -109,9 +111,16 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token ids of a text, without BOS."""
+    """Tokens of a text, without BOS.
+
+    Attributes:
+        ids: [n] their ids.
+        pieces: [n] what each says; a character that several tokens share stands in the last of them. Empty where a
+            backend does not tell.
+    """
 
     ids: tuple[int, ...]
+    pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +189,17 @@ class Answers:
 
     def tokens(self, prompt: str, text: str) -> tuple[int, ...]:
         """Token ids of `text` after `prompt`."""
+        return self.split(prompt, text).ids
+
+    def split(self, prompt: str, text: str) -> Tokens:
+        """Tokens of `text` after `prompt`."""
         answer = self._by_query[Split(prompt, text)]
         assert isinstance(answer, Tokens)
-        return answer.ids
+        return answer
+
+    def only(self, queries: Iterable[Query]) -> Answers:
+        """The answers to `queries` alone, of those that were asked."""
+        return Answers([(query, self._by_query[query]) for query in queries if query in self])
 
     def merged(self, other: Answers) -> Answers:
         """These answers and `other`'s."""

@@ -6,7 +6,6 @@ Knows result records and how their shape has changed; nothing of what they mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,11 +29,6 @@ def record_of(result: SuiteResult) -> dict[str, Any]:
     """The result as JSON has it."""
     record: dict[str, Any] = _ADAPTER.dump_python(result, mode="json", exclude={"probes": {"__all__": _IN_THE_TABLE}})
     return record
-
-
-def without_texts(result: SuiteResult) -> SuiteResult:
-    """The result without what was asked, what was replied and the words of any text; labels stay."""
-    return replace(result, texts={}, replies=(), heat=())
 
 
 def from_json(text: str, where: str) -> SuiteResult:

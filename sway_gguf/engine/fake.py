@@ -6,6 +6,7 @@ What it answers is scripted: a function of view and query. Knows no probe; `word
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -89,12 +90,13 @@ def wordy_script(effect: Callable[[View, Query], float], vocabulary: int = 16, s
         if isinstance(query, Generate):
             return reply(f" {view} says {' '.join(query.prompt.split()[-3:])}")
         if isinstance(query, Split):
-            return Tokens(reply(query.text).token_ids)
+            return Tokens(reply(query.text).token_ids, tuple(re.findall(r"\s*\S+(?:\s+$)?", query.text)))
         if isinstance(query, Embed):
             return Embedding(letters(query.text))
         words = max(1, len(_scored(query).split()))
         if isinstance(query, Completion | Spans):
-            return CompletionScore(float(base.normal(-3.0 * words, 0.3) + words * shift), words)
+            total = float(base.normal(-3.0 * words, 0.3) + words * shift)
+            return CompletionScore(total, words, (total / words,) * words)
         scores = base.normal(-1.0, 0.2, words)
         if isinstance(query, Compare):
             return Changes(np.full(words, shift**2 / 2), np.full(words, abs(shift) < 0.5), scores, scores + shift)

@@ -93,10 +93,10 @@ class Model:
             tokens.insert(0, self.bos)
         return tokens
 
-    def piece(self, token: int) -> bytes:
-        """The bytes of one token; control tokens have none."""
+    def piece(self, token: int, *, control: bool = False) -> bytes:
+        """The bytes of one token; control tokens have none, unless their names are asked for."""
         buffer = ctypes.create_string_buffer(256)
-        count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, 256, 0, False)
+        count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, 256, 0, control)
         return buffer.raw[: max(count, 0)]
 
     def ends_text(self, token: int) -> bool:

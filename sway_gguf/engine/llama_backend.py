@@ -209,7 +209,10 @@ class LlamaBackend(DoorBackend):
         return found
 
     def _split(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
-        return [Tokens(ask.tokens) for ask in asks]
+        def said(token: int) -> bytes:
+            return self.model.piece(token, control=True)
+
+        return [Tokens(ask.tokens, scoring.pieces([*map(said, ask.tokens)])) for ask in asks]
 
 
 def _nothing(tokens: int) -> None:

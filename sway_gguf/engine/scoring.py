@@ -5,6 +5,7 @@ Knows queries, jobs and reductions; neither contexts nor adapters.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -138,6 +139,12 @@ def _boundary(joint: Sequence[int], before: str, tokenizer: Tokenizer) -> int:
     return min(max(common(joint, tokenizer.tokenize(before)), 1), len(joint))
 
 
+def pieces(tokens: Sequence[bytes]) -> tuple[str, ...]:
+    """Tokens' bytes as text, token by token: a character that several share stands in the last of them."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    return tuple(decoder.decode(each, final=place == len(tokens)) for place, each in enumerate(tokens, 1))
+
+
 Scores = NDArray[np.float64] | NDArray[np.float32]
 
 
@@ -151,7 +158,7 @@ def answer(ask: Ask, scores: Sequence[Scores]) -> Answer:
         logprobs = np.concatenate([logprobs[start - first : stop - first] for start, stop in ask.stretches])
     total = float(logprobs.sum(dtype=np.float64))
     if isinstance(ask.query, Completion | Spans):
-        return CompletionScore(total, int(logprobs.size))
+        return CompletionScore(total, int(logprobs.size), tuple(logprobs.tolist()))
     ids = np.asarray(ask.tokens, np.int64)
     return RollingLogprob(ids, logprobs.astype(np.float32), int(ids.size), total)
 

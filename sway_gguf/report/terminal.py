@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
+from sway_gguf.core.shown import Reply
 from sway_gguf.report import numbers
 
 STYLES: Mapping[str, str] = {
@@ -31,6 +32,8 @@ QUESTIONS = {
     "survival": "still there in the file that ships?",
 }
 _WIDE = 120
+_REPLY_WIDTH = 400
+"""Characters of a reply: about what the tokens of a gathered one are, of whichever language."""
 _NAME_WIDTH, _OTHER_COLUMNS = 15, 65
 
 
@@ -42,6 +45,8 @@ def print_result(result: SuiteResult, console: Console) -> None:
         console.print(Padding(Text(result.learned), (0, 0, 1, 0)))
     console.print(_axes(result))
     console.print(Padding(_probes(result, console.width), (1, 0, 0, 0)))
+    if result.replies:
+        console.print(Padding(_replies(result.replies), (1, 0, 0, 0)))
     notes = _notes(result)
     if notes:
         console.print(Padding(Group(*notes), (1, 0, 0, 0)))
@@ -145,6 +150,25 @@ def folded(name: str, width: int) -> str:
             lines.append("")
         lines[-1] += part
     return "\n".join(piece[i : i + width] for piece in lines for i in range(0, max(1, len(piece)), width))
+
+
+def _replies(replies: Sequence[Reply]) -> RenderableType:
+    """Requests with what base and tuned model say, and what the data does."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for reply in replies:
+        table.add_row(Text("asked", style="bold"), Text(f"{_flat(reply.request)}  ({reply.origin})", style="bold"))
+        for who, words in (("base", reply.base), ("tuned", reply.tuned), ("wanted", reply.wanted)):
+            if words or who != "wanted":
+                table.add_row(Text(who, style="dim"), Text(_flat(words)))
+    return table
+
+
+def _flat(words: str) -> str:
+    """On one line, the end cut off where it is long."""
+    flat = " ".join(words.split()) or "(nothing)"
+    return flat if len(flat) <= _REPLY_WIDTH else f"{flat[: _REPLY_WIDTH - 1]}…"
 
 
 def _notes(result: SuiteResult) -> list[RenderableType]:

@@ -71,6 +71,9 @@ class Defaults(StrictModel):
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
     items: int | None = Field(default=None, ge=1, description="most items taken of each kind of text")
     prompts: int = Field(default=48, ge=1, le=512, description="most prompts taken from data or package")
+    show: int | None = Field(
+        default=None, ge=0, le=32, description="example replies of base and tuned model to gather; none by default"
+    )
     chunk_chars: int = Field(default=800, ge=100, description="length of a piece of general text")
 
 

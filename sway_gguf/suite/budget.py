@@ -1,7 +1,7 @@
 """Fits a run into a time: prices it on this machine, and cuts in a stated order.
 
-First the null profile goes, then items down to eight of each kind, then nulls down to five; every cut is told in the
-report. Knows specs and prices; nothing of what a probe means.
+First the null profile and example replies go, then items down to eight of each kind, then nulls down to five; every
+cut is told in the report. Knows specs and prices; nothing of what a probe means.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def _cuts(spec: Spec) -> Iterator[tuple[str, object, str]]:
     """(field of the defaults, its value, words) of the cuts that change something, in order."""
     if spec.defaults.null_profile:
         yield "null_profile", [], "nulls of other ranks dropped"
+    if spec.defaults.show:
+        yield "show", 0, "example replies dropped"
     for most in _ITEMS:
         if spec.defaults.items is None or spec.defaults.items > most:
             yield "items", most, f"at most {most} items of each kind"

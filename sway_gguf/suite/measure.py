@@ -30,6 +30,8 @@ from sway_gguf.verdict.reading import Reading
 _NOTHING = Answers([])
 OnProgress = Callable[[View, int], None]
 """Called with the view at work and the tokens evaluated since the last call."""
+OnAnswers = Callable[[View, Answers], None]
+"""Called with a view that was visited and its answers."""
 
 
 @dataclass
@@ -58,6 +60,7 @@ def measure(
     on_progress: OnProgress | None = None,
     rank_scale: float = 1.0,
     nulls: Sequence[NullView] = (),
+    on_answers: OnAnswers | None = None,
 ) -> Measured:
     """Visit every view of `plan` once.
 
@@ -68,6 +71,7 @@ def measure(
         on_progress: called as tokens are evaluated.
         rank_scale: of the nulls that calibrate; those of other scales go into the profile.
         nulls: for probes that measure on a backend themselves.
+        on_answers: called with each view's answers while they are there.
 
     Raises:
         NonFiniteError: base, tuned model or a null gave a NaN or an infinity. At another λ that is a finding.
@@ -78,7 +82,7 @@ def measure(
             _note(probe, found, TUNED, partial(probe.measure, _NOTHING, _NOTHING))
     if plan.visits:
         assert backend is not None
-        _visit(backend, probes, plan, gathered, on_progress)
+        _visit(backend, probes, plan, gathered, on_progress, on_answers or _unheard)
     for probe, found in zip(probes, gathered, strict=True):
         if isinstance(probe, ForeignProbe):
             assert isinstance(backend, NullBackend)
@@ -112,9 +116,11 @@ def _visit(
     plan: Schedule,
     gathered: Sequence[_Gathered],
     on_progress: OnProgress | None,
+    on_answers: OnAnswers,
 ) -> None:
     first, *others = plan.visits
     base = _collect(backend, first, probes, None, on_progress)
+    on_answers(first.view, base)
     for visit in others:
         try:
             answers = _collect(backend, visit, probes, base, on_progress)
@@ -124,10 +130,15 @@ def _visit(
             for place in visit.probes:
                 gathered[place].overflowed.append(visit.view.scale)
             continue
+        on_answers(visit.view, answers)
         for place in visit.probes:
             probe = probes[place]
             if not is_rerun(visit.view) or _shows_noise(backend, probe):
                 _note(probe, gathered[place], visit.view, partial(probe.measure, base, answers))
+
+
+def _unheard(view: View, answers: Answers) -> None:
+    """Answers that nobody else wants."""
 
 
 def _shows_noise(backend: Backend, probe: Probe[Any]) -> bool:

@@ -27,6 +27,7 @@ from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
+from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
 
 
@@ -43,6 +44,7 @@ class Prepared:
         skipped: results of those that will not.
         room: what the context holds.
         left_out: remarks on prompts that the context does not hold.
+        example: what is asked to be shown.
     """
 
     spec: Spec
@@ -54,6 +56,7 @@ class Prepared:
     probes: tuple[Probe[Any], ...]
     skipped: tuple[ProbeResult, ...]
     left_out: tuple[str, ...]
+    example: Example
 
     @property
     def design(self) -> NullDesign:
@@ -89,7 +92,8 @@ class Prepared:
         spec = self.spec.model_copy(update={"defaults": self.spec.defaults.model_copy(update=changed)})
         room = Room(self.base, self.room.width)
         found = _probes(spec, self.texts, self.base, self.adapter, self.adapter_hash, room)
-        return replace(self, spec=spec, room=room, probes=found[0], skipped=found[1], left_out=found[2])
+        probes, skipped, left_out, example = found
+        return replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
@@ -154,8 +158,9 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
 
 def _probes(
     spec: Spec, texts: Texts, base: BaseModel, adapter: LoraAdapter, adapter_hash: str, room: Room
-) -> tuple[tuple[Probe[Any], ...], tuple[ProbeResult, ...], tuple[str, ...]]:
-    """The probes that can run, the results of those that cannot, and remarks on what the context does not hold."""
+) -> tuple[tuple[Probe[Any], ...], tuple[ProbeResult, ...], tuple[str, ...], Example]:
+    """The probes that can run, the results of those that cannot, remarks on what the context does not hold, and what
+    is shown beside."""
     sources = replace(
         picked(spec, texts),
         adapter_hash=adapter_hash,
@@ -173,7 +178,8 @@ def _probes(
     if not ready:
         reasons = "; ".join([*(f"{probe.options.name}: {_why_not(probe)}" for probe in probes), *left_out])
         raise UserError(f"no probe of the suite can run: {reasons}")
-    return ready, tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe))), left_out
+    skipped = tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe)))
+    return ready, skipped, left_out, example_of(sources, spec.defaults.show or 0)
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:

@@ -32,6 +32,7 @@ from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.measure import OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Schedule, schedule
+from sway_gguf.suite.showing import Heard
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
@@ -63,6 +64,7 @@ def plan(prepared: Prepared) -> Schedule:
         prepared.seeds,
         prepared.design,
         [scale for scale in profile if scale != prepared.design.rank_scale],
+        prepared.example.queries,
     )
 
 
@@ -86,12 +88,13 @@ def run(
         if on_progress:
             on_progress(view, evaluated)
 
-    broken = ""
+    broken, heard = "", Heard(prepared.example)
     with _hashing(prepared) as files:
         try:
             work = work or plan(prepared)
             nulls = [NullView(seed, prepared.design) for seed in prepared.seeds]
-            found = measure(backend, prepared.probes, work, counted, prepared.design.rank_scale, nulls)
+            scale = prepared.design.rank_scale
+            found = measure(backend, prepared.probes, work, counted, scale, nulls, heard.take)
             defaults = prepared.spec.defaults
             probes = [*judge(found.readings, alpha=defaults.alpha, seed=defaults.seed), *found.failed]
         except NonFiniteError as error:
@@ -99,6 +102,7 @@ def run(
             probes = _broken(prepared, broken)
         result = summarize(prepared, [*probes, *prepared.skipped], broken)
         result = replace(result, files=tuple(future.result() for future in files))
+        result = replace(result, replies=heard.replies(), heat=heard.heat())
     seconds = time.perf_counter() - clock
     timings = {"run_seconds": seconds, "tokens": float(tokens)}
     return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())

@@ -29,11 +29,13 @@ class Schedule:
 
     Attributes:
         visits: in order.
-        queries: distinct questions.
+        queries: distinct questions of the probes.
+        shown: what base and tuned view are asked in addition, to be shown.
     """
 
     visits: tuple[Visit, ...]
     queries: int
+    shown: tuple[Query, ...] = ()
 
     def tokens(self, count: Callable[[Query], int]) -> dict[str, int]:
         """Tokens to evaluate, by kind of view: base, tuned, scaled and null."""
@@ -45,6 +47,10 @@ class Schedule:
             totals[name] = totals.get(name, 0) + tokens
         return totals
 
+    def shown_cost(self, count: Callable[[Query], int]) -> int:
+        """Tokens that are evaluated for what is shown alone."""
+        return len(_SHOWING) * sum(map(count, self.shown))
+
     def cost(self, place: int, count: Callable[[Query], int]) -> int:
         """Tokens that the probe in a place asks for over all views; what others ask for as well counts for each."""
         total = 0
@@ -55,8 +61,15 @@ class Schedule:
         return total
 
 
+_SHOWING = (BASE, TUNED)
+
+
 def schedule(
-    probes: Sequence[Probe[Any]], seeds: Sequence[int], design: NullDesign, profile: Sequence[float] = ()
+    probes: Sequence[Probe[Any]],
+    seeds: Sequence[int],
+    design: NullDesign,
+    profile: Sequence[float] = (),
+    shown: Sequence[Query] = (),
 ) -> Schedule:
     """Lay out a run: base, base in another layout, tuned, each λ, each null. One visit per view.
 
@@ -65,6 +78,8 @@ def schedule(
         seeds: of the nulls.
         design: of the nulls that calibrate.
         profile: further rank scales at which the same seeds are drawn, to be shown beside.
+        shown: what base and tuned view are asked to be shown. What a probe asks too is answered for it; the rest is
+            answered apart from what probes ask, so that no number of theirs depends on it.
     """
     everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
     units = units_of({place: probes[place].ask() for place in everyone})
@@ -81,18 +96,21 @@ def schedule(
             (NullView(seed, of_rank), [i for i in everyone if number < _most_nulls(probes[i], len(seeds))])
             for number, seed in enumerate(seeds)
         ]
+    asked = {query for unit in units for query in unit.queries}
+    more = tuple(query for query in dict.fromkeys(shown) if query not in asked) if everyone else ()
+    apart = (Unit(more, frozenset()),) if more else ()
     foreseen = [tuple(probe.foresee()) for probe in probes]
     visits = tuple(
         Visit(
             view,
             tuple(places),
-            tuple(wanted_by(units, set(places))),
+            (*wanted_by(units, set(places)), *(apart if view in _SHOWING else ())),
             tuple(query for place in places for query in foreseen[place]),
         )
         for view, places in wishes
         if places
     )
-    return Schedule(visits, sum(len(unit.queries) for unit in units))
+    return Schedule(visits, len(asked), more)
 
 
 def _most_nulls(probe: Probe[Any], available: int) -> int:
