@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.progress import Progress, progress_bar
 from sway_gguf.cli.saving import deliver, json_output
 
 if TYPE_CHECKING:
@@ -30,15 +31,21 @@ class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse it."""
-        text = str(value).strip().lower()
-        unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
-        try:
-            seconds = float(text[:-1] if unit else text) * (unit or 1)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):
+        seconds = seconds_of(str(value))
+        if seconds is None:
             self.fail(f"{value!r} is no duration; write 60s, 5m or 1h", param, ctx)
         return seconds
+
+
+def seconds_of(text: str) -> float | None:
+    """A duration in seconds; None where it is none."""
+    text = text.strip().lower()
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < float("inf") else None
 
 
 class JsonObject(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -136,8 +143,9 @@ def overridden(
     gpu_layers: int | None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
+    where: str = "the command line",
 ) -> Spec:
-    """`spec` with what was given on the command line in place of its own values.
+    """`spec` with what was given on the command line, or elsewhere, in place of its own values.
 
     Raises:
         UserError: a value outside the bounds that a spec has.
@@ -146,15 +154,17 @@ def overridden(
 
     engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
     defaults = {"seed": seed, "nulls": nulls}
-    return in_format(spec, format, chat_template_kwargs).model_copy(
+    return in_format(spec, format, chat_template_kwargs, where).model_copy(
         update={
-            "defaults": changed(spec.defaults, defaults, "the command line"),
-            "engine": changed(spec.engine, engine, "the command line"),
+            "defaults": changed(spec.defaults, defaults, where),
+            "engine": changed(spec.engine, engine, where),
         }
     )
 
 
-def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, Any] | None) -> Spec:
+def in_format(
+    spec: Spec, format: str | None, chat_template_kwargs: dict[str, Any] | None, where: str = "the command line"
+) -> Spec:
     """`spec` with a format and further variables of its template, where they are given.
 
     Raises:
@@ -163,7 +173,7 @@ def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, An
     from sway_gguf.spec.options import changed
 
     settings = {**spec.template_kwargs, **chat_template_kwargs} if chat_template_kwargs is not None else None
-    return changed(spec, {"format": format, "template_kwargs": settings}, "the command line")
+    return changed(spec, {"format": format, "template_kwargs": settings}, where)
 
 
 def execute(
@@ -195,9 +205,10 @@ def execute(
     deliver([(output, text) for output in outputs], partial(print_result, result), text)
 
 
-def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
-    """Load the model, run the suite within a budget of seconds where one is given, and show progress on stderr."""
-    from sway_gguf.cli.progress import progress_bar
+def run_with_progress(
+    prepared: Prepared, budget: float | None = None, progress: Progress = progress_bar
+) -> SuiteResult:
+    """Load the model, run the suite within a budget of seconds where one is given, and show progress."""
     from sway_gguf.engine.llama_backend import LlamaBackend
     from sway_gguf.suite.budget import fitted
     from sway_gguf.suite.run import plan, run
@@ -209,7 +220,7 @@ def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteR
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
         work = plan(prepared)
-        with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
+        with progress(sum(work.tokens(backend.count_tokens).values())) as advance:
             return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
 
 
