@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,6 +41,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _HELP)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Give every marked test the fixture, which it need not name."""
+    if not isfunction(obj) or not name.startswith("test"):
+        return
+    own = getattr(obj, "pytestmark", [])
+    if any(mark.name == MARK for mark in own) or collector.get_closest_marker(MARK):
+        pytest.mark.usefixtures("sway_answer")(obj)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """An item for each axis and probe of the suite that a test is marked with."""
     mark = metafunc.definition.get_closest_marker(MARK)
@@ -56,8 +67,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.Collector.CollectError(f"sway_gguf: {error}") from None
     # With --dist loadgroup a suite stays on one worker; with any other, its workers wait for the one that runs it.
     marks = [pytest.mark.xdist_group(suite.digest)] if config.pluginmanager.hasplugin("xdist") else []
-    if "sway_answer" not in metafunc.fixturenames:
-        metafunc.fixturenames.append("sway_answer")
     metafunc.parametrize(
         "sway_answer",
         [pytest.param((suite, subject), id=subject, marks=marks) for subject in subjects],
