@@ -180,7 +180,8 @@ def test_a_run_that_asks_for_nothing_loads_nothing_of_ours(tmp_path: Path) -> No
     (tmp_path / "test_other.py").write_text("def test_it():\n    pass\n", encoding="utf-8")
     code = (
         "import sys, pytest; rc = pytest.main(['-q', '-p', 'no:cacheprovider', '-p', sys.argv[1], sys.argv[2]]); "
-        "print(rc.value, sorted(m for m in sys.modules if m.startswith('sway_gguf.') or m in ('rich', 'scipy', 'llama_cpp')))"
+        "heavy = ('rich', 'scipy', 'llama_cpp'); "
+        "print(rc.value, sorted(m for m in sys.modules if m.startswith('sway_gguf.') or m in heavy))"
     )
     command = [sys.executable, "-c", code, PLUGIN, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
