@@ -73,7 +73,7 @@ class Decision:
 def gate(given: Result | PathLike | Spec, *, require: Sequence[str] = (), strict: bool = False) -> Decision:
     """Decide whether an adapter may ship.
 
-    It fails where an axis or a probe fails, a probe has an error, or an axis of `require` was not answered.
+    It fails where an axis fails, a probe has an error, or an axis of `require` was not answered.
 
     Args:
         given: a result, the path of a result.json, or a spec or its path, which is run.
@@ -123,14 +123,14 @@ def _axis(axis: AxisResult, required: bool) -> GateLine:
     subject = f"axis {axis.axis}"
     if required and axis.verdict in (Verdict.SKIP, Verdict.INCONCLUSIVE):
         return GateLine(subject, Outcome.FAIL, f"required, and not answered: {axis.reason}")
-    return GateLine(subject, _OUTCOMES.get(axis.verdict, Outcome.PASS), axis.reason)
+    outcome = _OUTCOMES.get(axis.verdict, Outcome.PASS)
+    return GateLine(subject, outcome, axis.reason, informational=axis.verdict == Verdict.SKIP)
 
 
 def _probe(probe: ProbeResult) -> GateLine:
-    """An undecided probe is its axis's to weigh; so is one that leaves the axis alone, but for an error."""
+    """A probe speaks through its axis; by itself only where it could not measure."""
     outcome = _OUTCOMES.get(probe.verdict, Outcome.PASS)
-    weighs = probe.verdict == Verdict.ERROR or (outcome == Outcome.FAIL and not probe.optional)
-    return GateLine(f"probe {probe.name}", outcome, probe.reason, informational=not weighs)
+    return GateLine(f"probe {probe.name}", outcome, probe.reason, informational=probe.verdict != Verdict.ERROR)
 
 
 def _counts(line: GateLine) -> bool:
