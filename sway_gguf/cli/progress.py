@@ -1,15 +1,25 @@
-"""Shows on stderr how far a run is: a bar on a terminal, elsewhere a plain line now and then. Knows sums and time."""
+"""Shows how far a run is: a bar on a terminal and in a notebook, elsewhere a plain line now and then on stderr.
+
+Knows sums and time.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from sway_gguf.cli.output import say
 from sway_gguf.report import numbers
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 Advance = Callable[[str, int], None]
+Progress = Callable[[int], AbstractContextManager[Advance]]
+"""Shows how far a run of so many tokens is, while a block lasts."""
 _EVERY = 30.0
 
 
@@ -21,7 +31,7 @@ def progress_bar(total: int, unit: str = "tokens") -> Iterator[Advance]:
     from sway_gguf.report.console import PlainConsole
 
     console = PlainConsole(on_stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal and not _has_widgets(console):
         yield Lines(total, lambda line: say(line, err=True), unit=unit).advance
         return
     columns = (
@@ -39,6 +49,11 @@ def progress_bar(total: int, unit: str = "tokens") -> Iterator[Advance]:
             bar.update(task, advance=tokens, description=what, rate=f"{speed:,.0f}/s" if speed else "")
 
         yield advance
+
+
+def _has_widgets(console: Console) -> bool:
+    """Whether it is a notebook in which rich can draw; without ipywidgets it would only warn."""
+    return console.is_jupyter and find_spec("ipywidgets") is not None
 
 
 class Lines:

@@ -20,6 +20,13 @@ class UserError(Exception):
         super().__init__(plain(short.replace("\n", "\\n").replace("\t", "\\t")))
 
 
+class UnknownNameError(UserError, KeyError):
+    """A result has nothing of this name; the message names the nearest that it has."""
+
+    __str__ = Exception.__str__
+    """A KeyError shows its message in quotes; this one is a sentence."""
+
+
 class NonFiniteError(Exception):
     """A NaN or an infinity came out of the model.
 

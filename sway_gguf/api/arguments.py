@@ -1,0 +1,80 @@
+"""What callers may pass for a path, a duration or progress, as the rest of the package has them. Runs nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sway_gguf.cli.progress import Advance, Progress, progress_bar
+from sway_gguf.core.errors import UserError
+
+PathLike = str | os.PathLike[str]
+PathsLike = PathLike | Sequence[PathLike] | None
+Watcher = Callable[[int, int, str], object]
+"""Called with the tokens done, all tokens, and the view that is being asked."""
+ProgressLike = bool | Watcher | None
+
+
+def path_of(given: PathLike, what: str) -> Path:
+    """A path.
+
+    Args:
+        given: by the caller.
+        what: it is, for the error.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        path = os.fspath(given)
+    except TypeError:
+        path = None
+    if not isinstance(path, str):
+        raise UserError(f"{what}: a path is wanted, this is {type(given).__name__}; give a str or a pathlib.Path")
+    return Path(path)
+
+
+def paths_of(given: PathsLike, what: str) -> Path | list[Path] | None:
+    """One path, several, or None.
+
+    Raises:
+        UserError: something in it is no path.
+    """
+    if given is None:
+        return None
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return [path_of(each, what) for each in given]
+    return path_of(given, what)
+
+
+def progress_of(given: ProgressLike) -> Progress:
+    """How far a run is: by default a bar in a terminal or a notebook, and elsewhere a line every 30 seconds on stderr.
+
+    Args:
+        given: False for silence, a function to be told, or None or True for the default.
+    """
+    if callable(given):
+        return _told(given)
+    return _silent if given is False else progress_bar
+
+
+@contextmanager
+def _silent(total: int) -> Iterator[Advance]:
+    yield lambda what, tokens: None
+
+
+def _told(watcher: Watcher) -> Progress:
+    @contextmanager
+    def progress(total: int) -> Iterator[Advance]:
+        done = 0
+
+        def advance(what: str, tokens: int) -> None:
+            nonlocal done
+            done += tokens
+            watcher(done, total, what)
+
+        yield advance
+
+    return progress

@@ -1,0 +1,44 @@
+"""`open_backend`: the model and its views by hand. Knows arguments; what a view is stands in `engine`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sway_gguf.api.arguments import PathLike, path_of
+from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.spec.model import Engine
+from sway_gguf.spec.options import changed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_backend(
+    base: PathLike,
+    adapter: PathLike | None = None,
+    *,
+    threads: int | None = None,
+    context: int | None = None,
+    batch: int | None = None,
+    gpu_layers: int | None = None,
+) -> LlamaBackend:
+    """Load a base and an adapter, to be asked view by view; a context manager, or call its `close()`.
+
+    `as_base()`, `as_finetuned()`, `as_scaled_adapter(lam)` and `as_null_adapter(seed)` each open a view for the length
+    of a `with` block, one at a time. A view answers `next_token_dist`, `logprob_of`, `rolling_logprob` and `generate`,
+    and lists of questions by the same names with `_many`.
+
+    Args:
+        base: a GGUF model.
+        adapter: a LoRA GGUF or a PEFT folder; without one only the base can be opened.
+        threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
+
+    Raises:
+        UserError: a file or an argument is wrong, or the two do not fit.
+        EngineError: llama.cpp failed.
+    """
+    engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
+    settings = EngineSettings(**changed(Engine(), engine, "open_backend()").model_dump())
+    tuned: Path | None = None if adapter is None else path_of(adapter, "adapter")
+    return LlamaBackend(path_of(base, "base"), tuned, settings)

@@ -1,0 +1,131 @@
+"""`check` and `run`: from files or a spec to a result. Knows arguments; how a run goes stands in `suite`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sway_gguf.api.arguments import PathLike, PathsLike, ProgressLike, path_of, paths_of, progress_of
+from sway_gguf.api.result import Result
+from sway_gguf.cli.common import overridden, run_with_progress, seconds_of
+from sway_gguf.core.errors import UserError
+from sway_gguf.spec.model import Spec, load_spec
+from sway_gguf.suite.prepare import default_spec, prepare
+
+
+def check(
+    base: PathLike,
+    adapter: PathLike,
+    *,
+    data: PathsLike = None,
+    holdout: PathsLike = None,
+    general: PathsLike = None,
+    format: str | None = None,
+    chat_template_kwargs: dict[str, Any] | None = None,
+    nulls: int | None = None,
+    seed: int | None = None,
+    budget: float | str | None = None,
+    threads: int | None = None,
+    context: int | None = None,
+    batch: int | None = None,
+    gpu_layers: int | None = None,
+    progress: ProgressLike = None,
+) -> Result:
+    """Test an adapter on a base, without a spec; as the command `sway-gguf check` does.
+
+    Args:
+        base: a GGUF model.
+        adapter: a LoRA GGUF or a PEFT folder.
+        data: what the adapter was trained on; a path, a pattern, or a list of them.
+        holdout: text like it that was kept out of training.
+        general: unrelated text that must not suffer; packaged prose by default.
+        format: how dialogues become text; the base's own chat template where it has one by default.
+        chat_template_kwargs: further variables of the chat template.
+        nulls: null adapters to compare with, 19 by default.
+        seed: of everything random, 0 by default.
+        budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
+        threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
+        progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
+            function is called with the tokens done, all tokens, and the view that is being asked.
+
+    Raises:
+        UserError: a file or an argument is wrong; nothing was run.
+        EngineError: llama.cpp failed.
+    """
+    spec = default_spec(
+        path_of(base, "base"),
+        path_of(adapter, "adapter"),
+        data=paths_of(data, "data"),
+        holdout=paths_of(holdout, "holdout"),
+        general=paths_of(general, "general"),
+    )
+    return run(
+        spec,
+        format=format,
+        chat_template_kwargs=chat_template_kwargs,
+        nulls=nulls,
+        seed=seed,
+        budget=budget,
+        threads=threads,
+        context=context,
+        batch=batch,
+        gpu_layers=gpu_layers,
+        progress=progress,
+    )
+
+
+def run(
+    spec: PathLike | Spec,
+    *,
+    format: str | None = None,
+    chat_template_kwargs: dict[str, Any] | None = None,
+    nulls: int | None = None,
+    seed: int | None = None,
+    budget: float | str | None = None,
+    threads: int | None = None,
+    context: int | None = None,
+    batch: int | None = None,
+    gpu_layers: int | None = None,
+    progress: ProgressLike = None,
+) -> Result:
+    """Run the suite of a spec; as the command `sway-gguf run` does.
+
+    Args:
+        spec: path of a sway.yaml, or a `sway_gguf.spec.model.Spec`.
+        format, chat_template_kwargs, nulls, seed, threads, context, batch, gpu_layers: in place of what the spec says.
+        budget: seconds, or a duration such as "60s".
+        progress: as `check` has it.
+
+    Raises:
+        UserError: a file, the spec or an argument is wrong; nothing was run.
+        EngineError: llama.cpp failed.
+    """
+    wanted = overridden(
+        spec_of(spec),
+        where="the call",
+        seed=seed,
+        nulls=nulls,
+        threads=threads,
+        context=context,
+        batch=batch,
+        gpu_layers=gpu_layers,
+        format=format,
+        chat_template_kwargs=chat_template_kwargs,
+    )
+    seconds = None if budget is None else _seconds(budget)
+    return Result(run_with_progress(prepare(wanted), seconds, progress_of(progress)))
+
+
+def spec_of(given: PathLike | Spec) -> Spec:
+    """A spec, read where a path was given.
+
+    Raises:
+        UserError: it cannot be read or has a wrong field.
+    """
+    return given if isinstance(given, Spec) else load_spec(path_of(given, "spec"))
+
+
+def _seconds(budget: float | str) -> float:
+    found = seconds_of(str(budget))
+    if found is None:
+        raise UserError(f"budget: {budget!r} is no duration; give seconds, or 60s, 5m or 1h")
+    return found

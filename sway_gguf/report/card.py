@@ -1,0 +1,85 @@
+"""A result as a notebook shows it: a few lines of HTML that stand by themselves. Renders records and nothing else.
+
+Colours come from the page around it, so that it is read on light and on dark. No script, no link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from sway_gguf.core.gate import GateDecision
+from sway_gguf.core.plain import plain
+from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
+from sway_gguf.report import numbers
+from sway_gguf.report.terminal import QUESTIONS
+
+_GREEN, _AMBER, _RED, _VIOLET, _GREY = "#1a7f37", "#9a6700", "#cf222e", "#8250df", "#6e7781"
+_COLOURS = {
+    Verdict.PASS: _GREEN,
+    Verdict.WARN: _AMBER,
+    Verdict.FAIL: _RED,
+    Verdict.ERROR: _RED,
+    Verdict.INCONCLUSIVE: _VIOLET,
+    Verdict.SKIP: _GREY,
+}
+"""Behind white letters; each has a contrast of at least 4.5."""
+_DIAGNOSES = {Diagnosis.HEALTHY: _GREEN, Diagnosis.INCONCLUSIVE: _VIOLET}
+_TABLE = "border-collapse:collapse;margin:.6em 0"
+_CELL = "text-align:left;padding:.15em .8em .15em 0;border:0;vertical-align:top;background:transparent"
+_HEADINGS = ("probe", "value", "95% interval", "nulls", "p", "verdict")
+
+
+def card(result: SuiteResult, decision: GateDecision | None = None) -> str:
+    """The diagnosis and the six axes, and folded below them the probes and what a gate decided, if one did."""
+    axes = _table((), ((axis.axis, QUESTIONS[axis.axis], axis.verdict, axis.reason) for axis in result.axes))
+    learned = f"<p>{_text(result.learned)}</p>" if result.learned else ""
+    probes = _table(_HEADINGS, (_row(probe) for probe in result.probes))
+    lines = decision.lines if decision else ()
+    gate = _table((), ((line.subject, str(line.outcome), line.reason) for line in lines)) if lines else ""
+    return (
+        '<div class="sway-gguf" style="line-height:1.4">'
+        f"<p>{_badge(result.diagnosis.upper(), _DIAGNOSES.get(result.diagnosis, _RED))} {_text(result.headline)}</p>"
+        f"{learned}{axes}"
+        f"<details><summary>{len(result.probes)} probes</summary>{probes}</details>"
+        f"{_gate(decision, gate)}</div>"
+    )
+
+
+def _gate(decision: GateDecision | None, table: str) -> str:
+    return f"<details open><summary>gate: {decision.outcome}</summary>{table}</details>" if decision else ""
+
+
+def _row(probe: ProbeResult) -> tuple[str, str, str, str, str, Verdict]:
+    null = probe.null
+    return (
+        probe.name,
+        f"{numbers.number(probe.value)} {probe.unit}".rstrip(),
+        numbers.span(probe.interval),
+        f"{numbers.number(null.mean)}±{numbers.number(null.sd)}" if null else numbers.MISSING,
+        numbers.p_value(null.family_p if null else None),
+        probe.verdict,
+    )
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f'<th scope="col" style="{_CELL}">{_text(heading)}</th>' for heading in headings)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f'<table style="{_TABLE}">{f"<thead><tr>{head}</tr></thead>" if head else ""}<tbody>{body}</tbody></table>'
+
+
+def _cell(value: str) -> str:
+    shown = _badge(str(value), _COLOURS[value]) if isinstance(value, Verdict) else _text(value)
+    return f'<td style="{_CELL}">{shown}</td>'
+
+
+def _badge(word: str, colour: str) -> str:
+    return (
+        f'<span style="background:{colour};color:#fff;border-radius:.3em;padding:.05em .45em;font-weight:600">'
+        f"{_text(word)}</span>"
+    )
+
+
+def _text(words: str) -> str:
+    """Words of a user, a model or a file are text."""
+    return escape(plain(words))
