@@ -27,8 +27,11 @@ ALLOWED = {
     "deploy": SPINE,
     "choose": SPINE,
     "look": SPINE,
+    "serve": SPINE | {"report"},
+    "watch": SPINE,
     "cli": {
         "core", "material", "spec", "artifacts", "engine", "probes", "report", "suite", "deploy", "choose", "look",
+        "serve", "watch",
     },
 }  # fmt: skip
 THIRD_PARTY = {
@@ -46,6 +49,8 @@ THIRD_PARTY = {
     "deploy": {"numpy"},
     "choose": {"numpy"},
     "look": {"numpy"},
+    "serve": {"fastapi", "starlette", "uvicorn", "pydantic"},
+    "watch": set(),
     "cli": {"click", "rich"},
 }
 ONLY_IMPORTERS = {"llama_cpp": PACKAGE / "engine" / "llama.py", "dlm_sway": PACKAGE / "engine" / "sway_family.py"}
