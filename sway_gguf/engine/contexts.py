@@ -85,6 +85,14 @@ class ContextPool:
             self._model.free_adapter(self._null)
             self._null = None
 
+    def swap(self, adapter: LoraAdapter) -> None:
+        """Put another adapter of the same base in the place of the real one; contexts are made anew."""
+        self.close()
+        self.drop_null()
+        real, self._real, self._adapter = self._real, None, adapter
+        if real is not None:
+            self._model.free_adapter(real)
+
     def close(self) -> None:
         """Release all contexts; the adapters go with the model."""
         for context in self._contexts.values():

@@ -208,6 +208,10 @@ class DoorBackend(ABC):
         """
         return bool(queries)
 
+    def _check_closed(self) -> None:
+        if self._open is not None:
+            raise ViewError(f"the {self._open.id} view is still open; leave its block first")
+
     def _check_open(self, view: OpenView) -> None:
         if self._open is not view:
             raise ViewError(f"the {view.id} view was used after its block ended")

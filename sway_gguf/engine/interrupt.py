@@ -17,12 +17,23 @@ _AGAIN_AFTER, _MOST_AGAIN = 0.05, 8
 """Seconds until a signal is sent once more, and how often at most."""
 _IMPORTER = "<frozen importlib._bootstrap>"
 _everyone = threading.Event()
+_here = threading.local()
 _received: list[int] = []
 
 
 def stop_everyone() -> None:
     """Stop the evaluations of all threads; signals reach the main thread alone."""
     _everyone.set()
+
+
+@contextmanager
+def stopped_by(event: threading.Event) -> Iterator[None]:
+    """Let `event` stop what this thread evaluates while the block lasts; others go on."""
+    _here.event = event
+    try:
+        yield
+    finally:
+        _here.event = None
 
 
 def end_on_signals() -> None:
@@ -82,22 +93,25 @@ class Interrupt:
 
     def __init__(self) -> None:
         self._noted: list[int] = []
+        self._event: threading.Event | None = None
 
     @property
     def asked(self) -> bool:
         """Whether to stop."""
-        return bool(self._noted) or _everyone.is_set()
+        return bool(self._noted) or _everyone.is_set() or (self._event is not None and self._event.is_set())
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Note signals for the length of the block, and hand them on after it.
 
-        Only the main thread gets signals; in others, `stop_everyone` alone is seen.
+        Only the main thread gets signals; in others, `stop_everyone` and the event of `stopped_by` are seen.
 
         Raises:
             KeyboardInterrupt: one came, after the block has ended.
         """
         self._noted.clear()
+        # llama.cpp may call back from a thread of its own, which has no event.
+        self._event = getattr(_here, "event", None)
         usual: dict[int, Callable[[int, FrameType | None], object]] = {}
         if threading.current_thread() is threading.main_thread():
             _everyone.clear()

@@ -17,7 +17,7 @@ import numpy as np
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Generated, Tokens
 from sway_gguf.core.errors import NonFiniteError, UserError
@@ -125,6 +125,18 @@ class LlamaBackend(DoorBackend):
         """Calls and tokens that answering `queries`, all of one kind, takes; `written` as `work_of` has it."""
         asks = [scoring.plan(query, self.model, self.width) for query in queries]
         return work_of(asks, self.limits(), written, rerun=is_rerun(view))
+
+    def swap(self, adapter: LoraAdapter) -> None:
+        """Measure another adapter from now on; the base stays loaded.
+
+        Raises:
+            UserError: it does not fit the base.
+            ViewError: a view is open.
+        """
+        self._check_closed()
+        fits(adapter, self.base)
+        self._pool.swap(adapter)
+        self.adapter = adapter
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
