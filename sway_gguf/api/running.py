@@ -6,7 +6,8 @@ from typing import Any
 
 from sway_gguf.api.arguments import PathLike, PathsLike, ProgressLike, path_of, paths_of, progress_of
 from sway_gguf.api.result import Result
-from sway_gguf.cli.common import overridden, run_with_progress, seconds_of
+from sway_gguf.cli.common import overridden, seconds_of
+from sway_gguf.cli.running import run_with_progress
 from sway_gguf.core.errors import UserError
 from sway_gguf.spec.model import Spec, load_spec
 from sway_gguf.suite.prepare import default_spec, prepare

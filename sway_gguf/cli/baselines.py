@@ -42,10 +42,19 @@ def read_baseline(name: str) -> SuiteResult:
     Raises:
         UserError: neither is there, or it is no result.
     """
+    return read_result(baseline_file(name))
+
+
+def baseline_file(name: str) -> Path:
+    """Where a baseline of this name is kept, or the file that it names.
+
+    Raises:
+        UserError: neither is there.
+    """
     if _NAME.fullmatch(name) and baseline_path(name).is_file():
-        return read_result(baseline_path(name))
+        return baseline_path(name)
     if Path(name).is_file():
-        return read_result(Path(name))
+        return Path(name)
     kept = ", ".join(baselines()) or "none"
     raise UserError(
         f"baseline {name!r}: no file, and not kept in {FOLDER} (there: {kept}); save one with run --save-baseline NAME"

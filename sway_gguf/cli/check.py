@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, FILES, engine_options, execute, format_options, overridden, run_options
+from sway_gguf.cli.common import FILE, FILES, engine_options, format_options, overridden
 from sway_gguf.cli.output import say
-from sway_gguf.cli.outputs import Outputs
+from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
 
 
 @click.command(
@@ -23,6 +23,7 @@ from sway_gguf.cli.outputs import Outputs
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
 @format_options
 @run_options
+@exit_code_option
 @engine_options
 def check(
     base: Path,
@@ -30,10 +31,8 @@ def check(
     data: tuple[Path, ...],
     holdout: tuple[Path, ...],
     general: tuple[Path, ...],
-    outputs: Outputs,
-    dry_run: bool,
-    budget: float | None,
-    force: bool,
+    wishes: Wishes,
+    exit_code: bool,
     **overrides: Any,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
@@ -41,11 +40,13 @@ def check(
     Without --data it answers whether the adapter is applied, whether its effect is more than noise, and
     whether unrelated text suffers. With --data it also answers whether the model moved toward that material.
     """
+    from sway_gguf.core.gate import GateRules
+    from sway_gguf.suite.gate import GateOnRun
     from sway_gguf.suite.prepare import default_spec
 
     spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
-    execute(overridden(spec, **overrides), outputs=outputs, dry_run=dry_run, budget=budget, force=force)
-    if not data and not outputs.to_stdout and not dry_run:
+    execute(overridden(spec, **overrides), wishes, judge=GateOnRun(GateRules()) if exit_code else None)
+    if not data and not wishes.silent:
         say(
             "\nWith --data FILE (.jsonl, .md, .txt and more) it also tells whether the model moved toward what it "
             "was trained on, and prompts come from that text."

@@ -1,25 +1,15 @@
-"""What commands share: options, and running a prepared suite under a progress bar."""
+"""Options that commands share, and a spec with what they say in place of its own values. Runs nothing."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.inputs import inputs_of
-from sway_gguf.cli.outputs import RESULT_FORMATS, Outputs, output_options, texts_of
-from sway_gguf.cli.saving import deliver
-
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from sway_gguf.core.result import SuiteResult
     from sway_gguf.spec.model import Spec
-    from sway_gguf.suite.prepare import Prepared
 
 Command = Callable[..., Any]
 
@@ -31,15 +21,21 @@ class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse it."""
-        text = str(value).strip().lower()
-        unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
-        try:
-            seconds = float(text[:-1] if unit else text) * (unit or 1)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):
+        seconds = seconds_of(str(value))
+        if seconds is None:
             self.fail(f"{value!r} is no duration; write 60s, 5m or 1h", param, ctx)
         return seconds
+
+
+def seconds_of(text: str) -> float | None:
+    """A duration in seconds; None where it is none."""
+    text = text.strip().lower()
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < float("inf") else None
 
 
 class JsonObject(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -110,22 +106,6 @@ def format_options(command: Command) -> Command:
     return command
 
 
-def run_options(command: Command) -> Command:
-    """--json and the other outputs, --force, --dry-run, --budget, --seed, --nulls."""
-    for option in (
-        click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
-        click.option(
-            "--budget", type=SECONDS, help="Keep to about so long (60s, 5m): items and nulls are cut, and told."
-        ),
-        click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
-        click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
-        force_option,
-        output_options(*RESULT_FORMATS),
-    ):
-        command = option(command)
-    return command
-
-
 def overridden(
     spec: Spec,
     *,
@@ -135,10 +115,12 @@ def overridden(
     context: int | None,
     batch: int | None,
     gpu_layers: int | None,
+    show: int | None = None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
+    where: str = "the command line",
 ) -> Spec:
-    """`spec` with what was given on the command line in place of its own values.
+    """`spec` with what was given on the command line, or elsewhere, in place of its own values.
 
     Raises:
         UserError: a value outside the bounds that a spec has.
@@ -146,16 +128,18 @@ def overridden(
     from sway_gguf.spec.options import changed
 
     engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
-    defaults = {"seed": seed, "nulls": nulls}
-    return in_format(spec, format, chat_template_kwargs).model_copy(
+    defaults = {"seed": seed, "nulls": nulls, "show": show}
+    return in_format(spec, format, chat_template_kwargs, where).model_copy(
         update={
-            "defaults": changed(spec.defaults, defaults, "the command line"),
-            "engine": changed(spec.engine, engine, "the command line"),
+            "defaults": changed(spec.defaults, defaults, where),
+            "engine": changed(spec.engine, engine, where),
         }
     )
 
 
-def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, Any] | None) -> Spec:
+def in_format(
+    spec: Spec, format: str | None, chat_template_kwargs: dict[str, Any] | None, where: str = "the command line"
+) -> Spec:
     """`spec` with a format and further variables of its template, where they are given.
 
     Raises:
@@ -164,85 +148,4 @@ def in_format(spec: Spec, format: str | None, chat_template_kwargs: dict[str, An
     from sway_gguf.spec.options import changed
 
     settings = {**spec.template_kwargs, **chat_template_kwargs} if chat_template_kwargs is not None else None
-    return changed(spec, {"format": format, "template_kwargs": settings}, "the command line")
-
-
-def execute(
-    spec: Spec, *, outputs: Outputs, dry_run: bool, budget: float | None, force: bool, inputs: Sequence[Path] = ()
-) -> None:
-    """Run a spec, or show its plan; report on the terminal, in files if asked, and to GitHub Actions.
-
-    Args:
-        spec: what to run.
-        outputs: where to write the result.
-        dry_run: show the plan alone.
-        budget: seconds.
-        force: replace a file that is no result.
-        inputs: further files that no output may replace, such as the spec's own.
-    """
-    from sway_gguf.cli.github import announce
-    from sway_gguf.cli.output import drawing
-    from sway_gguf.core.result_json import to_json
-    from sway_gguf.report.terminal import print_result
-    from sway_gguf.suite.prepare import prepare
-
-    files = outputs.checked([*inputs, *inputs_of(spec)], force=force)
-    prepared = prepare(spec)
-    if dry_run:
-        with drawing() as console:
-            show_plan(prepared, console)
-        return
-    result = run_with_progress(prepared, budget)
-    deliver(texts_of(files, result), partial(print_result, result), partial(to_json, result))
-    announce(result)
-
-
-def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
-    """Load the model, run the suite within a budget of seconds where one is given, and show progress on stderr."""
-    from sway_gguf.cli.progress import progress_bar
-    from sway_gguf.suite.budget import fitted
-    from sway_gguf.suite.run import plan, run
-
-    if not prepared.needs_model:
-        return run(prepared, None)
-    started = time.perf_counter()
-    with prepared.opened() as backend:
-        if budget is not None:
-            prepared = fitted(prepared, backend, budget, started)
-        work = plan(prepared)
-        with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
-            return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
-
-
-def show_plan(prepared: Prepared, console: Console) -> None:
-    """What a run would do: files, probes, views, tokens. Reads the tokenizer, loads no weights."""
-    from rich.table import Table
-
-    from sway_gguf.engine.counting import counter
-    from sway_gguf.report import numbers
-    from sway_gguf.suite.run import plan
-
-    work = plan(prepared)
-    with counter(prepared.base.path, prepared.engine, prepared.base.context_length) as count:
-        tokens = work.tokens(count)
-        costs = [work.cost(place, count) for place in range(len(prepared.probes))]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("probe")
-    table.add_column("axis")
-    table.add_column("queries", justify="right")
-    table.add_column("tokens", justify="right")
-    table.add_column("", overflow="fold")
-    for probe, cost in zip(prepared.probes, costs, strict=True):
-        table.add_row(probe.options.name, probe.axis, str(len(set(probe.ask()))), numbers.count(cost))
-    for skipped in prepared.skipped:
-        table.add_row(skipped.name, skipped.axis, "–", "–", f"skipped: {skipped.reason}", style="dim")
-    named = {"base": prepared.base.path, "adapter": prepared.adapter.path, "format": prepared.texts.speech.name}
-    console.print("\n".join(f"{role:8} {name}" for role, name in named.items()) + "\n")
-    console.print(table)
-    views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in tokens.items())
-    console.print(
-        f"\n{len(work.visits)} views, {work.queries} distinct queries, "
-        f"{numbers.count(sum(tokens.values()))} tokens to evaluate ({views}); replies may end sooner."
-    )
-    for remark in (*prepared.spec.remarks, *prepared.left_out):
-        console.print(remark, markup=False)
+    return changed(spec, {"format": format, "template_kwargs": settings}, where)

@@ -11,7 +11,8 @@ import click
 
 from sway_gguf.cli.common import FILE, force_option
 from sway_gguf.cli.output import say
-from sway_gguf.cli.saving import Output, check_outputs, deliver, json_output
+from sway_gguf.cli.outputs import Outputs, output_options
+from sway_gguf.cli.saving import deliver
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 @click.option("--baselines", "listed", is_flag=True, help="List the baselines that are kept in this folder.")
 @click.option("--lenient", is_flag=True, help="Compare the items that are in both, and count the others.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where something regressed.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the comparison as JSON; - for stdout alone.")
-@click.option("--markdown", "markdown_path", type=FILE, help="Write it as Markdown.")
+@output_options("json", "md")
 @force_option
 def compare(
     results: tuple[Path, ...],
@@ -36,8 +36,7 @@ def compare(
     listed: bool,
     lenient: bool,
     exit_code: bool,
-    json_path: str | None,
-    markdown_path: Path | None,
+    outputs: Outputs,
     force: bool,
 ) -> None:
     """Compare results that --json wrote, each with the first one or with the baseline.
@@ -57,16 +56,12 @@ def compare(
     wanted = 1 if baseline else 2
     if len(results) < wanted:
         raise UserError("give two results or more, or one and --baseline NAME")
-    outputs = json_output(json_path, results, force=force)
-    as_markdown = [Output(markdown_path, "--markdown", "result", results, force)] if markdown_path else []
-    check_outputs([*outputs, *as_markdown])
+    files = outputs.checked(results, force=force)
     named = [(str(path), read_result(path)) for path in results]
     first = (baseline, read_baseline(baseline)) if baseline else named.pop(0)
     found = [compared(*first, *each, lenient=lenient) for each in named]
-    record = partial(_record, found)
-    drawn = partial(markdown_changes, found)
-    texts = [(output, record) for output in outputs] + [(output, drawn) for output in as_markdown]
-    deliver(texts, partial(print_changes, found), record)
+    drawn = {"json": partial(_record, found), "md": partial(markdown_changes, found)}
+    deliver([(output, drawn[name]) for name, output in files.items()], partial(print_changes, found), drawn["json"])
     if exit_code and any(each.regressed for each in found):
         sys.exit(1)
 

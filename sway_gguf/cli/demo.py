@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import engine_options, run_options
+from sway_gguf.cli.common import engine_options
 from sway_gguf.cli.output import drawing, say
-from sway_gguf.cli.outputs import Outputs
+from sway_gguf.cli.running import Wishes, run_options
 
 if TYPE_CHECKING:
     from sway_gguf.artifacts.real_model import OnBytes
@@ -22,10 +22,6 @@ _STORIES = {
     "zero": "B is zero, as before the first step",
     "overtrained": "too many steps, no replay",
 }
-_ONLY_REAL = {
-    "dry_run": "--dry-run", "budget": "--budget", "nulls": "--nulls", "seed": "--seed",
-    "force": "--force",
-}  # fmt: skip
 
 
 @click.command(
@@ -41,12 +37,10 @@ _ONLY_REAL = {
 @engine_options
 def demo(
     real: bool,
-    outputs: Outputs,
-    dry_run: bool,
-    budget: float | None,
-    force: bool,
+    wishes: Wishes,
     seed: int | None,
     nulls: int | None,
+    show: int | None,
     **overrides: Any,
 ) -> None:
     """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one.
@@ -55,19 +49,20 @@ def demo(
     files; the model is kept in a cache folder, or in the one that SWAY_GGUF_CACHE names. Options of the run go with
     --real alone.
     """
-    from sway_gguf.cli.common import execute, overridden
+    from sway_gguf.cli.common import overridden
+    from sway_gguf.cli.running import execute
     from sway_gguf.material.packaged import REAL
     from sway_gguf.suite.demo import real_spec
 
-    given = {"dry_run": dry_run, "budget": budget, "nulls": nulls, "seed": seed, "force": force}
     if not real:
-        if unfit := outputs.options + [_ONLY_REAL[name] for name, value in given.items() if value not in (None, False)]:
+        given = {"--seed": seed, "--nulls": nulls, "--show": show}
+        if unfit := wishes.options + [option for option, value in given.items() if value is not None]:
             raise click.UsageError(f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files")
         _side_by_side(overrides)
         return
-    spec = overridden(real_spec(_real_base()), seed=seed, nulls=nulls, **overrides)
-    execute(spec, outputs=outputs, dry_run=dry_run, budget=budget, force=force)
-    if not outputs.to_stdout and not dry_run:
+    spec = overridden(real_spec(_real_base()), seed=seed, nulls=nulls, show=show, **overrides)
+    execute(spec, wishes)
+    if not wishes.silent:
         say(
             "\nThe same for your own files:\n  sway-gguf check BASE.gguf ADAPTER --data TRAINING.jsonl\n"
             f"More of this one's:\n  sway-gguf check {spec.models.base.base} {spec.models.ft.adapter} "

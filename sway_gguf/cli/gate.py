@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, execute, format_options, leave, overridden, run_options
-from sway_gguf.cli.output import drawing
+from sway_gguf.cli.common import FILE, engine_options, format_options, overridden
+from sway_gguf.cli.outputs import texts_of
+from sway_gguf.cli.running import Wishes, execute, leave, run_options
+from sway_gguf.cli.saving import deliver
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sway_gguf.suite.gate import GateOnRun
 
 _OF_A_RUN = {
-    "json_path": "--json", "dry_run": "--dry-run", "budget": "--budget", "nulls": "--nulls", "seed": "--seed",
-    "force": "--force", "threads": "-t", "context": "-c", "batch": "-b", "gpu_layers": "-ngl", "format": "--format",
-    "chat_template_kwargs": "--chat-template-kwargs",
+    "nulls": "--nulls", "seed": "--seed", "show": "--show", "threads": "-t", "context": "-c", "batch": "-b",
+    "gpu_layers": "-ngl", "format": "--format", "chat_template_kwargs": "--chat-template-kwargs",
 }  # fmt: skip
 
 
@@ -29,9 +33,7 @@ _OF_A_RUN = {
 @click.option("--max-loss", metavar="NATS", type=click.FloatRange(0), help="Largest loss per token of unrelated text.")
 @click.option("--min-lift", metavar="NATS", type=click.FloatRange(0), help="Smallest lift per token of the material.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Smallest composite score (it has no interval).")
-@click.option(
-    "--baseline", metavar="RESULT.JSON", type=FILE, help="Fail where items got surely worse than in this run."
-)
+@click.option("--baseline", metavar="NAME|RESULT.JSON", help="Fail where items got surely worse than in this run.")
 @click.option("--strict", is_flag=True, help="Exit 3 where the evidence does not decide, in place of 0.")
 @format_options
 @run_options
@@ -42,8 +44,9 @@ def gate(
     max_loss: float | None,
     min_lift: float | None,
     threshold: float | None,
-    baseline: Path | None,
+    baseline: str | None,
     strict: bool,
+    wishes: Wishes,
     **run: Any,
 ) -> None:
     """Decide whether an adapter may ship: exit 0 pass, 1 fail, 2 wrong input, 3 inconclusive with --strict, 70 a bug.
@@ -51,6 +54,7 @@ def gate(
     It fails where an axis fails or a probe has an error. A limit fails where the whole interval lies beyond it, and is
     inconclusive where the interval reaches across. A RESULT.JSON is judged as it is; nothing is run.
     """
+    from sway_gguf.cli.baselines import baseline_file
     from sway_gguf.cli.saving import held_by
     from sway_gguf.spec.gate import Gate, rules_of
     from sway_gguf.spec.model import load_spec
@@ -59,26 +63,37 @@ def gate(
     given: dict[str, Any] = {
         "require": require, "max_loss": max_loss, "min_lift": min_lift, "threshold": threshold, "strict": strict,
     }  # fmt: skip
+    named = baseline_file(baseline) if baseline else None
     if held_by(path) == "result":
-        if unfit := [_OF_A_RUN[name] for name, value in run.items() if value not in (None, False)]:
+        only_runs = {option for option in wishes.options if option in ("--dry-run", "--budget", "--save-baseline")}
+        if unfit := sorted(only_runs) + [_OF_A_RUN[name] for name, value in run.items() if value is not None]:
             raise click.UsageError(f"{unfit[0]} goes with a spec: {path} is a result, and nothing is run")
-        _on_result(path, GateOnRun(rules_of(Gate(), **given), baseline))
+        _on_result(path, GateOnRun(rules_of(Gate(), **given), named), wishes)
         return
-    kept = {name: run.pop(name) for name in ("json_path", "dry_run", "budget", "force")}
     spec = overridden(load_spec(path), **run)
-    before = baseline or spec.gate.baseline
+    before = named or spec.gate.baseline
     judge = GateOnRun(rules_of(spec.gate, spec.suite, **given), before)
-    execute(spec, **kept, inputs=[path, *([before] if before else [])], judge=judge)
+    execute(spec, wishes, inputs=[path, *([before] if before else [])], judge=judge)
 
 
-def _on_result(path: Path, judge: GateOnRun) -> None:
+def _on_result(path: Path, judge: GateOnRun, wishes: Wishes) -> None:
+    from sway_gguf.cli.baselines import read_result
+    from sway_gguf.cli.github import announce
+    from sway_gguf.core.result_json import to_json
+    from sway_gguf.core.withheld import without_texts
     from sway_gguf.report.gate import print_decision
     from sway_gguf.report.terminal import diagnosis_line
-    from sway_gguf.suite.gate import read_result
 
+    files = wishes.outputs.checked([path], force=wishes.force)
     result = read_result(path)
+    if wishes.no_texts:
+        result = without_texts(result)
     decision = judge(result)
-    with drawing() as console:
+
+    def draw(console: Console) -> None:
         console.print(diagnosis_line(result))
         print_decision(decision, console)
+
+    deliver(texts_of(files, result, decision), draw, partial(to_json, result))
+    announce(result, decision)
     leave(decision)

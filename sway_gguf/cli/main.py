@@ -15,9 +15,11 @@ import click
 
 from sway_gguf import __version__
 from sway_gguf.cli.check import check
+from sway_gguf.cli.compare import compare
 from sway_gguf.cli.convert import convert
 from sway_gguf.cli.demo import demo
 from sway_gguf.cli.doctor import doctor
+from sway_gguf.cli.gate import gate
 from sway_gguf.cli.init import init
 from sway_gguf.cli.inspect import inspect
 from sway_gguf.cli.merge import merge
@@ -28,6 +30,8 @@ from sway_gguf.cli.probes import probes
 from sway_gguf.cli.quants import quants
 from sway_gguf.cli.report import report
 from sway_gguf.cli.run import run, schema
+from sway_gguf.cli.serve import serve
+from sway_gguf.cli.watch import watch
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
@@ -46,20 +50,25 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, report, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
+for command in (
+    demo, check, run, gate, report, compare, init, mine, watch, serve, inspect, doctor, convert, merge, quants, null,
+    probes, schema,
+):  # fmt: skip
     cli.add_command(command)
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 wrong input, 70 our own fault, 130 Ctrl-C, 143 SIGTERM."""
+    """Run the command line and exit.
+
+    0 done, 1 a gate failed, 2 wrong input, 3 inconclusive in a strict gate, 70 our own fault, 130 Ctrl-C, 143 SIGTERM.
+    """
     in_any_encoding()
     end_on_signals()
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)  # Click returns what an Exit said; no command returns anything.
         if sys.stdout is not None:
             sys.stdout.flush()
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        sys.exit(code)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)

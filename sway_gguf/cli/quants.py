@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in and resume from."
 )
-@output_options("json", "svg")
+@output_options("json", "html", "svg")
 @format_options
 @force_option
 @engine_options
@@ -65,6 +65,7 @@ def quants(
     from sway_gguf.deploy.quants import DEFAULT_TYPES, survival
     from sway_gguf.deploy.workshop import is_file
     from sway_gguf.material.files import as_named
+    from sway_gguf.report.html import html_matrix
     from sway_gguf.report.plot import survival_svg
     from sway_gguf.report.survival import print_matrix
     from sway_gguf.spec.model import load_spec
@@ -90,7 +91,11 @@ def quants(
         tolerance=tolerance,
         say=lambda text: say(text, err=True),
     )
-    drawn = {"json": partial(_record, matrix), "svg": partial(survival_svg, matrix)}
+    drawn = {
+        "json": partial(_record, matrix),
+        "html": partial(html_matrix, matrix),
+        "svg": partial(survival_svg, matrix),
+    }
     wanted = [(output, drawn[name]) for name, output in files.items()]
     deliver(wanted, partial(print_matrix, matrix), drawn["json"])
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, execute, format_options, overridden, run_options
+from sway_gguf.cli.common import FILE, engine_options, format_options, overridden
 from sway_gguf.cli.output import say_json
-from sway_gguf.cli.outputs import Outputs
+from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
 from sway_gguf.core.plain import json_text
 
 
@@ -19,16 +19,22 @@ from sway_gguf.core.plain import json_text
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @format_options
 @run_options
+@exit_code_option
 @engine_options
-def run(spec_path: Path, outputs: Outputs, dry_run: bool, budget: float | None, force: bool, **overrides: Any) -> None:
+def run(spec_path: Path, wishes: Wishes, exit_code: bool, **overrides: Any) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
     Flags take the place of what the file says.
     """
+    from sway_gguf.spec.gate import rules_of
     from sway_gguf.spec.model import load_spec
+    from sway_gguf.suite.gate import GateOnRun
 
     spec = overridden(load_spec(spec_path), **overrides)
-    execute(spec, outputs=outputs, dry_run=dry_run, budget=budget, force=force, inputs=[spec_path])
+    rules = rules_of(spec.gate, spec.suite)  # A wrong name in `gate:` is told whether or not it decides.
+    before = spec.gate.baseline
+    judge = GateOnRun(rules, before) if exit_code else None
+    execute(spec, wishes, inputs=[spec_path, *([before] if before else [])], judge=judge)
 
 
 @click.command(epilog="Example:  sway-gguf schema > result.schema.json")

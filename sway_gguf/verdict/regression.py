@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from sway_gguf.core.comparison import Outcome as Became
-from sway_gguf.core.comparison import ProbeChange
+from sway_gguf.core.comparison import Movement, ProbeChange
 from sway_gguf.core.gate import GateLine, Outcome
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.verdict.changes import changes
@@ -36,9 +35,9 @@ def _line(change: ProbeChange, alpha: float) -> GateLine:
     said = (
         f"{change.delta:+.3g} {change.unit}".rstrip() + f" over {count} items, p {change.holm_p:.2g} after correction"
     )
-    if change.outcome == Became.WORSE:
+    if change.movement == Movement.WORSE:
         return GateLine(subject, Outcome.FAIL, f"got worse: {said}")
-    if change.outcome == Became.UNDETECTED and _may_have_suffered(change, alpha):
+    if change.movement == Movement.UNDETECTED and _may_have_suffered(change, alpha):
         few = f"looks worse, and {count} items are too few to tell this from chance: {said}"
         return GateLine(subject, Outcome.INCONCLUSIVE, few)
     return GateLine(subject, Outcome.PASS, f"{change.reason}: {said}")

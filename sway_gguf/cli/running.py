@@ -1,0 +1,228 @@
+"""Running a prepared suite from a command: what its options ask, the bar, the outputs, the gate and the exit code.
+
+Knows the order of things; what is measured, drawn and decided stands in other layers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sway_gguf.cli.common import SECONDS, Command, force_option
+from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.output import say
+from sway_gguf.cli.outputs import RESULT_FORMATS, Outputs, output_options, texts_of
+from sway_gguf.cli.progress import Progress, progress_bar
+from sway_gguf.cli.saving import check_outputs, deliver
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sway_gguf.core.gate import GateDecision
+    from sway_gguf.core.result import SuiteResult
+    from sway_gguf.spec.model import Spec
+    from sway_gguf.suite.prepare import Prepared
+
+_SHOWN = 3
+"""Replies in a page, where nobody says how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a command asks of a run beside what its spec says.
+
+    Attributes:
+        outputs: where to write the result.
+        save_baseline: name under which to keep it.
+        dry_run: show the plan alone.
+        budget: seconds.
+        force: replace a file that is no result.
+        no_texts: leave out of every output what was asked and replied.
+    """
+
+    outputs: Outputs
+    save_baseline: str | None = None
+    dry_run: bool = False
+    budget: float | None = None
+    force: bool = False
+    no_texts: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        """The options that were given."""
+        given = {
+            "--save-baseline": self.save_baseline,
+            "--dry-run": self.dry_run,
+            "--budget": self.budget,
+            "--force": self.force,
+            "--no-texts": self.no_texts,
+        }
+        return self.outputs.options + [option for option, value in given.items() if value not in (None, False)]
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing may be printed behind the report."""
+        return self.outputs.to_stdout or self.dry_run
+
+
+def run_options(command: Command) -> Command:
+    """The outputs, --save-baseline, --force, --dry-run, --budget, --seed, --nulls, --show and --no-texts.
+
+    The command takes seed, nulls and show as they are, and the others as one argument, `wishes`.
+    """
+
+    @wraps(command)
+    def gathered(*given: Any, **named: Any) -> Any:
+        wishes = Wishes(**{field: named.pop(field) for field in Wishes.__dataclass_fields__})
+        return command(*given, wishes=wishes, **named)
+
+    decorated: Command = gathered
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
+        click.option(
+            "--budget", type=SECONDS, help="Keep to about so long (60s, 5m): items and nulls are cut, and told."
+        ),
+        click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
+        click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
+        force_option,
+        click.option(
+            "--no-texts",
+            is_flag=True,
+            help="Leave out of every output what was asked and what was replied; items keep their numbers.",
+        ),
+        click.option(
+            "--show",
+            type=click.IntRange(0, 32),
+            metavar="N",
+            help="Show so many short replies of base and tuned model, and where in as many texts the probability "
+            "moved (default 0, with --html 3).",
+        ),
+        click.option(
+            "--save-baseline", metavar="NAME", help="Keep the result in .sway/baselines here, for compare --baseline."
+        ),
+        output_options(*RESULT_FORMATS),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+def exit_code_option(command: Command) -> Command:
+    """--exit-code."""
+    return click.option(
+        "--exit-code",
+        is_flag=True,
+        help="Exit 1 where the verdict is a FAIL, as `gate` does (default: 0 for any verdict).",
+    )(command)
+
+
+def execute(
+    spec: Spec,
+    wishes: Wishes,
+    *,
+    inputs: Sequence[Path] = (),
+    judge: Callable[[SuiteResult], GateDecision] | None = None,
+) -> None:
+    """Run a spec, or show its plan; report on the terminal, in files if asked, and to GitHub Actions.
+
+    Args:
+        spec: what to run.
+        wishes: of the command.
+        inputs: further files that no output may replace, such as the spec's own.
+        judge: the gate, whose decision stands under the report and gives the exit code; None for no gate.
+
+    Raises:
+        Exit: with the gate's code, where that is not 0.
+    """
+    from sway_gguf.cli.baselines import baseline_output
+    from sway_gguf.cli.github import announce
+    from sway_gguf.cli.output import drawing
+    from sway_gguf.core.result_json import to_json
+    from sway_gguf.core.withheld import without_texts
+    from sway_gguf.suite.prepare import prepare
+
+    inputs = [*inputs, *inputs_of(spec)]
+    files = wishes.outputs.checked(inputs, force=wishes.force)
+    kept = baseline_output(wishes.save_baseline, inputs)
+    check_outputs([*files.values(), *kept])
+    prepared = prepare(_shown(spec, wishes))
+    if wishes.dry_run:
+        with drawing() as console:
+            show_plan(prepared, console)
+        return
+    result = run_with_progress(prepared, wishes.budget)
+    if wishes.no_texts:
+        result = without_texts(result)
+    decision = judge(result) if judge else None
+    record = partial(to_json, result)
+    texts = texts_of(files, result, decision) + [(output, record) for output in kept]
+    deliver(texts, partial(_draw, result, decision), record)
+    announce(result, decision)
+    if decision:
+        leave(decision)
+
+
+def _draw(result: SuiteResult, decision: GateDecision | None, console: Console) -> None:
+    from sway_gguf.report.gate import print_decision
+    from sway_gguf.report.terminal import print_result
+
+    print_result(result, console)
+    if decision:
+        print_decision(decision, console)
+
+
+def _shown(spec: Spec, wishes: Wishes) -> Spec:
+    """`spec` with as many replies as an output shows: a few in a page, none where texts are left out."""
+    from sway_gguf.spec.options import changed
+
+    if wishes.no_texts:
+        shown: int | None = 0
+    else:
+        shown = _SHOWN if spec.defaults.show is None and "html" in wishes.outputs.paths else None
+    return spec.model_copy(update={"defaults": changed(spec.defaults, {"show": shown}, "--no-texts")})
+
+
+def leave(decision: GateDecision) -> None:
+    """End the command with the decision's exit code; what does not decide is said on stderr too, where logs show it.
+
+    Raises:
+        Exit: with its code, where that is not 0.
+    """
+    from sway_gguf.core.gate import Outcome
+    from sway_gguf.report.gate import sentence
+
+    if decision.outcome == Outcome.INCONCLUSIVE:
+        say(f"sway-gguf: gate INCONCLUSIVE: {sentence(decision)}", err=True)
+    if decision.exit_code:
+        raise click.exceptions.Exit(decision.exit_code)
+
+
+def run_with_progress(
+    prepared: Prepared, budget: float | None = None, progress: Progress = progress_bar
+) -> SuiteResult:
+    """Load the model, run the suite within a budget of seconds where one is given, and show progress."""
+    from sway_gguf.suite.budget import fitted
+    from sway_gguf.suite.run import plan, run
+
+    if not prepared.needs_model:
+        return run(prepared, None)
+    started = time.perf_counter()
+    with prepared.opened() as backend:
+        if budget is not None:
+            prepared = fitted(prepared, backend, budget, started)
+        work = plan(prepared)
+        with progress(sum(work.tokens(backend.count_tokens).values())) as advance:
+            return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+
+
+def show_plan(prepared: Prepared, console: Console) -> None:
+    """What a run would do: files, probes, views, tokens. Reads the tokenizer, loads no weights."""
+    from sway_gguf.report.plan import print_plan
+    from sway_gguf.suite.planned import planned
+
+    print_plan(planned(prepared), console)

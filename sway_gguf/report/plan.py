@@ -1,0 +1,36 @@
+"""Draws the plan of a run. Renders records and nothing else."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from sway_gguf.core.plan import Plan
+from sway_gguf.report import numbers
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Files, a row per probe with its queries and tokens, and the sums."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("probe")
+    table.add_column("axis")
+    table.add_column("queries", justify="right")
+    table.add_column("tokens", justify="right")
+    table.add_column("", overflow="fold")
+    for probe in plan.probes:
+        if probe.skipped:
+            missing = numbers.MISSING
+            table.add_row(probe.name, probe.axis, missing, missing, f"skipped: {probe.skipped}", style="dim")
+        else:
+            table.add_row(probe.name, probe.axis, str(probe.queries), numbers.count(probe.tokens))
+    if plan.shown:
+        table.add_row("replies shown", numbers.MISSING, str(plan.shown[0]), numbers.count(plan.shown[1]))
+    console.print("\n".join(f"{role:8} {name}" for role, name in plan.named.items()) + "\n")
+    console.print(table)
+    views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in plan.tokens.items())
+    console.print(
+        f"\n{plan.views} views, {plan.queries} distinct queries, "
+        f"{numbers.count(sum(plan.tokens.values()))} tokens to evaluate ({views}); replies may end sooner."
+    )
+    for remark in plan.remarks:
+        console.print(remark, markup=False)

@@ -1,0 +1,28 @@
+"""The plan of a prepared run, with its price in tokens. Reads the tokenizer, loads no weights."""
+
+from __future__ import annotations
+
+from sway_gguf.core.plan import Plan, PlannedProbe
+from sway_gguf.engine.counting import counter
+from sway_gguf.suite.prepare import Prepared
+from sway_gguf.suite.run import plan
+
+
+def planned(prepared: Prepared) -> Plan:
+    """What the run would do."""
+    work = plan(prepared)
+    with counter(prepared.base.path, prepared.engine, prepared.base.context_length) as count:
+        tokens = work.tokens(count)
+        probes = [
+            PlannedProbe(probe.options.name, probe.axis, len(set(probe.ask())), work.cost(place, count))
+            for place, probe in enumerate(prepared.probes)
+        ]
+        shown = (len(work.shown), work.shown_cost(count)) if work.shown else None
+    skipped = [PlannedProbe(probe.name, probe.axis, skipped=probe.reason) for probe in prepared.skipped]
+    named = {
+        "base": str(prepared.base.path),
+        "adapter": str(prepared.adapter.path),
+        "format": prepared.texts.speech.name,
+    }
+    remarks = (*prepared.spec.remarks, *prepared.left_out)
+    return Plan(named, (*probes, *skipped), shown, len(work.visits), work.queries, tokens, remarks)
