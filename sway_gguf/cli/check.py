@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, FILES, engine_options, execute, format_options, overridden, run_options
+from sway_gguf.cli.common import (
+    FILE,
+    FILES,
+    baseline_option,
+    engine_options,
+    execute,
+    format_options,
+    overridden,
+    run_options,
+)
 from sway_gguf.cli.output import say
 
 
@@ -21,6 +30,7 @@ from sway_gguf.cli.output import say
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
 @format_options
+@baseline_option
 @run_options
 @engine_options
 def check(

@@ -69,6 +69,9 @@ FILE = click.Path(path_type=Path)
 FILES: dict[str, Any] = {"type": FILE, "multiple": True}
 """Of an option that names text: it may stand several times, and each may be a pattern or a saved dataset's folder."""
 force_option = click.option("--force", is_flag=True, help="Replace a file that is no result of sway-gguf.")
+baseline_option = click.option(
+    "--save-baseline", metavar="NAME", help="Keep the result in .sway/baselines here, for compare --baseline."
+)
 
 
 def engine_options(command: Command) -> Command:
@@ -110,7 +113,7 @@ def format_options(command: Command) -> Command:
 
 
 def run_options(command: Command) -> Command:
-    """--json, --save-baseline, --force, --dry-run, --budget, --seed, --nulls."""
+    """--json, --force, --dry-run, --budget, --seed, --nulls."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
         click.option(
@@ -119,9 +122,6 @@ def run_options(command: Command) -> Command:
         click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
         force_option,
-        click.option(
-            "--save-baseline", metavar="NAME", help="Keep the result in .sway/baselines here, for compare --baseline."
-        ),
         click.option("--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout alone."),
     ):
         command = option(command)

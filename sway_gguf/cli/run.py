@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, execute, format_options, overridden, run_options
+from sway_gguf.cli.common import FILE, baseline_option, engine_options, execute, format_options, overridden, run_options
 from sway_gguf.cli.output import say_json
 from sway_gguf.core.plain import json_text
 
@@ -17,6 +17,7 @@ from sway_gguf.core.plain import json_text
 )
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @format_options
+@baseline_option
 @run_options
 @engine_options
 def run(
