@@ -101,6 +101,7 @@ def test_a_strip_has_a_dot_per_null_and_says_its_numbers() -> None:
         "Your adapter 2.00 nats, 95% interval 1.50…2.50, 3 nulls from 0 to 0.100, noise floor 0.0100."
     )
     assert probe_strip(bare(value=None)) is None
+    assert probe_strip(bare(value=0.0, null=nulls(0.0, 0.0))) is None
 
 
 def test_a_bar_begins_at_zero_and_its_band_is_what_the_nulls_did_on_that_item() -> None:
@@ -282,6 +283,8 @@ def test_filter_search_sort_and_open_probes_stand_in_the_address(visit: Any) -> 
     assert again.locator('details[data-probe="calibration_drift"]').get_attribute("open") is not None
     assert again.locator("#search").input_value() == "drift"
     assert again.locator("#overview th[aria-sort=descending]").count() == 1
+    again.evaluate("location.hash = 'probe-3'")
+    again.wait_for_function("document.querySelector('#probe-3').open")
 
 
 def test_a_table_sorts_by_number_with_what_is_missing_last(visit: Any) -> None:

@@ -44,9 +44,11 @@ class Strip:
 
 
 def probe_strip(probe: ProbeResult, reach: float = 22.0) -> Strip | None:
-    """The strip of a probe; None where it has no value. `reach`: pixels that dots may lie off the middle."""
+    """The strip of a probe; None without a value, or where all is zero. `reach`: pixels of dots off the middle."""
     nulls = probe.null.values if probe.null else ()
     if probe.value is None or not math.isfinite(probe.value):
+        return None
+    if not any((probe.value, *nulls, *(probe.interval or ()))):
         return None
     scale = scale_over([probe.value, *nulls, *(probe.interval or ())])
     return _strip(probe.value, probe.interval, nulls, probe.noise_floor, scale, reach, probe.unit)
