@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
+from sway_gguf.core.comparison import AxisChange, Comparison, Condition, ItemChange, Movement, ProbeChange
 from sway_gguf.core.gate import GateDecision, GateLine, Outcome
 from sway_gguf.core.measurement import Item
-from sway_gguf.core.result import NullSummary, PartResult, ProbeResult, SuiteResult, Verdict
+from sway_gguf.core.result import Diagnosis, NullSummary, PartResult, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json, record_of
 from sway_gguf.core.shown import Heat, Reply
 from sway_gguf.core.survival import DeploymentResult, SurvivalMatrix
 from sway_gguf.report import numbers
-from sway_gguf.report.html import html_matrix, html_report
+from sway_gguf.report.html import html_comparison, html_matrix, html_report
 from sway_gguf.report.html.bars import bars
 from sway_gguf.report.html.heat import shade, tokens
 from sway_gguf.report.html.scale import Scale, scale_over
@@ -100,6 +101,7 @@ def test_a_strip_has_a_dot_per_null_and_says_its_numbers() -> None:
         "Your adapter 2.00 nats, 95% interval 1.50…2.50, 3 nulls from 0 to 0.100, noise floor 0.0100."
     )
     assert probe_strip(bare(value=None)) is None
+    assert probe_strip(bare(value=0.0, null=nulls(0.0, 0.0))) is None
 
 
 def test_a_bar_begins_at_zero_and_its_band_is_what_the_nulls_did_on_that_item() -> None:
@@ -281,6 +283,8 @@ def test_filter_search_sort_and_open_probes_stand_in_the_address(visit: Any) -> 
     assert again.locator('details[data-probe="calibration_drift"]').get_attribute("open") is not None
     assert again.locator("#search").input_value() == "drift"
     assert again.locator("#overview th[aria-sort=descending]").count() == 1
+    again.evaluate("location.hash = 'probe-3'")
+    again.wait_for_function("document.querySelector('#probe-3').open")
 
 
 def test_a_table_sorts_by_number_with_what_is_missing_last(visit: Any) -> None:
@@ -338,5 +342,37 @@ def test_the_matrix_page(visit: Any) -> None:
     assert page.locator("#overview tbody tr").count() == 2
     assert page.locator(".picture-of svg").count() == 1
     assert "20%" in page.locator("#overview").inner_text()
+    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found.response["violations"]] == []
+
+
+def test_the_comparison_page_opens_what_got_worse(visit: Any) -> None:
+    item = ItemChange("k", HOSTILE, 1.0, 0.25)
+    worse = ProbeChange(
+        "lift", "k", "direction", "nats", "higher", Verdict.PASS, Verdict.FAIL, Movement.WORSE, "fell", 1.0, 0.25,
+        (0.9, 1.2), None, -0.75, (-1.0, -0.5), 0.01, 0.02, 0.001, (item,), 1, ("rain",), ("gone",),
+    )  # fmt: skip
+    same = ProbeChange("d", "k", "signal", "", "", Verdict.PASS, Verdict.PASS, Movement.UNTESTED)
+    page = visit(
+        html_comparison(
+            Comparison(
+                "a.json",
+                "b.json",
+                Diagnosis.HEALTHY,
+                Diagnosis.OFF_TARGET,
+                0.05,
+                (Condition("seed", "0", "1"),),
+                (AxisChange("direction", Verdict.PASS, Verdict.FAIL),),
+                (worse, same),
+                ("only",),
+            )
+        )
+    )
+    assert page.locator("details.probe[open]").count() == 1
+    row = page.locator('#overview tr[data-probe="lift"]').inner_text()
+    assert all(words in row for words in ("worse", "1.00 ±0.20", "-0.750", "-1.00…-0.500", "0.02"))
+    assert "Change -0.750 nats, 95% interval -1.00…-0.500" in page.content()
+    assert page.locator("img").count() == 0
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
     assert [(each["id"], each["nodes"][0]["html"]) for each in found.response["violations"]] == []

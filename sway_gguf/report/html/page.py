@@ -83,6 +83,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": numbers.number,
         "span": numbers.span,
+        "plus_minus": numbers.plus_minus,
         "p_value": numbers.p_value,
         "z_score": numbers.z_score,
         "count": numbers.count,

@@ -115,8 +115,8 @@ def _probe(number: int, probe: ProbeResult, result: SuiteResult) -> _Probe:
 
 
 def _evidence(axis: AxisResult, probes: list[_Probe]) -> _Probe | None:
-    """The probe that the axis' reason names, else the first of its probes with nulls, else none."""
+    """Of the axis' probes the one with nulls that its reason names, else one with nulls, else the one named."""
     own = [probe for probe in probes if probe.probe.name in axis.probes and probe.strip]
     named = [probe for probe in own if axis.reason.startswith(f"{probe.probe.name}:")]
     with_nulls = [probe for probe in own if probe.probe.null]
-    return next(iter([*named, *with_nulls]), None)
+    return next(iter([*(probe for probe in named if probe.probe.null), *with_nulls, *named]), None)

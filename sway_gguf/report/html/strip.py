@@ -44,9 +44,11 @@ class Strip:
 
 
 def probe_strip(probe: ProbeResult, reach: float = 22.0) -> Strip | None:
-    """The strip of a probe; None where it has no value. `reach`: pixels that dots may lie off the middle."""
+    """The strip of a probe; None without a value, or where all is zero. `reach`: pixels of dots off the middle."""
     nulls = probe.null.values if probe.null else ()
     if probe.value is None or not math.isfinite(probe.value):
+        return None
+    if not any((probe.value, *nulls, *(probe.interval or ()))):
         return None
     scale = scale_over([probe.value, *nulls, *(probe.interval or ())])
     return _strip(probe.value, probe.interval, nulls, probe.noise_floor, scale, reach, probe.unit)
@@ -67,6 +69,16 @@ def part_strips(probe: ProbeResult) -> list[tuple[PartResult, Strip | None]]:
     ]
 
 
+def change_strip(
+    delta: float | None, interval: tuple[float, float] | None, floor: float | None, unit: str
+) -> Strip | None:
+    """The strip of a change between two runs, which has no nulls; None where there is no change to draw."""
+    if delta is None or not math.isfinite(delta):
+        return None
+    scale = scale_over([delta, *(interval or ()), -(floor or 0.0), floor])
+    return _strip(delta, interval, (), floor, scale, 0.0, unit, "Change")
+
+
 def _strip(
     value: float,
     interval: tuple[float, float] | None,
@@ -75,6 +87,7 @@ def _strip(
     scale: Scale,
     reach: float,
     unit: str,
+    name: str = "Your adapter",
 ) -> Strip:
     nulls = [null for null in nulls if math.isfinite(null)]
     place, middle = scale.at(value), scale.at(sum(nulls) / len(nulls)) if nulls else 0.0
@@ -88,7 +101,7 @@ def _strip(
         zero=scale.at(0.0),
         floor=(scale.at(-floor), scale.at(floor)) if floor else None,
         ticks=tuple(scale.ticks()),
-        alternative=_in_words(value, interval, nulls, floor, unit),
+        alternative=_in_words(name, value, interval, nulls, floor, unit),
     )
 
 
@@ -109,9 +122,14 @@ def _counted(nulls: int) -> str:
 
 
 def _in_words(
-    value: float, interval: tuple[float, float] | None, nulls: Sequence[float], floor: float | None, unit: str
+    name: str,
+    value: float,
+    interval: tuple[float, float] | None,
+    nulls: Sequence[float],
+    floor: float | None,
+    unit: str,
 ) -> str:
-    words = [f"Your adapter {numbers.number(value)} {unit}".rstrip()]
+    words = [f"{name} {numbers.number(value)} {unit}".rstrip()]
     if interval:
         words.append(f"95% interval {numbers.span(interval)}")
     if nulls:

@@ -4,7 +4,7 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector) => document.querySelector(selector);
   const record = one("#record");
-  const state = new URLSearchParams(location.hash.slice(1));
+  const state = new URLSearchParams();
   const probes = all("details.probe");
 
   // ---- state in the address: v(erdicts), q(uery), s(ort), open
@@ -203,23 +203,28 @@
     });
   }
 
-  // ---- the address as it was when the page was opened
-  const asked = Object.fromEntries(state);
-  if (search && (asked.q || asked.v)) {
-    search.value = asked.q || "";
-    const wanted = (asked.v || "").split(",");
-    for (const chip of chips) chip.setAttribute("aria-pressed", String(wanted.includes(chip.dataset.verdict)));
-    filter();
-  }
+  // ---- the page as the address has it
   const overview = one("#overview");
-  const order = /^(\d+)([du])$/.exec(asked.s || "");
-  if (overview && order && (overview.tHead.rows[0].cells[order[1]] || {}).dataset?.kind) sort(overview, Number(order[1]), order[2] === "d");
-  if (asked.open) {
-    const open = asked.open.split(",");
-    for (const probe of probes) probe.open = open.includes(probe.id);
-  } else if (/^probe-\d+$/.test(location.hash.slice(1))) {
-    const id = location.hash.slice(1);
-    state.delete(id);
-    reveal(id);
+  function restore() {
+    const place = location.hash.slice(1);
+    for (const key of [...state.keys()]) state.delete(key);
+    if (/^probe-\d+$/.test(place)) return void reveal(place);
+    const asked = Object.fromEntries(new URLSearchParams(place));
+    for (const [key, value] of Object.entries(asked)) state.set(key, value);
+    if (asked.open) {
+      const open = asked.open.split(",");
+      for (const probe of probes) probe.open = open.includes(probe.id);
+    }
+    const order = /^(\d+)([du])$/.exec(asked.s || "");
+    const head = overview && order && overview.tHead.rows[0].cells[order[1]];
+    if (head && head.dataset.kind) sort(overview, Number(order[1]), order[2] === "d");
+    if (search && (asked.q || asked.v || search.value)) {
+      const wanted = (asked.v || "").split(",");
+      search.value = asked.q || "";
+      for (const chip of chips) chip.setAttribute("aria-pressed", String(wanted.includes(chip.dataset.verdict)));
+      filter();
+    }
   }
+  addEventListener("hashchange", restore);
+  if (location.hash) restore();
 })();
