@@ -34,6 +34,7 @@ def check(
     budget: float | None,
     force: bool,
     no_texts: bool,
+    trace_path: Path | None,
     **overrides: Any,
 ) -> None:
     """Test the LoRA GGUF ADAPTER on the base model BASE.
@@ -45,7 +46,15 @@ def check(
 
     spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
     spec = overridden(spec, **overrides)
-    execute(spec, json_path=json_path, dry_run=dry_run, budget=budget, force=force, no_texts=no_texts)
+    execute(
+        spec,
+        json_path=json_path,
+        dry_run=dry_run,
+        budget=budget,
+        force=force,
+        no_texts=no_texts,
+        trace_path=trace_path,
+    )
     if not data and json_path != "-" and not dry_run:
         say(
             "\nWith --data FILE (.jsonl, .md, .txt and more) it also tells whether the model moved toward what it "

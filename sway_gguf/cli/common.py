@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.inputs import inputs_of
-from sway_gguf.cli.saving import deliver, json_output
+from sway_gguf.cli.saving import Output, check_outputs, deliver, json_output, tracing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,6 +113,9 @@ def run_options(command: Command) -> Command:
     """--json, --force, --dry-run, --budget, --seed, --nulls, --show, --no-texts."""
     for option in (
         click.option(
+            "--trace", "trace_path", type=FILE, metavar="FILE", help="Write how long each batch took, as it goes."
+        ),
+        click.option(
             "--no-texts",
             is_flag=True,
             help="Leave out of every output what was asked and what was replied; items keep their numbers.",
@@ -187,6 +190,7 @@ def execute(
     budget: float | None,
     force: bool,
     no_texts: bool = False,
+    trace_path: Path | None = None,
     inputs: Sequence[Path] = (),
 ) -> None:
     """Run a spec, or show its plan; report on the terminal and, if asked, as JSON.
@@ -198,6 +202,7 @@ def execute(
         budget: seconds.
         force: replace a file that is no result.
         no_texts: leave what was asked and replied out of every output.
+        trace_path: where to write how long each batch took.
         inputs: further files that no output may replace, such as the spec's own.
     """
     from sway_gguf.cli.output import drawing
@@ -206,13 +211,16 @@ def execute(
     from sway_gguf.report.terminal import print_result
     from sway_gguf.suite.prepare import prepare
 
-    outputs = json_output(json_path, [*inputs, *inputs_of(spec)], force=force)
+    protected = [*inputs, *inputs_of(spec)]
+    outputs = json_output(json_path, protected, force=force)
+    if trace_path:
+        check_outputs([*outputs, Output(trace_path, "--trace", "result", protected, force)])
     prepared = prepare(_unshown(spec) if no_texts else spec)
     if dry_run:
         with drawing() as console:
             show_plan(prepared, console)
         return
-    result = run_with_progress(prepared, budget)
+    result = run_with_progress(prepared, budget, trace_path)
     if no_texts:
         result = without_texts(result)
     text = partial(to_json, result)
@@ -226,7 +234,7 @@ def _unshown(spec: Spec) -> Spec:
     return spec.model_copy(update={"defaults": changed(spec.defaults, {"show": 0}, "--no-texts")})
 
 
-def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteResult:
+def run_with_progress(prepared: Prepared, budget: float | None = None, trace_path: Path | None = None) -> SuiteResult:
     """Load the model, run the suite within a budget of seconds where one is given, and show progress on stderr."""
     from sway_gguf.cli.progress import progress_bar
     from sway_gguf.engine.llama_backend import LlamaBackend
@@ -240,7 +248,10 @@ def run_with_progress(prepared: Prepared, budget: float | None = None) -> SuiteR
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
         work = plan(prepared)
-        with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
+        with (
+            tracing(trace_path, backend.trace),
+            progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance,
+        ):
             return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
 
 

@@ -27,6 +27,7 @@ from sway_gguf.cli.output import ReaderGoneError, in_any_encoding, say, silence
 from sway_gguf.cli.probes import probes
 from sway_gguf.cli.quants import quants
 from sway_gguf.cli.run import run, schema
+from sway_gguf.cli.trace import trace
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema):
+for command in (demo, check, run, init, mine, inspect, doctor, convert, merge, quants, null, probes, schema, trace):
     cli.add_command(command)
 
 

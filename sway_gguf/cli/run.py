@@ -26,6 +26,7 @@ def run(
     budget: float | None,
     force: bool,
     no_texts: bool,
+    trace_path: Path | None,
     **overrides: Any,
 ) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
@@ -42,6 +43,7 @@ def run(
         budget=budget,
         force=force,
         no_texts=no_texts,
+        trace_path=trace_path,
         inputs=[spec_path],
     )
 
