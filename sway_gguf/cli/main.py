@@ -31,6 +31,7 @@ from sway_gguf.cli.quants import quants
 from sway_gguf.cli.report import report
 from sway_gguf.cli.run import run, schema
 from sway_gguf.cli.serve import serve
+from sway_gguf.cli.trace import trace
 from sway_gguf.cli.watch import watch
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
@@ -52,7 +53,7 @@ def cli() -> None:
 
 for command in (
     demo, check, run, gate, report, compare, init, mine, watch, serve, inspect, doctor, convert, merge, quants, null,
-    probes, schema,
+    probes, schema, trace,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import SECONDS, Command, force_option
+from sway_gguf.cli.common import FILE, SECONDS, Command, force_option
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.output import say
 from sway_gguf.cli.outputs import RESULT_FORMATS, Outputs, output_options, texts_of
 from sway_gguf.cli.progress import Progress, progress_bar
-from sway_gguf.cli.saving import check_outputs, deliver
+from sway_gguf.cli.saving import Output, check_outputs, deliver, tracing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +44,7 @@ class Wishes:
         budget: seconds.
         force: replace a file that is no result.
         no_texts: leave out of every output what was asked and replied.
+        trace: where to write how long each batch took.
     """
 
     outputs: Outputs
@@ -52,6 +53,7 @@ class Wishes:
     budget: float | None = None
     force: bool = False
     no_texts: bool = False
+    trace: Path | None = None
 
     @property
     def options(self) -> list[str]:
@@ -62,6 +64,7 @@ class Wishes:
             "--budget": self.budget,
             "--force": self.force,
             "--no-texts": self.no_texts,
+            "--trace": self.trace,
         }
         return self.outputs.options + [option for option, value in given.items() if value not in (None, False)]
 
@@ -72,7 +75,7 @@ class Wishes:
 
 
 def run_options(command: Command) -> Command:
-    """The outputs, --save-baseline, --force, --dry-run, --budget, --seed, --nulls, --show and --no-texts.
+    """The outputs, --save-baseline, --force, --dry-run, --budget, --seed, --nulls, --show, --no-texts and --trace.
 
     The command takes seed, nulls and show as they are, and the others as one argument, `wishes`.
     """
@@ -91,6 +94,7 @@ def run_options(command: Command) -> Command:
         click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
         force_option,
+        click.option("--trace", type=FILE, metavar="FILE", help="Write how long each batch took, as it goes."),
         click.option(
             "--no-texts",
             is_flag=True,
@@ -149,13 +153,14 @@ def execute(
     inputs = [*inputs, *inputs_of(spec)]
     files = wishes.outputs.checked(inputs, force=wishes.force)
     kept = baseline_output(wishes.save_baseline, inputs)
-    check_outputs([*files.values(), *kept])
+    traces = [Output(wishes.trace, "--trace", "result", inputs, wishes.force)] if wishes.trace else []
+    check_outputs([*files.values(), *kept, *traces])
     prepared = prepare(_shown(spec, wishes))
     if wishes.dry_run:
         with drawing() as console:
             show_plan(prepared, console)
         return
-    result = run_with_progress(prepared, wishes.budget)
+    result = run_with_progress(prepared, wishes.budget, trace=wishes.trace)
     if wishes.no_texts:
         result = without_texts(result)
     decision = judge(result) if judge else None
@@ -203,9 +208,19 @@ def leave(decision: GateDecision) -> None:
 
 
 def run_with_progress(
-    prepared: Prepared, budget: float | None = None, progress: Progress = progress_bar
+    prepared: Prepared,
+    budget: float | None = None,
+    progress: Progress = progress_bar,
+    trace: Path | None = None,
 ) -> SuiteResult:
-    """Load the model, run the suite within a budget of seconds where one is given, and show progress."""
+    """Load the model and run the suite.
+
+    Args:
+        prepared: the suite.
+        budget: seconds to keep to, where a time is given.
+        progress: shows how far it is.
+        trace: where to write how long each batch took.
+    """
     from sway_gguf.suite.budget import fitted
     from sway_gguf.suite.run import plan, run
 
@@ -216,7 +231,8 @@ def run_with_progress(
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
         work = plan(prepared)
-        with progress(sum(work.tokens(backend.count_tokens).values())) as advance:
+        total = sum(work.tokens(backend.count_tokens).values())
+        with tracing(trace, backend.trace), progress(total) as advance:
             return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
 
 

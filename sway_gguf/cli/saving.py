@@ -9,8 +9,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from sway_gguf.cli.output import OutputError, ReaderGoneError, drawing, say, say
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
+    from sway_gguf.core.trace import BatchTime
     from sway_gguf.report.console import PlainConsole
 
 Writes = Literal["result", "model", "suite", "items"]
@@ -233,6 +234,22 @@ def write_whole(path: Path, text: str) -> None:
         raise UserError(f"{path}: cannot be written ({reason or error}); choose another place") from error
 
 
+@contextmanager
+def tracing(path: Path | None, wanted: Callable[[Callable[[BatchTime], None]], None]) -> Iterator[None]:
+    """Write the time of each batch to `path` at once, so that a run that ends early leaves what was measured.
+
+    Args:
+        path: None for nowhere.
+        wanted: takes what is to be called with each batch.
+    """
+    if path is None:
+        yield
+        return
+    with path.open("w", encoding="utf-8", newline="\n", buffering=1) as file:
+        wanted(lambda batch: print(batch.line(), file=file))
+        yield
+
+
 def _is_or_holds(given: Path, path: Path) -> bool:
     """Whether `path` is the input `given`, under whatever name, or one of the files of that folder."""
     files: Iterable[Path] = [given]
@@ -265,7 +282,11 @@ def held_by(path: Path) -> Holds:
 
 
 def _is_result(text: str) -> bool:
+    from sway_gguf.core.trace import is_trace
+
     start = text[:_NEAR].lower()
+    if is_trace(text):
+        return True
     if any(start.startswith(first) and mark in start and text.rstrip().endswith(last) for first, mark, last in _MARKS):
         return True
     with suppress(ValueError, RecursionError):

@@ -10,6 +10,9 @@ from typing import Any, Literal
 Axis = Literal["applied", "signal", "direction", "collateral", "leakage", "survival"]
 AXES: tuple[Axis, ...] = ("applied", "signal", "direction", "collateral", "leakage", "survival")
 
+SIZES: tuple[Axis, ...] = ("applied", "signal")
+"""Axes that ask whether there is an effect at all: a larger one is no better one."""
+
 TRAINED, HELD_OUT, GAP = "trained", "held-out", "gap"
 """Names of parts: on the data, on text like it that was kept out of training, and the one less the other."""
 BEYOND = {TRAINED: "trained, beyond other text", HELD_OUT: "held-out, beyond other text"}

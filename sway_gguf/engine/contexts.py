@@ -19,6 +19,7 @@ from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.llama import Context, Model
 from sway_gguf.engine.packing import Limits
 from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
 
 _KEPT_CELLS = 32768
 """Tokens of KV cache kept over all shapes."""
@@ -45,6 +46,10 @@ class ContextPool:
         model, settings: what contexts are made of.
         adapter: the real one.
         rounding: what the base's rerun carries, if anything.
+
+    Attributes:
+        on_batch: called with the time of each batch; None where nobody wants it.
+        kind: of the queries being answered, for `on_batch`.
     """
 
     def __init__(
@@ -59,8 +64,10 @@ class ContextPool:
         self._real: Any | None = None
         self._negligible: Any | None = None
         self._null: Any | None = None
+        self.on_batch: OnBatch | None = None
+        self.kind = ""
 
-    def cleared(self, view: View, streams: int, length: int, limits: Limits, *, companion: bool = False) -> Context:
+    def cleared(self, view: View, streams: int, length: int, limits: Limits, *, companion: bool = False) -> Decoder:
         """An empty context of this shape that runs `view`; two of a shape exist at once if one is a companion."""
         shape = Shape(streams, length, limits, companion)
         if shape not in self._contexts:
@@ -73,7 +80,7 @@ class ContextPool:
             self._carries.pop(shape, None)
             context.set_adapter(*self._adapter_of(view))
             self._carries[shape] = view
-        return context
+        return TimedDecoder(context, str(view), self.kind, self.on_batch) if self.on_batch else context
 
     def drop_null(self) -> None:
         """Take the null adapter off every context that carries it, and free it."""

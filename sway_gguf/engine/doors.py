@@ -27,6 +27,7 @@ from sway_gguf.core.views import (
     ScaledView,
     View,
 )
+from sway_gguf.engine.timing import OnBatch
 
 _SENTINEL = "The"
 
@@ -190,6 +191,10 @@ class DoorBackend(ABC):
         """
         fed = (query.max_new_tokens * written if isinstance(query, Generate) else 0.0 for query in queries)
         return Work(len(queries), sum(map(self.count_tokens, queries)) + sum(fed))
+
+    def trace(self, on_batch: OnBatch) -> None:
+        """From now on, tell the time of each batch, where the backend knows of batches."""
+        return
 
     @abstractmethod
     def close(self) -> None:

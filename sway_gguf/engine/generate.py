@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from sway_gguf.core.answers import Generated
 from sway_gguf.core.queries import Generate
 from sway_gguf.engine.batch import Piece
-from sway_gguf.engine.llama import Context, Model
+from sway_gguf.engine.llama import Model
 from sway_gguf.engine.packing import Job, Limits, parts_of, steps
 from sway_gguf.engine.reduce import NotFiniteError
+from sway_gguf.engine.timing import Decoder
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class _Stream:
 class _Spare:
     """A stream that holds no prompt; whatever it is fed is forgotten before it is fed again."""
 
-    context: Context
+    context: Decoder
     stream: int
 
     def beside(self, pieces: list[Piece]) -> list[Piece]:
@@ -51,7 +52,7 @@ class _Spare:
 
 def generate_group(
     model: Model,
-    context: Context,
+    context: Decoder,
     asks: Sequence[Generate],
     prompts: Sequence[Sequence[int]],
     limits: Limits,
@@ -127,7 +128,7 @@ def choose(logits: NDArray[np.float32], sampling: Generate, rng: np.random.Gener
 
 
 def _read_prompts(
-    context: Context, prompts: Sequence[Sequence[int]], limits: Limits, spare: _Spare, rerun: bool
+    context: Decoder, prompts: Sequence[Sequence[int]], limits: Limits, spare: _Spare, rerun: bool
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Feed the prompts one after the other, each in the batches it would have alone; yields (place, its logits)."""
     for place, prompt in enumerate(prompts):

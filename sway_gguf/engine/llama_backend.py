@@ -31,6 +31,7 @@ from sway_gguf.engine.generate import generate_group
 from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.engine.timing import OnBatch
 from sway_gguf.engine.workload import work_of
 
 _OUTPUT_BYTES = 48 << 20
@@ -138,6 +139,10 @@ class LlamaBackend(DoorBackend):
         self._pool.swap(adapter)
         self.adapter = adapter
 
+    def trace(self, on_batch: OnBatch) -> None:
+        """From now on, tell the time of each call of llama.cpp that evaluates a batch; embeddings are not told."""
+        self._pool.on_batch = on_batch
+
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
         digest = hashlib.sha256(f"{llama.version()} {self.settings}".encode())
@@ -174,6 +179,7 @@ class LlamaBackend(DoorBackend):
         ):
             places = [place for place, query in enumerate(queries) if isinstance(query, kinds)]
             if places:
+                self._pool.kind = "+".join(sorted({type(queries[place]).__name__ for place in places}))
                 asks = [scoring.plan(queries[place], self.model, self.width) for place in places]
                 found |= zip(places, answered(view, asks, progress or _nothing), strict=True)
         return [found[place] for place in range(len(queries))]

@@ -1,8 +1,8 @@
 """A result as JUnit XML, in the dialect that Jenkins, GitLab and GitHub's readers share.
 
 A case per axis and per probe, and per line of a gate. FAIL is a failure, ERROR an error. SKIP, WARN and INCONCLUSIVE
-are skipped: that alone is neither green nor red in all three and shows its message, which begins with the verdict. Where a
-gate decided, what it did not count is skipped as well, so that the file is as green or red as the exit code.
+are skipped: that alone is neither green nor red in all three and shows its message, which begins with the verdict.
+Where a gate decided, what it did not count is skipped as well, so that the file is as green or red as the exit code.
 Renders records and nothing else.
 """
 

@@ -31,10 +31,13 @@ QUESTIONS = {
     "leakage": "does it recite its training text?",
     "survival": "still there in the file that ships?",
 }
-_WIDE = 120
+_WIDE = 150
+"""From here on the reason of each verdict has a column that can be read."""
+_NARROW = 80
+"""Below, the nulls stand under the interval."""
 _REPLY_WIDTH = 400
 """Characters of a reply: about what the tokens of a gathered one are, of whichever language."""
-_NAME_WIDTH, _OTHER_COLUMNS = 15, 65
+_NAME_WIDTH, _OTHER_COLUMNS, _OTHER_NARROW = 11, 65, 49
 
 
 def print_result(result: SuiteResult, console: Console) -> None:
@@ -104,7 +107,9 @@ def _probes(result: SuiteResult, width: int) -> RenderableType:
     wide = width >= _WIDE
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False, expand=wide)
     table.add_column("probe", no_wrap=True)
-    for heading in ("value", "95% interval", "nulls (mean ± sd)" if wide else "nulls", "z", "p"):
+    stacked = width < _NARROW
+    nulls = ["nulls (mean ± sd)"] if wide else ["nulls"]
+    for heading in ("value", "95% interval", *([] if stacked else nulls), "z", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
     if wide:
         table.add_column("tail p", justify="right", no_wrap=True)
@@ -113,11 +118,12 @@ def _probes(result: SuiteResult, width: int) -> RenderableType:
     if wide:
         table.add_column("why", overflow="fold", ratio=1)
     for probe in result.probes:
-        table.add_row(*_probe_row(probe, wide, max(_NAME_WIDTH, width - _OTHER_COLUMNS)))
+        taken = _OTHER_NARROW if stacked else _OTHER_COLUMNS
+        table.add_row(*_probe_row(probe, wide, stacked, max(_NAME_WIDTH, width - taken)))
     return table
 
 
-def _probe_row(probe: ProbeResult, wide: bool, name_width: int) -> Sequence[RenderableType]:
+def _probe_row(probe: ProbeResult, wide: bool, stacked: bool, name_width: int) -> Sequence[RenderableType]:
     null = probe.null
     digits = 3 if wide else 2
     spread = (
@@ -125,11 +131,11 @@ def _probe_row(probe: ProbeResult, wide: bool, name_width: int) -> Sequence[Rend
         if null
         else numbers.MISSING
     )
+    interval = numbers.span(probe.interval)
     cells: list[RenderableType] = [
         probe.name if wide else folded(probe.name, name_width),
         numbers.number(probe.value),
-        numbers.span(probe.interval),
-        spread,
+        *([f"{interval}\n{spread}" if null else interval] if stacked else [interval, spread]),
         numbers.z_score(null.z if null else None),
         numbers.p_value(null.family_p if null else None),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sway_gguf.core.measurement import Item
+from sway_gguf.core.measurement import SIZES, Item
 from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls
 from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.calibration import Calibration, calibrate
@@ -131,7 +131,7 @@ def _result(evidence: Evidence) -> ProbeResult:
         caveat=reading.caveat,
         curve=reading.tuned.curve,
         table=reading.tuned.table,
-        better=reading.rule.better,
+        better="" if reading.axis in SIZES else reading.rule.better,
     )
 
 

@@ -1,0 +1,47 @@
+"""A context whose batches are timed. Knows contexts and a clock; stands in for nothing where nobody wants the times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sway_gguf.core.trace import BatchTime
+from sway_gguf.engine.batch import Piece
+
+OnBatch = Callable[[BatchTime], None]
+
+
+class Decoder(Protocol):
+    """The part of a context that answers queries."""
+
+    def decode(self, pieces: Sequence[Piece]) -> NDArray[np.float32]:
+        """Evaluate `pieces` in one batch."""
+        ...
+
+    def forget(self, stream: int) -> None:
+        """Forget one sequence."""
+        ...
+
+
+class TimedDecoder:
+    """A context that tells how long each batch took."""
+
+    def __init__(self, context: Decoder, view: str, kind: str, told: OnBatch) -> None:
+        self._context, self._view, self._kind, self._told = context, view, kind, told
+
+    def decode(self, pieces: Sequence[Piece]) -> NDArray[np.float32]:
+        """Evaluate `pieces`, and tell."""
+        start = time.perf_counter()
+        logits = self._context.decode(pieces)
+        seconds = time.perf_counter() - start
+        tokens, streams = sum(len(piece.tokens) for piece in pieces), len({piece.stream for piece in pieces})
+        self._told(BatchTime(self._view, self._kind, tokens, streams, seconds))
+        return logits
+
+    def forget(self, stream: int) -> None:
+        """Forget one sequence."""
+        self._context.forget(stream)
