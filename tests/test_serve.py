@@ -397,3 +397,31 @@ def test_a_running_run_is_cancelled_and_a_signal_ends_the_server(
     assert process.stderr is not None
     said = [line for line in process.stderr.read().splitlines() if line]
     assert said == ["sway-gguf: stopped; nothing half-written is left"]
+
+
+def test_without_the_extra_one_line_says_what_to_install(folder: Path) -> None:
+    code = "import sys; sys.modules['uvicorn'] = None; from sway_gguf.cli.start import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "sway-gguf: serve needs uvicorn; pip install 'sway-gguf[serve]'\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--host", "0.0.0.0"], "a token is wanted"),
+        (["--token", "short"], "16 ASCII"),
+        (["--root", "nowhere"], "no folder"),
+        (["--host", "203.0.113.1", "--new-token"], "cannot be bound"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(words: list[str], why: str) -> None:
+    from click.testing import CliRunner
+
+    from sway_gguf.cli.main import cli
+
+    done = CliRunner().invoke(cli, ["serve", *words])
+    assert isinstance(done.exception, UserError)
+    assert why in str(done.exception)
