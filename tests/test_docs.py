@@ -34,8 +34,24 @@ def test_the_readme_names_every_folder_and_links_what_is_there() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     folders = [path for path in (ROOT / "sway_gguf").iterdir() if path.is_dir() and not path.name.startswith("_")]
     assert all(f"  {path.name}/" in text for path in folders)
-    for page in (ROOT / "docs").glob("*.md"):
-        assert f"docs/{page.name}" in text
+    assert "docs/index.md" in text
+
+
+def test_the_index_names_every_page_and_no_link_of_any_page_is_dead() -> None:
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert all(f"]({page.name})" in index for page in pages if page.name != "index.md")
+    for page in (*pages, ROOT / "README.md"):
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_page_on_commands_is_current() -> None:
+    code = "import sys; sys.path.insert(0, 'scripts'); from write_command_docs import document; print(document(), end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    assert done.stdout == (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
 def test_every_example_of_the_page_on_data_is_read() -> None:

@@ -54,15 +54,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "version: 1\n"
         "models: {base: {kind: gguf, base: base.gguf}, ft: {kind: gguf, base: base.gguf, adapter: adapter.gguf}}\n"
         "data: train.md\ngeneral: notes.txt\ndefaults: {items: 6}\n"
-        "suite: [{name: delta_kl, kind: delta_kl}, {name: external_perplexity, kind: external_perplexity},\n"
-        "  {name: section_internalization, kind: section_internalization}, {name: applied, kind: applied}]\n",
+        "suite:\n  - {name: applied, kind: applied}\n  - {name: delta_kl, kind: delta_kl}\n"
+        "  - {name: section_internalization, kind: section_internalization}\n"
+        "  - {name: external_perplexity, kind: external_perplexity}\n",
         encoding="utf-8",
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
-        done = CliRunner().invoke(
-            cli, ["run", "sway.yaml", "--json", "result.json", "--trace", "run.trace.jsonl", *FAST]
-        )
+        words = ["run", "sway.yaml", "--json", "result.json", "--trace", "run.trace.jsonl", *FAST]
+        done = CliRunner().invoke(cli, words)
         assert done.exit_code == 0, done.output
     for name in ("before.json", "after.json", "last.json"):
         shutil.copy(here / "result.json", here / name)

@@ -64,7 +64,7 @@ def demo(
         unfit = [option for option in wishes.options if option != "--force"]
         if unfit := unfit + [option for option, value in given.items() if value is not None]:
             raise click.UsageError(
-                f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files; --reports FOLDER writes pages"
+                f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files; --reports writes pages"
             )
         _side_by_side(overrides, _pages(reports, force=wishes.force) if reports else {})
         return
