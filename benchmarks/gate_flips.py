@@ -49,7 +49,8 @@ def main() -> None:
     for adapter in options.adapters.split(","):
         found = outcomes(adapter, options.runs, options.items)
         print(f"{adapter}: {', '.join(f'{outcome} {count}' for outcome, count in found.most_common())}")
-        decided = Counter({outcome: count for outcome, count in found.items() if outcome != Outcome.INCONCLUSIVE})
+        decided: Counter[Outcome] = Counter(found)
+        decided.pop(Outcome.INCONCLUSIVE, None)
         print(f"  differ from the commonest {_share(found)}; PASS against FAIL {_share(decided)}", flush=True)
 
 
