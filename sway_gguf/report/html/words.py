@@ -13,7 +13,7 @@ def word_diff(base: str, tuned: str) -> tuple[list[tuple[bool, str]], list[tuple
 
     Replies too long to compare come back in one unmarked piece each.
     """
-    first, second = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (base, tuned))
+    first, second = (re.findall(r"\s*(?:\w+|[^\w\s])|\s+", text) for text in (base, tuned))
     if len(first) > _MOST or len(second) > _MOST:
         return [(False, base)], [(False, tuned)]
     left: list[tuple[bool, str]] = []
