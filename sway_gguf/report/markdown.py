@@ -29,7 +29,7 @@ _SIGNS: Mapping[str, str] = {
 
 
 def mark_of(result: SuiteResult, name: str = "") -> str:
-    """The hidden line by which a comment is found again and edited in place; `name` is the adapter's file unless given."""
+    """The hidden line by which a comment is found again; `name` is that of the adapter's file unless given."""
     wanted = name or short_name(file_of(result, "adapter")) or "report"
     return f"<!-- sway-gguf:{re.sub(r'[^A-Za-z0-9.]+', '-', wanted).strip('-')[:100] or 'report'} -->"
 
@@ -52,7 +52,7 @@ def markdown_report(
             _axes(result),
             _probes(result),
             _details(result),
-            _replies(result),
+            *([_replies(result)] if result.replies else []),
             _conditions(result),
         ],
         limit - 400,
@@ -140,8 +140,6 @@ def _folded(probe: ProbeResult) -> str:
 
 def _replies(result: SuiteResult) -> Section:
     rows = (row(*(words(text, 500) for text in (reply.request, reply.base, reply.tuned))) for reply in result.replies)
-    if not result.replies:
-        return Section("replies", "", rank=5)
     head = f"<details><summary>Replies, base and tuned</summary>\n\n{table_head('request', 'base', 'tuned')}"
     return Section("replies", head, tuple(rows), "\n</details>", rank=5)
 

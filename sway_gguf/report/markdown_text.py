@@ -18,7 +18,7 @@ _FOUND_LATER = (
     (re.compile(r"(GH-)(?=\d)", re.IGNORECASE), rf"\1{_BREAK}"),
     (re.compile(r":(?=//)"), f":{_BREAK}"),
     (re.compile(r"(www)(?=\.)", re.IGNORECASE), rf"\1{_BREAK}"),
-    (re.compile(r":(?=[\w+-]+:)"), f":{_BREAK}"),
+    (re.compile(r"(?<!\d):(?=[\w+-]+:)"), f":{_BREAK}"),
 )
 _MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
