@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "collect": {"numpy"},
     "probes": {"numpy", "pydantic", "jsonschema"},
     "verdict": set(),
-    "report": {"rich"},
+    "report": {"rich", "jinja2", "markupsafe", "pydantic"},
     "suite": {"numpy"},
     "deploy": {"numpy"},
     "choose": {"numpy"},

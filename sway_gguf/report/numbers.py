@@ -25,6 +25,13 @@ def span(low_high: tuple[float, float] | None) -> str:
     return MISSING if low_high is None else f"{number(low_high[0])}…{number(low_high[1])}"
 
 
+def plus_minus(value: float | None, low_high: tuple[float, float] | None) -> str:
+    """A value with the farther end of its interval: 0.461 ±0.051."""
+    if value is None or low_high is None:
+        return number(value)
+    return f"{number(value)} ±{number(max(value - low_high[0], low_high[1] - value), digits=2)}"
+
+
 def p_value(value: float | None) -> str:
     """Two significant digits; tiny ones as <1e-9."""
     if value is None:
