@@ -33,7 +33,7 @@ from sway_gguf.report import numbers
 from sway_gguf.report.badge import badge, width_of
 from sway_gguf.report.fitting import Section, fitted
 from sway_gguf.report.formats import FORMATS, format_of
-from sway_gguf.report.github import annotation_lines, disarmed
+from sway_gguf.report.github import annotated, disarmed
 from sway_gguf.report.junit import junit_report
 from sway_gguf.report.markdown import LIMIT, mark_of, markdown_report
 from sway_gguf.report.markdown_text import words
@@ -44,7 +44,8 @@ from tests.test_saving import COMMAND
 RESULTS = sorted((Path(__file__).parent / "results").glob("v*.json"))
 HOSTILE = (
     "a | b ` c `` <script>alert(1)</script> &lt; <!-- x --> [text](https://example.org) ![i](http://e.x/i.png) "
-    "@someone #12 GH-3 www.example.org me@example.org *b* __init__ ~~s~~ $x$ :tada: \\ <http://a.b> \x1b[31m \u202e \ud83d"
+    "@someone #12 GH-3 www.example.org me@example.org *b* __init__ ~~s~~ $x$ :tada: \\ <http://a.b> "
+    "\x1b[31m \u202e \ud83d"
 )
 
 
@@ -81,6 +82,7 @@ def test_one_result_has_the_same_numbers_in_every_format(path: Path) -> None:
     result = from_json(path.read_text(encoding="utf-8"), path.name)
     drawn = {name: each.render(result) for name, each in FORMATS.items() if name not in ("badge", "json")}
     raw = json.loads(FORMATS["json"].render(result))
+    rows = drawn["md"].split("### Probes")[1].splitlines()
     measured = [probe for probe in result.probes if probe.value is not None]
     assert measured
     for probe, record in zip(result.probes, raw["probes"], strict=True):
@@ -91,9 +93,10 @@ def test_one_result_has_the_same_numbers_in_every_format(path: Path) -> None:
         told += [numbers.p_value(record["null"]["family_p"])] if record["null"] and record["null"]["family_p"] else []
         places = {
             "terminal": "\n".join(
-                    line for line in drawn["terminal"].splitlines() if line.startswith(f"{probe.name} ")
-                ),
-            "md": next(line for line in drawn["md"].splitlines() if line.startswith(f"| {probe.name} |")),
+                line for line in drawn["terminal"].splitlines() if line.startswith(f"{probe.name} ")
+            ),
+            "md": next(line for line in rows if line.startswith(f"| {probe.name} |")),
+            "html": drawn["html"],
             "junit": ET.tostring(next(
                 case for case in ET.fromstring(drawn["junit"]).iter("testcase")
                 if case.get("name") == probe.name and case.get("classname") != "sway-gguf.axes"
@@ -145,7 +148,8 @@ def test_no_word_in_markdown_is_markup_a_link_or_a_mention() -> None:
 def test_words_read_as_they_were_written(text: str) -> None:
     found = list(tokens(f"**x** {words(text)}"))
     assert {token.type for token in found} <= {
-        "paragraph_open", "paragraph_close", "inline", "text", "strong_open", "strong_close", "text_special", "softbreak",
+        "paragraph_open", "paragraph_close", "inline", "text", "strong_open", "strong_close", "text_special",
+        "softbreak",
     }  # fmt: skip
     seen = "".join(token.content for token in found if token.type in ("text", "text_special"))
     assert seen.replace("\u200b", "").removeprefix("x").strip() == one_line(text).strip()
@@ -273,14 +277,14 @@ def test_a_model_card_has_the_shape_of_a_model_index(path: Path) -> None:
 
 def test_annotations_are_escaped_as_the_runner_reads_them() -> None:
     result = replace(read("v1-noise"), headline="100%, a: b\n::error::x")
-    first, *others = annotation_lines(result)
+    first, *others = annotated(result)
     assert first == "::error title=sway-gguf%3A noise::100%25, a: b ::error::x"
     assert re.findall(r"^::\w+ title=\w+", "\n".join(others), re.MULTILINE) == [
         "::warning title=applied", "::error title=signal", "::error title=direction",
     ]  # fmt: skip
     decision = GateDecision(Outcome.PASS, (GateLine("probe a, b", Outcome.FAIL, "low", informational=True),))
-    assert annotation_lines(result, decision)[1] == "::notice title=probe a%2C b%3A FAIL::low"
-    assert annotation_lines(read("v1-healthy"))[0].startswith("::notice title=sway-gguf%3A healthy::")
+    assert annotated(result, decision)[1] == "::notice title=probe a%2C b%3A FAIL::low"
+    assert annotated(read("v1-healthy"))[0].startswith("::notice title=sway-gguf%3A healthy::")
 
 
 def test_a_step_is_told_on_stderr_and_in_its_summary(
@@ -296,7 +300,7 @@ def test_a_step_is_told_on_stderr_and_in_its_summary(
     announce(result)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines() == annotation_lines(result)
+    assert err.splitlines() == annotated(result)
     assert summary.read_text(encoding="utf-8") == f"before\n{markdown_report(result)}\n"
     summary.write_bytes(b"x" * (SUMMARY_LIMIT - 10))
     announce(result)
@@ -342,7 +346,7 @@ def test_check_tells_github_and_keeps_stdout_to_json(tmp_path: Path) -> None:
         assert "##[" not in done.stdout
         result = from_json(done.stdout, "stdout")
     assert result.probes[0].name == "a ##[error]"
-    assert done.stderr.splitlines() == annotation_lines(result)
+    assert done.stderr.splitlines() == annotated(result)
     assert (tmp_path / "s.md").read_text(encoding="utf-8").count(mark_of(result)) == 2
     assert [held_by(tmp_path / name) for name in outputs.values()] == ["result"] * 4
     (tmp_path / "r.md").open("a").write("and my own words\n")

@@ -24,10 +24,10 @@ def announce(result: SuiteResult, decision: GateDecision | None = None) -> None:
     """
     if not in_github():
         return
-    from sway_gguf.report.github import annotation_lines
+    from sway_gguf.report.github import annotated
     from sway_gguf.report.markdown import markdown_report
 
-    for line in annotation_lines(result, decision):
+    for line in annotated(result, decision):
         say_command(line)
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path and (problem := _appended(Path(path), markdown_report(result, decision))):

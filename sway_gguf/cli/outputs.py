@@ -25,6 +25,7 @@ Writing = tuple[Output, Callable[[], str]]
 
 _OPTIONS: Mapping[str, tuple[str, str]] = {
     "json": ("--json", "Write every number as JSON; - for stdout alone."),
+    "html": ("--html", "Write the report as one HTML file, to be opened in any browser."),
     "md": ("--markdown", "Write the report as Markdown, for a pull request; - for stdout alone."),
     "junit": ("--junit", "Write JUnit XML, for a CI server; - for stdout alone."),
     "badge": ("--badge", "Draw the diagnosis as an SVG badge."),

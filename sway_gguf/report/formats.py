@@ -76,10 +76,17 @@ def _card(result: SuiteResult, decision: GateDecision | None = None) -> str:
     return model_card(result, decision)
 
 
+def _html(result: SuiteResult, decision: GateDecision | None = None) -> str:
+    from sway_gguf.report.html import html_report
+
+    return html_report(result, decision)
+
+
 FORMATS: Mapping[str, Format] = {
     each.name: each
     for each in (
         Format("terminal", (".txt",), _terminal),
+        Format("html", (".html", ".htm"), _html),
         Format("md", (".md", ".markdown"), _markdown),
         Format("junit", (".xml",), _junit),
         Format("json", (".json",), _json),

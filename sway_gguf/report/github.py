@@ -20,7 +20,7 @@ _LEVELS = {
 _COMMAND = re.compile(r"^(\s*:)(?=:)", re.MULTILINE)
 
 
-def annotation_lines(result: SuiteResult, decision: GateDecision | None = None) -> list[str]:
+def annotated(result: SuiteResult, decision: GateDecision | None = None) -> list[str]:
     """A line for the diagnosis and one for every axis, or line of a gate, that did not pass.
 
     GitHub shows ten of a kind for a step. What does not count is a notice.

@@ -29,7 +29,7 @@ _SIGNS: Mapping[str, str] = {
 
 
 def mark_of(result: SuiteResult, name: str = "") -> str:
-    """The hidden line by which a comment is found again; `name` is that of the adapter's file unless given."""
+    """The hidden line by which a comment is found again; `name` is the adapter's file unless given."""
     wanted = name or short_name(file_of(result, "adapter")) or "report"
     return f"<!-- sway-gguf:{re.sub(r'[^A-Za-z0-9.]+', '-', wanted).strip('-')[:100] or 'report'} -->"
 
