@@ -2,7 +2,8 @@
 
 A case per axis and per probe, and per line of a gate. FAIL is a failure, ERROR an error. SKIP, WARN and INCONCLUSIVE
 are skipped: that alone is neither green nor red in all three and shows its message, which begins with the verdict.
-Where a gate decided, what it did not count is skipped as well, so that the file is as green or red as the exit code.
+Where a gate decided, what it did not count is skipped as well, and what stops a strict one is a failure, so that the
+file is as green or red as the exit code.
 Renders records and nothing else.
 """
 
@@ -77,19 +78,33 @@ def _probe_case(probe: ProbeResult, counted: set[str] | None) -> ET.Element:
 
 def _gate_cases(decision: GateDecision) -> Iterable[ET.Element]:
     return [
-        _case("gate", line.subject, line.outcome.value, line.reason, counts=not line.informational)
+        _case(
+            "gate",
+            line.subject,
+            line.outcome.value,
+            line.reason,
+            counts=not line.informational,
+            stops=decision.strict and line.outcome == Outcome.INCONCLUSIVE,
+        )
         for line in decision.lines
     ]
 
 
 def _case(
-    group: str, name: str, verdict: str, reason: str, *, counts: bool = True, out: Iterable[str] = ()
+    group: str,
+    name: str,
+    verdict: str,
+    reason: str,
+    *,
+    counts: bool = True,
+    stops: bool = False,
+    out: Iterable[str] = (),
 ) -> ET.Element:
     """One test case; its reason stands as attribute, for Jenkins, and as content, for GitLab."""
     case = ET.Element("testcase", name=legal(name), classname=legal(f"{NAME}.{group}"), time="0.000")
     message = legal(f"{verdict}: {reason}" if counts else f"{verdict}, not counted by the gate: {reason}")
     if verdict != Verdict.PASS.value:
-        element = _ELEMENTS.get(verdict, "skipped")
+        element = "failure" if stops else _ELEMENTS.get(verdict, "skipped")
         tag = element if counts or element == "error" else "skipped"
         ET.SubElement(case, tag, message=message, type=verdict).text = message
     ET.SubElement(case, "system-out").text = legal("\n".join([message, *out]))

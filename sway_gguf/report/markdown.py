@@ -13,7 +13,7 @@ from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
 from sway_gguf.report.facts import calls_for, file_of, nulls_line, number_words, short_name, worst_first
 from sway_gguf.report.fitting import Section, fitted
-from sway_gguf.report.markdown_text import code, row, table_head, words
+from sway_gguf.report.markdown_text import code, row, table_head, words, words_in_html
 
 LIMIT = 65_536
 """Characters of a comment on GitHub."""
@@ -52,7 +52,7 @@ def markdown_report(
             _axes(result),
             _probes(result),
             _details(result),
-            _replies(result),
+            *([_replies(result)] if result.replies else []),
             _conditions(result),
         ],
         limit - 400,
@@ -134,14 +134,12 @@ def _folded(probe: ProbeResult) -> str:
         ("It does not mean", probe.caveat),
     ]
     told = "\n".join(f"- **{name}:** {words(text, 2000)}" for name, text in lines if text)
-    summary = f"<summary>{words(probe.name, 100)}: {_signed(probe.verdict)}</summary>"
+    summary = f"<summary>{words_in_html(probe.name, 100)}: {_signed(probe.verdict)}</summary>"
     return f"<details>{summary}\n\n{told}\n\n</details>\n"
 
 
 def _replies(result: SuiteResult) -> Section:
     rows = (row(*(words(text, 500) for text in (reply.request, reply.base, reply.tuned))) for reply in result.replies)
-    if not result.replies:
-        return Section("replies", "", rank=5)
     head = f"<details><summary>Replies, base and tuned</summary>\n\n{table_head('request', 'base', 'tuned')}"
     return Section("replies", head, tuple(rows), "\n</details>", rank=5)
 

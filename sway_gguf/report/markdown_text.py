@@ -18,7 +18,7 @@ _FOUND_LATER = (
     (re.compile(r"(GH-)(?=\d)", re.IGNORECASE), rf"\1{_BREAK}"),
     (re.compile(r":(?=//)"), f":{_BREAK}"),
     (re.compile(r"(www)(?=\.)", re.IGNORECASE), rf"\1{_BREAK}"),
-    (re.compile(r":(?=[\w+-]+:)"), f":{_BREAK}"),
+    (re.compile(r"(?<!\d):(?=[\w+-]+:)"), f":{_BREAK}"),
 )
 _MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -26,11 +26,19 @@ _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def words(text: str, most: int = 1000) -> str:
     """`text` on one line, cut to `most` characters, as text anywhere but at the start of a line of Markdown."""
+    return _MARKUP.sub(r"\\\g<0>", _in_html(text, most)).replace(_BREAK, "&#8203;")
+
+
+def words_in_html(text: str, most: int = 1000) -> str:
+    """The same inside a line that begins with a tag, where Markdown's own marks and escapes are not read."""
+    return _in_html(text, most).replace(_BREAK, "&#8203;")
+
+
+def _in_html(text: str, most: int) -> str:
     short = clipped(one_line(text), most)
     for pattern, replacement in _FOUND_LATER:
         short = pattern.sub(replacement, short)
-    escaped = _MARKUP.sub(r"\\\g<0>", re.sub("[&<>]", lambda found: _HTML[found[0]], short))
-    return escaped.replace(_BREAK, "&#8203;")
+    return re.sub("[&<>]", lambda found: _HTML[found[0]], short)
 
 
 def code(text: str, most: int = 300) -> str:
