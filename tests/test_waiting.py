@@ -55,9 +55,8 @@ def test_what_the_user_set_wins(tmp_path: Path) -> None:
 
 
 def test_a_deployment_is_measured_with_the_bound_in_its_own_process(tmp_path: Path) -> None:
-    counts = spin_counts(IN_A_CHILD, tmp_path)
-    assert set(counts) == {OURS["GOMP_SPINCOUNT"]}
-    assert len(counts) == 2
+    # The parent loads no engine: what is measured has a process to itself.
+    assert spin_counts(IN_A_CHILD, tmp_path) == [OURS["GOMP_SPINCOUNT"]]
 
 
 @pytest.mark.parametrize(
