@@ -48,8 +48,7 @@ def test_the_index_names_every_page_and_no_link_of_any_page_is_dead() -> None:
 
 def test_the_page_on_commands_is_current() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'scripts'); from write_command_docs import document; "
-        "print(document(), end='')"
+        "import sys; sys.path.insert(0, 'scripts'); from write_command_docs import document; print(document(), end='')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
