@@ -15,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from sway_gguf.api.testing import Answered, Suites
-    from sway_gguf.engine.llama_backend import LlamaBackend
+    from sway_gguf.engine.doors import DoorBackend
 
 MARK = "sway_gguf"
 _HELP = (
@@ -110,7 +110,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 
 @pytest.fixture(scope="session")
-def sway_backend(request: pytest.FixtureRequest) -> Iterator[LlamaBackend]:
+def sway_backend(request: pytest.FixtureRequest) -> Iterator[DoorBackend]:
     """The model, loaded once: of the ini options sway_gguf_base and sway_gguf_adapter, or of the one spec marked."""
     from sway_gguf.api.testing import opened
     from sway_gguf.errors import EngineError, UserError

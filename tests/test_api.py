@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import sway_gguf
-from sway_gguf import Result, check, gate, load_result, open_backend
+from sway_gguf import Result, check, compare, gate, load_result, open_backend
 from sway_gguf.api.arguments import progress_of
+from sway_gguf.core.comparison import Movement
 from sway_gguf.core.result import Verdict
 from sway_gguf.errors import UnknownNameError, UserError
 from sway_gguf.material.packaged import DEMO
@@ -95,7 +96,7 @@ def test_save_replaces_results_alone(healthy: Result, tmp_path: Path) -> None:
     assert healthy.save(path) == path
     assert healthy.save(str(path)) == path
     assert load_result(path) == healthy
-    with pytest.raises(UserError, match=r"no format has the ending '\.doc'"):
+    with pytest.raises(UserError, match=r"r\.doc: no format by its ending"):
         healthy.save(tmp_path / "r.doc")
     other = tmp_path / "notes.json"
     other.write_text("my own", encoding="utf-8")
@@ -203,3 +204,20 @@ def test_progress_is_told_in_sums_or_not_at_all(capsys: pytest.CaptureFixture[st
 def test_the_package_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "sway_gguf", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith(sway_gguf.__version__)
+
+
+def test_two_results_are_compared(healthy: Result) -> None:
+    same = compare(healthy, healthy)
+    assert not same.regressed
+    assert {change.movement for change in same.values()} <= {Movement.UNDETECTED, Movement.UNTESTED}
+    assert same["delta_kl"].delta == 0.0
+    assert "delta_kl ~" in repr(same)
+    with pytest.raises(UnknownNameError, match="delta_kl"):
+        same["delta_kk"]
+
+
+def test_a_gate_holds_limits_and_a_baseline(healthy: Result) -> None:
+    assert gate(healthy, baseline=healthy)
+    decision = gate(healthy, min_lift=1000.0)
+    assert decision.exit_code == 1
+    assert "min-lift" in repr(decision)

@@ -33,7 +33,7 @@ ALLOWED = {
         "core", "material", "spec", "artifacts", "engine", "probes", "report", "suite", "deploy", "choose", "look",
         "serve", "watch",
     },
-    "api": {"core", "spec", "artifacts", "engine", "report", "suite", "cli"},
+    "api": {"core", "spec", "artifacts", "engine", "verdict", "report", "suite", "choose", "cli"},
     "pytest_plugin": {"engine", "api", "errors"},
     "errors": {"core"},
     "__main__": {"cli"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sway_gguf.api.arguments import PathLike, path_of
-from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.factory import open_backend as opened
 from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.spec.model import Engine
 from sway_gguf.spec.options import changed
@@ -22,7 +23,7 @@ def open_backend(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
-) -> LlamaBackend:
+) -> DoorBackend:
     """Load a base and an adapter, to be asked view by view; a context manager, or call its `close()`.
 
     `as_base()`, `as_finetuned()`, `as_scaled_adapter(lam)` and `as_null_adapter(seed)` each open a view for the length
@@ -41,4 +42,4 @@ def open_backend(
     engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
     settings = EngineSettings(**changed(Engine(), engine, "open_backend()").model_dump())
     tuned: Path | None = None if adapter is None else path_of(adapter, "adapter")
-    return LlamaBackend(path_of(base, "base"), tuned, settings)
+    return opened(path_of(base, "base"), tuned, settings)

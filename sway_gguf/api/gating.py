@@ -1,4 +1,4 @@
-"""`gate`: a decision that an `assert` can hold. Knows verdicts; not how they came about."""
+"""`gate`: a decision that an `assert` can hold. Knows arguments; what decides stands in `verdict.gate`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ from pathlib import Path
 
 from sway_gguf.api.arguments import PathLike
 from sway_gguf.api.result import Result, load_result
-from sway_gguf.api.running import run
-from sway_gguf.core.errors import UserError
+from sway_gguf.api.running import run, spec_of
+from sway_gguf.cli.baselines import read_baseline
 from sway_gguf.core.gate import GateDecision, GateLine, Outcome
-from sway_gguf.core.measurement import AXES
-from sway_gguf.core.result import AxisResult, ProbeResult, SuiteResult, Verdict
+from sway_gguf.core.result import SuiteResult
+from sway_gguf.spec.gate import Gate, rules_of
 from sway_gguf.spec.model import Spec
-from sway_gguf.spec.options import nearest
-
-_OUTCOMES = {
-    Verdict.FAIL: Outcome.FAIL,
-    Verdict.ERROR: Outcome.FAIL,
-    Verdict.INCONCLUSIVE: Outcome.INCONCLUSIVE,
-}
-"""Of a verdict; of all others it is PASS."""
-_ORDER = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
+from sway_gguf.verdict.gate import decide
 
 
 class Decision:
@@ -70,67 +62,62 @@ class Decision:
         return card(self.result.record, self.record)
 
 
-def gate(given: Result | PathLike | Spec, *, require: Sequence[str] = (), strict: bool = False) -> Decision:
-    """Decide whether an adapter may ship.
+def gate(
+    given: Result | PathLike | Spec,
+    *,
+    require: Sequence[str] | None = None,
+    max_loss: float | None = None,
+    min_lift: float | None = None,
+    threshold: float | None = None,
+    baseline: Result | PathLike | None = None,
+    strict: bool = False,
+) -> Decision:
+    """Decide whether an adapter may ship; as the command `sway-gguf gate` does.
 
-    It fails where an axis fails, a probe has an error, or an axis of `require` was not answered.
+    It fails where an axis fails, a probe has an error, an axis of `require` was not answered, or a limit is missed. A
+    spec's own `gate:` section is asked as well; what is given here takes the place of it.
 
     Args:
         given: a result, the path of a result.json, or a spec or its path, which is run.
         require: axes that must be answered, such as ["signal", "direction"].
+        max_loss: largest accepted loss per token of unrelated text, nats.
+        min_lift: smallest accepted lift per token of the material, nats.
+        threshold: smallest accepted composite score.
+        baseline: a result, its path or the name of a baseline, that this one must not fall behind.
         strict: whether an inconclusive outcome stops a build.
 
     Raises:
         UserError: a file is wrong, or `require` names no axis.
         EngineError: llama.cpp failed.
     """
-    wanted = axes_of(require)
-    result = _judged(given)
-    return Decision(_decide(result.record, wanted, strict), result)
+    spec = None if _is_result(given) else spec_of(given)  # type: ignore[arg-type]
+    rules = rules_of(
+        spec.gate if spec else Gate(),
+        spec.suite if spec else (),
+        require=None if require is None else ",".join([require] if isinstance(require, str) else require),
+        max_loss=max_loss,
+        min_lift=min_lift,
+        threshold=threshold,
+        strict=strict,
+    )
+    before = _before(baseline if baseline is not None else spec.gate.baseline if spec else None)
+    result = run(spec) if spec else _loaded(given)
+    return Decision(decide(result.record, rules, before), result)
 
 
-def axes_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The axes that `require` names.
-
-    Raises:
-        UserError: it names something else.
-    """
-    named = [names] if isinstance(names, str) else list(names)
-    for name in named:
-        if name not in AXES:
-            raise UserError(f"require: {name!r} is no axis, {nearest(str(name), AXES)}")
-    return tuple(named)
+def _is_result(given: Result | PathLike | Spec) -> bool:
+    return isinstance(given, Result) or (not isinstance(given, Spec) and Path(given).suffix.lower() == ".json")
 
 
-def _judged(given: Result | PathLike | Spec) -> Result:
-    if isinstance(given, Result):
-        return given
-    if not isinstance(given, Spec) and Path(given).suffix.lower() == ".json":
-        return load_result(given)
-    return run(given)
+def _loaded(given: Result | PathLike | Spec) -> Result:
+    assert not isinstance(given, Spec)
+    return given if isinstance(given, Result) else load_result(given)
 
 
-def _decide(result: SuiteResult, require: Sequence[str], strict: bool) -> GateDecision:
-    lines = [_axis(axis, axis.axis in require) for axis in result.axes]
-    lines += [_probe(probe) for probe in result.probes]
-    counted = {line.outcome for line in lines if not line.informational}
-    outcome = next(each for each in _ORDER if each in counted or each == Outcome.PASS)
-    ordered = sorted(lines, key=lambda line: (line.informational, _ORDER.index(line.outcome)))
-    return GateDecision(outcome, tuple(ordered), strict)
-
-
-def _axis(axis: AxisResult, required: bool) -> GateLine:
-    subject = f"axis {axis.axis}"
-    if required and axis.verdict in (Verdict.SKIP, Verdict.INCONCLUSIVE):
-        return GateLine(subject, Outcome.FAIL, f"required, and not answered: {axis.reason}")
-    outcome = _OUTCOMES.get(axis.verdict, Outcome.PASS)
-    return GateLine(subject, outcome, axis.reason, informational=axis.verdict == Verdict.SKIP)
-
-
-def _probe(probe: ProbeResult) -> GateLine:
-    """A probe speaks through its axis; by itself only where it could not measure."""
-    outcome = _OUTCOMES.get(probe.verdict, Outcome.PASS)
-    return GateLine(f"probe {probe.name}", outcome, probe.reason, informational=probe.verdict != Verdict.ERROR)
+def _before(baseline: Result | PathLike | None) -> SuiteResult | None:
+    if baseline is None:
+        return None
+    return baseline.record if isinstance(baseline, Result) else read_baseline(str(baseline))
 
 
 def _counts(line: GateLine) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf.api.arguments import path_of
-from sway_gguf.api.gating import axes_of, gate
+from sway_gguf.api.gating import gate
 from sway_gguf.api.result import Result, load_result
 from sway_gguf.api.running import run
 from sway_gguf.artifacts.locks import alone_in
@@ -20,8 +20,10 @@ from sway_gguf.core.gate import GateLine, Outcome
 from sway_gguf.core.measurement import AXES, digest_of
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.result_json import to_json
-from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.spec.gate import Gate, rules_of
 from sway_gguf.spec.model import load_spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.spec.options import nearest
@@ -108,7 +110,7 @@ class Answered:
     @property
     def warns(self) -> bool:
         """Whether it is to be looked at: a WARN, or a miss that decides nothing."""
-        return self.verdict == Verdict.WARN or self.line.outcome == Outcome.FAIL
+        return self.verdict == Verdict.WARN or self.line.warning or self.line.outcome == Outcome.FAIL
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.verdict}: {self.line.reason}"
@@ -172,11 +174,21 @@ def asked_by(args: Sequence[Any], options: Mapping[str, Any], folders: Sequence[
         raise UserError("marker sway_gguf: give a spec or a result, such as sway_gguf(spec='sway.yaml')")
     path = path_of(spec if result is None else result, "marker sway_gguf")
     found = next((folder / path for folder in folders if (folder / path).exists()), folders[0] / path)
-    require, strict = axes_of(given.pop("require", ())), bool(given.pop("strict", False))
+    require, strict = _axes(given.pop("require", ())), bool(given.pop("strict", False))
     return Suite(found, result is not None, require, strict, tuple(sorted(given.items())))
 
 
-def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> LlamaBackend:
+def _axes(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The axes that a marker requires.
+
+    Raises:
+        UserError: it names something else.
+    """
+    names = [given] if isinstance(given, str) else list(given)
+    return rules_of(Gate(), require=",".join(map(str, names))).require
+
+
+def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> DoorBackend:
     """The model of two ini options, or else of the one spec that markers name.
 
     Args:
@@ -189,7 +201,7 @@ def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> L
         EngineError: llama.cpp failed.
     """
     if base:
-        return LlamaBackend(folder / base, folder / adapter if adapter else None)
+        return open_backend(folder / base, folder / adapter if adapter else None)
     suites = [asked_by(*each) for each in marked]
     paths = sorted({suite.path for suite in suites if not suite.is_result})
     if len(paths) != 1:
@@ -199,4 +211,4 @@ def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> L
         )
     spec = load_spec(paths[0])
     settings = EngineSettings(**spec.engine.model_dump())
-    return LlamaBackend(spec.models.base.base, spec.models.ft.adapter, settings)
+    return open_backend(spec.models.base.base, spec.models.ft.adapter, settings, kind=spec.models.ft.kind)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.answers import Answer, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
 from sway_gguf.core.errors import NonFiniteError, ViewError
 from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
@@ -191,6 +192,14 @@ class DoorBackend(ABC):
         """
         fed = (query.max_new_tokens * written if isinstance(query, Generate) else 0.0 for query in queries)
         return Work(len(queries), sum(map(self.count_tokens, queries)) + sum(fed))
+
+    def swap(self, adapter: LoraAdapter) -> bool:
+        """Measure another adapter from now on without loading the base again.
+
+        Returns:
+            Whether it does; a backend that cannot has to be opened anew.
+        """
+        return False
 
     def trace(self, on_batch: OnBatch) -> None:
         """From now on, tell the time of each batch, where the backend knows of batches."""

@@ -127,7 +127,7 @@ class LlamaBackend(DoorBackend):
         asks = [scoring.plan(query, self.model, self.width) for query in queries]
         return work_of(asks, self.limits(), written, rerun=is_rerun(view))
 
-    def swap(self, adapter: LoraAdapter) -> None:
+    def swap(self, adapter: LoraAdapter) -> bool:
         """Measure another adapter from now on; the base stays loaded.
 
         Raises:
@@ -138,6 +138,7 @@ class LlamaBackend(DoorBackend):
         fits(adapter, self.base)
         self._pool.swap(adapter)
         self.adapter = adapter
+        return True
 
     def trace(self, on_batch: OnBatch) -> None:
         """From now on, tell the time of each call of llama.cpp that evaluates a batch; embeddings are not told."""

@@ -6,15 +6,14 @@ Knows files by size, time and place, and adapters by content; nothing of what is
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
-from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.settings import EngineSettings
 
-Open = Callable[[Path, Path, EngineSettings], Any]
+Open = Callable[[BaseModel, LoraAdapter, EngineSettings], DoorBackend]
 """Opens a backend on a base and an adapter."""
 Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -23,16 +22,18 @@ class Warm:
     """At most one loaded backend.
 
     Args:
-        open_backend: opens one; a backend with `swap(adapter)` takes another adapter without loading the base again.
+        opens: opens one.
     """
 
-    def __init__(self, open_backend: Open = LlamaBackend) -> None:
-        self._open = open_backend
-        self._backend: Any | None = None
+    def __init__(self, opens: Open = open_backend) -> None:
+        self._open = opens
+        self._backend: DoorBackend | None = None
         self._key: tuple[Stamp, EngineSettings] | None = None
         self._adapter = ""
 
-    def backend(self, base: BaseModel, adapter: LoraAdapter, adapter_hash: str, settings: EngineSettings) -> Any:
+    def backend(
+        self, base: BaseModel, adapter: LoraAdapter, adapter_hash: str, settings: EngineSettings
+    ) -> DoorBackend:
         """A backend on these files as they are now.
 
         Args:
@@ -41,14 +42,12 @@ class Warm:
             settings: of the engine.
         """
         key = (_stamp(base, settings), settings)
-        if self._backend is not None and self._key == key and self._adapter == adapter_hash:
-            return self._backend
-        if self._backend is not None and self._key == key and hasattr(self._backend, "swap"):
-            self._backend.swap(adapter)
-        else:
-            self.drop()
-            self._backend, self._key = self._open(base.path, adapter.path, settings), key
-        self._adapter = adapter_hash
+        kept = self._backend if self._key == key else None
+        if kept is not None and (self._adapter == adapter_hash or kept.swap(adapter)):
+            self._adapter = adapter_hash
+            return kept
+        self.drop()
+        self._backend, self._key, self._adapter = self._open(base, adapter, settings), key, adapter_hash
         return self._backend
 
     def drop(self) -> None:
