@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sway_gguf.collect import collect, units_of, whole_row
+from sway_gguf.collect import collect, units_of
 from sway_gguf.core.answers import Answer, TokenDist
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import NextToken, Query, Rolling
@@ -23,6 +23,7 @@ from sway_gguf.core.result import Diagnosis, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json, schema, to_json
 from sway_gguf.core.sections import Preference, Section
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
+from sway_gguf.engine.bare import contract, whole_row
 from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
@@ -260,7 +261,7 @@ def test_our_probes_run_on_any_backend_of_the_protocol() -> None:
     plan = schedule(all_probes(), (1, 2, 3, 4, 5), NullDesign("gaussian"), [4.0])
     energies: tuple[list[float], list[float]] = ([], [])
     ours = measure(FakeBackend(bare_effect(energies[0])), all_probes(), plan).readings
-    bare = measure(FullBackend(bare_effect(energies[1])), all_probes(), plan).readings
+    bare = measure(contract(FullBackend(bare_effect(energies[1]))), all_probes(), plan).readings
     assert [reading.kind for reading in bare] == list(SCRIPTED)
     for mine, theirs in zip(ours, bare, strict=True):
         assert theirs.tuned.value == pytest.approx(mine.tuned.value, abs=1e-6)
@@ -275,15 +276,44 @@ def test_probes_without_nulls_or_scales_need_two_doors_alone() -> None:
     few = [probe for probe in all_probes() if not probe.scales]
     plan = schedule(few, (), NullDesign())
     ours = measure(FakeBackend(effect(section=1.0, logit=2.0)), few, plan).readings
-    bare = measure(BareBackend(effect(section=1.0, logit=2.0)), few, plan).readings
+    bare = measure(contract(BareBackend(effect(section=1.0, logit=2.0))), few, plan).readings
     assert [reading.tuned.value for reading in bare] == pytest.approx([r.tuned.value for r in ours], abs=1e-6)
 
 
 def test_a_view_that_a_backend_cannot_give_is_named() -> None:
     with pytest.raises(UserError, match="cannot give the view null"):
-        collect(BareBackend(effect()), NullView(1), [])
+        collect(contract(BareBackend(effect())), NullView(1), [])
 
 
 def test_the_tail_of_a_truncated_distribution_is_spread_evenly() -> None:
     found = whole_row(TokenDist(np.array([2]), np.log(np.array([0.4], np.float32)), 4, float(np.log(0.6))))
     assert np.exp(found) == pytest.approx([0.2, 0.2, 0.4, 0.2], abs=1e-6)
+
+
+def test_what_a_backend_lacks_is_skipped_and_told(prepared: Prepared) -> None:
+    """A bare backend has two doors; what needs a third one is not run."""
+    found = run(prepared, BareBackend(effect(section=1.0, logit=2.0)))
+    by_kind = {probe.kind: probe for probe in found.probes}
+    assert found.engine == {"backend": "BareBackend"}
+    assert by_kind["applied"].value is not None
+    assert by_kind["external_perplexity"].verdict == Verdict.PASS
+    for kind, reason in {
+        "delta_kl": "BareBackend has no null adapters",
+        "adapter_ablation": "BareBackend has no adapter at other scales",
+    }.items():
+        assert (by_kind[kind].verdict, by_kind[kind].reason) == (Verdict.SKIP, reason)
+
+
+def test_gaussian_nulls_are_had_where_they_are_asked_for(prepared: Prepared) -> None:
+    full = FullBackend(effect(section=1.0, logit=2.0))
+    turned = run(prepared, full)
+    assert "rotation nulls (null_design: gaussian)" in next(p.reason for p in turned.probes if p.kind == "delta_kl")
+    gaussian = run(prepared.with_defaults(null_design="gaussian"), full)
+    assert next(probe.verdict for probe in gaussian.probes if probe.kind == "delta_kl") == Verdict.PASS
+    assert next(probe.verdict for probe in gaussian.probes if probe.kind == "adapter_ablation") != Verdict.SKIP
+
+
+def test_a_run_on_which_nothing_can_run_is_refused(prepared: Prepared) -> None:
+    only = replace(prepared, probes=tuple(probe for probe in prepared.probes if probe.kind == "delta_kl"))
+    with pytest.raises(UserError, match="no probe of the suite can run on BareBackend: delta_kl: null adapters"):
+        run(only, BareBackend(effect()))

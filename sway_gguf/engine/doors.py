@@ -170,6 +170,20 @@ class DoorBackend(ABC):
                 return False, str(error)
         return True, ""
 
+    @property
+    def name(self) -> str:
+        """What a result calls it."""
+        return type(self).__name__
+
+    @property
+    def original(self) -> Any:
+        """What a probe of the `sway` project's form is given to ask: `as_base`, `as_finetuned` and the rest."""
+        return self
+
+    def lacks(self, asked: Query | View) -> str:
+        """What it cannot give of a query or a view, in a few words; "" where it can."""
+        return ""
+
     @abstractmethod
     def cache_identity(self) -> str:
         """A string that changes when an answer may."""

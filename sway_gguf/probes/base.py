@@ -149,6 +149,7 @@ class Probe(ABC, Generic[Options]):
         options_type: its fields in a spec.
         passing: what PASS means, as a rule in words for `sway-gguf probes`.
         caveat: what PASS does not mean, in a sentence.
+        follows: a query of each kind that it asks only once others are answered.
         static: whether it measures files alone, and no view of the model.
         foreign: whether it measures on a backend itself, as the original's do.
         retired: fields of the original that have no effect here, and why.
@@ -163,6 +164,7 @@ class Probe(ABC, Generic[Options]):
     passing: ClassVar[str]
     caveat: ClassVar[str]
     options_type: ClassVar[type[ProbeOptions]]
+    follows: ClassVar[tuple[Query, ...]] = ()
     static: ClassVar[bool] = False
     quick: ClassVar[bool] = True
     quick_options: ClassVar[Mapping[str, Any]] = {}

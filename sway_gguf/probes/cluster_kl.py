@@ -52,6 +52,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
     passing = "the share beats every null and chance over all probes (WARN otherwise)"
     caveat = "topics are what the embeddings make of your prompts; a few prompts per topic are a coarse picture."
     options_type = ClusterKlOptions
+    follows = (Embed(""),)
     quick = False
     retired: ClassVar[Mapping[str, str]] = {
         "top_k": "divergences are exact over the vocabulary",

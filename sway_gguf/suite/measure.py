@@ -20,7 +20,7 @@ from sway_gguf.core.queries import Query
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.views import TUNED, NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.doors import DoorBackend
-from sway_gguf.engine.protocol import Backend, NullBackend, NullCalibrationProxy
+from sway_gguf.engine.protocol import NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.stats.noise import noise_limit
@@ -54,7 +54,7 @@ class Measured(NamedTuple):
 
 
 def measure(
-    backend: Backend | None,
+    backend: DoorBackend | None,
     probes: Sequence[Probe[Any]],
     plan: Schedule,
     on_progress: OnProgress | None = None,
@@ -85,7 +85,7 @@ def measure(
         _visit(backend, probes, plan, gathered, on_progress, on_answers or _unheard)
     for probe, found in zip(probes, gathered, strict=True):
         if isinstance(probe, ForeignProbe):
-            assert isinstance(backend, NullBackend)
+            assert backend is not None
             _run_foreign(backend, probe, found, nulls)
     for probe, found in zip(probes, gathered, strict=True):
         _note(probe, found, None, partial(_over_scales, probe, found))
@@ -96,11 +96,11 @@ def measure(
     )
 
 
-def _run_foreign(backend: NullBackend, probe: ForeignProbe, found: _Gathered, nulls: Sequence[NullView]) -> None:
-    _note(probe, found, TUNED, partial(probe.run_on, backend))
+def _run_foreign(backend: DoorBackend, probe: ForeignProbe, found: _Gathered, nulls: Sequence[NullView]) -> None:
+    _note(probe, found, TUNED, partial(probe.run_on, backend.original))
     for view in nulls:
         proxy = NullCalibrationProxy(
-            backend,
+            backend.original,
             seed=view.seed,
             init_scale=view.design.init_scale,
             rank_scale=view.design.rank_scale,
@@ -111,7 +111,7 @@ def _run_foreign(backend: NullBackend, probe: ForeignProbe, found: _Gathered, nu
 
 
 def _visit(
-    backend: Backend,
+    backend: DoorBackend,
     probes: Sequence[Probe[Any]],
     plan: Schedule,
     gathered: Sequence[_Gathered],
@@ -133,7 +133,7 @@ def _visit(
         on_answers(visit.view, answers)
         for place in visit.probes:
             probe = probes[place]
-            if not is_rerun(visit.view) or _shows_noise(backend, probe):
+            if not is_rerun(visit.view) or backend.shows_noise(probe.ask()):
                 _note(probe, gathered[place], visit.view, partial(probe.measure, base, answers))
 
 
@@ -141,13 +141,12 @@ def _unheard(view: View, answers: Answers) -> None:
     """Answers that nobody else wants."""
 
 
-def _shows_noise(backend: Backend, probe: Probe[Any]) -> bool:
-    """Whether the base's rerun is more than the base once more."""
-    return isinstance(backend, DoorBackend) and backend.shows_noise(probe.ask())
-
-
 def _collect(
-    backend: Backend, visit: Visit, probes: Sequence[Probe[Any]], base: Answers | None, on_progress: OnProgress | None
+    backend: DoorBackend,
+    visit: Visit,
+    probes: Sequence[Probe[Any]],
+    base: Answers | None,
+    on_progress: OnProgress | None,
 ) -> Answers:
     """Answers of one view; for the base itself, `base` is None and its own answers lead its follow-ups."""
 

@@ -26,9 +26,12 @@ from sway_gguf.core.result import (
     Verdict,
 )
 from sway_gguf.core.views import NullView, View
+from sway_gguf.engine.bare import contract
 from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.protocol import Backend
 from sway_gguf.material.files import data_files, shown
 from sway_gguf.stats.calibration import smallest_rank_p
+from sway_gguf.suite.able import suited
 from sway_gguf.suite.measure import OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Schedule, schedule
@@ -70,17 +73,22 @@ def plan(prepared: Prepared) -> Schedule:
 
 def run(
     prepared: Prepared,
-    backend: DoorBackend | None,
+    given: Backend | DoorBackend | None,
     on_progress: OnProgress | None = None,
     *,
     work: Schedule | None = None,
 ) -> SuiteResult:
     """Run a prepared suite on a backend; None will do where no probe needs a model.
 
+    A backend that knows the bare protocol alone will do as well: what it cannot give is skipped, and told.
+
     Numbers of the model that are not finite end in the diagnosis `broken`, with the view and the query named, and the
     tensor where the files show it.
     """
     started, clock, tokens = datetime.now(UTC), time.perf_counter(), 0
+    backend = None if given is None else contract(given)
+    if backend is not None and (able := suited(prepared, backend)) is not prepared:
+        prepared, work = able, None
 
     def counted(view: View, evaluated: int) -> None:
         nonlocal tokens
@@ -153,10 +161,7 @@ def _nulls(prepared: Prepared) -> NullsUsed:
 
 
 def _engine(backend: DoorBackend | None) -> dict[str, Any]:
-    if backend is None:
-        return {"backend": "none"}
-    layout = getattr(backend, "layout", None)
-    return {"backend": type(backend).__name__} | (layout() if layout else {})
+    return {"backend": backend.name, **backend.layout()} if backend else {"backend": "none"}
 
 
 @contextmanager
