@@ -12,7 +12,8 @@ import argparse
 import time
 from pathlib import Path
 
-from sway_gguf.spec.model import Defaults, Engine
+from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.budget import TIMING, within
 from sway_gguf.suite.pace import measured_pace
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
@@ -36,7 +37,7 @@ def prepared_for(name: str, options: argparse.Namespace) -> Prepared:
             data=options.data,
             general=options.general,
             defaults=Defaults(nulls=options.nulls),
-            engine=Engine(threads=options.threads),
+            engine=EngineSettings(threads=options.threads),
             kinds=_SUITES[name],
         )
     )

@@ -45,8 +45,8 @@ Speeds = dict[str, list[float]]
 
 def child(options: argparse.Namespace) -> float:
     """Tokens per second of scoring texts over and over for some seconds, after one pass that nobody times."""
+    from sway_gguf.core.engine_settings import EngineSettings
     from sway_gguf.engine.llama_backend import LlamaBackend
-    from sway_gguf.engine.settings import EngineSettings
 
     texts = random_texts(options.texts, options.words)
     with (

@@ -17,9 +17,9 @@ from pathlib import Path
 from gguf import LlamaFileType
 from random_model import random_texts, write_random_model
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Generate
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 
 _GOAL = 0.25
 _TYPES = (LlamaFileType.ALL_F32, LlamaFileType.MOSTLY_F16, LlamaFileType.MOSTLY_Q8_0)

@@ -58,9 +58,9 @@ def child(path: Path) -> dict[str, float]:
     """Score and tell, in MiB, what the process held at its peak and what llama.cpp allocated."""
     import scipy.stats  # noqa: F401
 
+    from sway_gguf.core.engine_settings import EngineSettings
     from sway_gguf.core.queries import NextToken, Rolling
     from sway_gguf.engine.llama_backend import LlamaBackend
-    from sway_gguf.engine.settings import EngineSettings
 
     log, buffers = logging.getLogger("sway_gguf.llama"), Buffers()
     log.setLevel(logging.DEBUG)

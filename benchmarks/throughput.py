@@ -22,10 +22,10 @@ from pathlib import Path
 
 from random_model import random_texts, write_random_model
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.llama import KV_TYPES, llama_cpp
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.packing import stream_length
-from sway_gguf.engine.settings import EngineSettings
 
 _GOAL = 0.9
 _MODEL = {"vocabulary": 50_000, "hidden": 768, "layers": 10, "heads": 12, "feed_forward": 2048}

@@ -30,8 +30,8 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from sway_gguf.artifacts.real_model import fetched
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 
 TRAINING, HELD_OUT, SEED = 96, 24, 1
 RANK, ALPHA, PROJECTIONS = 4, 16, ["q_proj", "k_proj", "v_proj", "o_proj"]

@@ -23,9 +23,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.artifacts.peft import FAMILIES, interleaved
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.views import BASE, TUNED
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 
 TEXT = "One sunny Monday, Anna went to the market of Millbrook with a red basket."

@@ -12,9 +12,9 @@ import pytest
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.artifacts.real_model import fetched
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish
 

@@ -37,6 +37,7 @@ from dlm_sway.suite.spec import SuiteModels, SwaySpec
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.sections import Preference, Section
 from sway_gguf.core.views import NullDesign
+from sway_gguf.engine.bare import contract
 from sway_gguf.engine.protocol import NullCalibrationProxy
 from sway_gguf.engine.sway_entry import SwayBackend
 from sway_gguf.engine.sway_family import _family, as_theirs
@@ -368,7 +369,7 @@ def test_our_probes_run_on_a_backend_of_the_original() -> None:
     )
     kinds = ("applied", "delta_kl", "external_perplexity", "preference_flip")
     probes = build_probes([{"name": kind, "kind": kind} for kind in kinds], sources)
-    readings = measure(dummy, probes, schedule(probes, (1, 2), NullDesign("gaussian"))).readings
+    readings = measure(contract(dummy), probes, schedule(probes, (1, 2), NullDesign("gaussian"))).readings
     found = {reading.kind: reading for reading in readings}
     assert found["external_perplexity"].tuned.value == pytest.approx(0.5)
     base, other = (np.exp(row) for row in _rows(dummy))

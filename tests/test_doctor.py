@@ -11,7 +11,7 @@ import pytest
 
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
-from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.look.doctor import Finding, examine
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish, spoiled

@@ -12,12 +12,12 @@ import pytest
 
 from sway_gguf.core.answers import Changes, Embedding, Generated, Tokens
 from sway_gguf.core.divergence import kl
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Compare, Embed, Generate, NextToken, Rolling, Split
 from sway_gguf.core.views import BASE, TUNED, NullView
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.scoring import prompt_tokens
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.bert_file import WIDTH, bert_file

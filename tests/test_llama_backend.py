@@ -21,6 +21,7 @@ from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.core.answers import Changes
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView
@@ -29,7 +30,6 @@ from sway_gguf.engine.contexts import ContextPool
 from sway_gguf.engine.llama import Context
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.packing import Limits, stream_length
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import spoiled

@@ -16,11 +16,11 @@ from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.lora import LoraAdapter, read_lora
 from sway_gguf.artifacts.merge import update, write_merged
 from sway_gguf.core.dialogue import exchange
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.deploy import merge as merging
 from sway_gguf.deploy.merge import default_type, merge
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import adapter_file, base_file, finish

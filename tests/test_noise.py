@@ -17,6 +17,7 @@ from sway_gguf.artifacts.lora import LoraAdapter, read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.rounding import NEGLIGIBLE, rounding_adapter
 from sway_gguf.core.answers import Answer, Answers
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, Query
@@ -25,7 +26,6 @@ from sway_gguf.core.views import NullDesign, NullView, ScaledView, View
 from sway_gguf.engine.bare import contract
 from sway_gguf.engine.fake import FakeBackend
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.delta_kl import DeltaKl
 from sway_gguf.spec.model import Defaults

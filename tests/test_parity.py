@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from sway_gguf.core.divergence import js, kl
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.views import BASE, TUNED, View
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from tests.conftest import STORIES
 

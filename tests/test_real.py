@@ -9,8 +9,8 @@ import pytest
 
 from sway_gguf.artifacts.chat import chat_renderer
 from sway_gguf.core.dialogue import ASSISTANT, Dialogue, Turn
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import REAL
 from tests.test_cli import sway
 

@@ -19,10 +19,10 @@ from sway_gguf.artifacts.chat import chat_renderer
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.peft import read_peft
 from sway_gguf.core.dialogue import Dialogue, Turn
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.views import BASE, TUNED, View
 from sway_gguf.deploy.merge import merge
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 
 pytestmark = pytest.mark.real
 

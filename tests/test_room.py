@@ -16,16 +16,16 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.gguf_header import Header
 from sway_gguf.choose.mine import mined
 from sway_gguf.core.dialogue import Dialogue
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Generate, NextToken, Query, Rolling
 from sway_gguf.deploy.quants import asked_of
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.registry import build_probes
-from sway_gguf.spec.model import Defaults, Engine
+from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.run import run
@@ -39,7 +39,7 @@ KINDS = ("applied", "delta_kl", "cluster_kl", "adapter_ablation", "prompt_collap
 def prepared_with(path: Path, prompts: list[str], *kinds: str, context: int = 128) -> Prepared:
     lines = [json.dumps({"prompt": prompt, "completion": " the old town by the river."}) for prompt in prompts]
     path.write_text("\n".join(lines), encoding="utf-8")
-    defaults, engine = Defaults(nulls=5), Engine(context=context)
+    defaults, engine = Defaults(nulls=5), EngineSettings(context=context)
     return prepare(default_spec(DEMO_BASE, DEMO_ADAPTER, data=path, defaults=defaults, engine=engine, kinds=kinds))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Completion, Rolling, Split
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.core.result_json import record_of, to_json
@@ -20,7 +21,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import Sources
 from sway_gguf.report.console import PlainConsole
 from sway_gguf.report.terminal import print_result
-from sway_gguf.spec.model import Defaults, Engine
+from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import plan, run
 from sway_gguf.suite.showing import example_of, laid_over
@@ -33,7 +34,7 @@ def prepared(show: int | None) -> Prepared:
     kinds = ["section_internalization", "delta_kl"]
     spec = default_spec(
         DEMO / "base.f32.gguf", ADAPTER, data=(DEMO / "document.md",), defaults=defaults, kinds=kinds,
-        engine=Engine(threads=1),
+        engine=EngineSettings(threads=1),
     )  # fmt: skip
     return prepare(spec)
 

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.result_json import schema
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.look.doctor import Finding, examine
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import default_spec, prepare

@@ -19,7 +19,7 @@ OURS = {variable: bound for variable, bound, _ in waiting._BOUNDS}
 ENGINE = "import sway_gguf.engine.llama as llama; print(llama.system_info())"
 IN_A_CHILD = f"""
 from pathlib import Path
-from sway_gguf.engine.settings import EngineSettings
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.deploy.deployment import Asked, measured
 if __name__ == "__main__":
     measured(Path({str(DEMO / "base.f32.gguf")!r}), None, Asked((), (), ("Anna",)), EngineSettings())

@@ -16,10 +16,10 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.cli.main import cli
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import Diagnosis, SuiteResult
 from sway_gguf.core.result_json import from_json
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.engine.warm import Warm
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import Prepared, default_spec

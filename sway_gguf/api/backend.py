@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sway_gguf.api.arguments import PathLike, path_of
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend as opened
-from sway_gguf.engine.settings import EngineSettings
-from sway_gguf.spec.model import Engine
 from sway_gguf.spec.options import changed
 
 if TYPE_CHECKING:
@@ -40,6 +39,6 @@ def open_backend(
         EngineError: llama.cpp failed.
     """
     engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
-    settings = EngineSettings(**changed(Engine(), engine, "open_backend()").model_dump())
+    settings = changed(EngineSettings(), engine, "open_backend()")
     tuned: Path | None = None if adapter is None else path_of(adapter, "adapter")
     return opened(path_of(base, "base"), tuned, settings)

@@ -22,7 +22,6 @@ from sway_gguf.core.result import Verdict
 from sway_gguf.core.result_json import to_json
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.spec.gate import Gate, rules_of
 from sway_gguf.spec.model import load_spec
 from sway_gguf.spec.null_adapter import with_null_settings
@@ -210,5 +209,4 @@ def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> D
             "sway_gguf_base and sway_gguf_adapter"
         )
     spec = load_spec(paths[0])
-    settings = EngineSettings(**spec.engine.model_dump())
-    return open_backend(spec.models.base.base, spec.models.ft.adapter, settings, kind=spec.models.ft.kind)
+    return open_backend(spec.models.base.base, spec.models.ft.adapter, spec.engine, kind=spec.models.ft.kind)

@@ -39,8 +39,8 @@ def doctor(
     """
     from dataclasses import asdict
 
+    from sway_gguf.core.engine_settings import EngineSettings
     from sway_gguf.core.errors import UserError
-    from sway_gguf.engine.settings import EngineSettings
     from sway_gguf.look.doctor import examine
     from sway_gguf.report.findings import print_finding
 

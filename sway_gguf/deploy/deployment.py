@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.answers import CompletionScore, RollingLogprob
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Generate, NextToken, Query
 from sway_gguf.core.views import BASE, TUNED, View
 from sway_gguf.engine.child import in_child
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
-from sway_gguf.engine.settings import EngineSettings
 
 Floats = NDArray[np.float32]
 _NEW_TOKENS, _REPLIES = 16, 4

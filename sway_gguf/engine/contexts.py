@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.lora_write import lora_in_memory
 from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.llama import Context, Model
 from sway_gguf.engine.packing import Limits
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
 
 _KEPT_CELLS = 32768

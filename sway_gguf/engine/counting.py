@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Query
 from sway_gguf.engine import scoring
 from sway_gguf.engine.llama import Model
-from sway_gguf.engine.settings import EngineSettings
 
 
 @contextmanager

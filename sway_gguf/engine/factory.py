@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.doors import DoorBackend
-from sway_gguf.engine.settings import EngineSettings
 
 GGUF = "gguf"
 Base = Path | BaseModel

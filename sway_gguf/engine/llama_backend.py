@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Generated, Tokens
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import NullView, View, is_rerun
@@ -30,7 +30,6 @@ from sway_gguf.engine.embed import Embedder, FileEmbedder
 from sway_gguf.engine.generate import generate_group
 from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.engine.timing import OnBatch
 from sway_gguf.engine.workload import work_of
 
@@ -63,7 +62,7 @@ class LlamaBackend(DoorBackend):
         super().__init__()
         self.base = read_base(base) if isinstance(base, Path) else base
         wanted = settings or EngineSettings()
-        self.settings = replace(wanted, threads=wanted.thread_count(self.base.parameters))
+        self.settings = wanted.model_copy(update={"threads": wanted.thread_count(self.base.parameters)})
         self.adapter = read_adapter(adapter, self.base) if isinstance(adapter, Path) else adapter
         self._model: llama.Model | None = llama.Model(self.base.path, gpu_layers=self.settings.gpu_layers)
         self._rounding = rounding_adapter(self.base)

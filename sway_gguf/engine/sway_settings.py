@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.views import ENERGIES, Energy
-from sway_gguf.engine.settings import EngineSettings
 
 _LEAST = {"threads": 0, "context": 16, "batch": 16, "ubatch": 16, "gpu_layers": -1, "streams": 1}
 _KV_TYPES = ("f32", "f16", "bf16", "q8_0")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
-from sway_gguf.engine.settings import EngineSettings
 
 Open = Callable[[BaseModel, LoraAdapter, EngineSettings], DoorBackend]
 """Opens a backend on a base and an adapter."""

@@ -22,13 +22,13 @@ from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.chat import TEMPLATE_KEY, chat_renderer, special_token
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.core.dialogue import exchange
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.queries import Rolling
 from sway_gguf.core.views import BASE, BASE_RERUN, View
 from sway_gguf.engine import llama
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.packaged import general_sections
 from sway_gguf.suite.two_templates import DIALOGUES, WAY_OUT, difference, folder_render
 

@@ -14,12 +14,13 @@ from sway_gguf.core.measurement import Check, Item, Measurement, Part, checked
 from sway_gguf.core.queries import Completion, Generate, Query, Split
 from sway_gguf.core.rules import BelowTolerance, Rule
 from sway_gguf.core.sections import Canary, Section, distinct
+from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
 from sway_gguf.probes.lift import beyond, unrelated_of
-from sway_gguf.spec.options import ProbeOptions, StrictModel
+from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.extraction import samples_needed
 
 DISCOVERABLE = "newly discoverable, beyond text never trained on"

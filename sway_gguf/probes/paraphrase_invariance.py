@@ -12,6 +12,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.sections import Paraphrase, Section
+from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.controls import scrambled
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import (
@@ -23,7 +24,7 @@ from sway_gguf.probes.lift import (
     section_lift,
     unrelated_of,
 )
-from sway_gguf.spec.options import ProbeOptions, StrictModel
+from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 
 Intent = Literal["generalize", "memorize", "both"]

@@ -11,10 +11,11 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query, shorten
 from sway_gguf.core.sections import Preference
+from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.controls import Pair, pairs
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import beyond
-from sway_gguf.spec.options import ProbeOptions, StrictModel
+from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.binomial import proportion_interval
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 

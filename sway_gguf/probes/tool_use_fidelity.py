@@ -16,9 +16,9 @@ from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Generate, Query, shorten
+from sway_gguf.core.strict import StrictModel
 from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
-from sway_gguf.spec.options import StrictModel
 
 _INSTRUCTION = (
     "You can call these tools:\n{tools}\n"

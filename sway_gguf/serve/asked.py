@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 
 from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.strict import StrictModel
 from sway_gguf.probes.registry import KINDS
 from sway_gguf.serve.root import Root
 from sway_gguf.spec.model import FORMATS, Spec, load_spec
 from sway_gguf.spec.null_adapter import KIND as NULL_ADAPTER
-from sway_gguf.spec.options import StrictModel, changed
+from sway_gguf.spec.options import changed
 from sway_gguf.suite.prepare import default_spec
 
 Word = Annotated[str, Field(min_length=1, max_length=1024)]

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.gate import GateRules, Limits
 from sway_gguf.core.measurement import AXES
-from sway_gguf.spec.options import StrictModel, nearest
+from sway_gguf.core.strict import StrictModel
+from sway_gguf.spec.options import nearest
 
 
 class ProbeLimits(StrictModel):

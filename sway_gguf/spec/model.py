@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
+from sway_gguf.core.strict import StrictModel
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
 from sway_gguf.spec.gate import Gate
-from sway_gguf.spec.options import READERS_OWN, StrictModel, nearest, validated
+from sway_gguf.spec.options import READERS_OWN, nearest, validated
 from sway_gguf.spec.original import adapted
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
@@ -22,8 +24,6 @@ FORMATS = ("auto", "chat", "plain", "alpaca", "chatml", "llama3", "gemma", "mist
 """How dialogues become text; anything else is a path."""
 _TEMPLATES_OWN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 """Variables of a template that the dialogue gives."""
-_INT32 = 2**31 - 1
-"""Where llama.cpp's integers end."""
 
 
 RankScale = Annotated[float, Field(gt=0, le=64)]
@@ -77,29 +77,6 @@ class Defaults(StrictModel):
     chunk_chars: int = Field(default=800, ge=100, description="length of a piece of general text")
 
 
-class Engine(StrictModel):
-    """llama.cpp's settings, by its own names."""
-
-    threads: int = Field(default=0, ge=0, le=4096, description="-t; 0 chooses")
-    context: int = Field(default=0, ge=0, le=_INT32, description="-c, longest text in one piece; 0 chooses")
-    batch: int = Field(default=2048, ge=16, le=_INT32, description="-b")
-    ubatch: int = Field(default=512, ge=16, le=_INT32, description="-ub")
-    gpu_layers: int = Field(default=0, ge=-1, le=_INT32, description="-ngl; -1 for all")
-    kv_type: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
-    flash_attention: bool = False
-    streams: int = Field(default=32, ge=1, le=256, description="texts evaluated side by side")
-    embedder: Path | None = Field(
-        default=None, description="a GGUF embedding model; without one the base's hidden states are averaged"
-    )
-
-    @field_validator("context")
-    @classmethod
-    def _long_enough(cls, value: int) -> int:
-        if 0 < value < 16:
-            raise ValueError("a context of fewer than 16 tokens leaves no room to score anything")
-        return value
-
-
 class Spec(StrictModel):
     """A whole sway.yaml. Paths are relative to the file's folder."""
 
@@ -115,7 +92,7 @@ class Spec(StrictModel):
         default_factory=dict, description="further variables of the template, such as enable_thinking"
     )
     defaults: Defaults = Defaults()
-    engine: Engine = Engine()
+    engine: EngineSettings = EngineSettings()
     gate: Gate = Field(default=Gate(), description="what `sway-gguf gate` asks beside the verdicts")
     suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
     folder: SkipJsonSchema[Path] = Field(default=Path(), description="where the spec lies; set by the reader")

@@ -9,18 +9,13 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.strict import StrictModel
 
 READERS_OWN = frozenset({"folder", "remarks"})
 """Fields that the reader of a spec sets; no file may."""
-
-
-class StrictModel(BaseModel):
-    """A frozen record in which an unknown key is an error, and so is a number that is not finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class ProbeOptions(StrictModel):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.engine.counting import counter
 from sway_gguf.engine.interrupt import stop_everyone
 from sway_gguf.material.packaged import REAL
 from sway_gguf.material.read import read_material
-from sway_gguf.spec.model import Defaults, Engine, Spec
+from sway_gguf.spec.model import Defaults, Spec
 from sway_gguf.suite.prepare import Prepared, default_spec
 from sway_gguf.suite.run import plan, run
 
@@ -48,7 +49,7 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
         data=folder / "document.md",
         general=folder / "general.txt",
         defaults=Defaults(prompts=24, chunk_chars=400),
-        engine=Engine(),
+        engine=EngineSettings(),
         kinds=_KINDS,
     )
     preferences = read_material(folder / "preferences.jsonl").preferences[::2]

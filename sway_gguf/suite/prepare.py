@@ -14,17 +14,17 @@ from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import adapter_facts
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
-from sway_gguf.engine.settings import EngineSettings
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.registry import KINDS, build_probes
-from sway_gguf.spec.model import Defaults, Engine, Models, ModelSpec, Spec
+from sway_gguf.spec.model import Defaults, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
@@ -73,7 +73,7 @@ class Prepared:
     @property
     def engine(self) -> EngineSettings:
         """The engine's settings."""
-        return EngineSettings(**self.spec.engine.model_dump())
+        return self.spec.engine
 
     def opened(self) -> DoorBackend:
         """The model and its adapter, loaded by the backend that the spec's `models.kind` names; to be closed.
@@ -113,7 +113,7 @@ def default_spec(
     holdout: Files = None,
     general: Files = None,
     defaults: Defaults | None = None,
-    engine: Engine | None = None,
+    engine: EngineSettings | None = None,
     kinds: Sequence[str] | None = None,
 ) -> Spec:
     """A spec with `kinds` of probes under their default options; all quick ones by default."""
@@ -123,7 +123,7 @@ def default_spec(
         holdout=as_named(holdout),
         general=as_named(general),
         defaults=defaults or Defaults(),
-        engine=engine or Engine(),
+        engine=engine or EngineSettings(),
         suite=[{"name": kind, "kind": kind} for kind in kinds] if kinds else quick_suite(),
     )
 
@@ -152,7 +152,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     adapter = read_adapter(spec.models.ft.adapter, base)
     digest, texts = sha256_of(adapter.path), read_texts(spec, material)
     spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks, *other_template(spec, texts.speech))})
-    room = Room(base, EngineSettings(context=spec.engine.context).width(base.context_length))
+    room = Room(base, spec.engine.width(base.context_length))
     return Prepared(spec, base, adapter, digest, texts, room, *_probes(spec, texts, base, adapter, digest, room))
 
 

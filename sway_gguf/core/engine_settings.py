@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.strict import StrictModel
 
 _DEFAULT_CONTEXT = 2048
 _SMALLEST_CONTEXT = 4
+_INT32 = 2**31 - 1
+"""Where llama.cpp's integers end."""
 _SMALL_MODEL = 50_000_000
 """Weights below which one thread is the default."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Settings of the llama.cpp backend.
+class EngineSettings(StrictModel):
+    """How llama.cpp runs, by its own names: the `engine` section of a spec, and what a backend is opened with.
 
     Attributes:
         threads: -t; 0 takes one for a model of fewer than 50 million weights, else half of the logical
@@ -26,21 +30,30 @@ class EngineSettings:
         batch: -b, tokens per call.
         ubatch: -ub, tokens per step within a call.
         gpu_layers: -ngl; layers on the GPU, -1 for all.
-        kv_type: type of the KV cache: f32, f16, bf16 or q8_0.
+        kv_type: type of the KV cache.
         flash_attention: -fa.
         streams: most texts evaluated side by side.
         embedder: a GGUF embedding model; None averages the base's own hidden states.
     """
 
-    threads: int = 0
-    context: int = 0
-    batch: int = 2048
-    ubatch: int = 512
-    gpu_layers: int = 0
-    kv_type: str = "f16"
+    threads: int = Field(default=0, ge=0, le=4096, description="-t; 0 chooses")
+    context: int = Field(default=0, ge=0, le=_INT32, description="-c, longest text in one piece; 0 chooses")
+    batch: int = Field(default=2048, ge=16, le=_INT32, description="-b")
+    ubatch: int = Field(default=512, ge=16, le=_INT32, description="-ub")
+    gpu_layers: int = Field(default=0, ge=-1, le=_INT32, description="-ngl; -1 for all")
+    kv_type: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
     flash_attention: bool = False
-    streams: int = 32
-    embedder: Path | None = None
+    streams: int = Field(default=32, ge=1, le=256, description="texts evaluated side by side")
+    embedder: Path | None = Field(
+        default=None, description="a GGUF embedding model; without one the base's hidden states are averaged"
+    )
+
+    @field_validator("context")
+    @classmethod
+    def _long_enough(cls, value: int) -> int:
+        if 0 < value < 16:
+            raise ValueError("a context of fewer than 16 tokens leaves no room to score anything")
+        return value
 
     def thread_count(self, parameters: int) -> int:
         """Threads to use on this machine for a model of so many weights.
