@@ -3,6 +3,8 @@
 # All it is told comes from the environment. The last step of the action ends with the code, when all is kept.
 set -uo pipefail
 mkdir -p "$FOLDER"
+# What an earlier step of the job left must not be told as the outcome of this one.
+rm -f "$FOLDER/result.json" "$FOLDER/report.html" "$FOLDER/report.md" "$FOLDER/junit.xml"
 
 words=(--json "$FOLDER/result.json" --html "$FOLDER/report.html" --markdown "$FOLDER/report.md" --junit "$FOLDER/junit.xml")
 if [ -n "${REQUIRE:-}" ]; then words+=(--require "$REQUIRE"); fi

@@ -1,4 +1,4 @@
-"""The pytest plugin: one item for each axis and probe of a suite, and the model as a fixture.
+"""The pytest plugin: one item for each axis, probe and limit of a suite, and the model as a fixture.
 
 Loaded by every pytest of an environment, so it imports nothing of ours until a test asks for it. Knows pytest; what a
 suite is and who runs it stands in `api.testing`.
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 MARK = "sway_gguf"
 _HELP = (
-    "sway_gguf(spec=None, result=None, require=(), strict=False, **options): an item for each axis and probe of the "
-    "suite of a sway.yaml, or of a result.json; an axis of `require` must be answered; with `strict` what is "
-    "inconclusive fails instead of being skipped; options such as nulls=5 take the place of what the spec says"
+    "sway_gguf(spec=None, result=None, require=None, strict=False, **options): an item for each axis, probe and limit "
+    "of the suite of a sway.yaml, or of a result.json; an axis of `require` must be answered; with `strict` what is "
+    "inconclusive fails instead of being skipped; max_loss, min_lift, threshold and baseline as `gate` has them; other "
+    "options, such as nulls=5, take the place of what the spec says"
 )
 _SUITES: pytest.StashKey[Suites] = pytest.StashKey()
 

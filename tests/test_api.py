@@ -15,10 +15,13 @@ import pytest
 import sway_gguf
 from sway_gguf import Result, check, compare, gate, load_result, open_backend
 from sway_gguf.api.arguments import progress_of
+from sway_gguf.api.gating import asked_of
 from sway_gguf.core.comparison import Movement
+from sway_gguf.core.gate import Outcome
 from sway_gguf.core.result import Verdict
 from sway_gguf.errors import UnknownNameError, UserError
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.spec.model import load_spec
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "tests" / "results"
@@ -38,7 +41,7 @@ def test_the_page_on_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytes
     for number, block in enumerate(blocks, 1):
         exec(compile(block, f"docs/python.md, block {number}", "exec"), names)
     assert len(blocks) >= 10
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "sway.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "result.json", "sway.yaml"]
 
 
 def test_every_public_name_is_there_and_another_is_an_error() -> None:
@@ -166,6 +169,87 @@ def test_an_open_axis_passes_unless_it_is_strict_and_an_error_always_fails(healt
     assert not gate(Result(replace(record, probes=broken)))
 
 
+def test_limits_of_the_call_take_the_place_of_a_spec_s(healthy: Result, tmp_path: Path) -> None:
+    path = tmp_path / "sway.yaml"
+    path.write_text(
+        f"models: {{base: {{base: '{BASE}'}}, ft: {{base: '{BASE}', adapter: '{HEALTHY}'}}}}\n"
+        "suite: [{kind: delta_kl, informational: true}]\n"
+        "gate: {require: [signal], max_loss: 0.1, strict: true, probes: {delta_kl: {min: 0.05}}}\n",
+        encoding="utf-8",
+    )
+    spec = load_spec(path)
+    rules, before = asked_of(spec)
+    assert (rules.require, rules.max_loss, rules.strict, before) == (("signal",), 0.1, True, None)
+    assert (rules.probes["delta_kl"].min, rules.probes["delta_kl"].informational) == (0.05, True)
+    rules, before = asked_of(spec, require=[], max_loss=0.3, baseline=healthy)
+    assert (rules.require, rules.max_loss, rules.strict, before) == ((), 0.3, True, healthy)
+
+
+def test_a_gate_takes_limits_and_a_baseline(healthy: Result) -> None:
+    lift = healthy["section_internalization"].value
+    assert lift is not None
+    missed = gate(healthy, min_lift=lift + 100)
+    assert missed.exit_code == 1
+    line = missed.line(f"min-lift {lift + 100:g}, section_internalization")
+    assert line is not None
+    assert line.outcome == Outcome.FAIL
+    assert gate(healthy, baseline=healthy)
+    assert gate(healthy, baseline=RESULTS / "v1-healthy.json")
+    for wrong, complaint in (
+        ({"max_loss": -1}, "gate(): 'max_loss'"),
+        ({"threshold": 2}, "gate(): 'threshold'"),
+        ({"baseline": "nightly"}, "baseline 'nightly': no file, and not kept"),
+        ({"baseline": 3}, "baseline: a path is wanted, this is int"),
+    ):
+        with pytest.raises(UserError, match=re.escape(complaint)):
+            gate(healthy, **wrong)  # type: ignore[arg-type]
+
+
+def test_what_changed_reads_as_a_mapping_too(healthy: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = compare(healthy, RESULTS / "v1-healthy.json")
+    assert not same.regressed
+    assert list(same) == list(healthy)
+    assert "no regression" in repr(same)
+    general = healthy["external_perplexity"]
+    assert general.value is not None
+    fallen = replace(
+        general, value=general.value - 1, items=tuple(replace(item, value=item.value - 1) for item in general.items)
+    )
+    probes = tuple(fallen if probe is general else probe for probe in healthy.record.probes)
+    after = Result(replace(healthy.record, probes=probes))
+    worse = compare(healthy, after)
+    assert worse.regressed
+    assert worse["external_perplexity"].movement == Movement.WORSE
+    assert worse["external_perplexity"].delta == pytest.approx(-1)
+    assert "external_perplexity: worse" in repr(worse)
+    assert "REGRESSED" in worse._repr_html_()
+    frame = worse.to_frame()
+    assert frame.loc["external_perplexity", "holm_p"] == worse["external_perplexity"].holm_p
+    assert list(worse.to_frame("items").loc["external_perplexity", "delta"]) == pytest.approx([-1] * len(general.items))
+    assert not gate(after, baseline=healthy)
+    with pytest.raises(UnknownNameError, match="did you mean 'delta_kl'"):
+        worse["delta_lk"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".sway" / "baselines").mkdir(parents=True)
+    healthy.save(tmp_path / ".sway" / "baselines" / "nightly.json")
+    assert compare("nightly", after).record.old_name == "nightly"
+
+
+def test_only_what_is_in_both_is_compared_where_it_is_lenient(healthy: Result) -> None:
+    general = healthy["external_perplexity"]
+    fewer = tuple(replace(p, items=p.items[1:]) if p is general else p for p in healthy.record.probes)
+    after = Result(replace(healthy.record, probes=fewer))
+    with pytest.raises(UserError, match="external_perplexity: 1 items stand in one result alone"):
+        compare(healthy, after)
+    assert compare(healthy, after, lenient=True)["external_perplexity"].only_old == (general.items[0].label,)
+
+
+def test_save_writes_every_format_that_has_an_ending(healthy: Result, tmp_path: Path) -> None:
+    starts = {"r.html": "<!doctype html>", "r.md": "<!-- sway-gguf:", "r.xml": "<?xml", "r.svg": "<svg", "r.txt": ""}
+    for name, start in starts.items():
+        assert healthy.save(tmp_path / name).read_text(encoding="utf-8").lower().startswith(start)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -175,6 +259,7 @@ def test_an_open_axis_passes_unless_it_is_strict_and_an_error_always_fails(healt
         ({"budget": "soon"}, "budget: 'soon' is no duration"),
         ({"budget": -3}, "budget: -3 is no duration"),
         ({"nulls": -1}, "the call: 'nulls'"),
+        ({"show": 99}, "the call: 'show'"),
         ({"threads": "many"}, "the call: 'threads'"),
         ({"format": "none.jinja"}, "none.jinja"),
     ],
@@ -204,20 +289,3 @@ def test_progress_is_told_in_sums_or_not_at_all(capsys: pytest.CaptureFixture[st
 def test_the_package_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "sway_gguf", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith(sway_gguf.__version__)
-
-
-def test_two_results_are_compared(healthy: Result) -> None:
-    same = compare(healthy, healthy)
-    assert not same.regressed
-    assert {change.movement for change in same.values()} <= {Movement.UNDETECTED, Movement.UNTESTED}
-    assert same["delta_kl"].delta == 0.0
-    assert "delta_kl ~" in repr(same)
-    with pytest.raises(UnknownNameError, match="delta_kl"):
-        same["delta_kk"]
-
-
-def test_a_gate_holds_limits_and_a_baseline(healthy: Result) -> None:
-    assert gate(healthy, baseline=healthy)
-    decision = gate(healthy, min_lift=1000.0)
-    assert decision.exit_code == 1
-    assert "min-lift" in repr(decision)

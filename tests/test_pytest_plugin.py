@@ -94,6 +94,40 @@ def test_what_is_required_must_be_answered_and_strict_takes_nothing_open(pyteste
     strict.stdout.fnmatch_lines(["FAILED *axis direction*"])
 
 
+def test_a_limit_is_an_item_too(pytester: pytest.Pytester) -> None:
+    result = turned({})
+    (pytester.path / "r.json").write_text(to_json(result), encoding="utf-8")
+    pytester.makepyfile(marked("result='r.json'", "max_loss=1000", "min_lift=1000", "baseline='r.json'"))
+    done = ran(pytester, "-v")
+    done.assert_outcomes(failed=1, passed=len(AXES) + len(result.probes) + 2)
+    done.stdout.fnmatch_lines_random(
+        [
+            "*test_adapter[[]gate max-loss 1000] PASSED*",
+            "*test_adapter[[]gate min-lift 1000] FAILED*",
+            "*test_adapter[[]gate baseline] PASSED*",
+        ]
+    )
+
+
+def test_the_section_of_a_spec_gives_items_before_anything_is_run(pytester: pytest.Pytester) -> None:
+    suite_in(pytester.path)
+    with (pytester.path / "sway.yaml").open("a", encoding="utf-8") as spec:
+        spec.write("gate: {min_lift: 0.5, probes: {moved: {min: 0.25, max: 2}}}\n")
+    pytester.makepyfile(marked("'sway.yaml'"))
+    done = ran(pytester, "--collect-only", "-q")
+    found = [line.partition("[")[2].rstrip("]") for line in done.outlines if "[gate" in line]
+    assert found == ["gate min-lift 0.5", "gate moved min 0.25", "gate moved max 2"]
+
+
+def test_a_pass_with_a_reservation_is_a_warning(pytester: pytest.Pytester) -> None:
+    # The gate excuses a signal that failed where the direction is sure, and says so.
+    (pytester.path / "r.json").write_text(to_json(turned({"signal": Verdict.FAIL})), encoding="utf-8")
+    pytester.makepyfile(marked("result='r.json'"))
+    done = ran(pytester)
+    done.assert_outcomes(passed=done.parseoutcomes()["passed"], warnings=1)
+    done.stdout.fnmatch_lines(["*AdapterWarning: axis signal: FAIL: excused by a sure move*"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

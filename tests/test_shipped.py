@@ -66,6 +66,8 @@ def test_the_actions_script_passes_names_as_they_are(
     tmp_path: Path, given: dict[str, str], words: list[str] | None, code: int
 ) -> None:
     folder, output = tmp_path / "out", tmp_path / "outputs"
+    folder.mkdir()
+    (folder / "result.json").write_text("of an earlier step", encoding="utf-8")
     for name, text in {
         "sway-gguf": 'printf "%s\\n" "$@" >"$FOLDER/words"; exit 1',
         "python": 'exec "$REAL" "$@"',

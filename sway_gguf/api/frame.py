@@ -1,10 +1,11 @@
-"""A result as a pandas data frame. Knows records and pandas, which is an extra."""
+"""A result, and what changed from one to another, as a pandas data frame. Knows records and pandas, an extra."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from sway_gguf.core.comparison import Comparison, ProbeChange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import ProbeResult, SuiteResult
 from sway_gguf.spec.options import nearest
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
+P = TypeVar("P", ProbeResult, ProbeChange)
+Way = tuple[list[str], Callable[[P], Iterator[Row]]]
+"""What a row is of: the columns that name it, and the rows of one probe."""
 
 
 def frame(result: SuiteResult, rows: str) -> pd.DataFrame:
@@ -25,14 +29,27 @@ def frame(result: SuiteResult, rows: str) -> pd.DataFrame:
     Raises:
         UserError: pandas is not installed, or `rows` is neither.
     """
-    if rows not in _ROWS:
-        raise UserError(f"rows: {rows!r} is neither 'probes' nor 'items', {nearest(str(rows), _ROWS)}")
+    return _frame(result.probes, rows, _ROWS)
+
+
+def changes_frame(comparison: Comparison, rows: str) -> pd.DataFrame:
+    """One row for each probe in both results; or for each item in both.
+
+    Raises:
+        UserError: as `frame` has it.
+    """
+    return _frame(comparison.probes, rows, _CHANGES)
+
+
+def _frame(probes: Sequence[P], rows: str, ways: Mapping[str, Way[P]]) -> pd.DataFrame:
+    if rows not in ways:
+        raise UserError(f"rows: {rows!r} is neither 'probes' nor 'items', {nearest(str(rows), ways)}")
     try:
         import pandas as pd
     except ImportError:
         raise UserError("to_frame() needs pandas; pip install 'sway-gguf[pandas]'") from None
-    index, row_of = _ROWS[rows]
-    found = [row for probe in result.probes for row in row_of(probe)]
+    index, row_of = ways[rows]
+    found = [row for probe in probes for row in row_of(probe)]
     return pd.DataFrame(found, columns=None if found else index).set_index(index)
 
 
@@ -74,8 +91,44 @@ def _items(probe: ProbeResult) -> Iterator[Row]:
         }
 
 
-_ROWS: Mapping[str, tuple[list[str], Callable[[ProbeResult], Iterator[Row]]]] = {
-    "probes": (["probe"], _probe),
-    "items": (["probe", "item"], _items),
+def _change(probe: ProbeChange) -> Iterator[Row]:
+    low, high = probe.interval or (None, None)
+    yield {
+        "probe": probe.name,
+        "axis": probe.axis,
+        "movement": str(probe.movement),
+        "old": probe.old,
+        "new": probe.new,
+        "delta": probe.delta,
+        "low": low,
+        "high": high,
+        "unit": probe.unit,
+        "p": probe.p,
+        "holm_p": probe.holm_p,
+        "noise_floor": probe.floor,
+        "items": len(probe.items),
+        "regressed": probe.regressed,
+        "old_verdict": str(probe.old_verdict),
+        "new_verdict": str(probe.new_verdict),
+        "reason": probe.reason,
+    }
+
+
+def _item_changes(probe: ProbeChange) -> Iterator[Row]:
+    for item in probe.items:
+        yield {
+            "probe": probe.name,
+            "item": item.label,
+            "key": item.key,
+            "old": item.old,
+            "new": item.new,
+            "delta": item.delta,
+            "unit": probe.unit,
+        }
+
+
+_ROWS: Mapping[str, Way[ProbeResult]] = {"probes": (["probe"], _probe), "items": (["probe", "item"], _items)}
+_CHANGES: Mapping[str, Way[ProbeChange]] = {
+    "probes": (["probe"], _change),
+    "items": (["probe", "item"], _item_changes),
 }
-"""By what a row is of: the columns that name it, and the rows of one probe."""

@@ -1,18 +1,17 @@
-"""`gate`: a decision that an `assert` can hold. Knows arguments; what decides stands in `verdict.gate`."""
+"""`gate`: a decision that an `assert` can hold. Knows arguments; what is decided stands in `verdict`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from sway_gguf.api.arguments import PathLike
-from sway_gguf.api.result import Result, load_result
+from sway_gguf.api.arguments import PathLike, path_of
+from sway_gguf.api.result import Result, load_result, result_of
 from sway_gguf.api.running import run, spec_of
-from sway_gguf.cli.baselines import read_baseline
-from sway_gguf.core.gate import GateDecision, GateLine, Outcome
-from sway_gguf.core.result import SuiteResult
+from sway_gguf.cli.saving import held_by
+from sway_gguf.core.gate import GateDecision, GateLine, GateRules, Outcome
 from sway_gguf.spec.gate import Gate, rules_of
 from sway_gguf.spec.model import Spec
+from sway_gguf.spec.options import changed
 from sway_gguf.verdict.gate import decide
 
 
@@ -66,58 +65,76 @@ def gate(
     given: Result | PathLike | Spec,
     *,
     require: Sequence[str] | None = None,
+    strict: bool = False,
     max_loss: float | None = None,
     min_lift: float | None = None,
     threshold: float | None = None,
     baseline: Result | PathLike | None = None,
-    strict: bool = False,
 ) -> Decision:
     """Decide whether an adapter may ship; as the command `sway-gguf gate` does.
 
-    It fails where an axis fails, a probe has an error, an axis of `require` was not answered, or a limit is missed. A
-    spec's own `gate:` section is asked as well; what is given here takes the place of it.
-
     Args:
-        given: a result, the path of a result.json, or a spec or its path, which is run.
+        given: a result, the path of a result.json, or a spec or its path, which is run. What a spec says under `gate:`
+            holds, unless it is given here.
         require: axes that must be answered, such as ["signal", "direction"].
-        max_loss: largest accepted loss per token of unrelated text, nats.
-        min_lift: smallest accepted lift per token of the material, nats.
-        threshold: smallest accepted composite score.
-        baseline: a result, its path or the name of a baseline, that this one must not fall behind.
         strict: whether an inconclusive outcome stops a build.
+        max_loss: largest loss on unrelated text, nats/token.
+        min_lift: smallest lift of the material, nats/token.
+        threshold: smallest composite score.
+        baseline: a result, its path or a baseline's name; a probe that surely got worse than there fails.
 
     Raises:
-        UserError: a file is wrong, or `require` names no axis.
+        UserError: a file is wrong, or an argument; nothing was run.
         EngineError: llama.cpp failed.
     """
-    spec = None if _is_result(given) else spec_of(given)  # type: ignore[arg-type]
-    rules = rules_of(
-        spec.gate if spec else Gate(),
-        spec.suite if spec else (),
-        require=None if require is None else ",".join([require] if isinstance(require, str) else require),
+    opened = _opened(given)
+    rules, before = asked_of(
+        opened if isinstance(opened, Spec) else None,
+        require=require,
+        strict=strict,
         max_loss=max_loss,
         min_lift=min_lift,
         threshold=threshold,
-        strict=strict,
+        baseline=baseline,
     )
-    before = _before(baseline if baseline is not None else spec.gate.baseline if spec else None)
-    result = run(spec) if spec else _loaded(given)
-    return Decision(decide(result.record, rules, before), result)
+    return decided(run(opened) if isinstance(opened, Spec) else opened, rules, before)
 
 
-def _is_result(given: Result | PathLike | Spec) -> bool:
-    return isinstance(given, Result) or (not isinstance(given, Spec) and Path(given).suffix.lower() == ".json")
+def asked_of(
+    spec: Spec | None,
+    *,
+    require: Sequence[str] | None = None,
+    strict: bool = False,
+    baseline: Result | PathLike | None = None,
+    **limits: float | None,
+) -> tuple[GateRules, Result | None]:
+    """What is asked of a run beside its verdicts, and the baseline, which is read at once.
+
+    Args:
+        spec: whose section `gate:` counts where nothing else is given; None for a result.
+        require, strict, baseline, limits: as `gate` has them.
+
+    Raises:
+        UserError: a wrong argument or baseline.
+    """
+    axes = None if require is None else [require] if isinstance(require, str) else list(require)
+    told = {"require": axes, "strict": strict or None, **limits}
+    section = changed(spec.gate if spec else Gate(), told, "gate()")
+    before = section.baseline if baseline is None else baseline
+    kept = None if before is None else result_of(before, "baseline")
+    return rules_of(section, spec.suite if spec else ()), kept
 
 
-def _loaded(given: Result | PathLike | Spec) -> Result:
-    assert not isinstance(given, Spec)
-    return given if isinstance(given, Result) else load_result(given)
+def decided(result: Result, rules: GateRules, baseline: Result | None) -> Decision:
+    """The decision on a result."""
+    return Decision(decide(result.record, rules, baseline.record if baseline else None), result)
 
 
-def _before(baseline: Result | PathLike | None) -> SuiteResult | None:
-    if baseline is None:
-        return None
-    return baseline.record if isinstance(baseline, Result) else read_baseline(str(baseline))
+def _opened(given: Result | PathLike | Spec) -> Result | Spec:
+    if isinstance(given, Result | Spec):
+        return given
+    path = path_of(given, "gate()")
+    return load_result(path) if held_by(path) == "result" else spec_of(path)
 
 
 def _counts(line: GateLine) -> bool:

@@ -98,6 +98,23 @@ class Result(Mapping[str, ProbeResult]):
         return card(self.record)
 
 
+def result_of(given: Result | PathLike, what: str) -> Result:
+    """A result that a caller has, or the one of a file or a baseline's name.
+
+    Args:
+        given: by the caller.
+        what: it is, for the error.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if isinstance(given, Result):
+        return given
+    from sway_gguf.cli.baselines import read_baseline
+
+    return Result(read_baseline(str(path_of(given, what))))
+
+
 def load_result(path: PathLike) -> Result:
     """Read a result.json, of this release or an older one.
 

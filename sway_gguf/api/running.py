@@ -24,6 +24,7 @@ def check(
     chat_template_kwargs: dict[str, Any] | None = None,
     nulls: int | None = None,
     seed: int | None = None,
+    show: int | None = None,
     budget: float | str | None = None,
     threads: int | None = None,
     context: int | None = None,
@@ -43,6 +44,7 @@ def check(
         chat_template_kwargs: further variables of the chat template.
         nulls: null adapters to compare with, 19 by default.
         seed: of everything random, 0 by default.
+        show: replies of base and tuned model to gather for reports, none by default.
         budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
         threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
         progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
@@ -65,6 +67,7 @@ def check(
         chat_template_kwargs=chat_template_kwargs,
         nulls=nulls,
         seed=seed,
+        show=show,
         budget=budget,
         threads=threads,
         context=context,
@@ -81,6 +84,7 @@ def run(
     chat_template_kwargs: dict[str, Any] | None = None,
     nulls: int | None = None,
     seed: int | None = None,
+    show: int | None = None,
     budget: float | str | None = None,
     threads: int | None = None,
     context: int | None = None,
@@ -92,7 +96,8 @@ def run(
 
     Args:
         spec: path of a sway.yaml, or a `sway_gguf.spec.model.Spec`.
-        format, chat_template_kwargs, nulls, seed, threads, context, batch, gpu_layers: in place of what the spec says.
+        format, chat_template_kwargs, nulls, seed, show: in place of what the spec says.
+        threads, context, batch, gpu_layers: likewise.
         budget: seconds, or a duration such as "60s".
         progress: as `check` has it.
 
@@ -104,6 +109,7 @@ def run(
         spec_of(spec),
         where="the call",
         seed=seed,
+        show=show,
         nulls=nulls,
         threads=threads,
         context=context,

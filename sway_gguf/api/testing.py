@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf.api.arguments import path_of
-from sway_gguf.api.gating import gate
+from sway_gguf.api.gating import Decision, asked_of, decided, gate
 from sway_gguf.api.result import Result, load_result
-from sway_gguf.api.running import run
+from sway_gguf.api.running import run, spec_of
 from sway_gguf.artifacts.locks import alone_in
 from sway_gguf.cli.saving import write_whole
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.gate import GateLine, Outcome
+from sway_gguf.core.gate import GateLine, GateRules, Outcome
 from sway_gguf.core.measurement import AXES, digest_of
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.result_json import to_json
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
-from sway_gguf.spec.gate import Gate, rules_of
 from sway_gguf.spec.model import load_spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.spec.options import nearest
@@ -30,7 +29,9 @@ from sway_gguf.spec.options import nearest
 _POLL = 0.2
 """Seconds between two looks at what another worker is running."""
 _OPTIONS = tuple(name for name in signature(run).parameters if name not in ("spec", "progress"))
-_FIELDS = ("spec", "result", "require", "strict")
+_ASKED = tuple(name for name in signature(gate).parameters if name != "given")
+_FIELDS = ("spec", "result", *_ASKED)
+_GATE = "gate "
 Marked = tuple[Sequence[Any], Mapping[str, Any], Sequence[Path]]
 """Arguments of a marker, and the folders from which its paths are looked for."""
 
@@ -42,15 +43,15 @@ class Suite:
     Attributes:
         path: of a spec, or of a result.
         is_result: which.
-        require: axes that must be answered.
-        strict: whether what is inconclusive fails.
+        rules: of the gate.
+        baseline: that the run must not fall behind.
         options: in place of what the spec says.
     """
 
     path: Path
     is_result: bool
-    require: tuple[str, ...]
-    strict: bool
+    rules: GateRules
+    baseline: Result | None
     options: tuple[tuple[str, Any], ...]
 
     @property
@@ -59,7 +60,7 @@ class Suite:
         return digest_of((str(self.path.resolve()), repr(self.options)))
 
     def subjects(self) -> list[str]:
-        """What gets an item each: the six axes, then the probes in the suite's order. No model is loaded.
+        """What gets an item each: six axes, the probes in the suite's order, the limits. No model is loaded.
 
         Raises:
             UserError: the file cannot be read.
@@ -69,7 +70,17 @@ class Suite:
         else:
             suite = with_null_settings(load_spec(self.path)).suite
             names = [str(entry.get("name", entry.get("kind"))) for entry in suite]
-        return [*(f"axis {axis}" for axis in AXES), *(f"probe {name}" for name in names)]
+        return [*(f"axis {axis}" for axis in AXES), *(f"probe {name}" for name in names), *self._limits()]
+
+    def _limits(self) -> list[str]:
+        """What the gate asks beside the verdicts, as its lines begin."""
+        rules = self.rules
+        told = {"max-loss": rules.max_loss, "min-lift": rules.min_lift, "threshold": rules.threshold}
+        found = [f"{_GATE}{name} {value:g}" for name, value in told.items() if value is not None]
+        for name, limits in rules.probes.items():
+            bounds = {"min": limits.min, "max": limits.max}
+            found += [f"{_GATE}{name} {side} {bound:g}" for side, bound in bounds.items() if bound is not None]
+        return found + ([f"{_GATE}baseline"] if self.baseline else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,7 @@ class Answered:
     """How an axis or a probe came out.
 
     Attributes:
-        subject: "axis signal" or "probe delta_kl".
+        subject: "axis signal", "probe delta_kl" or "gate min-lift 0.2".
         verdict: of the run.
         line: of the gate.
         strict: whether what is inconclusive fails.
@@ -104,11 +115,11 @@ class Answered:
     @property
     def is_open(self) -> bool:
         """Whether it was not answered."""
-        return self.verdict in (Verdict.INCONCLUSIVE, Verdict.SKIP)
+        return self.line.outcome == Outcome.INCONCLUSIVE or self.verdict == Verdict.SKIP
 
     @property
     def warns(self) -> bool:
-        """Whether it is to be looked at: a WARN, or a miss that decides nothing."""
+        """Whether it is to be looked at: a WARN, a pass with a reservation, or a miss that decides nothing."""
         return self.verdict == Verdict.WARN or self.line.warning or self.line.outcome == Outcome.FAIL
 
     def __str__(self) -> str:
@@ -121,6 +132,7 @@ class Suites:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._results: dict[str, Result] = {}
+        self._decisions: dict[int, tuple[Suite, Decision]] = {}
 
     def answered(self, suite: Suite, subject: str) -> Answered:
         """How one axis or probe of a suite came out.
@@ -128,12 +140,23 @@ class Suites:
         Raises:
             UserError, EngineError: the suite could not be run.
         """
-        result = self._results.setdefault(suite.digest, self._results.get(suite.digest) or self._result(suite))
-        decision = gate(result, require=suite.require, strict=suite.strict)
-        kind, _, name = subject.partition(" ")
+        decision = self._decision(suite)
+        result, (kind, _, name) = decision.result, subject.partition(" ")
+        if f"{kind} " == _GATE:
+            line = _worst(subject, [each for each in decision.lines if f"{each.subject}, ".startswith(f"{name}, ")])
+            return Answered(subject, Verdict(line.outcome), line, suite.rules.strict, result)
         verdict = result.axes[name].verdict if kind == "axis" else result[name].verdict
         line = decision.line(subject) or GateLine(subject, Outcome.PASS, "")
-        return Answered(subject, verdict, line, suite.strict, result)
+        return Answered(subject, verdict, line, suite.rules.strict, result)
+
+    def _decision(self, suite: Suite) -> Decision:
+        """One decision for all items of a test; a baseline's tests take a moment."""
+        if id(suite) not in self._decisions:
+            if suite.digest not in self._results:
+                self._results[suite.digest] = self._result(suite)
+            made = decided(self._results[suite.digest], suite.rules, suite.baseline)
+            self._decisions[id(suite)] = suite, made
+        return self._decisions[id(suite)][1]
 
     def _result(self, suite: Suite) -> Result:
         if suite.is_result:
@@ -151,12 +174,20 @@ class Suites:
         return load_result(saved)
 
 
+def _worst(subject: str, lines: Sequence[GateLine]) -> GateLine:
+    """One line for all that a limit was held against: the gate has the worst first, and says them all."""
+    if not lines:
+        return GateLine(subject, Outcome.PASS, "no probe that both runs measured has a better way")
+    reason, warning = "; ".join(line.reason for line in lines), any(line.warning for line in lines)
+    return GateLine(subject, lines[0].outcome, reason, lines[0].informational, warning)
+
+
 def asked_by(args: Sequence[Any], options: Mapping[str, Any], folders: Sequence[Path]) -> Suite:
     """The suite that a marker's arguments name.
 
     Args:
         args: a spec's path, or none.
-        options: spec, result, require, strict, and what `run` takes.
+        options: spec, result, what `gate` takes, and what `run` takes.
         folders: that a path is looked for in, in this order.
 
     Raises:
@@ -173,18 +204,12 @@ def asked_by(args: Sequence[Any], options: Mapping[str, Any], folders: Sequence[
         raise UserError("marker sway_gguf: give a spec or a result, such as sway_gguf(spec='sway.yaml')")
     path = path_of(spec if result is None else result, "marker sway_gguf")
     found = next((folder / path for folder in folders if (folder / path).exists()), folders[0] / path)
-    require, strict = _axes(given.pop("require", ())), bool(given.pop("strict", False))
-    return Suite(found, result is not None, require, strict, tuple(sorted(given.items())))
-
-
-def _axes(given: str | Sequence[str]) -> tuple[str, ...]:
-    """The axes that a marker requires.
-
-    Raises:
-        UserError: it names something else.
-    """
-    names = [given] if isinstance(given, str) else list(given)
-    return rules_of(Gate(), require=",".join(map(str, names))).require
+    asked = {name: given.pop(name) for name in _ASKED if name in given}
+    before = asked.get("baseline")
+    if before is not None and not isinstance(before, Result):
+        asked["baseline"] = next((folder / before for folder in folders if (folder / before).exists()), before)
+    rules, baseline = asked_of(None if result is not None else spec_of(found), **asked)
+    return Suite(found, result is not None, rules, baseline, tuple(sorted(given.items())))
 
 
 def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> DoorBackend:

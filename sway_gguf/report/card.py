@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from sway_gguf.core.comparison import Comparison
 from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.plain import plain
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
+from sway_gguf.report.changes import column_headings, legend, lines_above, lines_below, table_rows
 from sway_gguf.report.terminal import QUESTIONS
 
 _GREEN, _AMBER, _RED, _VIOLET, _GREY = "#1a7f37", "#9a6700", "#cf222e", "#8250df", "#6e7781"
@@ -43,6 +45,20 @@ def card(result: SuiteResult, decision: GateDecision | None = None) -> str:
         f"{learned}{axes}"
         f"<details><summary>{len(result.probes)} probes</summary>{probes}</details>"
         f"{_gate(decision, gate)}</div>"
+    )
+
+
+def changes_card(comparison: Comparison) -> str:
+    """What differs, a row for each probe, and the items that got worse."""
+    each = (comparison,)
+    table = _table(column_headings(each), table_rows(each, intervals=True))
+    verdict = _badge("REGRESSED", _RED) if comparison.regressed else _badge("NO REGRESSION", _GREEN)
+    above, below = (
+        "".join(f"<p>{_text(line)}</p>" for line in lines(comparison)) for lines in (lines_above, lines_below)
+    )
+    return (
+        f'<div class="sway-gguf" style="line-height:1.4"><p>{verdict}</p>'
+        f"{above}{table}{below}<p>{_text(legend(each))}</p></div>"
     )
 
 

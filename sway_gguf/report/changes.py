@@ -26,27 +26,27 @@ _MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"} | {"\n":
 def print_changes(comparisons: Sequence[Comparison], console: Console) -> None:
     """One table with a column per newer result, what differs above it, and what got worse below."""
     for comparison in comparisons:
-        for line in _above(comparison):
+        for line in lines_above(comparison):
             console.print(Text(line))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for place, heading in enumerate(_headings(comparisons)):
+    for place, heading in enumerate(column_headings(comparisons)):
         table.add_column(heading, justify="right" if place else "left", overflow="fold", no_wrap=place == 0)
-    for name, *cells in _rows(comparisons, intervals=console.width >= _WIDE * len(comparisons)):
+    for name, *cells in table_rows(comparisons, intervals=console.width >= _WIDE * len(comparisons)):
         table.add_row(folded(name, _NAME_WIDTH), *map(_cell, cells))
     console.print(Padding(table, (1, 0, 0, 0)))
     for comparison in comparisons:
-        for line in _below(comparison):
+        for line in lines_below(comparison):
             console.print(Padding(Text(line), (1, 0, 0, 0)))
-    console.print(Padding(Text(_legend(comparisons), style="dim"), (1, 0, 0, 0)))
+    console.print(Padding(Text(legend(comparisons), style="dim"), (1, 0, 0, 0)))
 
 
 def markdown_changes(comparisons: Sequence[Comparison]) -> str:
     """The same as Markdown."""
-    headings, rows = _headings(comparisons), _rows(comparisons, intervals=True)
-    lines = [f"- {_escaped(line)}" for comparison in comparisons for line in _above(comparison)]
+    headings, rows = column_headings(comparisons), table_rows(comparisons, intervals=True)
+    lines = [f"- {_escaped(line)}" for comparison in comparisons for line in lines_above(comparison)]
     lines += ["", _line(headings), _line(["---", *["---:"] * (len(headings) - 1)]), *map(_line, map(_safe, rows))]
-    lines += [f"\n{_escaped(line)}" for comparison in comparisons for line in _below(comparison)]
-    return "\n".join([*lines, "", _escaped(_legend(comparisons))]) + "\n"
+    lines += [f"\n{_escaped(line)}" for comparison in comparisons for line in lines_below(comparison)]
+    return "\n".join([*lines, "", _escaped(legend(comparisons))]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -66,7 +66,7 @@ def _cell(words: str) -> Text:
     return Text(words, style=style)
 
 
-def _above(comparison: Comparison) -> list[str]:
+def lines_above(comparison: Comparison) -> list[str]:
     """Diagnoses, what differs, axes that changed, and probes that one result alone has."""
     old, new = comparison.old_name, comparison.new_name
     lines = [f"{old} ({comparison.old_diagnosis}) → {new} ({comparison.new_diagnosis})"]
@@ -82,7 +82,8 @@ def _above(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _headings(comparisons: Sequence[Comparison]) -> list[str]:
+def column_headings(comparisons: Sequence[Comparison]) -> list[str]:
+    """Of the table; the last is of what became of a probe."""
     one = len(comparisons) == 1
     found = ["probe", "old"]
     for comparison in comparisons:
@@ -90,7 +91,7 @@ def _headings(comparisons: Sequence[Comparison]) -> list[str]:
     return found
 
 
-def _rows(comparisons: Sequence[Comparison], *, intervals: bool) -> list[list[str]]:
+def table_rows(comparisons: Sequence[Comparison], *, intervals: bool) -> list[list[str]]:
     """One per probe that was measured on both sides of some comparison."""
     names = dict.fromkeys(probe.name for each in comparisons for probe in each.probes if probe.delta is not None)
     return [_row(name, comparisons, intervals) for name in names]
@@ -119,7 +120,7 @@ def _change(probe: ProbeChange, intervals: bool) -> list[str]:
     ]
 
 
-def _below(comparison: Comparison) -> list[str]:
+def lines_below(comparison: Comparison) -> list[str]:
     """For each probe that got worse, its items, the worst first, and what they share."""
     lines = []
     for probe in comparison.probes:
@@ -134,7 +135,8 @@ def _below(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _legend(comparisons: Sequence[Comparison]) -> str:
+def legend(comparisons: Sequence[Comparison]) -> str:
+    """What the table's marks mean."""
     return (
         "Values ± the farther end of their 95% interval; Δ over the same items, with its 95% interval where there "
         "is room; p two-sided by "
