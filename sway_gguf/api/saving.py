@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sway_gguf.cli.saving import Output, write_whole
-from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import SuiteResult
-from sway_gguf.core.result_json import to_json
-
-FORMATS: Mapping[str, Callable[[SuiteResult], str]] = {".json": to_json}
-"""By the ending of a file's name, what it is written with."""
+from sway_gguf.report.formats import format_of
 
 
 def save(result: SuiteResult, path: Path, *, force: bool = False) -> Path:
@@ -25,10 +20,8 @@ def save(result: SuiteResult, path: Path, *, force: bool = False) -> Path:
     Raises:
         UserError: no format has this ending, or the file may not be replaced or cannot be written.
     """
-    draw = FORMATS.get(path.suffix.lower())
-    if draw is None:
-        raise UserError(f"{path}: no format has the ending {path.suffix!r}; give one of {', '.join(FORMATS)}")
+    wanted = format_of(path)
     inputs = [Path(record.path) for record in result.files]
     Output(path, "save()", "result", inputs, force, proposes_force=False).check()
-    write_whole(path, draw(result))
+    write_whole(path, wanted.render(result))
     return path
