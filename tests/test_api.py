@@ -18,7 +18,6 @@ from sway_gguf.api.arguments import progress_of
 from sway_gguf.core.result import Verdict
 from sway_gguf.errors import UnknownNameError, UserError
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.report.formats import format_of
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "tests" / "results"
@@ -96,12 +95,7 @@ def test_save_replaces_results_alone(healthy: Result, tmp_path: Path) -> None:
     assert healthy.save(path) == path
     assert healthy.save(str(path)) == path
     assert load_result(path) == healthy
-    for ending in (".md", ".html", ".xml", ".txt", ".svg"):
-        drawn = healthy.save(tmp_path / f"r{ending}")
-        assert drawn.read_text(encoding="utf-8") == format_of(drawn).render(healthy.record)
-        assert healthy.save(drawn) == drawn
-        drawn.unlink()
-    with pytest.raises(UserError, match=r"no format has the ending '\.doc'"):
+    with pytest.raises(UserError, match=r"r\.doc: no format by its ending"):
         healthy.save(tmp_path / "r.doc")
     other = tmp_path / "notes.json"
     other.write_text("my own", encoding="utf-8")

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from sway_gguf import load_result
 from sway_gguf.cli.github import SUMMARY_LIMIT, announce
 from sway_gguf.cli.main import cli
 from sway_gguf.cli.output import say
@@ -390,7 +391,7 @@ def test_report_writes_several_files_by_their_endings(tmp_path: Path) -> None:
         assert held_by(file) == "result"
         assert format_of(file).name == name
     said = complaint("report", str(path), "-o", str(tmp_path / "r.pdf"))
-    assert "no format has the ending '.pdf'; end the name in one of .txt, .html, .md" in said
+    assert "r.pdf: no format by its ending; end the name in one of .txt, .html, .md" in said
     assert "an input of this command" in complaint("report", str(path), "-o", str(path), "--force")
     assert "two outputs" in complaint("report", str(path), "-o", str(files["md"]), "-o", str(files["md"]))
     for name in ("r.md", "r.txt"):
@@ -415,6 +416,17 @@ def test_every_result_comes_in_every_format_and_with_a_decision(path: Path) -> N
             ET.fromstring(text)
         if name not in ("json", "junit"):
             assert str(decision.outcome).lower() in text.lower()
+
+
+def test_python_saves_in_every_format_and_never_over_what_is_somebodys(tmp_path: Path) -> None:
+    result = load_result(RESULTS[1])
+    for path in (tmp_path / f"r{ending}" for each in FORMATS.values() for ending in each.endings):
+        assert result.save(path) == path
+        assert path.read_text(encoding="utf-8") == format_of(path).render(result.record)
+        assert result.save(path) == path
+    (tmp_path / "r.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="no result of ours"):
+        result.save(tmp_path / "r.html")
 
 
 def test_what_is_no_result_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def save(result: SuiteResult, path: Path, *, force: bool = False) -> Path:
     Raises:
         UserError: no format has this ending, or the file may not be replaced or cannot be written.
     """
-    wanted = format_of(path)
+    drawn = format_of(path)
     inputs = [Path(record.path) for record in result.files]
     Output(path, "save()", "result", inputs, force, proposes_force=False).check()
-    write_whole(path, wanted.render(result))
+    write_whole(path, drawn.render(result))
     return path

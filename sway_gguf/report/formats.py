@@ -110,4 +110,4 @@ def format_of(path: Path, otherwise: str = "") -> Format:
         if path.suffix.lower() in each.endings:
             return each
     known = ", ".join(ending for each in FORMATS.values() for ending in each.endings[:1])
-    raise UserError(f"{path}: no format has the ending {path.suffix!r}; end the name in one of {known}{otherwise}")
+    raise UserError(f"{path}: no format by its ending; end the name in one of {known}{otherwise}")
