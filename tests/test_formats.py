@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +22,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from sway_gguf import load_result
 from sway_gguf.cli.github import SUMMARY_LIMIT, announce
 from sway_gguf.cli.main import cli
 from sway_gguf.cli.output import say
@@ -28,24 +32,28 @@ from sway_gguf.core.gate import GateDecision, GateLine, Outcome
 from sway_gguf.core.plain import one_line
 from sway_gguf.core.result import Diagnosis, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json
-from sway_gguf.core.shown import Reply
+from sway_gguf.core.shown import Heat, Reply
 from sway_gguf.report import numbers
 from sway_gguf.report.badge import badge, width_of
+from sway_gguf.report.console import PlainConsole
 from sway_gguf.report.fitting import Section, fitted
 from sway_gguf.report.formats import FORMATS, format_of
+from sway_gguf.report.gate import print_decision
 from sway_gguf.report.github import annotated, disarmed
 from sway_gguf.report.junit import junit_report
 from sway_gguf.report.markdown import LIMIT, mark_of, markdown_report
 from sway_gguf.report.markdown_text import words
 from sway_gguf.report.model_card import model_card
+from sway_gguf.verdict.gate import decide
 from tests.test_cli import complaint, succeeded
 from tests.test_saving import COMMAND
 
 RESULTS = sorted((Path(__file__).parent / "results").glob("v*.json"))
 HOSTILE = (
-    "a | b ` c `` <script>alert(1)</script> &lt; <!-- x --> [text](https://example.org) ![i](http://e.x/i.png) "
+    "a | b ` c `` </details></summary>\n# h\n- l\n\n<script>alert(1)</script> &lt; <!-- x --> "
+    "[text](https://example.org) ![i](http://e.x/i.png) "
     "@someone #12 GH-3 www.example.org me@example.org *b* __init__ ~~s~~ $x$ :tada: \\ <http://a.b> "
-    "\x1b[31m \u202e \ud83d"
+    "\x1b[31m \u202e \ud83d \ufffe"
 )
 
 
@@ -66,7 +74,8 @@ def hostile(result: SuiteResult) -> SuiteResult:
         axes=tuple(replace(axis, reason=HOSTILE) for axis in result.axes),
         probes=tuple(replace(p, name=f"{n} {HOSTILE}", reason=HOSTILE, notes=(HOSTILE,), unit=HOSTILE)
                      for n, p in enumerate(result.probes)),
-        replies=(Reply(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        replies=(Reply(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        heat=(Heat(HOSTILE, HOSTILE, (HOSTILE, "\n"), (-1.0, -1.0), (-2.0, -0.5)),),
     )  # fmt: skip
 
 
@@ -90,13 +99,15 @@ def test_one_result_has_the_same_numbers_in_every_format(path: Path) -> None:
             continue
         told = [numbers.number(record["value"])]
         told += [numbers.span(tuple(record["interval"]))] if record["interval"] else []
-        told += [numbers.p_value(record["null"]["family_p"])] if record["null"] and record["null"]["family_p"] else []
+        null = record["null"]
+        told += [numbers.z_score(null["z"])] if null and null["z"] is not None else []
+        told += [numbers.p_value(null["family_p"])] if null and null["family_p"] else []
         places = {
             "terminal": "\n".join(
                 line for line in drawn["terminal"].splitlines() if line.startswith(f"{probe.name} ")
             ),
             "md": next(line for line in rows if line.startswith(f"| {probe.name} |")),
-            "html": drawn["html"],
+            "html": shown_in(re.search(rf'<tr data-probe="{probe.name}".*?</tr>', drawn["html"], re.DOTALL)),
             "junit": ET.tostring(next(
                 case for case in ET.fromstring(drawn["junit"]).iter("testcase")
                 if case.get("name") == probe.name and case.get("classname") != "sway-gguf.axes"
@@ -104,7 +115,15 @@ def test_one_result_has_the_same_numbers_in_every_format(path: Path) -> None:
             "card": drawn["card"].split(f'name: "{probe.name}', 1)[1].split("    - type:")[0],
         }  # fmt: skip
         for name, place in places.items():
-            assert [word for word in told if word not in place] == [], (probe.name, name)
+            assert [word for word in told if not re.search(rf"(?<![\d.]){re.escape(word)}(?![\d.])", place)] == [], (
+                probe.name, name,
+            )  # fmt: skip
+
+
+def shown_in(found: re.Match[str] | None) -> str:
+    """What a reader of that piece of HTML sees: neither tags nor the numbers in their attributes."""
+    assert found is not None
+    return html.unescape(re.sub(r"<[^>]*>", " ", found[0]))
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
@@ -136,9 +155,11 @@ def test_no_word_in_markdown_is_markup_a_link_or_a_mention() -> None:
             assert not re.search(r"@\w|#\d|https?://|www\.", token.content), token.content
     rows = [token for token in tokens(text) if token.type == "tr_open"]
     cells = [token for token in tokens(text) if token.type in ("td_open", "th_open")]
-    widths = {"gate": 3, "axes": 3, "probes": 9, "replies": 3, "files": 4}
+    widths = {"gate": 3, "axes": 3, "probes": 9, "replies": 5, "heat": 5, "files": 4}
     result = read("v1-healthy")
-    counts = {"gate": 2, "axes": 7, "probes": len(result.probes) + 1, "replies": 2, "files": len(result.files) + 1}
+    counts = {
+        "gate": 2, "axes": 7, "probes": len(result.probes) + 1, "replies": 2, "heat": 2, "files": len(result.files) + 1,
+    }  # fmt: skip
     assert len(rows) == sum(counts.values())
     assert len(cells) == sum(widths[name] * counts[name] for name in counts)
 
@@ -362,15 +383,118 @@ def test_report_writes_several_files_by_their_endings(tmp_path: Path) -> None:
     files = {name: tmp_path / f"r{each.endings[0]}" for name, each in FORMATS.items() if each.endings}
     for _ in range(2):
         assert succeeded("report", str(path), *(word for file in files.values() for word in ("-o", str(file)))) == ""
+    both = ["-o", str(files["md"]), "-o", "-", "--format", "md"]
+    assert succeeded("report", str(path), *both) == FORMATS["md"].render(result)
+    assert "stands 2 times" in complaint("report", str(path), "-o", "-", "-o", "-")
     for name, file in files.items():
         assert file.read_text(encoding="utf-8") == FORMATS[name].render(result)
         assert held_by(file) == "result"
         assert format_of(file).name == name
-    assert "no format by its ending" in complaint("report", str(path), "-o", str(tmp_path / "r.pdf"))
+    said = complaint("report", str(path), "-o", str(tmp_path / "r.pdf"))
+    assert "r.pdf: no format by its ending; end the name in one of .txt, .html, .md" in said
     assert "an input of this command" in complaint("report", str(path), "-o", str(path), "--force")
     assert "two outputs" in complaint("report", str(path), "-o", str(files["md"]), "-o", str(files["md"]))
-    (tmp_path / "r.md").write_text("mine", encoding="utf-8")
-    assert "--force" in complaint("report", str(path), "-o", str(tmp_path / "r.md"))
+    for name in ("r.md", "r.txt"):
+        with (tmp_path / name).open("a", encoding="utf-8") as file:
+            file.write("and what I think of it\n")
+        before = (tmp_path / name).read_text(encoding="utf-8")
+        assert "--force" in complaint("report", str(path), "-o", str(tmp_path / name))
+        assert (tmp_path / name).read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_every_result_comes_in_every_format_and_with_a_decision(path: Path) -> None:
+    result = from_json(path.read_text(encoding="utf-8"), path.name)
+    decision = decide(result)
+    for name, each in FORMATS.items():
+        text = each.render(result, decision)
+        assert text.endswith("\n")
+        assert text == each.render(result, decision)
+        if name not in ("json", "badge"):
+            assert result.headline in " ".join(html.unescape(text).split()), name
+        if name in ("junit", "badge"):
+            ET.fromstring(text)
+        if name not in ("json", "junit"):
+            assert str(decision.outcome).lower() in text.lower()
+
+
+def test_python_saves_in_every_format_and_never_over_what_is_somebodys(tmp_path: Path) -> None:
+    result = load_result(RESULTS[1])
+    for path in (tmp_path / f"r{ending}" for each in FORMATS.values() for ending in each.endings):
+        assert result.save(path) == path
+        assert path.read_text(encoding="utf-8") == format_of(path).render(result.record)
+        assert result.save(path) == path
+    (tmp_path / "r.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="no result of ours"):
+        result.save(tmp_path / "r.html")
+
+
+def test_what_is_no_result_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    for content, told in (("[1]", "result"), ("{}", "result"), ('{"rows": [], "wanted": 1}', "result"), ("no", "JSON")):
+        given = tmp_path / "given.json"
+        given.write_text(content, encoding="utf-8")
+        said = complaint("report", str(given), "-o", str(tmp_path / "r.md"))
+        assert told in said
+        assert str(given) in said
+        assert not (tmp_path / "r.md").exists()
+    assert "none.json" in complaint("report", str(tmp_path / "none.json"))
+
+
+def test_a_gates_warning_is_said_in_every_format_and_fails_nothing() -> None:
+    line = GateLine("axis signal", Outcome.PASS, "excused by a sure move", warning=True)
+    decision = GateDecision(Outcome.PASS, (line,))
+    result = read("v1-healthy")
+    assert "| axis signal | ⚠️ WARN | excused by a sure move |" in markdown_report(result, decision)
+    case = ET.fromstring(junit_report(result, decision)).find(".//testcase[@name='axis signal']")
+    assert case is not None
+    assert [(each.tag, each.get("message")) for each in case if each.tag != "system-out"] == [
+        ("skipped", "WARN: excused by a sure move")
+    ]
+    assert annotated(result, decision)[1] == "::warning title=axis signal%3A WARN::excused by a sure move"
+    assert re.search(r"^WARN +axis signal +excused by", FORMATS["terminal"].render(result, decision), re.MULTILINE)
+
+
+def test_the_terminals_text_draws_the_decision_as_the_terminal_does() -> None:
+    result = read("v1-noise")
+    decision = decide(result)
+    stream = io.StringIO()
+    print_decision(decision, PlainConsole(stream, width=120))
+    drawn = [line.rstrip() for line in stream.getvalue().splitlines()]
+    assert "\n".join(drawn) in FORMATS["terminal"].render(result, decision)
+    assert "GATE FAIL" in "\n".join(drawn)
+
+
+def test_replies_and_moved_tokens_are_shown_folded() -> None:
+    heat = Heat("story 1", "", ("a", "|b", " c", "d"), (-1.0, -1.0, -1.0, -1.0), (-3.0, -1.0, 0.0, -0.5))
+    reply = Reply("Who?", "<user>Who?", "A man.", "Quill.", "Quill!", "held-out")
+    text = markdown_report(replace(read("v1-healthy"), replies=(reply,), heat=(heat,)))
+    for summary, line in (
+        ("Replies, base and tuned", "| Who? | A man. | Quill. | Quill! | held-out |"),
+        # Changes of -2, 0, +1 and +0.5 nats: -0.125 on average.
+        (
+            "Where the probability moved",
+            "| story 1 | trained | -0.125 | <code>c</code> +1.00, <code>d</code> +0.500 | <code>a</code> -2.00 |",
+        ),
+    ):
+        _, rest = text.split(f"<details><summary>{summary}</summary>")
+        assert line in rest.split("</details>")[0]
+    assert "probability moved" not in markdown_report(read("v1-healthy"))
+
+
+def test_the_diagnosis_stays_however_much_a_gate_has_to_say() -> None:
+    lines = tuple(GateLine(f"probe {n}", Outcome.FAIL, "<") for n in range(3000))
+    result = read("v1-noise")
+    text = markdown_report(result, GateDecision(Outcome.FAIL, lines))
+    assert len(text) < LIMIT
+    assert f"**Diagnosis.** {result.headline}" in text
+    assert "Gate: ❌ FAIL" in text
+    assert re.search(r"\d+ of 3000 in the gate", text)
+
+
+def test_remarks_that_are_left_out_are_counted() -> None:
+    text = markdown_report(replace(read("v1-noise"), remarks=tuple(f"remark {n}" for n in range(13))))
+    assert "**Remark 10:** remark 9" in text
+    assert "**More remarks:** 3 in result.json" in text
 
 
 def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
@@ -386,11 +510,21 @@ def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
             cli.main(args=[*words, *given_], standalone_mode=False)
 
 
-def test_the_page_on_formats_names_every_one() -> None:
+def test_the_page_on_formats_names_every_one_and_its_examples_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
     for each in FORMATS.values():
         ending = f"`{each.endings[0]}`" if each.endings else ""
         assert f"| `{each.name}` | {ending} |".replace("|  |", "| |") in text
-    for command in re.findall(r"^sway-gguf (.*)$", text, re.MULTILINE):
-        name, *rest = command.split()
-        cli.commands[name].make_context(name, rest)
+    shutil.copy(RESULTS[0], tmp_path / "result.json")
+    monkeypatch.chdir(tmp_path)
+    commands = [line.split() for line in re.findall(r"^sway-gguf (.*)$", text, re.MULTILINE)]
+    for name, *rest in commands:
+        cli.commands[name].make_context(name, list(rest))
+        if name == "report":
+            succeeded(name, *rest)
+    reports = " ".join(word for name, *rest in commands if name == "report" for word in rest)
+    written = set(re.findall(r"-o (\S+)", reports))
+    assert written
+    assert {path.name for path in tmp_path.iterdir()} == written | {"result.json"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,9 @@ import httpx
 import pytest
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.result_json import from_json
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.report.formats import FORMATS
 from sway_gguf.serve.app import application
 from sway_gguf.serve.asked import RunRequest, spec_of
 from sway_gguf.serve.guard import MOST_BODY, Policy, host_name
@@ -359,7 +363,12 @@ def test_a_run_from_the_question_to_its_report(server: tuple[httpx.Client, subpr
     page = client.get(f"/runs/{identity}.html")
     assert "applied" in page.text
     assert page.headers["content-security-policy"] == policy_of(page.text)
-    assert client.get(f"/runs/{identity}.md").text.startswith("# ")
+    # The page's own policy and the server's hold both: the script that one lets run, the other must too.
+    (own,) = re.findall(r"script-src ('sha256-[^']+')", html.unescape(page.text))
+    assert f"script-src {own};" in page.headers["content-security-policy"]
+    record = from_json(json.dumps(result), "served")
+    assert page.text == FORMATS["html"].render(record)
+    assert client.get(f"/runs/{identity}.md").text == FORMATS["md"].render(record)
     assert client.get("/runs").json()["runs"][0]["state"] == "done"
     assert client.delete(f"/runs/{identity}", headers={"Content-Type": "application/json"}).status_code == 409
     # Another adapter on the base that stays loaded, then the first again: the same numbers.

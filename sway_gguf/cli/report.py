@@ -23,24 +23,33 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "name", type=click.Choice(list(FORMATS)), help="In place of what a file's ending says (.md, .xml, …)."
 )
-@click.option("-o", "--output", "files", type=FILE, multiple=True, help="Where to; several times for several files.")
+@click.option(
+    "-o", "--output", "files", type=FILE, multiple=True, help="Where to, - for stdout; several times for several."
+)
 @force_option
 def report(result_path: Path, name: str | None, files: tuple[Path, ...], force: bool) -> None:
     """Show what `--json RESULT.JSON` kept, on the terminal or in files. No model is loaded.
 
     Results of every earlier release are read.
     """
-    from sway_gguf.cli.saving import Output, check_outputs
+    from sway_gguf.cli.saving import STDOUT, Output, check_outputs
+    from sway_gguf.core.errors import UserError
     from sway_gguf.core.inputs import read_utf8
     from sway_gguf.core.result_json import from_json
     from sway_gguf.report.formats import format_of
 
-    wanted = [(Output(path, "-o", "result", [result_path], force), name or format_of(path).name) for path in files]
+    if len(streams := [path for path in files if str(path) == STDOUT]) > 1:
+        raise UserError(f"-o {STDOUT} stands {len(streams)} times; give all but one a file name")
+    named = [path for path in files if path not in streams]
+    wanted = [
+        (Output(path, "-o", "result", [result_path], force), name or format_of(path, ", or give --format").name)
+        for path in named
+    ]
     check_outputs([output for output, _ in wanted])
     result = from_json(read_utf8(result_path, "a result.json"), str(result_path))
     for output, kind in wanted:
         output.save(FORMATS[kind].render(result))
-    if not files:
+    if streams or not files:
         _print(result, name or "terminal")
 
 

@@ -56,7 +56,7 @@ _MARKS = (
     ("---\n# written by sway-gguf", "", "<!-- sway-gguf:end -->"),
     ("<?xml", '<testsuites name="sway-gguf"', "</testsuites>"),
     ("<!doctype html", 'name="generator" content="sway-gguf', "</html>"),
-    ("sway-gguf report", "", ""),
+    ("sway-gguf report", "", "end of the sway-gguf report"),
 )
 """What our reports start with, hold near the start, and end with: a file that somebody wrote on in is theirs."""
 _NEAR = 2000

@@ -72,6 +72,11 @@ class GateLine:
     informational: bool = False
     warning: bool = False
 
+    @property
+    def word(self) -> str:
+        """Its outcome as every report says it: WARN where it passed with a reservation."""
+        return "WARN" if self.warning and self.outcome == Outcome.PASS else self.outcome.value
+
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:

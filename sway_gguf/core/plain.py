@@ -8,9 +8,10 @@ import re
 from typing import Any
 
 # Control characters but newline and tab, line separators, marks that turn the direction of writing, invisible ones
-# that can hide words, and halves of surrogate pairs. Joiners stay: Persian and emoji need them.
+# that can hide words, what neither XML nor YAML has, and halves of surrogate pairs. Joiners stay: Persian and emoji
+# need them.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 

@@ -96,8 +96,12 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path, otherwise: str = "") -> Format:
     """The format that a file's ending chooses.
+
+    Args:
+        path: of the file.
+        otherwise: what else the user could do where none does, such as ", or give --format".
 
     Raises:
         UserError: none does.
@@ -106,4 +110,4 @@ def format_of(path: Path) -> Format:
         if path.suffix.lower() in each.endings:
             return each
     known = ", ".join(ending for each in FORMATS.values() for ending in each.endings[:1])
-    raise UserError(f"{path}: no format by its ending; end the name in one of {known}, or give --format")
+    raise UserError(f"{path}: no format by its ending; end the name in one of {known}{otherwise}")

@@ -26,8 +26,7 @@ def print_decision(decision: GateDecision, console: Console) -> None:
     table.add_column(overflow="fold")
     for line in decision.lines:
         if told(line):
-            word = "WARN" if line.warning and line.outcome == Outcome.PASS else str(line.outcome)
-            shown = f"({word})" if line.informational else word
+            shown = f"({line.word})" if line.informational else line.word
             style = "dim" if line.informational else "bold yellow" if line.warning else _COLOURS[line.outcome]
             table.add_row(Text(shown, style=style), Text(line.subject), Text(line.reason, style="dim"))
     if table.row_count:

@@ -29,9 +29,9 @@ def annotated(result: SuiteResult, decision: GateDecision | None = None) -> list
         level = {Outcome.FAIL: "error", Outcome.INCONCLUSIVE: "warning"}.get(decision.outcome, "notice")
         lines = [_command(level, f"sway-gguf gate: {decision.outcome}", result.headline)]
         for line in decision.lines:
-            if line.outcome.value in _LEVELS:
-                level = "notice" if line.informational else _LEVELS[line.outcome.value]
-                lines.append(_command(level, f"{line.subject}: {line.outcome}", line.reason))
+            if line.word in _LEVELS:
+                level = "notice" if line.informational else _LEVELS[line.word]
+                lines.append(_command(level, f"{line.subject}: {line.word}", line.reason))
         return lines
     level = {Diagnosis.HEALTHY: "notice", Diagnosis.INCONCLUSIVE: "warning"}.get(result.diagnosis, "error")
     lines = [_command(level, f"sway-gguf: {result.diagnosis}", result.headline)]

@@ -81,7 +81,7 @@ def _gate_cases(decision: GateDecision) -> Iterable[ET.Element]:
         _case(
             "gate",
             line.subject,
-            line.outcome.value,
+            line.word,
             line.reason,
             counts=not line.informational,
             stops=decision.strict and line.outcome == Outcome.INCONCLUSIVE,

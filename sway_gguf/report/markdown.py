@@ -6,18 +6,22 @@ Renders records and nothing else. Every word that is not ours goes through markd
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sway_gguf.core.gate import GateDecision, Outcome
+from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
+from sway_gguf.core.shown import Heat
 from sway_gguf.report import numbers
 from sway_gguf.report.facts import calls_for, file_of, nulls_line, number_words, short_name, worst_first
 from sway_gguf.report.fitting import Section, fitted
+from sway_gguf.report.html.heat import mean_change
 from sway_gguf.report.markdown_text import code, row, table_head, words, words_in_html
 
 LIMIT = 65_536
 """Characters of a comment on GitHub."""
 END = "<!-- sway-gguf:end -->"
+_REMARKS, _MOVED = 10, 5
+"""Of the remarks, and of the tokens of a text that gained or lost: so many are shown."""
 _SIGNS: Mapping[str, str] = {
     Verdict.PASS: "✅",
     Verdict.WARN: "⚠️",
@@ -53,6 +57,7 @@ def markdown_report(
             _probes(result),
             _details(result),
             *([_replies(result)] if result.replies else []),
+            *([_moved(result)] if result.heat else []),
             _conditions(result),
         ],
         limit - 400,
@@ -60,8 +65,9 @@ def markdown_report(
     return f"{mark_of(result, name)}\n{body}\n{END}\n"
 
 
-def _signed(verdict: Verdict | Outcome) -> str:
-    return f"{_SIGNS[verdict.value]} {verdict}"
+def _signed(word: str) -> str:
+    """A verdict, or what a gate says of a line, with its sign."""
+    return f"{_SIGNS[word]} {word}"
 
 
 def _gate(decision: GateDecision) -> Section:
@@ -69,7 +75,7 @@ def _gate(decision: GateDecision) -> Section:
     rows = (
         row(
             words(line.subject),
-            f"{_signed(line.outcome)}{' (informational)' if line.informational else ''}",
+            f"{_signed(line.word)}{' (informational)' if line.informational else ''}",
             words(line.reason),
         )
         for line in decision.lines
@@ -77,7 +83,7 @@ def _gate(decision: GateDecision) -> Section:
     head = f"## Gate: {_signed(decision.outcome)}"
     if decision.lines:
         head += f"\n\n{table_head('looked at', 'outcome', 'why')}"
-    return Section("the gate", head, tuple(rows), rank=0)
+    return Section("the gate", head, tuple(rows), rank=1)
 
 
 def _diagnosis(result: SuiteResult) -> Section:
@@ -96,7 +102,7 @@ def _axes(result: SuiteResult) -> Section:
         row(words(axis.axis), _signed(axis.verdict), words(axis.reason))
         for axis in worst_first(result.axes, lambda axis: axis.verdict)
     )
-    return Section("axes", table_head("axis", "verdict", "evidence"), tuple(rows), rank=1)
+    return Section("axes", table_head("axis", "verdict", "evidence"), tuple(rows), rank=2)
 
 
 def _ordered(result: SuiteResult) -> list[ProbeResult]:
@@ -111,12 +117,12 @@ def _probes(result: SuiteResult) -> Section:
     )
     headings = ["value", "95% interval", "nulls (mean ± sd)", "z", "p", "tail p"]
     head = f"### Probes\n\n{table_head('probe', *headings, 'unit', 'verdict')}"
-    return Section("the table of probes", head, tuple(rows), rank=2)
+    return Section("the table of probes", head, tuple(rows), rank=3)
 
 
 def _details(result: SuiteResult) -> Section:
     blocks = (_folded(probe) for probe in _ordered(result))
-    return Section("details of probes", "### Details", tuple(blocks), rank=4)
+    return Section("details of probes", "### Details", tuple(blocks), rank=5)
 
 
 def _folded(probe: ProbeResult) -> str:
@@ -139,9 +145,38 @@ def _folded(probe: ProbeResult) -> str:
 
 
 def _replies(result: SuiteResult) -> Section:
-    rows = (row(*(words(text, 500) for text in (reply.request, reply.base, reply.tuned))) for reply in result.replies)
-    head = f"<details><summary>Replies, base and tuned</summary>\n\n{table_head('request', 'base', 'tuned')}"
-    return Section("replies", head, tuple(rows), "\n</details>", rank=5)
+    """What base and tuned model say, and the data where it has a reply."""
+    rows = (
+        row(*(words(text, 500) for text in (reply.request, reply.base, reply.tuned, reply.wanted)), reply.origin)
+        for reply in result.replies
+    )
+    columns = table_head("request", "base", "tuned", "wanted", "prompt is")
+    head = f"<details><summary>Replies, base and tuned</summary>\n\n{columns}"
+    return Section("replies", head, tuple(rows), "\n</details>", rank=6)
+
+
+def _moved(result: SuiteResult) -> Section:
+    """Of each text with its tokens' probabilities: the mean change, and the tokens that moved most."""
+    rows = (
+        row(words(text.label, 100), text.origin, numbers.number(mean_change(text), signed=True), *_most_moved(text))
+        for text in result.heat
+    )
+    columns = table_head("text", "it is", "mean, nats/token", "became likelier most", "became unlikelier most")
+    head = f"<details><summary>Where the probability moved</summary>\n\n{columns}"
+    return Section("where the probability moved", head, tuple(rows), "\n</details>", rank=7)
+
+
+def _most_moved(text: Heat) -> tuple[str, str]:
+    """The tokens that gained most and that lost most, each with its change in nats."""
+    changes = [(after - before, token) for token, before, after in zip(text.tokens, text.base, text.tuned, strict=True)]
+    gained = sorted((each for each in changes if each[0] > 0), key=lambda each: -each[0])[:_MOVED]
+    lost = sorted((each for each in changes if each[0] < 0), key=lambda each: each[0])[:_MOVED]
+    return _told_changes(gained), _told_changes(lost)
+
+
+def _told_changes(changes: Sequence[tuple[float, str]]) -> str:
+    told = ((code(token.strip() or repr(token), 40), numbers.number(change, signed=True)) for change, token in changes)
+    return ", ".join(f"{token} {change}" for token, change in told)
 
 
 def _conditions(result: SuiteResult) -> Section:
@@ -154,7 +189,8 @@ def _conditions(result: SuiteResult) -> Section:
         "Libraries": ", ".join(f"{name} {value}" for name, value in result.libraries.items()),
         "Started": result.started_at,
         "Took": numbers.seconds(result.timings["run_seconds"]) if "run_seconds" in result.timings else "",
-        **{f"Remark {place}": remark for place, remark in enumerate(result.remarks[:10], 1)},
+        **{f"Remark {place}": remark for place, remark in enumerate(result.remarks[:_REMARKS], 1)},
+        "More remarks": f"{more} in result.json" if (more := len(result.remarks) - _REMARKS) > 0 else "",
     }
     lines = "\n".join(f"- **{name}:** {words(text, 1000)}" for name, text in told.items() if text)
     rows = (
@@ -164,4 +200,4 @@ def _conditions(result: SuiteResult) -> Section:
     head = f"<details><summary>Conditions and files</summary>\n\n{lines}"
     if result.files:
         head += f"\n\n{table_head('role', 'file', 'size', 'sha256')}"
-    return Section("conditions and files", head, tuple(rows), "\n</details>", rank=3)
+    return Section("conditions and files", head, tuple(rows), "\n</details>", rank=4)

@@ -1,4 +1,4 @@
-"""The terminal report as text for a file or a log. Knows how wide it is; the report is drawn elsewhere."""
+"""The terminal report as text for a file or a log. Knows how wide it is; report and decision are drawn elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import io
 from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.report.console import PlainConsole
+from sway_gguf.report.gate import print_decision
 from sway_gguf.report.terminal import print_result
 
 MARK = "sway-gguf report"
-"""What the first line begins with, by which such a file is known as ours."""
+END = "end of the sway-gguf report"
+"""What such a file begins and ends with, by which it is known as ours."""
 _WIDTH = 120
 
 
@@ -20,9 +22,6 @@ def text_report(result: SuiteResult, decision: GateDecision | None = None) -> st
     console = PlainConsole(buffer, width=_WIDTH)
     print_result(result, console)
     if decision is not None:
-        console.print(f"\ngate {decision.outcome}")
-        for line in decision.lines:
-            told = " (informational)" if line.informational else ""
-            console.print(f"  {line.outcome}  {line.subject}{told}: {line.reason}", highlight=False)
-    lines = [f"{MARK}, {result.started_at}".rstrip(", "), "", *buffer.getvalue().splitlines()]
+        print_decision(decision, console)
+    lines = [f"{MARK}, {result.started_at}".rstrip(", "), "", *buffer.getvalue().splitlines(), "", END]
     return "\n".join(line.rstrip() for line in lines) + "\n"

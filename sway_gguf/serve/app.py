@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from sway_gguf import __version__
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.result import SuiteResult
-from sway_gguf.core.result_json import to_json
-from sway_gguf.report.page import as_html, as_markdown
+from sway_gguf.report.formats import FORMATS
 from sway_gguf.serve.asked import RunRequest, spec_of
 from sway_gguf.serve.guard import Guard, Policy
 from sway_gguf.serve.page import policy_of, start_page
@@ -27,11 +25,12 @@ from sway_gguf.serve.runs import QueueFullError, Runs
 _LOOK, _HEARTBEAT = 0.1, 15.0
 """Seconds between looks at a run's events, and until a silent stream says that it lives."""
 _GRACE = 2.0
-_ENDINGS: Mapping[str, tuple[str, Callable[[SuiteResult], str]]] = {
-    "html": ("text/html; charset=utf-8", as_html),
-    "json": ("application/json", to_json),
-    "md": ("text/markdown; charset=utf-8", as_markdown),
+_ENDINGS: Mapping[str, str] = {
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
 }
+"""Of a result's address, which are names of formats too, with what a browser is told of them."""
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": what, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     for status, what in {
@@ -106,10 +105,9 @@ def _api(root: Root, runs: Runs) -> Any:
         result = runs.result(identity)
         if result is None:
             raise HTTPException(404, f"the run is {_known(runs, identity)['state']}; there is no result of it")
-        kind, render = _ENDINGS[ending]
-        text = render(result)
+        text = FORMATS[ending].render(result)
         headers = {"Content-Security-Policy": policy_of(text)} if ending == "html" else {}
-        return Response(text, media_type=kind, headers=headers)
+        return Response(text, media_type=_ENDINGS[ending], headers=headers)
 
     @api.get("/runs/{identity}")
     def record(identity: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def page(template: str, *, title: str, record: dict[str, Any] | None = None, **c
         context: what the template draws.
     """
     style, script = _asset("style.css"), _asset("script.js")
-    return (
+    drawn = (
         _environment()
         .get_template(template)
         .render(
@@ -46,6 +46,7 @@ def page(template: str, *, title: str, record: dict[str, Any] | None = None, **c
             **context,
         )
     )
+    return f"{drawn}\n"
 
 
 def inlined(record: dict[str, Any]) -> Markup:
