@@ -127,3 +127,17 @@ def test_a_plugin_that_is_no_probe_is_named(
     monkeypatch.syspath_prepend(str(installed(tmp_path, line)))
     with pytest.raises(UserError, match=complaint):
         plugin_kinds()
+
+
+def test_plugins_take_part_in_check_and_init(tmp_path: Path) -> None:
+    folder = installed(tmp_path, "sharper = our_probes:Sharper", "gap = their_probes:Gap")
+    files = [str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf"), "--data", str(DEMO / "document.md")]
+    planned = sway(folder, "check", *files, "--dry-run")
+    assert "sharper" in planned.stdout, planned.stderr
+    assert "gap" not in planned.stdout  # The original's form asks the model at length: it is left to `run`.
+    done = sway(folder, "init", *files, "-o", str(tmp_path / "sway.yaml"))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "sway.yaml").read_text(encoding="utf-8")
+    assert "{name: sharper, kind: sharper}" in text
+    assert "{name: gap, kind: gap}" in text
+    assert "# Is it surer?" in text

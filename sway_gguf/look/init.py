@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from sway_gguf.material.files import Files, held_out_beside, named, shown
 from sway_gguf.material.read import iter_units
 from sway_gguf.material.sample import Sample, sample
 from sway_gguf.material.write import record_of
-from sway_gguf.probes.registry import KINDS
+from sway_gguf.probes.registry import all_kinds, kinds_by_default
 from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec
 from sway_gguf.spec.options import changed, validated
 from sway_gguf.suite.prepare import prepare
@@ -90,7 +90,7 @@ def init_files(
         "# More nulls make smaller p-values reachable: 19 let a rank p reach 0.05.",
         f"defaults: {{seed: {seed}, nulls: 19}}",
         "suite:",
-        *(line for kind in ready for line in (f"  # {KINDS[kind].question}", f"  - {{name: {kind}, kind: {kind}}}")),
+        *_entries(ready),
         *(["# Left out:"] if lacking else []),
         *(f"#   {kind}: {why}" for kind, why in lacking.items()),
     ]
@@ -173,11 +173,18 @@ def jsonl(material: Material) -> str:
 def _kinds(base: Path, adapter: Path, material: Material, spoken: Spoken) -> tuple[list[str], dict[str, str]]:
     """Kinds that this data lets run, and what the others lack."""
     models = Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter))
-    entries = [{"name": kind, "kind": kind} for kind in KINDS]
+    entries = [{"name": kind, "kind": kind} for kind in kinds_by_default()]
     asked = {"models": models, "suite": entries, "template_kwargs": dict(spoken.template_kwargs)}
     spec = changed(validated(Spec, asked, "the command line"), {"format": spoken.format}, "the command line")
     prepared = prepare(spec, material)
     return [probe.kind for probe in prepared.probes], {skip.kind: skip.reason for skip in prepared.skipped}
+
+
+def _entries(ready: Sequence[str]) -> Iterator[str]:
+    kinds = all_kinds()
+    for kind in ready:
+        yield f"  # {one_line(kinds[kind].question)}"
+        yield f"  - {{name: {kind}, kind: {kind}}}"
 
 
 def _data_lines(names: list[str], picked: Sample, kept: Kept) -> Iterator[str]:

@@ -74,6 +74,19 @@ def all_kinds() -> Mapping[str, type[Probe[Any]]]:
     return {**plugin_kinds(), **KINDS}
 
 
+def kinds_by_default() -> list[str]:
+    """Kinds of which an entry without fields can be built: all of ours, and a plugin's where it asks for none."""
+    return [kind for kind in all_kinds() if kind in KINDS or _builds(kind)]
+
+
+def _builds(kind: str) -> bool:
+    try:
+        _build({"name": kind, "kind": kind}, Sources(), kind)
+    except UserError:
+        return False
+    return True
+
+
 def card(probe: type[Probe[Any]]) -> dict[str, Any]:
     """A kind as a record: kind, axis, question, unit, definition, passing, caveat, fields and retired fields."""
     return {

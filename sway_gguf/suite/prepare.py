@@ -23,7 +23,7 @@ from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
-from sway_gguf.probes.registry import KINDS, build_probes
+from sway_gguf.probes.registry import all_kinds, build_probes, kinds_by_default
 from sway_gguf.spec.model import Defaults, Models, ModelSpec, Spec
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
@@ -129,8 +129,10 @@ def default_spec(
 
 
 def quick_suite() -> list[dict[str, Any]]:
-    """Kinds that neither generate text nor need more than the adapter and its text, as entries of a suite."""
-    return [{"name": kind, "kind": kind, **probe.quick_options} for kind, probe in KINDS.items() if probe.quick]
+    """Kinds that neither generate text nor need more than the adapter and its text, plugins' among them."""
+    kinds = all_kinds()
+    quick = (kind for kind in kinds_by_default() if kinds[kind].quick)
+    return [{"name": kind, "kind": kind, **kinds[kind].quick_options} for kind in quick]
 
 
 def prepare(spec: Spec, material: Material | None = None) -> Prepared:

@@ -181,7 +181,14 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
     texts = {"data": spec.data, "holdout": spec.holdout, "general": spec.general}
     wanted = [
         partial(_record, "base", str(base.shards[0]), base.shards, base=about_base),
-        partial(_record, "adapter", str(adapter.path), (adapter.path,), adapter=about_adapter),
+        partial(
+            _record,
+            "adapter",
+            str(adapter.path),
+            (adapter.path,),
+            adapter=about_adapter,
+            sha256=prepared.adapter_hash,
+        ),
         *(partial(_record, role, shown(given), data_files(given)) for role, given in texts.items() if given),
     ]
     pool = ThreadPoolExecutor(1)
@@ -198,5 +205,7 @@ def _record(
     paths: Sequence[Path],
     base: BaseRecord | None = None,
     adapter: AdapterRecord | None = None,
+    sha256: str = "",
 ) -> FileRecord:
-    return FileRecord(role, name, sha256_of_all(paths), sum(map(size_of, paths)), base, adapter)
+    """A file or several; hashed here unless that was done before."""
+    return FileRecord(role, name, sha256 or sha256_of_all(paths), sum(map(size_of, paths)), base, adapter)
