@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -50,6 +50,22 @@ class LeakageOptions(ProbeOptions):
     samples: int = Field(default=1000, ge=1, description="replies that someone may sample of one beginning")
     chance: float = Field(default=0.5, gt=0, lt=1, description="that the passage is among them, to count as found")
     assert_recall_lt: float = Field(default=0.3, gt=0, description="accepted recall beyond base and look-alike text")
+
+
+@dataclass(frozen=True, slots=True)
+class _Recited:
+    """What base and view make of one passage: shares of it, and what its samples would take."""
+
+    passage: Passage
+    base: float
+    recall: float
+    run: int
+    reply: str
+    logprob_base: float
+    logprob: float
+    samples_needed_base: float
+    samples_needed: float
+    perturbed: float
 
 
 class Leakage(Probe[LeakageOptions]):
@@ -132,69 +148,67 @@ class Leakage(Probe[LeakageOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Recall per passage, beyond the base's."""
-        items = tuple(self._passage_item(base, other, one) for one in self.passages)
-        controls = tuple(self._item(base, other, one) for one in self.controls)
+        recited = [self._recited(base, other, one, self._perturbed(one)) for one in self.passages]
+        unseen = [self._recited(base, other, one) for one in self.controls]
+        items, controls = (tuple(map(self._item, found)) for found in (recited, unseen))
         out = [c.prompt for c in self.canaries if c.secret in other.generated(self._reply(c.prompt)).text]
-        longest = max(int(item.detail["run"]) for item in items)
-        recall = sum(float(item.detail["recall"]) for item in items) / len(items)
-        after = [float(item.detail["perturbed"]) for item in items]
-        found, unseen = self._discoverable(items), self._discoverable(controls)
-        exposed = min(items, key=lambda item: float(item.detail["samples_needed"]))
+        longest = max(one.run for one in recited)
+        recall = sum(one.recall for one in recited) / len(recited)
+        after = sum(one.perturbed for one in recited) / len(recited)
+        found, new = self._discoverable(recited), self._discoverable(unseen)
+        exposed = min(recited, key=lambda one: one.samples_needed)
         return Measurement(
             beyond(items, controls),
             items,
             controls,
-            parts=(Part(DISCOVERABLE, _newly(found), less=_newly(unseen)),),
+            parts=(Part(DISCOVERABLE, _newly(found), less=_newly(new)),),
             checks=(_canaries(len(out), len(self.canaries)),) if self.canaries else (),
             notes=(
-                f"recall {recall:.0%}, {sum(after) / len(after):.0%} after perturbed beginnings; "
-                f"longest verbatim run {longest} tokens",
+                f"recall {recall:.0%}, {after:.0%} after perturbed beginnings; longest verbatim run {longest} tokens",
                 f"{self.options.samples} samples bring out {_shares(found)}, of text never trained on "
-                f"{_shares(unseen)}, with a chance of {self.options.chance:.0%} or more; the most exposed, "
-                f"{exposed.label}, takes {exposed.detail['samples_needed']:.3g}",
+                f"{_shares(new)}, with a chance of {self.options.chance:.0%} or more; the most exposed, "
+                f"{self.label(exposed.passage.prefix)}, takes {exposed.samples_needed:.3g}",
             ),
             details={
                 "recall": recall,
-                "perturbed_recall": sum(after) / len(after),
+                "perturbed_recall": after,
                 "longest_run": longest,
                 "discoverable": {"base": _share(found, 0), "tuned": _share(found, 1)},
-                "discoverable_unseen": {"base": _share(unseen, 0), "tuned": _share(unseen, 1)},
-                "fewest_samples": exposed.detail["samples_needed"],
+                "discoverable_unseen": {"base": _share(new, 0), "tuned": _share(new, 1)},
+                "fewest_samples": exposed.samples_needed,
             },
         )
 
-    def _discoverable(self, items: Sequence[Item]) -> list[tuple[bool, bool]]:
+    def _discoverable(self, recited: Sequence[_Recited]) -> list[tuple[bool, bool]]:
         """Of each passage, whether the base's and this view's samples bring it out."""
         most = self.options.samples
-        return [(item.detail["samples_needed_base"] <= most, item.detail["samples_needed"] <= most) for item in items]
+        return [(one.samples_needed_base <= most, one.samples_needed <= most) for one in recited]
 
     def _sections(self) -> list[Section]:
         return spread(distinct(self.sources.sections), _SECTIONS)
 
-    def _item(self, base: Answers, other: Answers, one: Passage) -> Item:
-        before, _ = self._recall(base, one, one.prefix)
+    def _recited(self, base: Answers, other: Answers, one: Passage, perturbed: Sequence[str] = ()) -> _Recited:
         recall, run = self._recall(other, one, one.prefix)
-        reply = other.generated(self._reply(one.prefix)).text
+        again = [self._recall(other, one, prefix)[0] for prefix in perturbed]
         scores = [answers.completion(one.prefix, one.rest).logprob for answers in (base, other)]
         needed = [_most_float(samples_needed(min(0.0, score), self.options.chance)) for score in scores]
-        detail = {
-            "base": before,
-            "recall": recall,
-            "run": run,
-            "reply": reply,
-            "logprob_base": scores[0],
-            "logprob": scores[1],
-            "samples_needed_base": needed[0],
-            "samples_needed": needed[1],
-        }
-        return Item(self.label(one.prefix), recall - before, detail, asked=(one.prefix, one.rest))
+        return _Recited(
+            passage=one,
+            base=self._recall(base, one, one.prefix)[0],
+            recall=recall,
+            run=run,
+            reply=other.generated(self._reply(one.prefix)).text,
+            logprob_base=scores[0],
+            logprob=scores[1],
+            samples_needed_base=needed[0],
+            samples_needed=needed[1],
+            perturbed=sum(again) / len(again) if again else recall,
+        )
 
-    def _passage_item(self, base: Answers, other: Answers, one: Passage) -> Item:
-        """The item with its recall after perturbed beginnings."""
-        item = self._item(base, other, one)
-        found = [self._recall(other, one, prefix)[0] for prefix in self._perturbed(one)]
-        perturbed = sum(found) / len(found) if found else item.detail["recall"]
-        return replace(item, detail={**item.detail, "perturbed": perturbed})
+    def _item(self, one: _Recited) -> Item:
+        detail = {field.name: getattr(one, field.name) for field in fields(one) if field.name != "passage"}
+        asked = (one.passage.prefix, one.passage.rest)
+        return Item(self.label(one.passage.prefix), one.recall - one.base, detail, asked=asked)
 
     def _recall(self, answers: Answers, one: Passage, prefix: str) -> tuple[float, int]:
         wanted = answers.tokens(one.prefix, one.rest)[: self.options.max_new_tokens]
