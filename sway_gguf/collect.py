@@ -54,8 +54,18 @@ def collect(
     units: Sequence[Unit],
     progress: Progress | None = None,
     follow_up: FollowUp | None = None,
+    known: Answers | None = None,
 ) -> Answers:
     """Open `view` once and answer all of `units`, then round by round what follows from the answers.
+
+    Args:
+        backend: what is asked.
+        view: to open.
+        units: to answer.
+        progress: called as tokens are evaluated.
+        follow_up: what to ask next.
+        known: answers of this very view. A unit that stands there whole is not asked again; any other is asked whole,
+            so that its batches stay as they are.
 
     Raises:
         UserError: the backend cannot give this view.
@@ -64,10 +74,12 @@ def collect(
     answers = Answers([])
     with backend.open(view) as opened:
         while units:
-            pairs = [
-                pair for unit in units for pair in zip(unit.queries, opened.answer(unit.queries, progress), strict=True)
-            ]
-            answers = answers.merged(Answers(pairs))
+            for unit in units:
+                if known is not None and all(query in known for query in unit.queries):
+                    answers = answers.merged(known.only(unit.queries))
+                else:
+                    found = opened.answer(unit.queries, progress)
+                    answers = answers.merged(Answers(zip(unit.queries, found, strict=True)))
             units = units_of(_unasked(follow_up(answers), answers)) if follow_up else []
     return answers
 

@@ -116,3 +116,11 @@ def test_a_run_is_kept_as_baseline_and_the_next_compared_with_it(
     done = CliRunner().invoke(cli, ["compare", "--baseline", "main", "now.json", "--json", "-"])
     (probe,) = json.loads(done.output)["comparisons"][0]["probes"]
     assert (probe["movement"], probe["delta"]) == (Movement.UNDETECTED, 0.0)
+
+
+def test_a_page_holds_one_comparison(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert CliRunner().invoke(cli, ["compare", HEALTHY, DAMAGING, "--html", str(page)]).exit_code == 0
+    assert "damaging" in page.read_text(encoding="utf-8")
+    refused = CliRunner().invoke(cli, ["compare", HEALTHY, DAMAGING, INIT, "--html", str(page)])
+    assert "--html shows one comparison, and 3 files were given; give 2 to it" in str(refused.exception)

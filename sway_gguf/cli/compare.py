@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--baselines", "listed", is_flag=True, help="List the baselines that are kept in this folder.")
 @click.option("--lenient", is_flag=True, help="Compare the items that are in both, and count the others.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where something regressed.")
-@output_options("json", "md")
+@output_options("json", "html", "md")
 @force_option
 def compare(
     results: tuple[Path, ...],
@@ -49,6 +49,7 @@ def compare(
     from sway_gguf.choose.compare import compare as compared
     from sway_gguf.cli.baselines import baselines, read_baseline, read_result
     from sway_gguf.report.changes import markdown_changes, print_changes
+    from sway_gguf.report.html import html_comparison
 
     if listed:
         say("\n".join(baselines()))
@@ -56,20 +57,27 @@ def compare(
     wanted = 1 if baseline else 2
     if len(results) < wanted:
         raise UserError("give two results or more, or one and --baseline NAME")
+    if "html" in outputs.paths and len(results) > wanted:
+        raise UserError(f"--html shows one comparison, and {len(results)} files were given; give {wanted} to it")
     files = outputs.checked(results, force=force)
     named = [(str(path), read_result(path)) for path in results]
     first = (baseline, read_baseline(baseline)) if baseline else named.pop(0)
     found = [compared(*first, *each, lenient=lenient) for each in named]
-    drawn = {"json": partial(_record, found), "md": partial(markdown_changes, found)}
+    drawn = {
+        "json": partial(json_of, found),
+        "html": partial(html_comparison, found[0]),
+        "md": partial(markdown_changes, found),
+    }
     deliver([(output, drawn[name]) for name, output in files.items()], partial(print_changes, found), drawn["json"])
     if exit_code and any(each.regressed for each in found):
         sys.exit(1)
 
 
-def _record(found: Sequence[Comparison]) -> str:
+def json_of(found: Sequence[Comparison], **more: object) -> str:
+    """Comparisons as JSON, and `more` beside them."""
     from dataclasses import asdict
 
     from sway_gguf.core.plain import json_text
 
     regressed = any(each.regressed for each in found)
-    return json_text({"regressed": regressed, "comparisons": [asdict(each) for each in found]}, indent=1) + "\n"
+    return json_text({"regressed": regressed, "comparisons": [asdict(each) for each in found], **more}, indent=1) + "\n"

@@ -18,6 +18,7 @@ from sway_gguf.cli.check import check
 from sway_gguf.cli.compare import compare
 from sway_gguf.cli.convert import convert
 from sway_gguf.cli.demo import demo
+from sway_gguf.cli.diff import diff
 from sway_gguf.cli.doctor import doctor
 from sway_gguf.cli.gate import gate
 from sway_gguf.cli.init import init
@@ -52,8 +53,8 @@ def cli() -> None:
 
 
 for command in (
-    demo, check, run, gate, report, compare, init, mine, watch, serve, inspect, doctor, convert, merge, quants, null,
-    probes, schema, trace,
+    demo, check, run, gate, report, compare, diff, init, mine, watch, serve, inspect, doctor, convert, merge, quants,
+    null, probes, schema, trace,
 ):  # fmt: skip
     cli.add_command(command)
 

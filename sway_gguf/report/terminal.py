@@ -42,11 +42,7 @@ _NAME_WIDTH, _OTHER_COLUMNS, _OTHER_NARROW = 11, 65, 49
 
 def print_result(result: SuiteResult, console: Console) -> None:
     """The whole report."""
-    console.print(_heading(result))
-    console.print(Padding(diagnosis_line(result), (1, 0)))
-    if result.learned:
-        console.print(Padding(Text(result.learned), (0, 0, 1, 0)))
-    console.print(_axes(result))
+    print_verdict(result, console)
     console.print(Padding(_probes(result, console.width), (1, 0, 0, 0)))
     if result.replies:
         console.print(Padding(_replies(result.replies), (1, 0, 0, 0)))
@@ -54,6 +50,15 @@ def print_result(result: SuiteResult, console: Console) -> None:
     if notes:
         console.print(Padding(Group(*notes), (1, 0, 0, 0)))
     console.print(Padding(_footnotes(result), (1, 0, 0, 0)))
+
+
+def print_verdict(result: SuiteResult, console: Console) -> None:
+    """The files, the diagnosis and the axes."""
+    console.print(_heading(result))
+    console.print(Padding(diagnosis_line(result), (1, 0)))
+    if result.learned:
+        console.print(Padding(Text(result.learned), (0, 0, 1, 0)))
+    console.print(_axes(result))
 
 
 def diagnosis_line(result: SuiteResult) -> Text:

@@ -1,7 +1,7 @@
 """Runs a schedule on a backend and turns every view's answers into measurements at once.
 
-Holds the base's answers and one view's, never more. Tells a model whose numbers are not finite from a probe that could
-not measure. Knows probes and views; judges nothing.
+Holds the base's answers and one view's; where a caller keeps the base's for another run, those of its rerun too. Tells
+a model whose numbers are not finite from a probe that could not measure. Knows probes and views; judges nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sway_gguf.core.measurement import Check, Measurement
 from sway_gguf.core.queries import Query
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.views import TUNED, NullView, ScaledView, View, is_rerun
-from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.doors import DoorBackend, is_base
 from sway_gguf.engine.protocol import NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
@@ -32,6 +32,8 @@ OnProgress = Callable[[View, int], None]
 """Called with the view at work and the tokens evaluated since the last call."""
 OnAnswers = Callable[[View, Answers], None]
 """Called with a view that was visited and its answers."""
+BaseAnswers = dict[View, Answers]
+"""What the base said, by its views: run as usual, and in another layout."""
 
 
 @dataclass
@@ -61,6 +63,7 @@ def measure(
     rank_scale: float = 1.0,
     nulls: Sequence[NullView] = (),
     on_answers: OnAnswers | None = None,
+    base_answers: BaseAnswers | None = None,
 ) -> Measured:
     """Visit every view of `plan` once.
 
@@ -72,6 +75,7 @@ def measure(
         rank_scale: of the nulls that calibrate; those of other scales go into the profile.
         nulls: for probes that measure on a backend themselves.
         on_answers: called with each view's answers while they are there.
+        base_answers: of the same loaded base. What stands there is not asked again; what is asked is added.
 
     Raises:
         NonFiniteError: base, tuned model or a null gave a NaN or an infinity. At another λ that is a finding.
@@ -82,7 +86,7 @@ def measure(
             _note(probe, found, TUNED, partial(probe.measure, _NOTHING, _NOTHING))
     if plan.visits:
         assert backend is not None
-        _visit(backend, probes, plan, gathered, on_progress, on_answers or _unheard)
+        _visit(backend, probes, plan, gathered, on_progress, on_answers or _unheard, base_answers)
     for probe, found in zip(probes, gathered, strict=True):
         if isinstance(probe, ForeignProbe):
             assert backend is not None
@@ -117,13 +121,14 @@ def _visit(
     gathered: Sequence[_Gathered],
     on_progress: OnProgress | None,
     on_answers: OnAnswers,
+    kept: BaseAnswers | None,
 ) -> None:
     first, *others = plan.visits
-    base = _collect(backend, first, probes, None, on_progress)
+    base = _collect(backend, first, probes, None, on_progress, kept)
     on_answers(first.view, base)
     for visit in others:
         try:
-            answers = _collect(backend, visit, probes, base, on_progress)
+            answers = _collect(backend, visit, probes, base, on_progress, kept)
         except NonFiniteError:
             if not isinstance(visit.view, ScaledView) or visit.view == TUNED:
                 raise
@@ -147,6 +152,7 @@ def _collect(
     probes: Sequence[Probe[Any]],
     base: Answers | None,
     on_progress: OnProgress | None,
+    kept: BaseAnswers | None,
 ) -> Answers:
     """Answers of one view; for the base itself, `base` is None and its own answers lead its follow-ups."""
 
@@ -157,7 +163,12 @@ def _collect(
     def follow_up(own: Answers) -> dict[Hashable, Sequence[Query]]:
         return {place: probes[place].follow_up(base or own, own) for place in visit.probes}
 
-    return collect(backend, visit.view, visit.units, progress, follow_up)
+    if kept is None or not is_base(visit.view):
+        return collect(backend, visit.view, visit.units, progress, follow_up)
+    known = kept.get(visit.view, _NOTHING)
+    found = collect(backend, visit.view, visit.units, progress, follow_up, known)
+    kept[visit.view] = known.merged(found)
+    return found
 
 
 def _note(probe: Probe[Any], found: _Gathered, view: View | None, measure_it: Callable[[], Measurement]) -> None:

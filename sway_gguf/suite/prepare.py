@@ -95,6 +95,20 @@ class Prepared:
         probes, skipped, left_out, example = found
         return replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
 
+    def with_adapter(self, path: Path) -> Prepared:
+        """The same run of another adapter; neither base nor texts are read again.
+
+        Raises:
+            UserError: it cannot be read, does not fit the base, or leaves no probe that could run.
+        """
+        adapter = read_adapter(path, self.base)
+        digest, room = sha256_of(adapter.path), Room(self.base, self.room.width)
+        models = self.spec.models
+        models = models.model_copy(update={"ft": models.ft.model_copy(update={"adapter": path})})
+        spec = self.spec.model_copy(update={"models": models})
+        found = _probes(spec, self.texts, self.base, adapter, digest, room)
+        return Prepared(spec, self.base, adapter, digest, self.texts, room, *found)
+
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
         return replace(self, spec=self.spec.model_copy(update={"remarks": remarks}))

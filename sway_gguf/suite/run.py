@@ -32,7 +32,7 @@ from sway_gguf.engine.protocol import Backend
 from sway_gguf.material.files import data_files, shown
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.able import suited
-from sway_gguf.suite.measure import OnProgress, measure
+from sway_gguf.suite.measure import BaseAnswers, OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Schedule, schedule
 from sway_gguf.suite.showing import Heard
@@ -77,8 +77,11 @@ def run(
     on_progress: OnProgress | None = None,
     *,
     work: Schedule | None = None,
+    base_answers: BaseAnswers | None = None,
 ) -> SuiteResult:
     """Run a prepared suite on a backend; None will do where no probe needs a model.
+
+    `base_answers` of another run on the same loaded base are not asked again; what is asked of the base is added.
 
     A backend that knows the bare protocol alone will do as well: what it cannot give is skipped, and told.
 
@@ -102,7 +105,7 @@ def run(
             work = work or plan(prepared)
             nulls = [NullView(seed, prepared.design) for seed in prepared.seeds]
             scale = prepared.design.rank_scale
-            found = measure(backend, prepared.probes, work, counted, scale, nulls, heard.take)
+            found = measure(backend, prepared.probes, work, counted, scale, nulls, heard.take, base_answers)
             defaults = prepared.spec.defaults
             probes = [*judge(found.readings, alpha=defaults.alpha, seed=defaults.seed), *found.failed]
         except NonFiniteError as error:

@@ -1,0 +1,120 @@
+"""`sway-gguf diff`: two adapters of one base, each against noise and one against the other."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sway_gguf.cli.common import FILE, FILES, engine_options, force_option, format_options, overridden
+from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.outputs import Outputs, output_options
+from sway_gguf.cli.progress import progress_bar
+from sway_gguf.cli.saving import deliver
+from sway_gguf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sway_gguf.choose.diff import Diff
+    from sway_gguf.spec.model import Spec
+    from sway_gguf.suite.prepare import Prepared
+
+
+@click.command(
+    short_help="Compare two adapters on one load of their base.",
+    epilog="Example:  sway-gguf diff base.gguf a.gguf b.gguf --data train.md",
+)
+@click.argument("files", metavar="BASE|SWAY.YAML [ADAPTER_A] ADAPTER_B", type=FILE, nargs=-1)
+@click.option("--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .parquet, .md, .txt and more.")
+@click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
+@click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where B is worse than A somewhere.")
+@format_options
+@output_options("json", "html", "md")
+@force_option
+@click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0).")
+@click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare each with (default 19).")
+@engine_options
+def diff(
+    files: tuple[Path, ...],
+    data: tuple[Path, ...],
+    holdout: tuple[Path, ...],
+    general: tuple[Path, ...],
+    exit_code: bool,
+    outputs: Outputs,
+    force: bool,
+    **overrides: Any,
+) -> None:
+    """Test ADAPTER_A and ADAPTER_B on the base model BASE, and tell what changed from A to B.
+
+    With SWAY.YAML in place of BASE and ADAPTER_A, its suite is run, and A is its adapter. The base is loaded and asked
+    once. Each adapter gets a verdict against nulls of its own; A and B are paired by what was asked, as `compare` does.
+    """
+    from sway_gguf.report.changes import markdown_changes
+    from sway_gguf.report.html import html_comparison
+    from sway_gguf.suite.prepare import prepare
+
+    spec, other = _asked(files, data=data, holdout=holdout, general=general)
+    spec = overridden(spec, **overrides)
+    written = outputs.checked([*files, *inputs_of(spec)], force=force)
+    first = prepare(spec)
+    found = _run(first, first.with_adapter(other))
+    changes = found.comparison
+    drawn = {
+        "json": partial(_record, found),
+        "html": partial(html_comparison, changes),
+        "md": partial(markdown_changes, [changes]),
+    }
+    deliver([(output, drawn[name]) for name, output in written.items()], partial(_draw, found), drawn["json"])
+    if exit_code and changes.regressed:
+        raise click.exceptions.Exit(1)
+
+
+def _asked(files: tuple[Path, ...], **texts: tuple[Path, ...]) -> tuple[Spec, Path]:
+    """What to run with A, and B.
+
+    Raises:
+        UserError: neither a base and two adapters nor a spec and one.
+    """
+    from sway_gguf.spec.model import load_spec
+    from sway_gguf.suite.prepare import default_spec
+
+    if len(files) == 3:
+        return default_spec(files[0], files[1], **texts), files[2]
+    if len(files) != 2:
+        raise UserError("give a base and two adapters, or a spec and the adapter to compare its own with")
+    if given := [f"--{name}" for name, value in texts.items() if value]:
+        raise UserError(
+            f"{given[0]}: the spec {files[0]} names its texts; change it there, or give a base in its place"
+        )
+    return load_spec(files[0]), files[1]
+
+
+def _run(first: Prepared, second: Prepared) -> Diff:
+    from sway_gguf.choose.diff import diff as run_both
+    from sway_gguf.choose.diff import tokens
+
+    if not (first.needs_model or second.needs_model):
+        return run_both(first, second, None)
+    with first.opened() as backend, progress_bar(tokens(first, second, backend)) as advance:
+        return run_both(first, second, backend, lambda view, count: advance(str(view), count))
+
+
+def _draw(found: Diff, console: Console) -> None:
+    from sway_gguf.report.changes import print_changes
+    from sway_gguf.report.terminal import print_verdict
+
+    for result in (found.old, found.new):
+        print_verdict(result, console)
+        console.print()
+    print_changes([found.comparison], console)
+
+
+def _record(found: Diff) -> str:
+    from sway_gguf.cli.compare import json_of
+    from sway_gguf.core.result_json import record_of
+
+    return json_of([found.comparison], results=[record_of(found.old), record_of(found.new)])
