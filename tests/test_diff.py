@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,10 @@ class Swapping(FakeBackend):
         return True
 
 
-def prepared(items: int = 12) -> Prepared:
+def prepared(items: int = 12, kinds: Sequence[str] = KINDS) -> Prepared:
     defaults = Defaults(nulls=5, items=items)
     spec = default_spec(BASE, HEALTHY, data=[DEMO / "document.md"], general=[DEMO / "general.txt"], defaults=defaults)
-    suite = [{"name": kind, "kind": kind} for kind in KINDS]
+    suite = [{"name": kind, "kind": kind} for kind in kinds]
     return prepare(spec.model_copy(update={"suite": suite}))
 
 
@@ -49,14 +50,32 @@ def on_the_engine(second: Path) -> Diff:
 
 
 def test_the_base_is_asked_once_and_every_other_view_of_each_adapter() -> None:
-    first = prepared(4)
+    """At λ = 0 too, and what follows from the base's replies in a dialogue."""
+    first = prepared(4, [*KINDS, "adapter_ablation", "multi_turn_coherence_decay"])
     second, backend = first.with_adapter(OVERTRAINED), Swapping(wordy_script(lambda view, query: 0.0))
-    evaluated = []
-    diff(first, second, backend, lambda view, count: evaluated.append(count))
+    diff(first, second, backend)
     times = {view: Counter(query for seen, query in backend.asked if seen == view) for view, _ in backend.asked}
     assert backend.swaps == 1
     assert {is_base(view): set(counts.values()) for view, counts in times.items()} == {True: {1}, False: {2}}
+
+
+def test_progress_ends_where_its_total_is() -> None:
+    first, evaluated = prepared(4), []
+    second, backend = first.with_adapter(OVERTRAINED), Swapping(wordy_script(lambda view, query: 0.0))
+    diff(first, second, backend, lambda view, count: evaluated.append(count))
     assert sum(evaluated) == tokens(first, second, backend)
+
+
+def test_a_spec_without_adapter_is_one_line(tmp_path: Path) -> None:
+    spec = tmp_path / "sway.yaml"
+    spec.write_text(
+        f"version: 1\nmodels: {{base: {{base: '{BASE}'}}, ft: {{base: '{BASE}'}}}}\n"
+        "suite: [{name: a, kind: applied}]\n",
+        encoding="utf-8",
+    )
+    done = CliRunner().invoke(cli, ["diff", str(spec), str(HEALTHY)])
+    assert isinstance(done.exception, UserError)
+    assert "models.ft.adapter is missing" in str(done.exception)
 
 
 def test_texts_are_read_once() -> None:

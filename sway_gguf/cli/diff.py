@@ -57,7 +57,7 @@ def diff(
     from sway_gguf.report.html import html_comparison
     from sway_gguf.suite.prepare import prepare
 
-    spec, other = _asked(files, data=data, holdout=holdout, general=general)
+    spec, other = _asked(files, data, holdout, general)
     spec = overridden(spec, **overrides)
     written = outputs.checked([*files, *inputs_of(spec)], force=force)
     first = prepare(spec)
@@ -73,7 +73,9 @@ def diff(
         raise click.exceptions.Exit(1)
 
 
-def _asked(files: tuple[Path, ...], **texts: tuple[Path, ...]) -> tuple[Spec, Path]:
+def _asked(
+    files: tuple[Path, ...], data: tuple[Path, ...], holdout: tuple[Path, ...], general: tuple[Path, ...]
+) -> tuple[Spec, Path]:
     """What to run with A, and B.
 
     Raises:
@@ -83,13 +85,12 @@ def _asked(files: tuple[Path, ...], **texts: tuple[Path, ...]) -> tuple[Spec, Pa
     from sway_gguf.suite.prepare import default_spec
 
     if len(files) == 3:
-        return default_spec(files[0], files[1], **texts), files[2]
+        return default_spec(files[0], files[1], data=data, holdout=holdout, general=general), files[2]
     if len(files) != 2:
         raise UserError("give a base and two adapters, or a spec and the adapter to compare its own with")
-    if given := [f"--{name}" for name, value in texts.items() if value]:
-        raise UserError(
-            f"{given[0]}: the spec {files[0]} names its texts; change it there, or give a base in its place"
-        )
+    for option, given in (("--data", data), ("--holdout", holdout), ("--general", general)):
+        if given:
+            raise UserError(f"{option}: the spec {files[0]} names its texts; change it there, or give a base instead")
     return load_spec(files[0]), files[1]
 
 
