@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from sway_gguf.cli.saving import Output
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.names import is_device
 
 if TYPE_CHECKING:
     from sway_gguf.core.result import SuiteResult
 
 FOLDER = Path(".sway", "baselines")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
-_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 
 
 def baseline_path(name: str) -> Path:
@@ -26,7 +26,7 @@ def baseline_path(name: str) -> Path:
     Raises:
         UserError: not a name for a file on every system.
     """
-    if not _NAME.fullmatch(name) or _DEVICES.fullmatch(name):
+    if not _NAME.fullmatch(name) or is_device(name):
         raise UserError(f"baseline {name!r}: no name for a file; use up to 64 letters, digits, dots, - and _")
     return FOLDER / f"{name}.json"
 

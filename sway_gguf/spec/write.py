@@ -1,0 +1,20 @@
+"""A spec as the text of a sway.yaml. Knows fields; where the files lie is said by who calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from sway_gguf.spec.model import Spec
+
+
+def spec_record(spec: Spec) -> dict[str, Any]:
+    """All that a sway.yaml says, defaults too, as plain values."""
+    return spec.model_dump(mode="json", exclude={"folder": True, "remarks": True, "models": {"base": {"adapter"}}})
+
+
+def spec_text(record: Mapping[str, Any]) -> str:
+    """YAML that `load_spec` reads to the same record."""
+    return yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True, width=10_000)
