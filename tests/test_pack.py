@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import stat
 import struct
@@ -21,11 +22,12 @@ from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import Diagnosis, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json, to_json
 from sway_gguf.deploy import archive as archives
-from sway_gguf.deploy.archive import MANIFEST, RESULT, SPEC, opened, write_archive
+from sway_gguf.deploy.archive import MANIFEST, RESULT, SPEC, Model, opened, write_archive
 from sway_gguf.deploy.pack import Members
 from sway_gguf.deploy.reproduce import differences
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
+from tests.test_peft import folder
 
 BASE, ADAPTER = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
 SPEC_TEXT = f"""version: 1
@@ -61,7 +63,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("ran")
     (here / "texts").mkdir()
     shutil.copy(DEMO / "document.md", here / "texts" / "one.md")
-    (here / "texts" / "aux.md").write_text("# A device\n\nNo file of this name can be made on Windows.\n")
+    (here / "texts" / "two.md").write_text("# A second file\n\nA pattern names both, and both go along.\n")
     shutil.copy(DEMO / "general.txt", here / "general.txt")
     (here / SPEC).write_text(SPEC_TEXT, encoding="utf-8")
     done = invoke("run", here / SPEC, "--json", here / RESULT, "--nulls", "5", "--seed", "3")
@@ -79,7 +81,7 @@ def result(ran: Path) -> SuiteResult:
 
 def test_an_archive_holds_the_spec_its_texts_and_the_result_and_names_the_models(ran: Path) -> None:
     with zipfile.ZipFile(ran / "run.zip") as file:
-        assert file.namelist() == [MANIFEST, SPEC, RESULT, "data/file.md", "data/one.md", "general/general.txt"]
+        assert file.namelist() == [MANIFEST, SPEC, RESULT, "data/one.md", "data/two.md", "general/general.txt"]
         manifest = json.loads(file.read(MANIFEST))
         assert file.read(RESULT) == (ran / RESULT).read_bytes()
     assert manifest["models"]["base"]["sha256"] == hashlib.sha256(BASE.read_bytes()).hexdigest()
@@ -95,7 +97,27 @@ def test_the_run_comes_out_again_with_what_the_command_line_said(ran: Path, tmp_
     assert "reproduced: " in done.output
     spec = load_spec(tmp_path / "out" / SPEC)
     assert (spec.defaults.nulls, spec.defaults.seed, spec.defaults.items) == (5, 3, 5)
-    assert spec.data == [tmp_path / "out" / "data" / "file.md", tmp_path / "out" / "data" / "one.md"]
+    assert spec.data == [tmp_path / "out" / "data" / "one.md", tmp_path / "out" / "data" / "two.md"]
+
+
+def test_an_adapters_folder_and_a_template_go_along(tmp_path: Path) -> None:
+    peft = folder(tmp_path / "my-adapter")
+    (peft / "chat_template.jinja").write_text("{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}")
+    text = SPEC_TEXT.replace(json.dumps(ADAPTER.as_posix()), "my-adapter").replace(
+        "data: ", "format: my-adapter\ndata: "
+    )
+    (tmp_path / SPEC).write_text(text.replace("texts/*.md", (DEMO / "document.md").as_posix()), encoding="utf-8")
+    shutil.copy(DEMO / "general.txt", tmp_path / "general.txt")
+    done = invoke("run", tmp_path / SPEC, "--json", tmp_path / RESULT, "--nulls", "1")
+    assert done.exit_code == 0, done.output
+    done = invoke("pack", tmp_path / SPEC, tmp_path / RESULT, "-o", tmp_path / "a.zip", "--with-adapter")
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+        names = [name for name in file.namelist() if "my-adapter" in name]
+    files = ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja"]
+    assert names == ["format/my-adapter/chat_template.jinja", *(f"adapter/my-adapter/{name}" for name in files)]
+    done = invoke("unpack", tmp_path / "a.zip", "-o", tmp_path / "out", "--verify", "--base", BASE)
+    assert done.exit_code == 0, done.output
 
 
 def test_a_changed_answer_is_told_and_exits_1(ran: Path, result: SuiteResult, tmp_path: Path) -> None:
@@ -118,9 +140,9 @@ def test_within_the_larger_floor_two_runs_agree_and_beyond_it_they_do_not(result
     probe = result.probes[index]
     assert probe.value is not None
 
-    def moved(by: float, floor: float, **more: Verdict) -> SuiteResult:
+    def moved(by: float, floor: float, verdict: Verdict = probe.verdict) -> SuiteResult:
         items = tuple(replace(item, value=item.value + by) for item in probe.items)
-        other = replace(probe, items=items, value=(probe.value or 0.0) + by, noise_floor=floor, **more)
+        other = replace(probe, items=items, value=(probe.value or 0.0) + by, noise_floor=floor, verdict=verdict)
         return replace(result, probes=(*result.probes[:index], other, *result.probes[index + 1 :]))
 
     old = moved(0.0, 0.01)
@@ -137,7 +159,7 @@ def test_other_files_than_the_runs_are_refused(ran: Path, tmp_path: Path) -> Non
     (other / "general.txt").write_text("Another text.\n", encoding="utf-8")
     assert refused("pack", other / SPEC, other / RESULT, "-o", tmp_path / "a.zip").startswith("general: the result is")
     assert not (tmp_path / "a.zip").exists()
-    verify = ["unpack", ran / "run.zip", "-o", tmp_path / "out", "--verify", "--base", BASE]
+    verify: list[str | Path] = ["unpack", ran / "run.zip", "-o", tmp_path / "out", "--verify", "--base", BASE]
     assert "not the adapter of this run" in refused(*verify, "--adapter", DEMO / "random.lora.gguf")
     assert "give --adapter healthy.lora.gguf" in refused(*verify)
     assert not (tmp_path / "out").exists()
@@ -154,11 +176,23 @@ def test_a_spec_that_names_a_file_outside_the_archive_is_not_run(ran: Path, tmp_
     secret = tmp_path / "secret.md"
     secret.write_text("# Mine\n", encoding="utf-8")
     text = SPEC_TEXT.replace("texts/*.md", secret.as_posix()).replace("general: general.txt\n", "")
-    models = {"base": {"name": "b", "size": 1, "sha256": hashlib.sha256(BASE.read_bytes()).hexdigest()}}
-    models["adapter"] = {"name": "a", "size": 1, "sha256": hashlib.sha256(ADAPTER.read_bytes()).hexdigest()}
+    models = {
+        role: Model(name=role, size=1, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        for role, path in (("base", BASE), ("adapter", ADAPTER))
+    }
     members = {SPEC: text.encode(), RESULT: (ran / RESULT).read_bytes()}
-    write_archive(tmp_path / "a.zip", members, {role: archives.Model(**each) for role, each in models.items()})
-    words = ["unpack", tmp_path / "a.zip", "-o", tmp_path / "out", "--verify", "--base", BASE, "--adapter", ADAPTER]
+    write_archive(tmp_path / "a.zip", members, models)
+    words: list[str | Path] = [
+        "unpack",
+        tmp_path / "a.zip",
+        "-o",
+        tmp_path / "out",
+        "--verify",
+        "--base",
+        BASE,
+        "--adapter",
+        ADAPTER,
+    ]
     assert "secret.md was not in the archive" in refused(*words)
 
 
@@ -255,12 +289,13 @@ def test_text_that_shrinks_like_a_bomb_is_stored_and_goes_round(tmp_path: Path) 
     assert (tmp_path / "out" / "data" / "same.txt").read_bytes() == b"a" * (1 << 20)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="such files cannot be made there")
 def test_names_in_an_archive_are_fit_for_every_system(tmp_path: Path) -> None:
     members = Members()
-    for folder, name in (("a", "x.md"), ("b", "X.md"), ("c", "nul.md"), ("d", "x: y.md")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_text("x")
-        members.add("data", tmp_path / folder / name)
+    for room, name in (("a", "x.md"), ("b", "X.md"), ("c", "nul.md"), ("d", "x: y.md")):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / name).write_text("x")
+        members.add("data", tmp_path / room / name)
     assert list(members.files) == ["data/x.md", "data/2-X.md", "data/file.md", "data/2-file.md"]
     assert not any(map(unfit, members.files))
     assert len(set(map(folded, members.files))) == 4

@@ -106,7 +106,7 @@ def _verify(folder: Path, manifest: Manifest, base: Path, adapter: Path | None, 
     if told:
         say(f"not reproduced: {len(told)} differences")
         raise click.exceptions.Exit(1)
-    say(f"reproduced: {found.diagnosis}, {len(found.probes)} probes within the noise floor")
+    say(f"reproduced: {found.diagnosis}, every probe ({len(found.probes)}) within the noise floor")
 
 
 def _line(difference: Difference) -> str:

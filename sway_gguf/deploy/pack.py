@@ -13,6 +13,7 @@ from typing import Any
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
+from sway_gguf.artifacts.template_files import CONFIG_FILE, TEMPLATE_FILE
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import SuiteResult
@@ -25,8 +26,6 @@ TEXTS = ("data", "holdout", "general")
 _OPTIONS = ("checkpoint", "pack")
 """Options of probes that name a file or folder."""
 _BUILT_IN = "builtin"
-_TEMPLATES = {".jinja", ".json"}
-"""Endings of the files of a PEFT folder that say how a template goes."""
 
 
 @dataclass
@@ -35,8 +34,8 @@ class Members:
 
     files: dict[str, Path | bytes] = field(default_factory=dict)
 
-    def add(self, room: str, path: Path, endings: set[str] | None = None) -> str:
-        """The name of a file, or of a folder whose own files are taken, those of some endings where they are given.
+    def add(self, room: str, path: Path, only: Sequence[str] = ()) -> str:
+        """The name of a file, or of a folder whose own files are taken, or those of them that `only` names.
 
         Raises:
             UserError: nothing is there, or a file of the folder has a name that some system does not allow.
@@ -48,7 +47,7 @@ class Members:
             self.files[name] = path
             return name
         for part in sorted(path.iterdir()):
-            if part.is_file() and (endings is None or part.suffix.lower() in endings):
+            if part.is_file() and (not only or part.name in only):
                 if why := unfit(f"{name}/{part.name}"):
                     raise UserError(f"{part}: {why}; rename it before it is packed")
                 self.files[f"{name}/{part.name}"] = part
@@ -80,7 +79,7 @@ def pack(spec: Spec, result: SuiteResult, record: bytes, target: Path, *, with_a
         names = [members.add(role, path) for path in data_files(getattr(spec, role))]
         written[role] = names[0] if len(names) == 1 else names or None
     if spec.format not in FORMATS:
-        written["format"] = members.add("format", Path(spec.format), _TEMPLATES)
+        written["format"] = members.add("format", Path(spec.format), (TEMPLATE_FILE, CONFIG_FILE))
     if spec.gate.baseline:
         written["gate"]["baseline"] = members.add("baseline", spec.gate.baseline)
     for entry in written["suite"]:
