@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import View
-from sway_gguf.engine.doors import DoorBackend, Progress
+from sway_gguf.engine.doors import DoorBackend, OnTokens
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class QueryGroup:
     """Queries that are always answered together, so that their batches are the same in every view.
 
     Attributes:
@@ -27,7 +27,7 @@ class Unit:
     askers: frozenset[Hashable]
 
 
-def units_of(asks: Mapping[Hashable, Sequence[Query]]) -> list[Unit]:
+def groups_of(asks: Mapping[Hashable, Sequence[Query]]) -> list[QueryGroup]:
     """Group queries by who asks them: the same question asked twice is answered once."""
     askers: dict[Query, set[Hashable]] = {}
     for key, queries in asks.items():
@@ -36,12 +36,12 @@ def units_of(asks: Mapping[Hashable, Sequence[Query]]) -> list[Unit]:
     groups: dict[frozenset[Hashable], list[Query]] = {}
     for query, keys in askers.items():
         groups.setdefault(frozenset(keys), []).append(query)
-    return [Unit(tuple(queries), keys) for keys, queries in groups.items()]
+    return [QueryGroup(tuple(queries), keys) for keys, queries in groups.items()]
 
 
-def wanted_by(units: Sequence[Unit], keys: set[Hashable]) -> list[Unit]:
-    """The units of which any of `keys` asked."""
-    return [unit for unit in units if unit.askers & keys]
+def wanted_by(groups: Sequence[QueryGroup], keys: set[Hashable]) -> list[QueryGroup]:
+    """The groups of which any of `keys` asked."""
+    return [group for group in groups if group.askers & keys]
 
 
 FollowUp = Callable[[Answers], Mapping[Hashable, Sequence[Query]]]
@@ -51,20 +51,20 @@ FollowUp = Callable[[Answers], Mapping[Hashable, Sequence[Query]]]
 def collect(
     backend: DoorBackend,
     view: View,
-    units: Sequence[Unit],
-    progress: Progress | None = None,
+    groups: Sequence[QueryGroup],
+    progress: OnTokens | None = None,
     follow_up: FollowUp | None = None,
     known: Answers | None = None,
 ) -> Answers:
-    """Open `view` once and answer all of `units`, then round by round what follows from the answers.
+    """Open `view` once and answer all of `groups`, then round by round what follows from the answers.
 
     Args:
         backend: what is asked.
         view: to open.
-        units: to answer.
+        groups: to answer.
         progress: called as tokens are evaluated.
         follow_up: what to ask next.
-        known: answers of this very view. A unit that stands there whole is not asked again; any other is asked whole,
+        known: answers of this very view. A group that stands there whole is not asked again; any other is asked whole,
             so that its batches stay as they are.
 
     Raises:
@@ -73,14 +73,14 @@ def collect(
     """
     answers = Answers([])
     with backend.open(view) as opened:
-        while units:
-            for unit in units:
-                if known is not None and all(query in known for query in unit.queries):
-                    answers = answers.merged(known.only(unit.queries))
+        while groups:
+            for group in groups:
+                if known is not None and all(query in known for query in group.queries):
+                    answers = answers.merged(known.only(group.queries))
                 else:
-                    found = opened.answer(unit.queries, progress)
-                    answers = answers.merged(Answers(zip(unit.queries, found, strict=True)))
-            units = units_of(_unasked(follow_up(answers), answers)) if follow_up else []
+                    found = opened.answer(group.queries, progress)
+                    answers = answers.merged(Answers(zip(group.queries, found, strict=True)))
+            groups = groups_of(_unasked(follow_up(answers), answers)) if follow_up else []
     return answers
 
 
@@ -91,6 +91,6 @@ def _unasked(asks: Mapping[Hashable, Sequence[Query]], answers: Answers) -> dict
 CountTokens = Callable[[Query], int]
 
 
-def count_tokens(units: Sequence[Unit], count: CountTokens) -> int:
-    """Tokens to evaluate for `units` in one view."""
-    return sum(count(query) for unit in units for query in unit.queries)
+def count_tokens(groups: Sequence[QueryGroup], count: CountTokens) -> int:
+    """Tokens to evaluate for `groups` in one view."""
+    return sum(count(query) for group in groups for query in group.queries)

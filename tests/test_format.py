@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sway_gguf.choose.mine import mined
-from sway_gguf.collect import collect, units_of
+from sway_gguf.collect import collect, groups_of
 from sway_gguf.core.dialogue import Dialogue, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query
@@ -118,7 +118,7 @@ def test_every_request_that_a_probe_asks_is_rendered_once(kind: str, options: di
     probe = probe_of(kind, sources_of(chat_speech()), **options)
     assert probe.missing() == ""
     backend = FakeBackend(wordy_script(lambda view, query: 0.0))
-    collect(backend, BASE, units_of({"it": probe.ask()}), follow_up=lambda own: {"it": probe.follow_up(own, own)})
+    collect(backend, BASE, groups_of({"it": probe.ask()}), follow_up=lambda own: {"it": probe.follow_up(own, own)})
     asked = [query for _, query in backend.asked]
     prompts = [text for query in asked if (text := before(query)) is not None]
     assert prompts

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sway_gguf.collect import collect, units_of
+from sway_gguf.collect import collect, groups_of
 from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 from sway_gguf.core.answers import Answer, Answers, CompletionScore
 from sway_gguf.core.candidates import Candidate, Thought, Worded
@@ -309,7 +309,7 @@ def all_answers(probe: Probe[Any], view: View, base: Answers | None = None) -> A
     """What a view answers to everything that a probe asks, follow-ups included."""
     backend = FakeBackend(wordy_script(lambda view, query: 0.0))
     return collect(
-        backend, view, units_of({"it": probe.ask()}), follow_up=lambda own: {"it": probe.follow_up(base or own, own)}
+        backend, view, groups_of({"it": probe.ask()}), follow_up=lambda own: {"it": probe.follow_up(base or own, own)}
     )
 
 

@@ -74,7 +74,7 @@ def test_the_plan_counts_what_is_shown_in_two_views_and_asks_no_probes_question_
     assert more == with_it.shown_cost(backend.count_tokens) > 0
     assert without.shown == ()
     assert not any(isinstance(query, Rolling) for query in with_it.shown)
-    assert {visit.view for visit in with_it.visits if any(not unit.askers for unit in visit.units)} == {BASE, TUNED}
+    assert {visit.view for visit in with_it.visits if any(not unit.askers for unit in visit.groups)} == {BASE, TUNED}
 
 
 def test_data_holdout_and_everyday_take_turns() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sway_gguf.collect import collect, units_of
+from sway_gguf.collect import collect, groups_of
 from sway_gguf.core.answers import Answer, TokenDist
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import NextToken, Query, Rolling
@@ -104,12 +104,12 @@ def test_each_view_is_visited_once_and_the_base_comes_first() -> None:
 def test_a_question_asked_by_several_probes_is_answered_once_per_view() -> None:
     backend = FakeBackend(effect())
     for visit in plan_of().visits:
-        collect(backend, visit.view, visit.units)
+        collect(backend, visit.view, visit.groups)
     assert len(backend.asked) == len(set(backend.asked))
 
 
 def test_units_keep_what_is_asked_together_together() -> None:
-    units = units_of({"a": [NextToken("x"), NextToken("y")], "b": [NextToken("y"), NextToken("z")]})
+    units = groups_of({"a": [NextToken("x"), NextToken("y")], "b": [NextToken("y"), NextToken("z")]})
     assert {unit.queries: set(unit.askers) for unit in units} == {
         (NextToken("x"),): {"a"},
         (NextToken("y"),): {"a", "b"},

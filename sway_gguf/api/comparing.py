@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sway_gguf.api.arguments import PathLike
+from sway_gguf.api.named import Named
 from sway_gguf.api.result import Result, result_of
 from sway_gguf.choose.compare import compare as compared
 from sway_gguf.core.comparison import AxisChange, Comparison, Movement, ProbeChange
-from sway_gguf.core.errors import UnknownNameError
-from sway_gguf.spec.options import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 _SILENT = (Movement.UNDETECTED, Movement.WITHIN_NOISE, Movement.UNTESTED)
 
 
-class Changes(Mapping[str, ProbeChange]):
+class Changes(Named[ProbeChange]):
     """What changed from one result to another: a mapping from a probe's name to what became of it.
 
     Args:
@@ -27,7 +26,7 @@ class Changes(Mapping[str, ProbeChange]):
 
     def __init__(self, record: Comparison) -> None:
         self.record = record
-        self._probes = {probe.name: probe for probe in record.probes}
+        super().__init__(record.probes, "both runs")
 
     @property
     def regressed(self) -> bool:
@@ -38,24 +37,6 @@ class Changes(Mapping[str, ProbeChange]):
     def axes(self) -> Mapping[str, AxisChange]:
         """The axes in both results, by name."""
         return {axis.axis: axis for axis in self.record.axes}
-
-    def __getitem__(self, name: str) -> ProbeChange:
-        """What became of the probe `name`.
-
-        Raises:
-            UnknownNameError: no probe in both results has this name; it is a `KeyError` too.
-        """
-        try:
-            return self._probes[name]
-        except KeyError:
-            hint = nearest(str(name), self._probes)
-            raise UnknownNameError(f"{name!r} is no probe of both runs, {hint}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._probes)
-
-    def __len__(self) -> int:
-        return len(self._probes)
 
     def to_frame(self, rows: str = "probes") -> pd.DataFrame:
         """The numbers as a pandas data frame.

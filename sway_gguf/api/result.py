@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sway_gguf.api.arguments import PathLike, path_of
-from sway_gguf.core.errors import UnknownNameError
+from sway_gguf.api.named import Named
 from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, SuiteResult
 from sway_gguf.core.result_json import from_json
-from sway_gguf.spec.options import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Result(Mapping[str, ProbeResult]):
+class Result(Named[ProbeResult]):
     """The outcome of a run: a mapping from a probe's name to what it found.
 
     Args:
@@ -26,7 +25,7 @@ class Result(Mapping[str, ProbeResult]):
 
     def __init__(self, record: SuiteResult) -> None:
         self.record = record
-        self._probes = {probe.name: probe for probe in record.probes}
+        super().__init__(record.probes, "this run")
 
     @property
     def diagnosis(self) -> Diagnosis:
@@ -42,24 +41,6 @@ class Result(Mapping[str, ProbeResult]):
     def axes(self) -> Mapping[str, AxisResult]:
         """The six questions in order, by name: applied, signal, direction, collateral, leakage, survival."""
         return {axis.axis: axis for axis in self.record.axes}
-
-    def __getitem__(self, name: str) -> ProbeResult:
-        """What the probe `name` found.
-
-        Raises:
-            UnknownNameError: no probe of the run has this name; it is a `KeyError` too.
-        """
-        try:
-            return self._probes[name]
-        except KeyError:
-            hint = nearest(str(name), self._probes)
-            raise UnknownNameError(f"{name!r} is no probe of this run, {hint}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._probes)
-
-    def __len__(self) -> int:
-        return len(self._probes)
 
     def to_frame(self, rows: str = "probes") -> pd.DataFrame:
         """The numbers as a pandas data frame.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sway_gguf.collect import collect, units_of
+from sway_gguf.collect import collect, groups_of
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.divergence import js
 from sway_gguf.core.errors import UserError
@@ -112,5 +112,5 @@ def hardest(
 
 
 def _both(backend: DoorBackend, queries: Sequence[Query]) -> tuple[Answers, Answers]:
-    units = units_of({"pool": queries})
+    units = groups_of({"pool": queries})
     return collect(backend, BASE, units), collect(backend, TUNED, units)

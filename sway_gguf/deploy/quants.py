@@ -25,7 +25,7 @@ from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.deploy.deployment import Asked, Measured, Side
 from sway_gguf.deploy.merge import TYPES
-from sway_gguf.deploy.workshop import Job, Say, as_file, files_of, is_file, kept, working_in
+from sway_gguf.deploy.workshop import Making, Say, as_file, files_of, is_file, kept, working_in
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.files import shown
 from sway_gguf.probes.lift import queries_of
@@ -156,13 +156,13 @@ def _rows(prepared: Prepared, work: Path, types: Sequence[str], asked: Asked, sa
         for kind in types:
             say(f"{kind} runtime")
             name = f"file-{sha256_of_all(files_of(kind))[:16]}" if is_file(kind) else kind
-            own, size = kept(Job(prepared, asked, work, f"{key}-{name}-runtime", kind, None, adapter_file, say))
+            own, size = kept(Making(prepared, asked, work, f"{key}-{name}-runtime", kind, None, adapter_file, say))
             assert own.tuned is not None
             yield _Row(kind, "runtime", size + size_of(adapter_file), own, own.base, own.tuned)
             if is_file(kind):
                 continue
             say(f"{kind} merged")
-            other, size = kept(Job(prepared, asked, work, f"{key}-{kind}-merged", kind, adapter, None, say))
+            other, size = kept(Making(prepared, asked, work, f"{key}-{kind}-merged", kind, adapter, None, say))
             yield _Row(kind, "merged", size, other, own.base, other.base)
 
 

@@ -28,7 +28,7 @@ _MADE = re.compile(r"[0-9a-f]{16}-.+\.gguf")
 
 
 @dataclass(frozen=True)
-class Job:
+class Making:
     """One file to make and measure: what is merged in, and what is put on top."""
 
     prepared: Prepared
@@ -87,37 +87,39 @@ def files_of(model: str | Path) -> list[Path]:
     return list(read_base(Path(model)).shards)
 
 
-def kept(job: Job) -> tuple[Measured, int]:
+def kept(making: Making) -> tuple[Measured, int]:
     """What was measured of a file and its size; measured now unless an earlier run has kept it."""
-    place = job.work / f"{job.name}.npz"
+    place = making.work / f"{making.name}.npz"
     if place.exists():
         try:
-            return load_measured(place, job.asked, with_tuned=job.on_top is not None)
+            return load_measured(place, making.asked, with_tuned=making.on_top is not None)
         except (ValueError, OSError):
-            job.say(f"{place}: what was kept is damaged; it is measured again")
-    result = _made_and_measured(job)
+            making.say(f"{place}: what was kept is damaged; it is measured again")
+    result = _made_and_measured(making)
     try:
         save_measured(place, *result)
     except OSError as error:
-        job.say(f"{place}: cannot be kept ({error.strerror or error}); another run would measure it again")
+        making.say(f"{place}: cannot be kept ({error.strerror or error}); another run would measure it again")
     return result
 
 
-def _made_and_measured(job: Job) -> tuple[Measured, int]:
+def _made_and_measured(making: Making) -> tuple[Measured, int]:
     """Measure a file that is there, or one that is made for it and removed.
 
     Raises:
         EngineError: it cannot be measured; the type is named.
     """
-    given = is_file(job.kind)
-    model = Path(job.kind) if given else job.work / f"{job.name}.gguf"
+    given = is_file(making.kind)
+    model = Path(making.kind) if given else making.work / f"{making.name}.gguf"
     try:
         if not given:
-            merge(job.prepared.base.path, job.merged_in, model, kind=job.kind)
-        result = measured(model, job.on_top, job.asked, job.prepared.engine)
+            merge(making.prepared.base.path, making.merged_in, model, kind=making.kind)
+        result = measured(model, making.on_top, making.asked, making.prepared.engine)
         return result, sum(map(size_of, files_of(model)))
     except EngineError as error:
-        raise EngineError(f"{job.kind}: {error}; what was measured before it is kept, --types leaves it out") from error
+        raise EngineError(
+            f"{making.kind}: {error}; what was measured before it is kept, --types leaves it out"
+        ) from error
     finally:
         if not given:
             model.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from sway_gguf.core.answers import Answer, CompletionScore, Generated, LogProbs,
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import NullView, ScaledView, View
-from sway_gguf.engine.doors import DoorBackend, Progress, is_base
+from sway_gguf.engine.doors import DoorBackend, OnTokens, is_base
 from sway_gguf.engine.protocol import Backend, NullBackend, ScalableBackend, SingleView
 
 _WHOLE_VOCABULARY = 1 << 30
@@ -109,7 +109,7 @@ class BareBackend(DoorBackend):
             return self._backend.as_null_adapter(view.seed, init_scale=view.design.init_scale, rank_scale=scale)
         return self._backend.as_finetuned()
 
-    def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]:
+    def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]:
         assert self._view_at_work is not None
         answers = []
         for query in queries:

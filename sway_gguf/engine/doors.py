@@ -40,7 +40,7 @@ class Work(NamedTuple):
     tokens: float
 
 
-Progress = Callable[[int], None]
+OnTokens = Callable[[int], None]
 """Called with the number of tokens evaluated since the last call."""
 
 
@@ -52,7 +52,7 @@ class OpenView:
         self.view = view
         self._backend = backend
 
-    def answer(self, queries: Sequence[Query], progress: Progress | None = None) -> list[Answer]:
+    def answer(self, queries: Sequence[Query], progress: OnTokens | None = None) -> list[Answer]:
         """Answer many queries in packed batches, in the order given."""
         self._backend._check_open(self)
         return self._backend._answer(self.view, queries, progress)
@@ -255,7 +255,7 @@ class DoorBackend(ABC):
         """Undo `_enter`."""
 
     @abstractmethod
-    def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]: ...
+    def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]: ...
 
 
 def top_of(row: LogProbs, top_k: int) -> TokenDist:

@@ -23,7 +23,7 @@ from sway_gguf.core.answers import (
 )
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Spans, Split
 from sway_gguf.core.views import NullView, ScaledView, View
-from sway_gguf.engine.doors import DoorBackend, Progress
+from sway_gguf.engine.doors import DoorBackend, OnTokens
 
 Script = Callable[[View, Query], Answer]
 
@@ -47,7 +47,7 @@ class FakeBackend(DoorBackend):
     def close(self) -> None:
         """Nothing to release."""
 
-    def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]:
+    def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]:
         self.asked += [(view, query) for query in queries]
         if progress:
             progress(sum(self.count_tokens(query) for query in queries))

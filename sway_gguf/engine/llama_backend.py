@@ -25,7 +25,7 @@ from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextTok
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import DoorBackend, Progress, Work, is_base
+from sway_gguf.engine.doors import DoorBackend, OnTokens, Work, is_base
 from sway_gguf.engine.embed import Embedder, FileEmbedder
 from sway_gguf.engine.generate import generate_group
 from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
@@ -168,7 +168,7 @@ class LlamaBackend(DoorBackend):
         if isinstance(view, NullView):
             self._pool.drop_null()
 
-    def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]:
+    def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]:
         found: dict[int, Answer] = {}
         for kinds, answered in (
             ((NextToken, Rolling, Completion, Spans), self._scored),
@@ -184,19 +184,19 @@ class LlamaBackend(DoorBackend):
                 found |= zip(places, answered(view, asks, progress or _nothing), strict=True)
         return [found[place] for place in range(len(queries))]
 
-    def _scored(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+    def _scored(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
         with _naming(view, asks):
             jobs = [job for ask in asks for job in ask.jobs]
             found = iter(packed.score(self._pool, view, jobs, self.limits(), progress))
         return [scoring.answer(ask, [next(found) for _ in ask.jobs]) for ask in asks]
 
-    def _compared(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+    def _compared(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
         with _naming(view, asks):
             jobs = [job for ask in asks for job in ask.jobs]
             found = iter(packed.compare(self._pool, view, jobs, self.limits(), progress))
         return [scoring.joined([part for _ in ask.jobs for part in next(found)]) for ask in asks]
 
-    def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+    def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
         replies: list[Answer] = [Generated("")] * len(asks)
         limits = self.limits()
         for group in group_jobs([ask.jobs[0] for ask in asks], limits, whole=False):
@@ -212,7 +212,7 @@ class LlamaBackend(DoorBackend):
                 replies[index] = text
         return replies
 
-    def _embedded(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+    def _embedded(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
         if self._embedder is None:
             path = self.settings.embedder
             self._embedder = FileEmbedder(path, self.settings) if path else Embedder(self.model, self.settings)
@@ -226,7 +226,7 @@ class LlamaBackend(DoorBackend):
             progress(len(ask.tokens))
         return found
 
-    def _split(self, view: View, asks: Sequence[scoring.Ask], progress: Progress) -> list[Answer]:
+    def _split(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
         def said(token: int) -> bytes:
             return self.model.piece(token, control=True)
 

@@ -5,7 +5,7 @@ Knows jobs, views and contexts; neither queries nor what an answer means.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,9 @@ from sway_gguf.core.answers import Changes
 from sway_gguf.core.views import BASE, View, is_rerun
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.contexts import ContextPool
+from sway_gguf.engine.doors import OnTokens
 from sway_gguf.engine.packing import Group, Job, Limits, Stretch, group_jobs, parts_of, steps
 from sway_gguf.engine.reduce import NotFiniteError, changes, log_softmax_row, target_logprobs
-
-Progress = Callable[[int], None]
 
 
 class JobError(Exception):
@@ -31,7 +30,7 @@ class JobError(Exception):
 
 
 def score(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: Progress
+    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
 ) -> list[NDArray[np.float64] | NDArray[np.float32]]:
     """Per job the log-probabilities of its targets [targets], or a whole row [V] where it has none.
 
@@ -51,7 +50,7 @@ def score(
 
 
 def compare(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: Progress
+    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
 ) -> list[list[Changes]]:
     """Per job how `view` differs from the base at its targets, in pieces; both run side by side.
 
@@ -84,7 +83,7 @@ def _blaming(job: int) -> Iterator[None]:
         raise JobError(job) from error
 
 
-def _calls(jobs: Sequence[Job], group: Group, limits: Limits, progress: Progress) -> Iterator[list[Stretch]]:
+def _calls(jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens) -> Iterator[list[Stretch]]:
     for stretches in steps([jobs[index] for index in group.jobs], limits):
         yield stretches
         progress(sum(stretch.stop - stretch.start for stretch in stretches))

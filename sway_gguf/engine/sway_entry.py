@@ -24,7 +24,7 @@ from sway_gguf.core.views import (
     ScaledView,
     View,
 )
-from sway_gguf.engine.doors import OpenView, Progress
+from sway_gguf.engine.doors import OnTokens, OpenView
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.sway_family import as_theirs, instrumentation
 from sway_gguf.engine.sway_settings import BaseSpec, settings_of
@@ -45,7 +45,7 @@ class SwayView(OpenView):
         self.id = _label(view)
         self._inst = backend._inst
 
-    def answer(self, queries: Sequence[Query], progress: Progress | None = None) -> list[Answer]:
+    def answer(self, queries: Sequence[Query], progress: OnTokens | None = None) -> list[Answer]:
         """As `OpenView.answer`, with errors that are dlm-sway's too."""
         with as_theirs(_DOORS.get(type(queries[0]), "answer") if queries else ""):
             return super().answer(queries, progress)
@@ -136,7 +136,7 @@ class SwayBackend(LlamaBackend):
     def _view(self, view: View) -> OpenView:
         return SwayView(self, view)
 
-    def _answer(self, view: View, queries: Sequence[Query], progress: Progress | None) -> list[Answer]:
+    def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]:
         for query in queries:
             if isinstance(query, NextToken | Generate):
                 self._check_length(query)

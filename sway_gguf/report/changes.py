@@ -11,6 +11,7 @@ from rich.text import Text
 
 from sway_gguf.core.comparison import Comparison, Movement, ProbeChange
 from sway_gguf.report import numbers
+from sway_gguf.report.markdown_text import END
 from sway_gguf.report.terminal import folded
 
 _STYLES = {
@@ -41,12 +42,12 @@ def print_changes(comparisons: Sequence[Comparison], console: Console) -> None:
 
 
 def markdown_changes(comparisons: Sequence[Comparison]) -> str:
-    """The same as Markdown."""
+    """The same as Markdown, between marks by which a comment and a file are known as ours."""
     headings, rows = column_headings(comparisons), table_rows(comparisons, intervals=True)
     lines = [f"- {_escaped(line)}" for comparison in comparisons for line in lines_above(comparison)]
     lines += ["", _line(headings), _line(["---", *["---:"] * (len(headings) - 1)]), *map(_line, map(_safe, rows))]
     lines += [f"\n{_escaped(line)}" for comparison in comparisons for line in lines_below(comparison)]
-    return "\n".join([*lines, "", _escaped(legend(comparisons))]) + "\n"
+    return "\n".join(["<!-- sway-gguf:compare -->", "", *lines, "", _escaped(legend(comparisons)), "", END]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -15,11 +15,10 @@ from sway_gguf.report import numbers
 from sway_gguf.report.facts import calls_for, file_of, nulls_line, number_words, short_name, worst_first
 from sway_gguf.report.fitting import Section, fitted
 from sway_gguf.report.html.heat import mean_change
-from sway_gguf.report.markdown_text import code, row, table_head, words, words_in_html
+from sway_gguf.report.markdown_text import END, code, row, table_head, words, words_in_html
 
 LIMIT = 65_536
 """Characters of a comment on GitHub."""
-END = "<!-- sway-gguf:end -->"
 _REMARKS, _MOVED = 10, 5
 """Of the remarks, and of the tokens of a text that gained or lost: so many are shown."""
 _SIGNS: Mapping[str, str] = {

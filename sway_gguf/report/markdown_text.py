@@ -9,6 +9,8 @@ import re
 
 from sway_gguf.core.plain import one_line
 
+END = "<!-- sway-gguf:end -->"
+"""What a report of ours ends with: a file that somebody wrote on in is theirs."""
 _BREAK = "\u200b"
 """Stands for a space of no width until the end; `one_line` has spelled out those of the text itself."""
 # @mentions and mail addresses, #1 and GH-1, bare addresses, and :emoji: are found in finished text, where a backslash

@@ -14,8 +14,7 @@ from sway_gguf.core.plain import json_text, one_line
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
 from sway_gguf.report.facts import file_of, nulls_line, number_words, short_name
-from sway_gguf.report.markdown import END
-from sway_gguf.report.markdown_text import code, words
+from sway_gguf.report.markdown_text import END, code, words
 
 MARK = "# Written by sway-gguf"
 """The second line, by which such a file is known as ours."""

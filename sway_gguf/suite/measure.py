@@ -164,9 +164,9 @@ def _collect(
         return {place: probes[place].follow_up(base or own, own) for place in visit.probes}
 
     if kept is None or not is_base(visit.view):
-        return collect(backend, visit.view, visit.units, progress, follow_up)
+        return collect(backend, visit.view, visit.groups, progress, follow_up)
     known = kept.get(visit.view, _NOTHING)
-    found = collect(backend, visit.view, visit.units, progress, follow_up, known)
+    found = collect(backend, visit.view, visit.groups, progress, follow_up, known)
     kept[visit.view] = known.merged(found)
     return found
 

@@ -53,7 +53,7 @@ class Pace:
         return sum(map(self._visit, plan(prepared).visits))
 
     def _visit(self, visit: Visit) -> float:
-        asked = (*(unit.queries for unit in visit.units), visit.foreseen)
+        asked = (*(unit.queries for unit in visit.groups), visit.foreseen)
         null = self.null if isinstance(visit.view, NullView) else 0.0
         return null + sum(self._answering(visit.view, queries) for queries in asked)
 
@@ -98,7 +98,7 @@ def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: 
 
 
 def _everything(work: Schedule) -> list[Query]:
-    asked = (queries for visit in work.visits for queries in (*(u.queries for u in visit.units), visit.foreseen))
+    asked = (queries for visit in work.visits for queries in (*(u.queries for u in visit.groups), visit.foreseen))
     return list(dict.fromkeys(query for queries in asked for query in queries))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from sway_gguf.collect import Unit, count_tokens, units_of, wanted_by
+from sway_gguf.collect import QueryGroup, count_tokens, groups_of, wanted_by
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
 from sway_gguf.probes.base import Probe
@@ -15,11 +15,11 @@ from sway_gguf.probes.base import Probe
 
 @dataclass(frozen=True)
 class Visit:
-    """One view, the places of the probes that measure on it, the units of queries it takes, and what may follow."""
+    """One view, the places of the probes that measure on it, the groups of queries it takes, and what may follow."""
 
     view: View
     probes: tuple[int, ...]
-    units: tuple[Unit, ...]
+    groups: tuple[QueryGroup, ...]
     foreseen: tuple[Query, ...] = ()
 
 
@@ -43,7 +43,7 @@ class Schedule:
         counted = cache(count)
         for visit in self.visits:
             name = _kind(visit.view)
-            tokens = count_tokens(visit.units, counted) + sum(map(counted, visit.foreseen))
+            tokens = count_tokens(visit.groups, counted) + sum(map(counted, visit.foreseen))
             totals[name] = totals.get(name, 0) + tokens
         return totals
 
@@ -56,8 +56,8 @@ class Schedule:
         total = 0
         for visit in self.visits:
             if place in visit.probes:
-                own = (unit for unit in visit.units if place in unit.askers)
-                total += sum(count(query) for unit in own for query in unit.queries)
+                own = (group for group in visit.groups if place in group.askers)
+                total += sum(count(query) for group in own for query in group.queries)
         return total
 
 
@@ -82,7 +82,7 @@ def schedule(
             answered apart from what probes ask, so that no number of theirs depends on it.
     """
     everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
-    units = units_of({place: probes[place].ask() for place in everyone})
+    groups = groups_of({place: probes[place].ask() for place in everyone})
     wishes: list[tuple[View, list[int]]] = [
         (BASE, [*everyone]),
         (BASE_RERUN, [*everyone]),
@@ -96,15 +96,15 @@ def schedule(
             (NullView(seed, of_rank), [i for i in everyone if number < _most_nulls(probes[i], len(seeds))])
             for number, seed in enumerate(seeds)
         ]
-    asked = {query for unit in units for query in unit.queries}
+    asked = {query for group in groups for query in group.queries}
     more = tuple(query for query in dict.fromkeys(shown) if query not in asked) if everyone else ()
-    apart = (Unit(more, frozenset()),) if more else ()
+    apart = (QueryGroup(more, frozenset()),) if more else ()
     foreseen = [tuple(probe.foresee()) for probe in probes]
     visits = tuple(
         Visit(
             view,
             tuple(places),
-            (*wanted_by(units, set(places)), *(apart if view in _SHOWING else ())),
+            (*wanted_by(groups, set(places)), *(apart if view in _SHOWING else ())),
             tuple(query for place in places for query in foreseen[place]),
         )
         for view, places in wishes
