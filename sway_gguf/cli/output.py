@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.plain import ascii_json, plain
-from sway_gguf.report.github import disarmed
 
 if TYPE_CHECKING:
     from sway_gguf.report.console import PlainConsole
@@ -59,9 +58,17 @@ def say(text: str, *, err: bool = False, end: str = "\n") -> None:
         OutputError: stdout cannot be written.
         ReaderGoneError: nobody reads it.
     """
-    safe = disarmed(plain(text)) if in_github() else plain(text)
     with _told():
-        print(safe, end=end, file=sys.stderr if err else sys.stdout)
+        print(_safe(text), end=end, file=sys.stderr if err else sys.stdout)
+
+
+def _safe(text: str) -> str:
+    """`text` as text, also to a step of GitHub Actions."""
+    if not in_github():
+        return plain(text)
+    from sway_gguf.report.github import disarmed
+
+    return disarmed(plain(text))
 
 
 def in_github() -> bool:
