@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -39,6 +40,18 @@ class EndingOptions(ProbeOptions):
     )
     replies: int = Field(default=6, ge=0, description="greedy replies to write; 0 in `check`, which only scores")
     max_new_tokens: int = Field(default=160, ge=16, description="length at which a reply counts as running on")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Log-probability of what ends one reply, in base and view, nats."""
+
+    base: float
+    other: float
+
+    @property
+    def change(self) -> float:
+        return self.other - self.base
 
 
 class Ending(Probe[EndingOptions]):
@@ -101,9 +114,13 @@ class Ending(Probe[EndingOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """How likely the end is, how many replies reach it, and what became of think blocks."""
-        items = tuple(_item(base, other, section) for section in self.sections)
+        sections = self.sections
+        ends = [_End(*(answers.completion(*_parts(each)).logprob for answers in (base, other))) for each in sections]
+        items = tuple(
+            Item(each.id, end.change, asdict(end), asked=_parts(each)) for each, end in zip(sections, ends, strict=True)
+        )
         runs = [self._run_on(answers) for answers in (base, other)]
-        checks = (*self._spelled(base), self._scored(items), *self._written(*runs))
+        checks = (*self._spelled(base), self._scored(ends), *self._written(*runs))
         checks += thinking_checks(base, other, self.thoughts)
         details = {"run_on": dict(zip(("base", "other"), runs, strict=True)), "replies": len(self.written)}
         return Measurement(
@@ -121,11 +138,11 @@ class Ending(Probe[EndingOptions]):
             return ""
         return f"{count} replies with an end are too few; give {MIN_ITEMS - count} or more in addition"
 
-    def _scored(self, items: Sequence[Item]) -> Check:
+    def _scored(self, ends: Sequence[_End]) -> Check:
         """Fails where the end surely became less likely, and is not likely any more."""
-        before, after = (_probability(items, side) for side in ("base", "other"))
+        before, after = _probability([end.base for end in ends]), _probability([end.other for end in ends])
         told = f"the end of a reply has a probability of {_percent(after)} (base {_percent(before)})"
-        span = mean_interval([item.value for item in items], seed=self.sources.seed)
+        span = mean_interval([end.change for end in ends], seed=self.sources.seed)
         lost = span is not None and span.high < self.options.tolerance and after < self.options.likely
         return checked("end", not lost, told, f"{told}: {_TRAIN_ON_IT}", fails=True)
 
@@ -181,14 +198,9 @@ def _end(section: Section) -> Completion:
     return Completion(*_parts(section))
 
 
-def _item(base: Answers, other: Answers, section: Section) -> Item:
-    before, after = (answers.completion(*_parts(section)).logprob for answers in (base, other))
-    return Item(section.id, after - before, {"base": before, "other": after}, asked=_parts(section))
-
-
-def _probability(items: Sequence[Item], side: str) -> float:
-    """Geometric mean over the items."""
-    return math.exp(sum(item.detail[side] for item in items) / len(items))
+def _probability(logprobs: Sequence[float]) -> float:
+    """Geometric mean, from its logarithms."""
+    return math.exp(sum(logprobs) / len(logprobs))
 
 
 def _percent(share: float) -> str:
