@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -283,6 +284,22 @@ def test_probes_without_nulls_or_scales_need_two_doors_alone() -> None:
 def test_a_view_that_a_backend_cannot_give_is_named() -> None:
     with pytest.raises(UserError, match="cannot give the view null"):
         collect(contract(BareBackend(effect())), NullView(1), [])
+
+
+def test_the_content_of_each_file_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    real = hashlib.file_digest
+
+    def counted(file: Any, digest: str) -> Any:
+        hashed.append(Path(file.name).name)
+        return real(file, digest)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    result = run(prepare(demo_spec(DEMO, "healthy")), FakeBackend(effect()))
+    assert sorted(hashed) == ["base.f32.gguf", "document.md", "general.txt", "healthy.lora.gguf"]
+    monkeypatch.undo()
+    for file in result.files:
+        assert file.sha256 == hashlib.sha256(Path(file.path).read_bytes()).hexdigest()
 
 
 def test_the_tail_of_a_truncated_distribution_is_spread_evenly() -> None:
