@@ -24,6 +24,7 @@ from sway_gguf.stats.binomial import more_often_p
 from sway_gguf.stats.bootstrap import MIN_ITEMS, mean_interval
 
 _CHANCE = 0.05
+_LENGTH_UNKNOWN = "this backend tells no tokens of a reply: whether replies run on is not known"
 _NEVER_STOPS = "The adapter unlearned to stop: its replies run on where the base's end."
 
 
@@ -119,16 +120,18 @@ class Ending(Probe[EndingOptions]):
         items = tuple(
             Item(each.id, end.change, asdict(end), asked=_parts(each)) for each, end in zip(sections, ends, strict=True)
         )
-        runs = [self._run_on(answers) for answers in (base, other)]
-        checks = (*self._spelled(base), self._scored(ends), *self._written(*runs))
+        told = all(self._tell_length(answers) for answers in (base, other))
+        runs = [self._run_on(answers) for answers in (base, other)] if told else []
+        checks = (*self._spelled(base), self._scored(ends), *(self._written(*runs) if told else ()))
         checks += thinking_checks(base, other, self.thoughts)
-        details = {"run_on": dict(zip(("base", "other"), runs, strict=True)), "replies": len(self.written)}
+        run_on = {"run_on": dict(zip(("base", "other"), runs, strict=True))} if told else {}
+        details = {**run_on, "replies": len(self.written)}
         return Measurement(
             mean_of(items),
             items,
             checks=checks,
             undecided=self._undecided(len(items)),
-            notes=self._notes(other, *runs),
+            notes=self._notes(other, *runs) if told else (_LENGTH_UNKNOWN,),
             details=details,
             headline=_NEVER_STOPS,
         )
@@ -177,8 +180,12 @@ class Ending(Probe[EndingOptions]):
         return tuple(notes)
 
     def _run_on(self, answers: Answers) -> int:
-        """Replies that reached the limit; a backend that tells no tokens tells nothing of it."""
+        """Replies that reached the limit."""
         return sum(len(answers.generated(query).token_ids) >= query.max_new_tokens for query in self.written)
+
+    def _tell_length(self, answers: Answers) -> bool:
+        """Whether the tokens of every reply are known."""
+        return all(reply.token_ids or not reply.text for reply in map(answers.generated, self.written))
 
     def _greedy(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)
