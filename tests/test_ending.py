@@ -153,6 +153,18 @@ def test_repeating_replies_are_counted() -> None:
     assert found.details["run_on"] == {"base": 0, "other": 1}
 
 
+def test_replies_of_unknown_length_neither_pass_nor_fail() -> None:
+    """A backend of the bare protocol tells the text alone; an empty reply has no tokens to tell."""
+    probe = probe_of()
+    known, unknown = answered(probe, 0.3, [40] * 6), answered(probe, 0.3, [40, 40, 0, 40, 40, 40])
+    found = probe.measure(known, unknown)
+    assert [check.name for check in found.checks] == ["end"]
+    assert found.notes == ("this backend tells no tokens of a reply: whether replies run on is not known",)
+    assert "run_on" not in found.details
+    silent = Answers([(query, Generated("")) for query in probe.ask() if isinstance(query, Generate)])
+    assert "stops" in [check.name for check in probe.measure(known, known.merged(silent)).checks]
+
+
 def test_too_few_replies_decide_nothing_and_prose_is_skipped() -> None:
     probe = probe_of(SECTIONS[:3], replies=0)
     assert judged(probe, answered(probe, 0.3), answered(probe, 0.001)).verdict == Verdict.INCONCLUSIVE

@@ -98,6 +98,14 @@ def test_every_file_opens_with_what_it_knows_and_stays_readable(path: Path) -> N
     assert len(text.splitlines()) <= 300
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "probes").glob("*.py")), ids=lambda path: path.name)
+def test_what_a_probe_writes_for_the_json_it_does_not_read_back(path: Path) -> None:
+    """An item's `detail` and a measurement's `details` are for the reader; a probe keeps its numbers in records."""
+    subscripts = (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Subscript))
+    values = (node.value for node in subscripts)
+    assert not [v for v in values if isinstance(v, ast.Attribute) and v.attr in ("detail", "details")]
+
+
 @pytest.mark.parametrize(
     "statement",
     ["import sway_gguf, sway_gguf.errors", "from sway_gguf.cli.main import cli", "import sway_gguf.pytest_plugin"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -27,11 +28,11 @@ from sway_gguf.engine.bare import contract, whole_row
 from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
-from sway_gguf.probes.registry import build_probes
+from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.report.terminal import print_result
 from sway_gguf.suite.demo import demo_spec
 from sway_gguf.suite.measure import measure
-from sway_gguf.suite.prepare import Prepared, prepare
+from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
 from sway_gguf.suite.schedule import Schedule, schedule
 
@@ -285,6 +286,22 @@ def test_a_view_that_a_backend_cannot_give_is_named() -> None:
         collect(contract(BareBackend(effect())), NullView(1), [])
 
 
+def test_the_content_of_each_file_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    real = hashlib.file_digest
+
+    def counted(file: Any, digest: str) -> Any:
+        hashed.append(Path(file.name).name)
+        return real(file, digest)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    result = run(prepare(demo_spec(DEMO, "healthy")), FakeBackend(effect()))
+    assert sorted(hashed) == ["base.f32.gguf", "document.md", "general.txt", "healthy.lora.gguf"]
+    monkeypatch.undo()
+    for file in result.files:
+        assert file.sha256 == hashlib.sha256(Path(file.path).read_bytes()).hexdigest()
+
+
 def test_the_tail_of_a_truncated_distribution_is_spread_evenly() -> None:
     found = whole_row(TokenDist(np.array([2]), np.log(np.array([0.4], np.float32)), 4, float(np.log(0.6))))
     assert np.exp(found) == pytest.approx([0.2, 0.2, 0.4, 0.2], abs=1e-6)
@@ -302,6 +319,61 @@ def test_what_a_backend_lacks_is_skipped_and_told(prepared: Prepared) -> None:
         "adapter_ablation": "BareBackend has no adapter at other scales",
     }.items():
         assert (by_kind[kind].verdict, by_kind[kind].reason) == (Verdict.SKIP, reason)
+
+
+UNKNOWN_TO_ALL = {
+    "cluster_kl": "embeddings",
+    "adapter_revert": "embeddings",
+    "prompt_collapse": "filler of so many tokens",
+    "top1_flips": "distributions along a text",
+    "leakage": "token ids of a text",
+}
+"""What the bare protocol has no words for, by the kind of probe that needs it."""
+WITHOUT_THIRD_DOOR = {
+    "adapter_ablation": "adapter at other scales",
+    **dict.fromkeys(
+        (
+            "delta_kl",
+            "section_internalization",
+            "content",
+            "paraphrase_invariance",
+            "preference_flip",
+            "style_fingerprint",
+        ),
+        "null adapters",
+    ),
+}
+"""What a backend lacks that has a base and a tuned view alone."""
+
+
+@pytest.mark.parametrize("bare", [BareBackend, FullBackend])
+def test_a_suite_of_all_kinds_runs_on_a_bare_backend(tmp_path: Path, bare: type[BareBackend]) -> None:
+    """None ends the run: each is measured, or skipped with the reason."""
+    talk = tmp_path / "talk.jsonl"
+    said = [("user", "ask {} of the harbour"), ("assistant", "reply {} tells of boats and gulls")]
+    dialogues = [{"messages": [{"role": r, "content": c.format(n)} for r, c in said]} for n in range(8)]
+    talk.write_text("\n".join(map(json.dumps, dialogues)), encoding="utf-8")
+    texts = [talk, *(DEMO / name for name in ("document.md", "preferences.jsonl", "paraphrases.jsonl"))]
+    spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=texts, kinds=list(KINDS))
+    spec = spec.model_copy(update={"format": "chatml"})
+    prepared = prepare(spec).with_defaults(nulls=5, null_design="gaussian")
+    shift = {BASE: 0.0, BASE_RERUN: 0.0}
+    backend = bare(wordy_script(lambda view, _: shift.get(view, 0.1 if isinstance(view, NullView) else 1.0)))
+    found = {probe.kind: probe for probe in run(prepared, backend).probes}
+    assert set(found) == set(KINDS)
+    assert not [probe for probe in found.values() if probe.verdict == Verdict.ERROR]
+    given = {
+        "tool_use_fidelity": "give cases",
+        "training_drift": "give checkpoint",
+        "gradient_ghost": "give checkpoint",
+    }
+    lacking = UNKNOWN_TO_ALL if bare is FullBackend else {**UNKNOWN_TO_ALL, **WITHOUT_THIRD_DOOR}
+    reasons = {kind: f"{bare.__name__} has no {what}" for kind, what in lacking.items()} | given
+    skipped = {kind: probe.reason for kind, probe in found.items() if probe.verdict == Verdict.SKIP}
+    assert set(skipped) == set(reasons)
+    for kind, reason in reasons.items():
+        assert skipped[kind].startswith(reason)
+    assert "whether replies run on is not known" in " ".join(found["ending"].notes)
 
 
 def test_gaussian_nulls_are_had_where_they_are_asked_for(prepared: Prepared) -> None:

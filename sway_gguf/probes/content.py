@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.mismatch import FEWEST_SENTENCES, Mismatch, mismatches
-from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import MAX_CONTROLS, beyond, queries_of, section_logprob, unrelated_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
@@ -33,6 +33,20 @@ class ContentOptions(ProbeOptions):
     kind: Literal["content"] = "content"
     max_sections: int = Field(default=_SECTIONS, ge=1, description="of the data, and of the holdout, at most")
     max_controls: int = Field(default=MAX_CONTROLS, ge=1, description="pieces of unrelated text, at most")
+
+
+@dataclass(frozen=True, slots=True)
+class _Gained:
+    """What a section and the same mismatched gained, and by how much the base tells them apart, nats per token."""
+
+    pair: Mismatch
+    lift: float
+    mismatched: float
+    base: float
+
+    @property
+    def value(self) -> float:
+        return self.lift - self.mismatched
 
 
 class Content(Probe[ContentOptions]):
@@ -92,22 +106,29 @@ class Content(Probe[ContentOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """How much more the right ones gained than the mismatched."""
-        items = tuple(self._item(base, other, pair) for pair in self.pairs)
-        unseen = tuple(self._item(base, other, pair) for pair in self.unseen)
-        unrelated = tuple(self._item(base, other, pair) for pair in self.controls)
-        controls = _stretched(items, unrelated)
+        trained, unseen, unrelated = (
+            [_gained(base, other, pair) for pair in pairs] for pairs in (self.pairs, self.unseen, self.controls)
+        )
+        items = tuple(map(self._item, trained))
+        stretched = _stretched(trained, unrelated)
+        controls = tuple(
+            replace(self._item(one), value=value, group=UNRELATED)
+            for one, value in zip(unrelated if stretched else (), stretched, strict=True)
+        )
         left_out = len(self._used(self.sources.sections)) - len(items)
         notes = (f"{left_out} sections have no mismatch and are left out",) if left_out else ()
         return Measurement(
             beyond(items, controls),
             items,
             controls,
-            parts=(_part(TRAINED, items, unrelated), *([_part(HELD_OUT, unseen, unrelated)] if unseen else [])),
+            parts=(_part(TRAINED, trained, unrelated), *([_part(HELD_OUT, unseen, unrelated)] if unseen else [])),
             notes=notes,
             details={
-                "lift": _mean_detail(items, "lift"),
-                "mismatched": _mean_detail(items, "mismatched"),
-                "held_out": [{"label": item.label, "value": item.value, **item.detail} for item in unseen],
+                "lift": _mean([one.lift for one in trained]),
+                "mismatched": _mean([one.mismatched for one in trained]),
+                "held_out": [
+                    {"label": item.label, "value": item.value, **item.detail} for item in map(self._item, unseen)
+                ],
             },
         )
 
@@ -117,28 +138,35 @@ class Content(Probe[ContentOptions]):
     def _mismatched(self, sections: Sequence[Section]) -> list[Mismatch]:
         return mismatches(sections, self.sources.seed)
 
-    def _item(self, base: Answers, other: Answers, pair: Mismatch) -> Item:
-        before = [section_logprob(base, section) for section in pair]
-        right, wrong = (section_logprob(other, section) - old for section, old in zip(pair, before, strict=True))
-        detail: dict[str, float | str] = {"lift": right, "mismatched": wrong, "base": before[0] - before[1]}
-        if pair.wrong.prompt:
-            detail["behind"] = self.label(pair.wrong.prompt)
-        return Item(pair.right.id, right - wrong, detail, asked=(*pair.right.asked, *pair.wrong.asked))
+    def _item(self, one: _Gained) -> Item:
+        right, wrong = one.pair
+        behind = {"behind": self.label(wrong.prompt)} if wrong.prompt else {}
+        detail = {"lift": one.lift, "mismatched": one.mismatched, "base": one.base, **behind}
+        return Item(right.id, one.value, detail, asked=(*right.asked, *wrong.asked))
 
 
-def _part(name: str, items: Sequence[Item], unrelated: Sequence[Item]) -> Part:
-    controls = tuple(control.value for control in _stretched(items, unrelated))
-    return Part(name, tuple(item.value for item in items), (controls,) if controls else ())
+def _gained(base: Answers, other: Answers, pair: Mismatch) -> _Gained:
+    before = [section_logprob(base, section) for section in pair]
+    right, wrong = (section_logprob(other, section) - old for section, old in zip(pair, before, strict=True))
+    return _Gained(pair, right, wrong, before[0] - before[1])
 
 
-def _stretched(items: Sequence[Item], unrelated: Sequence[Item]) -> tuple[Item, ...]:
-    """What unrelated text gained, in proportion to what the base tells apart in the items and in it."""
+def _part(name: str, sections: Sequence[_Gained], unrelated: Sequence[_Gained]) -> Part:
+    controls = _stretched(sections, unrelated)
+    return Part(name, tuple(one.value for one in sections), (controls,) if controls else ())
+
+
+def _stretched(sections: Sequence[_Gained], unrelated: Sequence[_Gained]) -> tuple[float, ...]:
+    """What unrelated text gained, in proportion to what the base tells apart in the sections and in it.
+
+    Nothing where there is too little of it.
+    """
     if len(unrelated) < MIN_ITEMS:
         return ()
-    scale = _mean_detail(unrelated, "base")
-    share = _mean_detail(items, "base") / scale if scale >= _READABLE else 1.0
-    return tuple(replace(item, value=item.value * share, group=UNRELATED) for item in unrelated)
+    scale = _mean([one.base for one in unrelated])
+    share = _mean([one.base for one in sections]) / scale if scale >= _READABLE else 1.0
+    return tuple(one.value * share for one in unrelated)
 
 
-def _mean_detail(items: Sequence[Item], key: str) -> float:
-    return mean_of([Item(item.label, float(item.detail[key])) for item in items])
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -23,6 +24,7 @@ from sway_gguf.stats.binomial import more_often_p
 from sway_gguf.stats.bootstrap import MIN_ITEMS, mean_interval
 
 _CHANCE = 0.05
+_LENGTH_UNKNOWN = "this backend tells no tokens of a reply: whether replies run on is not known"
 _NEVER_STOPS = "The adapter unlearned to stop: its replies run on where the base's end."
 
 
@@ -39,6 +41,18 @@ class EndingOptions(ProbeOptions):
     )
     replies: int = Field(default=6, ge=0, description="greedy replies to write; 0 in `check`, which only scores")
     max_new_tokens: int = Field(default=160, ge=16, description="length at which a reply counts as running on")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Log-probability of what ends one reply, in base and view, nats."""
+
+    base: float
+    other: float
+
+    @property
+    def change(self) -> float:
+        return self.other - self.base
 
 
 class Ending(Probe[EndingOptions]):
@@ -101,17 +115,23 @@ class Ending(Probe[EndingOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """How likely the end is, how many replies reach it, and what became of think blocks."""
-        items = tuple(_item(base, other, section) for section in self.sections)
-        runs = [self._run_on(answers) for answers in (base, other)]
-        checks = (*self._spelled(base), self._scored(items), *self._written(*runs))
+        sections = self.sections
+        ends = [_End(*(answers.completion(*_parts(each)).logprob for answers in (base, other))) for each in sections]
+        items = tuple(
+            Item(each.id, end.change, asdict(end), asked=_parts(each)) for each, end in zip(sections, ends, strict=True)
+        )
+        told = all(self._tell_length(answers) for answers in (base, other))
+        runs = [self._run_on(answers) for answers in (base, other)] if told else []
+        checks = (*self._spelled(base), self._scored(ends), *(self._written(*runs) if told else ()))
         checks += thinking_checks(base, other, self.thoughts)
-        details = {"run_on": dict(zip(("base", "other"), runs, strict=True)), "replies": len(self.written)}
+        run_on = {"run_on": dict(zip(("base", "other"), runs, strict=True))} if told else {}
+        details = {**run_on, "replies": len(self.written)}
         return Measurement(
             mean_of(items),
             items,
             checks=checks,
             undecided=self._undecided(len(items)),
-            notes=self._notes(other, *runs),
+            notes=self._notes(other, *runs) if told else (_LENGTH_UNKNOWN,),
             details=details,
             headline=_NEVER_STOPS,
         )
@@ -121,11 +141,11 @@ class Ending(Probe[EndingOptions]):
             return ""
         return f"{count} replies with an end are too few; give {MIN_ITEMS - count} or more in addition"
 
-    def _scored(self, items: Sequence[Item]) -> Check:
+    def _scored(self, ends: Sequence[_End]) -> Check:
         """Fails where the end surely became less likely, and is not likely any more."""
-        before, after = (_probability(items, side) for side in ("base", "other"))
+        before, after = _probability([end.base for end in ends]), _probability([end.other for end in ends])
         told = f"the end of a reply has a probability of {_percent(after)} (base {_percent(before)})"
-        span = mean_interval([item.value for item in items], seed=self.sources.seed)
+        span = mean_interval([end.change for end in ends], seed=self.sources.seed)
         lost = span is not None and span.high < self.options.tolerance and after < self.options.likely
         return checked("end", not lost, told, f"{told}: {_TRAIN_ON_IT}", fails=True)
 
@@ -160,8 +180,12 @@ class Ending(Probe[EndingOptions]):
         return tuple(notes)
 
     def _run_on(self, answers: Answers) -> int:
-        """Replies that reached the limit; a backend that tells no tokens tells nothing of it."""
+        """Replies that reached the limit."""
         return sum(len(answers.generated(query).token_ids) >= query.max_new_tokens for query in self.written)
+
+    def _tell_length(self, answers: Answers) -> bool:
+        """Whether the tokens of every reply are known."""
+        return all(reply.token_ids or not reply.text for reply in map(answers.generated, self.written))
 
     def _greedy(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)
@@ -181,14 +205,9 @@ def _end(section: Section) -> Completion:
     return Completion(*_parts(section))
 
 
-def _item(base: Answers, other: Answers, section: Section) -> Item:
-    before, after = (answers.completion(*_parts(section)).logprob for answers in (base, other))
-    return Item(section.id, after - before, {"base": before, "other": after}, asked=_parts(section))
-
-
-def _probability(items: Sequence[Item], side: str) -> float:
-    """Geometric mean over the items."""
-    return math.exp(sum(item.detail[side] for item in items) / len(items))
+def _probability(logprobs: Sequence[float]) -> float:
+    """Geometric mean, from its logarithms."""
+    return math.exp(sum(logprobs) / len(logprobs))
 
 
 def _percent(share: float) -> str:

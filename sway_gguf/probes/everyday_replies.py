@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -30,6 +30,15 @@ class EverydayRepliesOptions(ToleranceOptions):
         default=2.0, gt=0, description="a reply that the base itself models worse than this does not count"
     )
     max_requests: int = Field(default=24, ge=1, description="requests with replies, evenly spaced")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """One reply that the base models: its section, its lift, and how well the base models it."""
+
+    section: Section
+    lift: Item
+    bits_per_byte: float
 
 
 class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
@@ -64,24 +73,23 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change per reply that the base models, averaged."""
-        items, left_out = [], 0
-        for section in self.sections:
-            lift = section_lift(base, other, section)
-            bits = _bits(base, section)
-            if bits > self.options.max_bits_per_byte:
-                left_out += 1
-                continue
-            detail = {**lift.detail, "bits_per_byte": bits, "task": section.task}
-            items.append(replace(lift, label=self.label(section.prompt), detail=detail))
+        sections = self.sections
+        replies = [_Answered(each, section_lift(base, other, each), _bits(base, each)) for each in sections]
+        kept = [reply for reply in replies if reply.bits_per_byte <= self.options.max_bits_per_byte]
+        items, by_task, left_out = tuple(map(self._item, kept)), _by_task(kept), len(sections) - len(kept)
         few = len(items) < MIN_ITEMS
-        told = f"{left_out} of {len(self.sections)} replies left out: the base does not model them"
+        told = f"{left_out} of {len(sections)} replies left out: the base does not model them"
         return Measurement(
             mean_of(items),
-            tuple(items),
+            items,
             undecided=f"{told}; give --general FILE with dialogues that this base can read" if few else "",
-            notes=(*([told] if left_out else []), *_most_lost(items)),
-            details={"left_out": left_out, "by_task": _by_task(items), "tolerance": self.options.tolerance},
+            notes=(*([told] if left_out else []), *_most_lost(by_task)),
+            details={"left_out": left_out, "by_task": by_task, "tolerance": self.options.tolerance},
         )
+
+    def _item(self, reply: _Answered) -> Item:
+        detail = {**reply.lift.detail, "bits_per_byte": reply.bits_per_byte, "task": reply.section.task}
+        return replace(reply.lift, label=self.label(reply.section.prompt), detail=detail)
 
 
 def _bits(base: Answers, section: Section) -> float:
@@ -92,13 +100,13 @@ def _bits(base: Answers, section: Section) -> float:
     return bits_of(base.completion(section.prompt, section.reply).logprob, section.reply)
 
 
-def _by_task(items: Sequence[Item]) -> Mapping[str, float]:
+def _by_task(replies: Sequence[_Answered]) -> Mapping[str, float]:
     """Mean change per kind of request, the worst first; nothing where kinds are not known."""
-    tasks = dict.fromkeys(str(item.detail["task"]) for item in items if item.detail["task"])
-    means = {task: mean_of([item for item in items if item.detail["task"] == task]) for task in tasks}
+    tasks = dict.fromkeys(reply.section.task for reply in replies if reply.section.task)
+    means = {task: mean_of([reply.lift for reply in replies if reply.section.task == task]) for task in tasks}
     return dict(sorted(means.items(), key=lambda pair: pair[1]))
 
 
-def _most_lost(items: Sequence[Item]) -> tuple[str, ...]:
-    lost = [f"{task} {change:+.2f}" for task, change in _by_task(items).items() if change < 0][:_SHOWN]
+def _most_lost(by_task: Mapping[str, float]) -> tuple[str, ...]:
+    lost = [f"{task} {change:+.2f}" for task, change in by_task.items() if change < 0][:_SHOWN]
     return (f"by kind of request, most was lost in {', '.join(lost)}",) if lost else ()

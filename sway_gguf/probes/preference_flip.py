@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -38,6 +39,18 @@ class PreferenceFlipOptions(ProbeOptions):
 
     kind: Literal["preference_flip"] = "preference_flip"
     triples: list[Triple] = Field(default_factory=list, description="default: the data's preferences")
+
+
+@dataclass(frozen=True, slots=True)
+class _Margins:
+    """Chosen less rejected, of one triple: in nats per token of each reply, and in sums; and what the chosen gained."""
+
+    base: float
+    other: float
+    base_sum: float
+    other_sum: float
+    sum_change: float
+    chosen_lift: float
 
 
 class PreferenceFlip(Probe[PreferenceFlipOptions]):
@@ -94,18 +107,23 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change of the margin per triple, averaged; the flip rate in the details."""
-        items = tuple(_item(base, other, triple, self.label(triple.prompt)) for triple in self.triples)
-        controls = self._stretched(base, other, items)
+        triples = self.triples
+        margins = [_margins(base, other, _replies(triple)) for triple in triples]
+        items = tuple(
+            Item(self.label(triple.prompt), found.other - found.base, asdict(found), asked=_replies(triple))
+            for triple, found in zip(triples, margins, strict=True)
+        )
+        controls = self._stretched(base, other, _mean([found.base for found in margins]))
         value = beyond(items, controls)
-        wrong = [item for item in items if item.detail["base_sum"] < 0]
-        turned = sum(item.detail["other_sum"] > 0 for item in wrong)
+        wrong = [found for found in margins if found.base_sum < 0]
+        turned = sum(found.other_sum > 0 for found in wrong)
         interval = proportion_interval(turned, len(wrong))
         note = "the base already prefers every chosen reply"
         if interval:
             note = f"{turned} of {len(wrong)} wrong preferences turned"
             note += f" (95% interval {interval.low:.0%}–{interval.high:.0%})"
-        chosen, sums = (_mean_detail(items, key) for key in ("chosen_lift", "sum_change"))
-        empty = len(self._given) - len(self.triples)
+        chosen, sums = _mean([found.chosen_lift for found in margins]), _mean([found.sum_change for found in margins])
+        empty = len(self._given) - len(triples)
         left_out = (f"{empty} triple{'s' * (empty > 1)} with an empty reply left out",) if empty else ()
         return Measurement(
             value,
@@ -122,13 +140,13 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
             },
         )
 
-    def _stretched(self, base: Answers, other: Answers, items: Sequence[Item]) -> tuple[Item, ...]:
+    def _stretched(self, base: Answers, other: Answers, mean: float) -> tuple[Item, ...]:
         """What general text's stretch of margins makes of the triples' mean margin, one item per pair of it."""
         before = [_margin(base, pair) for pair in self.pairs]
         if len(before) < MIN_ITEMS or sum(before) / len(before) < _READABLE:
             return ()
         scale = sum(before) / len(before)
-        share = _mean_detail(items, "base") / scale
+        share = mean / scale
         return tuple(
             Item(shorten(pair.prompt), (_margin(other, pair) - margin) * share, group=STRETCHED, asked=pair)
             for pair, margin in zip(self.pairs, before, strict=True)
@@ -145,25 +163,22 @@ def _margin(answers: Answers, pair: Pair) -> float:
     return right.mean_logprob - wrong.mean_logprob
 
 
-def _item(base: Answers, other: Answers, triple: Preference, label: str) -> Item:
-    pair = _replies(triple)
-    before, after = _margin(base, pair), _margin(other, pair)
+def _margins(base: Answers, other: Answers, pair: Pair) -> _Margins:
     chosen = [answers.completion(pair.prompt, pair.right) for answers in (base, other)]
     rejected = [answers.completion(pair.prompt, pair.wrong) for answers in (base, other)]
     sums = [right.logprob - wrong.logprob for right, wrong in zip(chosen, rejected, strict=True)]
-    detail = {
-        "base": before,
-        "other": after,
-        "base_sum": sums[0],
-        "other_sum": sums[1],
-        "sum_change": sums[1] - sums[0],
-        "chosen_lift": chosen[1].mean_logprob - chosen[0].mean_logprob,
-    }
-    return Item(label, after - before, detail, asked=pair)
+    return _Margins(
+        base=_margin(base, pair),
+        other=_margin(other, pair),
+        base_sum=sums[0],
+        other_sum=sums[1],
+        sum_change=sums[1] - sums[0],
+        chosen_lift=chosen[1].mean_logprob - chosen[0].mean_logprob,
+    )
 
 
-def _mean_detail(items: Sequence[Item], key: str) -> float:
-    return sum(float(item.detail[key]) for item in items) / len(items)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _checks(value: float, chosen: float) -> tuple[Check, ...]:
