@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from sway_gguf.api.arguments import PathLike, path_of
 from sway_gguf.api.named import Named
-from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, SuiteResult
-from sway_gguf.core.result_json import from_json
+from sway_gguf.core.result_json import read_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,5 +101,4 @@ def load_result(path: PathLike) -> Result:
     Raises:
         UserError: it cannot be read or is none.
     """
-    where = path_of(path, "path")
-    return Result(from_json(read_utf8(where, "a result.json"), str(where)))
+    return Result(read_result(path_of(path, "path")))

@@ -42,6 +42,8 @@ def read_baseline(name: str) -> SuiteResult:
     Raises:
         UserError: neither is there, or it is no result.
     """
+    from sway_gguf.core.result_json import read_result
+
     return read_result(baseline_file(name))
 
 
@@ -59,18 +61,6 @@ def baseline_file(name: str) -> Path:
     raise UserError(
         f"baseline {name!r}: no file, and not kept in {FOLDER} (there: {kept}); save one with run --save-baseline NAME"
     )
-
-
-def read_result(path: Path) -> SuiteResult:
-    """A result.json of any schema version.
-
-    Raises:
-        UserError: it cannot be read, or is none.
-    """
-    from sway_gguf.core.inputs import read_exact
-    from sway_gguf.core.result_json import from_json
-
-    return from_json(read_exact(path), str(path))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ def compare(
     from functools import partial
 
     from sway_gguf.choose.compare import compare as compared
-    from sway_gguf.cli.baselines import baselines, read_baseline, read_result
+    from sway_gguf.cli.baselines import baselines, read_baseline
+    from sway_gguf.core.result_json import read_result
     from sway_gguf.report.changes import markdown_changes, print_changes
     from sway_gguf.report.html import html_comparison
 

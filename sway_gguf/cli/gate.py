@@ -77,9 +77,8 @@ def gate(
 
 
 def _on_result(path: Path, judge: GateOnRun, wishes: Wishes) -> None:
-    from sway_gguf.cli.baselines import read_result
     from sway_gguf.cli.github import announce
-    from sway_gguf.core.result_json import to_json
+    from sway_gguf.core.result_json import read_result, to_json
     from sway_gguf.core.withheld import without_texts
     from sway_gguf.report.gate import print_decision
     from sway_gguf.report.terminal import diagnosis_line

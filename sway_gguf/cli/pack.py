@@ -91,8 +91,8 @@ def unpack(
 
 
 def _verify(folder: Path, manifest: Manifest, base: Path, adapter: Path | None, embedder: Path | None) -> None:
-    from sway_gguf.cli.baselines import read_result
     from sway_gguf.cli.running import run_with_progress
+    from sway_gguf.core.result_json import read_result
     from sway_gguf.deploy.archive import RESULT
     from sway_gguf.deploy.pack import unpacked_spec
     from sway_gguf.deploy.reproduce import differences

@@ -34,8 +34,7 @@ def report(result_path: Path, name: str | None, files: tuple[Path, ...], force: 
     """
     from sway_gguf.cli.saving import STDOUT, Output, check_outputs
     from sway_gguf.core.errors import UserError
-    from sway_gguf.core.inputs import read_utf8
-    from sway_gguf.core.result_json import from_json
+    from sway_gguf.core.result_json import read_result
     from sway_gguf.report.formats import format_of
 
     if len(streams := [path for path in files if str(path) == STDOUT]) > 1:
@@ -46,7 +45,7 @@ def report(result_path: Path, name: str | None, files: tuple[Path, ...], force: 
         for path in named
     ]
     check_outputs([output for output, _ in wanted])
-    result = from_json(read_utf8(result_path, "a result.json"), str(result_path))
+    result = read_result(result_path)
     for output, kind in wanted:
         output.save(FORMATS[kind].render(result))
     if streams or not files:

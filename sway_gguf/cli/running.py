@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sway_gguf.core.gate import GateDecision
     from sway_gguf.core.result import SuiteResult
+    from sway_gguf.engine.doors import DoorBackend
     from sway_gguf.spec.model import Spec
     from sway_gguf.suite.prepare import Prepared
 
@@ -222,7 +223,7 @@ def run_with_progress(
         trace: where to write how long each batch took.
     """
     from sway_gguf.suite.budget import fitted
-    from sway_gguf.suite.run import plan, run
+    from sway_gguf.suite.run import run
 
     if not prepared.needs_model:
         return run(prepared, None)
@@ -230,10 +231,17 @@ def run_with_progress(
     with prepared.opened() as backend:
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
-        work = plan(prepared)
-        total = sum(work.tokens(backend.count_tokens).values())
-        with tracing(trace, backend.trace), progress(total) as advance:
-            return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+        with tracing(trace, backend.trace):
+            return run_on(backend, prepared, progress)
+
+
+def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progress_bar) -> SuiteResult:
+    """Run the suite on a loaded model and show progress."""
+    from sway_gguf.suite.run import plan, run
+
+    work = plan(prepared)
+    with progress(sum(work.tokens(backend.count_tokens).values())) as advance:
+        return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
 
 
 def show_plan(prepared: Prepared, console: Console) -> None:

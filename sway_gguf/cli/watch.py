@@ -9,6 +9,7 @@ import click
 
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, format_options, overridden
 from sway_gguf.cli.output import say
+from sway_gguf.cli.running import run_on
 
 if TYPE_CHECKING:
     from sway_gguf.core.result import SuiteResult
@@ -94,16 +95,13 @@ def watch(
 
 
 def _test(warm: Warm, prepared: Prepared) -> SuiteResult:
-    from sway_gguf.cli.progress import progress_bar
-    from sway_gguf.suite.run import plan, run
+    from sway_gguf.suite.run import run
 
     if not prepared.needs_model:
         return run(prepared, None)
     backend = warm.backend(prepared.base, prepared.adapter, prepared.adapter_hash, prepared.engine)
-    work = plan(prepared)
     try:
-        with progress_bar(sum(work.tokens(backend.count_tokens).values())) as advance:
-            return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+        return run_on(backend, prepared)
     except BaseException:
         warm.drop()  # It may have been left halfway.
         raise

@@ -6,16 +6,19 @@ Knows result records and how their shape has changed; nothing of what they mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.json_text import parse_json
 from sway_gguf.core.plain import json_text
 from sway_gguf.core.result import SCHEMA_VERSION, SuiteResult
 
 _ADAPTER = TypeAdapter(SuiteResult)
+_MOST_BYTES = 256 << 20
 _IN_THE_TABLE = {"items": {"__all__": {"asked"}}, "controls": {"__all__": {"asked"}}}
 """What was asked stands once, in `texts`, under the keys of its items."""
 
@@ -29,6 +32,15 @@ def record_of(result: SuiteResult) -> dict[str, Any]:
     """The result as JSON has it."""
     record: dict[str, Any] = _ADAPTER.dump_python(result, mode="json", exclude={"probes": {"__all__": _IN_THE_TABLE}})
     return record
+
+
+def read_result(path: Path) -> SuiteResult:
+    """A result.json of any schema version.
+
+    Raises:
+        UserError: it cannot be read, is too large, or is none.
+    """
+    return from_json(read_utf8(path, "a result.json", _MOST_BYTES), str(path))
 
 
 def from_json(text: str, where: str) -> SuiteResult:
@@ -103,7 +115,7 @@ def _probe(probe: Mapping[str, Any]) -> dict[str, Any]:
 
 _BETTER_IN_FIRST = {"leakage": "lower", "top1_flips": "lower"} | dict.fromkeys(
     (
-        *("applied", "delta_kl", "cluster_kl", "adapter_revert", "style_fingerprint", "section_internalization"),
+        *("adapter_revert", "style_fingerprint", "section_internalization"),
         *("content", "paraphrase_invariance", "preference_flip", "external_perplexity", "everyday_replies"),
         "calibration_drift",
     ),

@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sway_gguf.core.gate import GateDecision, GateRules
-from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.result import SuiteResult
-from sway_gguf.core.result_json import from_json
+from sway_gguf.core.result_json import read_result
 from sway_gguf.verdict.gate import decide
-
-_MOST_BYTES = 256 << 20
 
 
 class GateOnRun:
@@ -31,12 +28,3 @@ class GateOnRun:
     def __call__(self, result: SuiteResult) -> GateDecision:
         """The decision."""
         return decide(result, self._rules, self._baseline)
-
-
-def read_result(path: Path) -> SuiteResult:
-    """A result.json.
-
-    Raises:
-        UserError: it is none.
-    """
-    return from_json(read_utf8(path, "a result.json", _MOST_BYTES), str(path))
