@@ -183,6 +183,19 @@ def test_few_items_that_got_worse_decide_nothing(count: int) -> None:
     assert outcomes(decide(new, baseline=old))["baseline, external_perplexity"] == Outcome.INCONCLUSIVE
 
 
+def test_a_run_that_hardly_asks_the_baselines_items_is_not_held_against_it() -> None:
+    old = suite_of(probe(values=(0.1, 0.2, 0.3, 0.15, 0.25, 0.2, 0.1, 0.3)))
+    few, most = (suite_of(probe(values=(0.1, 0.2, 0.3, 0.15, 0.25, 0.2)[:count], interval=None)) for count in (1, 6))
+    assert outcomes(decide(few, baseline=old))["baseline, external_perplexity"] == Outcome.INCONCLUSIVE
+    assert outcomes(decide(most, baseline=old))["baseline, external_perplexity"] == Outcome.PASS
+
+
+def test_a_baseline_of_sizes_alone_holds_nothing() -> None:
+    run = suite_of()
+    sizes = replace(run, probes=tuple(replace(each, better="") for each in run.probes))
+    assert outcomes(decide(sizes, baseline=sizes))["baseline"] == Outcome.INCONCLUSIVE
+
+
 def test_a_baseline_of_other_texts_or_with_more_probes_is_told() -> None:
     other = replace(suite_of(), probes=(probe(values=(0.1,)),))
     elsewhere = replace(other, probes=(replace(other.probes[0], items=(Item("elsewhere", 0.0),)),))

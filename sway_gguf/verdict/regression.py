@@ -16,13 +16,16 @@ def regressions(old: SuiteResult, new: SuiteResult, informational: Collection[st
     """A line per probe that both runs measured over the same items, and that has a better way.
 
     A probe fails where it got worse beyond the noise floor and by more than chance after Holm's correction over all of
-    them. Where it got worse over items that are too few to show anything, it is INCONCLUSIVE. Where no item of the one
-    stands in the other, nothing was held against the baseline, and that fails.
+    them. Where it got worse over items that are too few to show anything, it is INCONCLUSIVE. So it is where most of
+    the baseline's items were not asked again, and where no probe has a better way: hardly anything was held against
+    it. Where no item of the one stands in the other, nothing was, and that fails.
     """
     tested = [change for change in changes(old, new) if change.p is not None]
     if not tested:
         return [GateLine("baseline", Outcome.FAIL, "no item in common; give a result of the same suite and texts")]
     lines = [_line(change, new.alpha) for change in tested if change.better in _SIGNS]
+    if not lines:
+        lines = [GateLine("baseline", Outcome.INCONCLUSIVE, "no probe of both runs has a way that is the better one")]
     lines += _gone(old, new)
     return [
         GateLine(line.subject, line.outcome, line.reason, line.subject.removeprefix("baseline, ") in informational)
@@ -40,6 +43,9 @@ def _line(change: ProbeChange, alpha: float) -> GateLine:
     if change.movement == Movement.UNDETECTED and _may_have_suffered(change, alpha):
         few = f"looks worse, and {count} items are too few to tell this from chance: {said}"
         return GateLine(subject, Outcome.INCONCLUSIVE, few)
+    if len(change.only_old) > count:
+        reason = f"only {count} of the baseline's {count + len(change.only_old)} items were asked again: {said}"
+        return GateLine(subject, Outcome.INCONCLUSIVE, reason)
     return GateLine(subject, Outcome.PASS, f"{change.reason}: {said}")
 
 
