@@ -124,3 +124,12 @@ def test_a_page_holds_one_comparison(tmp_path: Path) -> None:
     assert "damaging" in page.read_text(encoding="utf-8")
     refused = CliRunner().invoke(cli, ["compare", HEALTHY, DAMAGING, INIT, "--html", str(page)])
     assert "--html shows one comparison, and 3 files were given; give 2 to it" in str(refused.exception)
+
+
+def test_no_name_in_markdown_mentions_anybody_or_links() -> None:
+    old = stored(HEALTHY)
+    hostile = replace(old, probes=tuple(replace(probe, name=f"@all https://x.y {probe.name}") for probe in old.probes))
+    text = markdown_changes([compare("@me", hostile, "# new", hostile)])
+    assert "@all" not in text
+    assert "@me" not in text
+    assert "https://" not in text

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sway_gguf.core.comparison import Comparison, Movement, ProbeChange
 from sway_gguf.report import numbers
-from sway_gguf.report.markdown_text import END
+from sway_gguf.report.markdown_text import END, row, table_head, words
 from sway_gguf.report.terminal import folded
 
 _STYLES = {
@@ -21,7 +21,8 @@ _STYLES = {
 }
 _ITEMS = 5
 _WIDE, _NAME_WIDTH = 100, 15
-_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"} | {"\n": " "})
+_LINE = 4000
+"""Most characters of a line of Markdown."""
 
 
 def print_changes(comparisons: Sequence[Comparison], console: Console) -> None:
@@ -44,27 +45,15 @@ def print_changes(comparisons: Sequence[Comparison], console: Console) -> None:
 def markdown_changes(comparisons: Sequence[Comparison]) -> str:
     """The same as Markdown, between marks by which a comment and a file are known as ours."""
     headings, rows = column_headings(comparisons), table_rows(comparisons, intervals=True)
-    lines = [f"- {_escaped(line)}" for comparison in comparisons for line in lines_above(comparison)]
-    lines += ["", _line(headings), _line(["---", *["---:"] * (len(headings) - 1)]), *map(_line, map(_safe, rows))]
-    lines += [f"\n{_escaped(line)}" for comparison in comparisons for line in lines_below(comparison)]
-    return "\n".join(["<!-- sway-gguf:compare -->", "", *lines, "", _escaped(legend(comparisons)), "", END]) + "\n"
+    lines = [f"- {words(line, _LINE)}" for comparison in comparisons for line in lines_above(comparison)]
+    lines += ["", table_head(*map(words, headings), right=True), *(row(*map(words, cells)) for cells in rows), ""]
+    lines += [f"- {words(line, _LINE)}" for comparison in comparisons for line in lines_below(comparison)]
+    return "\n".join(["<!-- sway-gguf:compare -->", "", *lines, "", words(legend(comparisons)), "", END]) + "\n"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _safe(cells: Sequence[str]) -> list[str]:
-    return [_escaped(cell) for cell in cells]
-
-
-def _escaped(words: str) -> str:
-    return words.translate(_MARKS)
-
-
-def _cell(words: str) -> Text:
-    style = next((style for movement, style in _STYLES.items() if words.split(" ")[0] == movement), "")
-    return Text(words, style=style)
+def _cell(shown: str) -> Text:
+    style = next((style for movement, style in _STYLES.items() if shown.split(" ")[0] == movement), "")
+    return Text(shown, style=style)
 
 
 def lines_above(comparison: Comparison) -> list[str]:

@@ -58,6 +58,7 @@ def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def table_head(*headings: str) -> str:
-    """The two lines that a table begins with."""
-    return f"{row(*headings)}\n{row(*('---' for _ in headings))}"
+def table_head(*headings: str, right: bool = False) -> str:
+    """The two lines that a table begins with; `right`: all columns but the first stand at their right edge."""
+    rules = ("---", *("---:" if right else "---" for _ in headings[1:]))
+    return f"{row(*headings)}\n{row(*rules)}"
