@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.digest import Stamp, stamp_of
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.doors import DoorBackend
@@ -15,7 +16,6 @@ from sway_gguf.engine.factory import open_backend
 
 Open = Callable[[BaseModel, LoraAdapter, EngineSettings], DoorBackend]
 """Opens a backend on a base and an adapter."""
-Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class Warm:
@@ -59,6 +59,4 @@ class Warm:
 
 def _stamp(base: BaseModel, settings: EngineSettings) -> Stamp:
     """What changes when a file is written anew. A base is too large to be hashed before every run."""
-    paths = [*(base.shards or (base.path,)), *([settings.embedder] if settings.embedder else [])]
-    found = ((str(path), path.stat()) for path in paths)
-    return tuple((name, status.st_size, status.st_mtime_ns, status.st_ino) for name, status in found)
+    return stamp_of([*(base.shards or (base.path,)), *([settings.embedder] if settings.embedder else [])])

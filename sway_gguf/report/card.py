@@ -11,9 +11,9 @@ from html import escape
 from sway_gguf.core.comparison import Comparison
 from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.plain import plain
-from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
-from sway_gguf.report import numbers
+from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.report.changes import column_headings, legend, lines_above, lines_below, table_rows
+from sway_gguf.report.facts import calls_for, number_words
 from sway_gguf.report.terminal import QUESTIONS
 
 _GREEN, _AMBER, _RED, _VIOLET, _GREY = "#1a7f37", "#9a6700", "#cf222e", "#8250df", "#6e7781"
@@ -26,10 +26,9 @@ _COLOURS = {
     Verdict.SKIP: _GREY,
 }
 """Behind white letters; each has a contrast of at least 4.5."""
-_DIAGNOSES = {Diagnosis.HEALTHY: _GREEN, Diagnosis.INCONCLUSIVE: _VIOLET}
 _TABLE = "border-collapse:collapse;margin:.6em 0"
 _CELL = "text-align:left;padding:.15em .8em .15em 0;border:0;vertical-align:top;background:transparent"
-_HEADINGS = ("probe", "value", "95% interval", "nulls", "p", "verdict")
+_HEADINGS = ("probe", "value", "95% interval", "nulls (mean ± sd)", "p", "verdict")
 
 
 def card(result: SuiteResult, decision: GateDecision | None = None) -> str:
@@ -41,7 +40,7 @@ def card(result: SuiteResult, decision: GateDecision | None = None) -> str:
     gate = _table((), ((line.subject, str(line.outcome), line.reason) for line in lines)) if lines else ""
     return (
         '<div class="sway-gguf" style="line-height:1.4">'
-        f"<p>{_badge(result.diagnosis.upper(), _DIAGNOSES.get(result.diagnosis, _RED))} {_text(result.headline)}</p>"
+        f"<p>{_badge(result.diagnosis.upper(), _COLOURS[calls_for(result.diagnosis)])} {_text(result.headline)}</p>"
         f"{learned}{axes}"
         f"<details><summary>{len(result.probes)} probes</summary>{probes}</details>"
         f"{_gate(decision, gate)}</div>"
@@ -66,16 +65,10 @@ def _gate(decision: GateDecision | None, table: str) -> str:
     return f"<details open><summary>gate: {decision.outcome}</summary>{table}</details>" if decision else ""
 
 
-def _row(probe: ProbeResult) -> tuple[str, str, str, str, str, Verdict]:
-    null = probe.null
-    return (
-        probe.name,
-        f"{numbers.number(probe.value)} {probe.unit}".rstrip(),
-        numbers.span(probe.interval),
-        f"{numbers.number(null.mean)}±{numbers.number(null.sd)}" if null else numbers.MISSING,
-        numbers.p_value(null.family_p if null else None),
-        probe.verdict,
-    )
+def _row(probe: ProbeResult) -> tuple[str, ...]:
+    found = number_words(probe)
+    value = f"{found['value']} {probe.unit}".rstrip()
+    return probe.name, value, *(found[heading] for heading in _HEADINGS[2:-1]), probe.verdict
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -20,7 +20,7 @@ from sway_gguf.serve.asked import RunRequest, spec_of
 from sway_gguf.serve.guard import Guard, Policy
 from sway_gguf.serve.page import policy_of, start_page
 from sway_gguf.serve.root import Root
-from sway_gguf.serve.runs import QueueFullError, Runs
+from sway_gguf.serve.runs import ENDED, QueueFullError, Runs
 
 _LOOK, _HEARTBEAT = 0.1, 15.0
 """Seconds between looks at a run's events, and until a silent stream says that it lives."""
@@ -118,7 +118,7 @@ def _api(root: Root, runs: Runs) -> Any:
     def cancel(identity: str) -> dict[str, Any]:
         """Stop a run that waits or works."""
         before = _known(runs, identity)
-        if before["state"] in ("done", "failed", "cancelled"):
+        if before["state"] in ENDED:
             raise HTTPException(409, f"the run is {before['state']} already")
         return runs.cancel(identity) or before
 

@@ -5,9 +5,9 @@ Knows HTML and what a browser may load of it; nothing of how a report is drawn.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
+
+from sway_gguf.report.html.page import digest_of
 
 _STYLE = """
 :root{color-scheme:light dark;font:15px/1.5 system-ui,sans-serif}
@@ -69,7 +69,7 @@ def policy_of(html: str, *more: str) -> str:
 
     Scripts are allowed by their hashes, so that an attribute such as onclick runs nothing.
     """
-    hashes = " ".join(f"'sha256-{_hash(script)}'" for script in _SCRIPTS.findall(html)) or "'none'"
+    hashes = " ".join(f"'{digest_of(script)}'" for script in _SCRIPTS.findall(html)) or "'none'"
     rules = (
         "default-src 'none'",
         f"script-src {hashes}",
@@ -81,7 +81,3 @@ def policy_of(html: str, *more: str) -> str:
         *more,
     )
     return "; ".join(rules)
-
-
-def _hash(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

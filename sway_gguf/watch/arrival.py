@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sway_gguf.artifacts.digest import sha256_of
+from sway_gguf.artifacts.digest import Stamp, sha256_of, stamp_of
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.peft import WEIGHTS, is_peft
 from sway_gguf.artifacts.peft_config import CONFIG, read_config
 from sway_gguf.artifacts.tensor_files import read_tensors
 from sway_gguf.core.errors import UserError
-
-Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class Arrival:
@@ -78,6 +76,4 @@ def check_whole(adapter: Path) -> None:
 
 def _stamp(adapter: Path) -> Stamp:
     """What changes with every write."""
-    files = sorted(path for path in adapter.iterdir() if path.is_file()) if adapter.is_dir() else [adapter]
-    found = ((path.name, path.stat()) for path in files)
-    return tuple((name, status.st_size, status.st_mtime_ns, status.st_ino) for name, status in found)
+    return stamp_of(sorted(path for path in adapter.iterdir() if path.is_file()) if adapter.is_dir() else [adapter])

@@ -57,12 +57,13 @@ def inlined(record: dict[str, Any]) -> Markup:
 def _policy(style: str, script: str) -> str:
     """Nothing from anywhere; of style and script, only what stands in the file."""
     return (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        f"default-src 'none'; img-src data:; style-src '{digest_of(style)}'; script-src '{digest_of(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
+    """Of a style or a script, as a policy names what it allows."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
