@@ -49,7 +49,8 @@ async function look(){
 look();
 """
 _PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>sway-gguf</title>
-<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head><body>
+<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">
+<style>{_STYLE}</style></head><body>
 <header><h1>sway-gguf</h1><ul aria-label="Runs"></ul><div role="status"></div></header>
 <main><p>No run is done yet. Ask for one:</p><p><code>curl -H 'Content-Type: application/json' \
 -d '{{"base": "base.gguf", "adapter": "adapter.gguf"}}' http://HOST:PORT/runs</code></p>
