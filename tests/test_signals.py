@@ -31,6 +31,16 @@ if where.startswith("import "):
         def find_spec(self, name, path=None, target=None):
             if name == where.split()[1]: stop_once()
     sys.meta_path.insert(0, Finder())
+elif where == "spawn":
+    import multiprocessing.util as util, threading, time
+    # The main thread lets no signal through while it starts a child; another one takes it.
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    spawned = util.spawnv_passfds
+    def spawn(path, args, passfds):
+        pid = spawned(path, args, passfds)
+        if any("spawn_main" in str(word) for word in args): stop_once()
+        return pid
+    util.spawnv_passfds = spawn
 else:
     import logging
     class Handler(logging.Handler):
@@ -89,6 +99,15 @@ def test_a_signal_during_an_import_ends_the_command(number: int, code: int, wher
 def test_a_signal_in_llama_cpps_log_ends_the_command(number: int, code: int, where: str) -> None:
     found, said, seconds = stopped(number, where, *CHECK)
     assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
+    assert seconds < 20
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_child_is_started_ends_the_command(tmp_path: Path, number: int, code: int) -> None:
+    merge = ("merge", BASE, HEALTHY, "--type", "Q4_K_M", "-o", str(tmp_path / "m.gguf"))
+    found, said, seconds = stopped(number, "spawn", *merge)
+    assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
+    assert list(tmp_path.iterdir()) == []
     assert seconds < 20
 
 

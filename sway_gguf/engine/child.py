@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar, cast
 
 from sway_gguf.core.errors import EngineError
-from sway_gguf.engine.interrupt import SIGNALS
+from sway_gguf.engine.interrupt import SIGNALS, Interrupt
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -34,10 +34,12 @@ def in_child(function: Callable[Given, Result], *args: Given.args, **named: Give
     spawning = multiprocessing.get_context("spawn")
     ours, theirs = spawning.Pipe(duplex=False)
     process = spawning.Process(target=_work, args=(theirs, function, args, named), daemon=True)
-    with _signals_kept_from_children():
-        process.start()
-    theirs.close()
     try:
+        # A signal that another thread takes is handled here too; halfway through a start it would leave a child that
+        # waits for the rest of its orders.
+        with _signals_kept_from_children(), Interrupt().watching():
+            process.start()
+        theirs.close()
         # Looking now and then lets a signal through on every system, and sees a death whatever holds the pipe open.
         while not ours.poll(_LOOK_EVERY) and process.is_alive():
             pass
@@ -45,11 +47,14 @@ def in_child(function: Callable[Given, Result], *args: Given.args, **named: Give
     except EOFError:
         done, outcome = False, None
     except BaseException:
-        process.kill()
+        if process.pid is not None:
+            process.kill()
         raise
     finally:
+        theirs.close()
         ours.close()
-        process.join()
+        if process.pid is not None:
+            process.join()
     if done:
         return cast(Result, outcome)
     raise outcome or EngineError(_death(process.exitcode))
