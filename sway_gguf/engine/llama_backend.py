@@ -28,7 +28,8 @@ from sway_gguf.engine.contexts import ContextPool
 from sway_gguf.engine.doors import DoorBackend, OnTokens, Work, is_base
 from sway_gguf.engine.embed import Embedder, FileEmbedder
 from sway_gguf.engine.generate import generate_group
-from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
+from sway_gguf.engine.layout import batches_of
+from sway_gguf.engine.packing import CELL, Limits, group_jobs, stream_length
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.timing import OnBatch
 from sway_gguf.engine.workload import work_of
@@ -90,7 +91,8 @@ class LlamaBackend(DoorBackend):
         batch = self.settings.batch
         streams = min(self.settings.streams, batch)
         outputs = max(streams, min(batch, _OUTPUT_BYTES // (4 * self.model.vocabulary)))
-        return Limits(batch, outputs, streams, max(_CONTEXT_CELLS, stream_length(self.width)))
+        cells = max(_CONTEXT_CELLS, stream_length(self.width))
+        return Limits(batch, outputs, streams, cells, share=not self.model.recurrent)
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
