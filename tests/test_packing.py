@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sway_gguf.engine.layout import batches_of
 from sway_gguf.engine.packing import (
     CELL,
     Job,
     Limits,
-    batches_of,
     group_jobs,
     parts_of,
     steps,

@@ -6,17 +6,16 @@ before anything is asked. Nulls come in looks, and what is asked only where dama
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from sway_gguf.collect import QueryGroup, count_tokens, groups_of, wanted_by
+from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, wanted_by
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
 
-Count = Callable[[Query], int]
 _SHOWING = (BASE, TUNED)
 
 
@@ -79,23 +78,22 @@ class Schedule:
         """The run that the first look ends, and in which no damage is found."""
         return (*self.visits, *(self.looks[0] if self.looks else ()))
 
-    def shown_cost(self, count: Count) -> int:
+    def shown_cost(self, count: CountTokens) -> int:
         """Tokens that are evaluated for what is shown alone."""
-        return len(_SHOWING) * sum(map(count, self.shown))
+        return len(_SHOWING) * count(self.shown)
 
-    def cost(self, place: int, count: Count) -> int:
+    def cost(self, place: int, count: CountTokens) -> int:
         """Tokens that the probe in a place asks for over all views; what others ask for as well counts for each."""
-        asked = (query for visit in self.every for query in visit.asked.get(place, ()))
-        return sum(map(count, asked))
+        return sum(count(visit.asked[place]) for visit in self.every if place in visit.asked)
 
 
-def tokens_of(visits: Sequence[Visit], count: Count) -> dict[str, int]:
+def tokens_of(visits: Sequence[Visit], count: CountTokens) -> dict[str, int]:
     """Tokens to evaluate, by kind of view: base, tuned, scaled and null."""
     totals: dict[str, int] = {}
     counted = cache(count)
     for visit in visits:
         name = _kind(visit.view)
-        tokens = count_tokens(visit.groups, counted) + sum(map(counted, visit.foreseen))
+        tokens = count_tokens(visit.groups, counted) + counted(visit.foreseen)
         totals[name] = totals.get(name, 0) + tokens
     return totals
 
