@@ -27,7 +27,7 @@ def shared_groups(jobs: Sequence[Job], limits: Limits) -> list[Group]:
     In the order of their tokens jobs of one tree are neighbours. The best cuts of that order, and what is left alone,
     are found from its beginning on, by what each unit costs.
     """
-    order = sorted(range(len(jobs)), key=lambda index: (jobs[index].tokens, index))
+    order = sorted(range(len(jobs)), key=lambda index: (jobs[index].tokens, jobs[index].first_output, index))
     costs, begins = [0.0], list[int]()
     known = [0, *(common(jobs[one].tokens, jobs[other].tokens) for one, other in pairwise(order))]
     for stop in range(1, len(order) + 1):
