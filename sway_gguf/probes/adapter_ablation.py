@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.divergence import js_distance
 from sway_gguf.core.measurement import Check, Curve, Item, Measurement, checked
+from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.core.rules import AllChecks, Rule
 from sway_gguf.core.sections import Section
@@ -20,8 +21,8 @@ from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import queries_of, section_lift
 from sway_gguf.spec.options import ProbeOptions
 
-_PROMPTS = 16
-_SECTIONS = 8
+_PROMPTS = 8
+_SECTIONS = 4
 _SLACK = 0.02
 _SMALLEST_FIT = 0.98
 _SMALLEST_SLOPE = 0.2
@@ -79,12 +80,12 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.drawn(self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS])
+        return panel_of(self.held(self.prompts_of(self.options.prompts), NextToken), _PROMPTS, self.sources.seed)
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """Sections whose log-probability is followed over λ."""
-        return () if self.narrowed else self.sources.sections[:_SECTIONS]
+        return () if self.narrowed else tuple(panel_of(self.sources.sections, _SECTIONS, self.sources.seed))
 
     @property
     def rule(self) -> Rule:
