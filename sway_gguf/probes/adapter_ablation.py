@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class AdapterAblationOptions(ProbeOptions):
     """Fields of `adapter_ablation`."""
 
     kind: Literal["adapter_ablation"] = "adapter_ablation"
-    prompts: list[str] = Field(default_factory=list, description="default: the run's prompts, 16 at most")
+    prompts: list[str] = Field(default_factory=list, description="default: the run's prompts, 8 at most")
     lambdas: list[float] = Field(
         default=[0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0],
         min_length=3,
@@ -68,6 +68,7 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     passing = "the curve rises, is smooth, and still rises at λ = 1"
     caveat = "a random adapter has a smooth curve as well; the shape qualifies an effect that others have shown."
     options_type = AdapterAblationOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"lambdas": [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0]}
     retired: ClassVar[Mapping[str, str]] = {
         "divergence": "the curve is of the JS distance, which is linear in a small update",
         "top_k": "distances are exact over the vocabulary",
