@@ -145,6 +145,18 @@ class StoreFile:
         """Bytes of its files on disk."""
         return sum(path.stat().st_size for path in self._files() if path.exists())
 
+    @property
+    def set_aside(self) -> Path | None:
+        """Where an earlier file lies that was damaged, if one does."""
+        place = self.path.with_name(SET_ASIDE) if self.path else None
+        return place if place and place.exists() else None
+
+    def drop_set_aside(self) -> None:
+        """Remove that file."""
+        if place := self.set_aside:
+            with suppress(OSError):
+                place.unlink()
+
     def close(self) -> None:
         """Let go of the file. Closing twice does no harm."""
         with self._lock:
