@@ -22,7 +22,7 @@ _SMALL_MODEL = 50_000_000
 class Workers(NamedTuple):
     """Views that are answered side by side: how many, and the threads of each."""
 
-    count: int
+    number: int
     threads: int
 
 

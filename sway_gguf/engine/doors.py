@@ -14,6 +14,7 @@ import numpy as np
 
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.answers import Answer, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
+from sway_gguf.core.engine_settings import Workers
 from sway_gguf.core.errors import NonFiniteError, ViewError
 from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import (
@@ -214,6 +215,27 @@ class DoorBackend(ABC):
             Whether it does; a backend that cannot has to be opened anew.
         """
         return False
+
+    def workers(self, views: int) -> Workers:
+        """How many of its twins should answer so many views side by side, and with how many threads each.
+
+        One is the backend itself.
+        """
+        return Workers(1, 1)
+
+    def twin(self, threads: int) -> DoorBackend | None:
+        """Another backend on the same loaded model, which another thread may ask at the same time; to be closed first.
+
+        Args:
+            threads: that it evaluates with.
+
+        Returns:
+            None where there can be none.
+
+        Raises:
+            ViewError: a view is open.
+        """
+        return None
 
     def trace(self, on_batch: OnBatch) -> None:
         """From now on, tell the time of each batch, where the backend knows of batches."""

@@ -25,7 +25,7 @@ from sway_gguf.engine.doors import is_base
 CODE = 1
 """To be raised by whoever changes what is done with a unit: how its jobs are cut into calls, or logits reduced."""
 
-IN_UNITS = frozenset({"threads", "context", "batch", "streams", "embedder"})
+IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "embedder"})
 """Settings that change no bits of a unit, or stand in it otherwise; any other is part of every identity."""
 
 

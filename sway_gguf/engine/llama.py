@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from sway_gguf.core.errors import EngineError
 from sway_gguf.engine.batch import Batch, Piece
 from sway_gguf.engine.interrupt import Interrupt
+from sway_gguf.engine.turns import LayoutTurn
 from sway_gguf.engine.waiting import bound_spinning
 
 bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
@@ -64,6 +66,7 @@ class Model:
         go_on = llama_cpp.llama_progress_callback(lambda share, _: not interrupt.asked)
         params.progress_callback = go_on
         self._pointer = None
+        self._adapters = threading.Lock()
         try:
             with interrupt.watching():
                 self._pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
@@ -110,18 +113,21 @@ class Model:
             EngineError: llama.cpp refused the file.
         """
         _recent.clear()
-        handle = _uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
+        with self._adapters:
+            handle = _uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
         if not handle:
             raise EngineError(f"llama.cpp cannot load the adapter {path}: {_why()}")
         return handle
 
     def free_adapter(self, handle: Any) -> None:
         """Release an adapter. No context may use it any more."""
-        _uninterrupted(llama_cpp.llama_adapter_lora_free, handle)
+        with self._adapters:
+            _uninterrupted(llama_cpp.llama_adapter_lora_free, handle)
 
     def context(self, **settings: Any) -> Context:
         """A context on this model; see `Context`."""
-        return Context(self._pointer, self.vocabulary, **settings)
+        with self._adapters:
+            return Context(self._pointer, self.vocabulary, self._adapters, **settings)
 
     def close(self) -> None:
         """Release the model and what it still owns."""
@@ -141,6 +147,7 @@ class Context:
         self,
         model: Any,
         vocabulary: int,
+        adapters: threading.Lock,
         *,
         streams: int,
         length: int,
@@ -162,7 +169,8 @@ class Context:
         params.no_perf = True
         params.embeddings = embeddings
         self._interrupt = Interrupt()
-        self._callback = llama_cpp.ggml_abort_callback(lambda _: self._interrupt.asked)
+        self._turn = LayoutTurn(adapters)
+        self._callback = llama_cpp.ggml_abort_callback(self._stops)
         params.abort_callback = self._callback
         _recent.clear()
         self._pointer = None
@@ -180,6 +188,7 @@ class Context:
 
     def set_adapter(self, handle: Any | None, scale: float) -> None:
         """Run with this adapter alone, or with none."""
+        self._turn.due = True
         if handle is None:
             failed = _uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, None, 0, None)
         else:
@@ -234,13 +243,18 @@ class Context:
     def _run(self, pieces: Sequence[Piece]) -> int:
         """Evaluate; returns how many outputs there are."""
         outputs = self._batch.fill(pieces)
-        with self._interrupt.watching():
+        with self._turn.taken(), self._interrupt.watching():
             status = llama_cpp.llama_decode(self._pointer, self._batch.struct)
         if status == _ABORTED:
             raise KeyboardInterrupt
         if status:
             raise EngineError(f"llama.cpp failed to evaluate a batch (status {status}): {_why()}")
         return outputs
+
+    def _stops(self, _: Any) -> bool:
+        """Called after each operation."""
+        self._turn.over()
+        return self._interrupt.asked
 
     def close(self) -> None:
         """Release the context."""

@@ -6,8 +6,10 @@ Knows views, files and batches; nothing of probes, specs or statistics.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,27 +22,23 @@ from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Embedding, Tokens
-from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
 from sway_gguf.engine.doors import DoorBackend, OnTokens, Work, is_base
-from sway_gguf.engine.embed import Embedder, FileEmbedder
+from sway_gguf.engine.embed import Embedder
 from sway_gguf.engine.evaluate import evaluated
+from sway_gguf.engine.footprint import twins_that_fit
 from sway_gguf.engine.identity import Identity, standing
 from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, asked_in, computed, request_of
+from sway_gguf.engine.limits import limits_of, record_of
 from sway_gguf.engine.loaded import Loaded
-from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
+from sway_gguf.engine.packing import Limits, batches_of, group_jobs
 from sway_gguf.engine.timing import OnBatch
 from sway_gguf.engine.workload import work_of
-
-_OUTPUT_BYTES = 48 << 20
-"""Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
-
-_CONTEXT_CELLS = 32 * CELL
-"""Tokens of KV cache per context, where one text needs no more."""
 
 
 class LlamaBackend(DoorBackend):
@@ -67,8 +65,8 @@ class LlamaBackend(DoorBackend):
     ) -> None:
         super().__init__()
         self.base = read_base(base) if isinstance(base, Path) else base
-        wanted = settings or EngineSettings()
-        self.settings = wanted.model_copy(update={"threads": wanted.thread_count(self.base.parameters)})
+        self._wanted = settings or EngineSettings()
+        self.settings = self._wanted.model_copy(update={"threads": self._wanted.thread_count(self.base.parameters)})
         self.adapter = read_adapter(adapter, self.base) if isinstance(adapter, Path) else adapter
         self._loaded = Loaded(self.base.path, self.settings.gpu_layers, whole=store is None)
         self._rounding = rounding_adapter(self.base)
@@ -78,6 +76,7 @@ class LlamaBackend(DoorBackend):
         self._on_batch: OnBatch | None = None
         self._kind = ""
         self._embedder: Embedder | None = None
+        self._closed = False
 
     @property
     def model(self) -> llama.Model:
@@ -95,26 +94,11 @@ class LlamaBackend(DoorBackend):
 
     def limits(self) -> Limits:
         """What a batch may hold."""
-        batch = self.settings.batch
-        streams = min(self.settings.streams, batch)
-        outputs = max(streams, min(batch, _OUTPUT_BYTES // (4 * self._loaded.vocabulary.vocabulary)))
-        return Limits(batch, outputs, streams, max(_CONTEXT_CELLS, stream_length(self.width)))
+        return limits_of(self.settings, self._loaded.vocabulary.vocabulary, self.width)
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
-        limits = self.limits()
-        return {
-            "context": self.width,
-            "batch": limits.batch,
-            "ubatch": self.settings.ubatch,
-            "outputs": limits.outputs,
-            "streams": limits.streams,
-            "cells": limits.cells,
-            "kv_type": self.settings.kv_type,
-            "flash_attention": self.settings.flash_attention,
-            "threads": self.settings.threads,
-            "gpu_layers": self.settings.gpu_layers,
-        }
+        return record_of(self.settings, self.limits(), self.width, self.workers(sys.maxsize))
 
     def count_tokens(self, query: Query) -> int:
         """Tokens fed to answer `query` once."""
@@ -175,14 +159,41 @@ class LlamaBackend(DoorBackend):
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
-        digest = hashlib.sha256(f"{llama.version()} {self.settings}".encode())
+        settings = self.settings.model_copy(update={"parallel": 0})
+        digest = hashlib.sha256(f"{llama.version()} {settings}".encode())
         digest.update(sha256_of_all(self.base.shards).encode())
         if self.adapter is not None:
             digest.update(sha256_of(self.adapter.path).encode())
         return digest.hexdigest()
 
+    def workers(self, views: int) -> Workers:
+        """As many as the settings say and memory holds, but no more than there are views; one on a GPU."""
+        cells = self._contexts.cells if self._contexts is not None else 0
+        fit = twins_that_fit(self.base, self.settings, cells or self.limits().cells, self.adapter)
+        return self._wanted.workers(min(fit, views))
+
+    def twin(self, threads: int) -> LlamaBackend:
+        """Another backend on the same loaded model and store, with contexts and adapters of its own, for a thread.
+
+        Contexts of this backend are released: it rests while its twins work.
+
+        Raises:
+            ViewError: a view is open.
+        """
+        self._check_closed()
+        if self._contexts is not None:
+            self._contexts.rest()
+        twin = copy(self)
+        twin._loaded = self._loaded.shared()
+        twin._contexts = twin._embedder = None
+        twin.settings = self.settings.model_copy(update={"threads": threads})
+        return twin
+
     def close(self) -> None:
-        """Release contexts, adapters and the model."""
+        """Release contexts and adapters, and the model unless a twin still uses it."""
+        if self._closed:
+            return
+        self._closed = True
         for owned in (self._embedder, self._contexts, self._loaded):
             if owned is not None:
                 owned.close()
@@ -268,8 +279,7 @@ class LlamaBackend(DoorBackend):
 
     def _embed(self, query: Embed, progress: OnTokens) -> list[Embedding]:
         if self._embedder is None:
-            path = self.settings.embedder
-            self._embedder = FileEmbedder(path, self.settings) if path else Embedder(self.model, self.settings)
+            self._embedder = Embedder(self._loaded.embedder(self.settings.embedder), self.settings)
         found = self._embedder.embed([query.text])
         if not np.isfinite(found[0].vector).all():
             raise NonFiniteError("embedding model's" if self.settings.embedder else "base", str(query))
@@ -290,7 +300,3 @@ class LlamaBackend(DoorBackend):
             return self._loaded.vocabulary.piece(token, control=True)
 
         return [Tokens(ask.tokens, scoring.pieces([*map(said, ask.tokens)])) for ask in asks]
-
-
-def _nothing(tokens: int) -> None:
-    """Progress that nobody watches."""

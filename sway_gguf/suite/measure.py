@@ -24,6 +24,7 @@ from sway_gguf.engine.protocol import NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.stats.noise import noise_limit
+from sway_gguf.suite.abreast import Abreast
 from sway_gguf.suite.schedule import Schedule, Visit
 from sway_gguf.verdict.reading import Reading
 
@@ -126,20 +127,23 @@ def _visit(
     first, *others = plan.visits
     base = _collect(backend, first, probes, None, on_progress, kept)
     on_answers(first.view, base)
-    for visit in others:
-        try:
-            answers = _collect(backend, visit, probes, base, on_progress, kept)
-        except NonFiniteError:
-            if not isinstance(visit.view, ScaledView) or visit.view == TUNED:
-                raise
+
+    def answer(twin: DoorBackend, visit: Visit) -> Answers:
+        return _collect(twin, visit, probes, base, on_progress, kept)
+
+    with Abreast(backend) as abreast:
+        for visit, answers in abreast.each(others, answer):
+            if isinstance(answers, NonFiniteError):
+                if not isinstance(visit.view, ScaledView) or visit.view == TUNED:
+                    raise answers
+                for place in visit.probes:
+                    gathered[place].overflowed.append(visit.view.scale)
+                continue
+            on_answers(visit.view, answers)
             for place in visit.probes:
-                gathered[place].overflowed.append(visit.view.scale)
-            continue
-        on_answers(visit.view, answers)
-        for place in visit.probes:
-            probe = probes[place]
-            if not is_rerun(visit.view) or backend.shows_noise(probe.ask()):
-                _note(probe, gathered[place], visit.view, partial(probe.measure, base, answers))
+                probe = probes[place]
+                if not is_rerun(visit.view) or backend.shows_noise(probe.ask()):
+                    _note(probe, gathered[place], visit.view, partial(probe.measure, base, answers))
 
 
 def _unheard(view: View, answers: Answers) -> None:
