@@ -170,7 +170,8 @@ class LlamaBackend(DoorBackend):
         """As many as the settings say and memory holds, but no more than there are views; one on a GPU."""
         cells = self._contexts.cells if self._contexts is not None else 0
         fit = twins_that_fit(self.base, self.settings, cells or self.limits().cells, self.adapter)
-        return self._wanted.workers(min(fit, views))
+        found = self._wanted.workers(min(fit, views))
+        return found if found.number > 1 else Workers(1, self.settings.threads)
 
     def twin(self, threads: int) -> LlamaBackend:
         """Another backend on the same loaded model and store, with contexts and adapters of its own, for a thread.
