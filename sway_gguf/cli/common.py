@@ -124,6 +124,8 @@ def overridden(
     gpu_layers: int | None,
     parallel: int | None = None,
     show: int | None = None,
+    looks: int | None = None,
+    nulls_for_everything: bool | None = None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
     where: str = "the command line",
@@ -142,7 +144,13 @@ def overridden(
         "gpu_layers": gpu_layers,
         "parallel": parallel,
     }
-    defaults = {"seed": seed, "nulls": nulls, "show": show}
+    defaults = {
+        "seed": seed,
+        "nulls": nulls,
+        "show": show,
+        "looks": looks,
+        "nulls_for_everything": nulls_for_everything,
+    }
     return in_format(spec, format, chat_template_kwargs, where).model_copy(
         update={
             "defaults": changed(spec.defaults, defaults, where),

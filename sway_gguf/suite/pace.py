@@ -53,7 +53,7 @@ class Pace:
 
     def seconds_of(self, prepared: Prepared) -> float:
         """How long a run of these kinds of query will take, about."""
-        base, *others = map(self._visit, plan(prepared).visits)
+        base, *others = map(self._visit, plan(prepared).every)
         return base + side_by_side(others, self.backend.workers(1), self.backend.workers(len(others)))
 
     def _visit(self, visit: Visit) -> float:
@@ -116,7 +116,7 @@ def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: 
 
 
 def _everything(work: Schedule) -> list[Query]:
-    asked = (queries for visit in work.visits for queries in (*(u.queries for u in visit.groups), visit.foreseen))
+    asked = (queries for visit in work.every for queries in (*(u.queries for u in visit.groups), visit.foreseen))
     return list(dict.fromkeys(query for queries in asked for query in queries))
 
 
@@ -177,7 +177,7 @@ def _fitted(small: Work, quick: float, large: Work, slow: float) -> Price:
 def _null(work: Schedule, backend: DoorBackend, kinds: dict[type, list[Query]], clock: Clock) -> float:
     """Seconds to draw and load a null adapter, beyond those of the query that makes the backend do so."""
     adapted = [query for kind, queries in kinds.items() for query in queries if kind is not Embed]
-    nulls = [visit.view for visit in work.visits if isinstance(visit.view, NullView)]
+    nulls = [visit.view for visit in work.every if isinstance(visit.view, NullView)]
     if not nulls or not adapted:
         return 0.0
     seconds, query = [], min(adapted, key=backend.count_tokens)
