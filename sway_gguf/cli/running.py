@@ -81,7 +81,7 @@ class Wishes:
 
 
 def run_options(command: Command) -> Command:
-    """Outputs, store, --save-baseline, --force, --dry-run, --budget, --no-texts, --trace, and what a spec's defaults say.
+    """Outputs, store, --save-baseline, --force, --dry-run, --budget, --no-texts, --trace, and a spec's defaults.
 
     The command takes seed, nulls, looks, nulls_for_everything and show as they are, and the others as one argument,
     `wishes`.

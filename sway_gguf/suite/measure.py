@@ -109,7 +109,7 @@ def _run_foreign(backend: DoorBackend, probe: ForeignProbe, found: Gathered, nul
 
 @dataclass
 class _Run:
-    """Visits, measured one after the other. The base's answers stay; those of a view go as soon as they are measured."""
+    """Visits, measured one after the other. The base's answers stay; those of a view go once they are measured."""
 
     backend: DoorBackend
     abreast: Abreast
