@@ -103,6 +103,14 @@ def test_a_signal_in_llama_cpps_log_ends_the_command(number: int, code: int, whe
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_views_are_answered_side_by_side_ends_the_command(number: int, code: int) -> None:
+    # The adapters of two views are being loaded, in threads that get no signals.
+    found, said, seconds = stopped(number, "loading lora", *CHECK, "--parallel", "2")
+    assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
+    assert seconds < 20
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_a_child_is_started_ends_the_command(tmp_path: Path, number: int, code: int) -> None:
     merge = ("merge", BASE, HEALTHY, "--type", "Q4_K_M", "-o", str(tmp_path / "m.gguf"))
     found, said, seconds = stopped(number, "spawn", *merge)

@@ -31,6 +31,7 @@ def check(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    parallel: int | None = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Test an adapter on a base, without a spec; as the command `sway-gguf check` does.
@@ -49,6 +50,7 @@ def check(
         show: replies of base and tuned model to gather for reports, none by default.
         budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
         threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
+        parallel: views answered side by side; by default as many as there are threads and memory holds.
         progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
             function is called with the tokens done, all tokens, and the view that is being asked.
 
@@ -76,6 +78,7 @@ def check(
         context=context,
         batch=batch,
         gpu_layers=gpu_layers,
+        parallel=parallel,
         progress=progress,
     )
 
@@ -94,6 +97,7 @@ def run(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    parallel: int | None = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Run the suite of a spec; as the command `sway-gguf run` does.
@@ -101,7 +105,7 @@ def run(
     Args:
         spec: path of a sway.yaml, or a `sway_gguf.spec.model.Spec`.
         format, chat_template_kwargs, nulls, looks, seed, show: in place of what the spec says.
-        threads, context, batch, gpu_layers: likewise.
+        threads, context, batch, gpu_layers, parallel: likewise.
         budget: seconds, or a duration such as "60s".
         progress: as `check` has it.
 
@@ -120,6 +124,7 @@ def run(
         context=context,
         batch=batch,
         gpu_layers=gpu_layers,
+        parallel=parallel,
         format=format,
         chat_template_kwargs=chat_template_kwargs,
     )

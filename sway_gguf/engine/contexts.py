@@ -18,6 +18,7 @@ from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.context import Context
 from sway_gguf.engine.doors import is_base
+from sway_gguf.engine.interrupt import go_on
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.packing import Limits
 from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
@@ -105,18 +106,32 @@ class ContextPool:
 
     def swap(self, adapter: LoraAdapter) -> None:
         """Put another adapter of the same base in the place of the real one; contexts are made anew."""
-        self.close()
+        self.rest()
         self.drop_null()
         real, self._real, self._adapter = self._real, None, adapter
         if real is not None:
             self._model.free_adapter(real)
 
-    def close(self) -> None:
-        """Release all contexts; the adapters go with the model."""
+    @property
+    def cells(self) -> int:
+        """Tokens of KV cache over all contexts."""
+        return sum(shape.cells for shape in self._contexts)
+
+    def rest(self) -> None:
+        """Release all contexts; they are made anew when they are needed."""
         for context in self._contexts.values():
             context.close()
         self._contexts.clear()
         self._carries.clear()
+
+    def close(self) -> None:
+        """Release contexts and adapters; the model may go on without them."""
+        self.rest()
+        self.drop_null()
+        for handle in (self._real, self._negligible):
+            if handle is not None:
+                self._model.free_adapter(handle)
+        self._real = self._negligible = None
 
     def _new(self, shape: Shape) -> Context:
         return self._model.context(
@@ -134,7 +149,7 @@ class ContextPool:
     def _make_room(self, cells: int, keep: Shape) -> None:
         """Close the contexts longest unused, but not `keep`: its companion is about to run beside it."""
         for shape in list(self._contexts):
-            if cells + sum(kept.cells for kept in self._contexts) <= _KEPT_CELLS:
+            if cells + self.cells <= _KEPT_CELLS:
                 return
             if shape != keep:
                 self._carries.pop(shape, None)
@@ -157,7 +172,7 @@ class ContextPool:
         if self._null is None:
             if not all(pair.finite for pair in self._adapter.pairs):
                 raise NonFiniteError(str(view), "any text: it would be drawn from factors that are not finite")
-            null = null_adapter(self._adapter, view.seed, view.design)
+            null = null_adapter(self._adapter, view.seed, view.design, go_on)
             self._null = self._loaded(replace(null, in_file=False))
         return self._null, 1.0
 

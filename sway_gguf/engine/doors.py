@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.answers import Answer, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
+from sway_gguf.core.engine_settings import Workers
 from sway_gguf.core.errors import NonFiniteError, ViewError
 from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import (
@@ -219,9 +220,39 @@ class DoorBackend(ABC):
         """
         return False
 
+    def workers(self, views: int) -> Workers:
+        """How many of its twins should answer so many views side by side, and with how many threads each.
+
+        One is the backend itself.
+        """
+        return Workers(1, 1)
+
+    def twin(self, threads: int) -> DoorBackend | None:
+        """Another backend on the same loaded model, which another thread may ask at the same time; to be closed first.
+
+        Args:
+            threads: that it evaluates with.
+
+        Returns:
+            None where there can be none.
+
+        Raises:
+            ViewError: a view is open.
+        """
+        return None
+
     def trace(self, on_batch: OnBatch) -> None:
         """From now on, tell the time of each batch, where the backend knows of batches."""
         return
+
+    @property
+    def tokens_from_store(self) -> int:
+        """Tokens of answers that were read from a store in place of being evaluated."""
+        return 0
+
+    def unkept(self) -> AbstractContextManager[None]:
+        """A block in which everything is evaluated, whatever a store holds: for whoever times it."""
+        return nullcontext()
 
     @abstractmethod
     def close(self) -> None:

@@ -13,6 +13,7 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.store import AnswerStore
 
 GGUF = "gguf"
 Base = Path | BaseModel
@@ -21,7 +22,12 @@ Opener = Callable[[Base, Adapter | None, EngineSettings | None], DoorBackend]
 
 
 def open_backend(
-    base: Base, adapter: Adapter | None = None, settings: EngineSettings | None = None, *, kind: str = GGUF
+    base: Base,
+    adapter: Adapter | None = None,
+    settings: EngineSettings | None = None,
+    *,
+    kind: str = GGUF,
+    store: AnswerStore | None = None,
 ) -> DoorBackend:
     """Load a model; used in a `with` block it is released at its end.
 
@@ -30,6 +36,7 @@ def open_backend(
         adapter: a LoRA's file or PEFT folder, or the same as read already and known to fit; None for the base alone.
         settings: of the engine; its defaults where None.
         kind: what `models.kind` of a spec says.
+        store: of answers, which has to stay open as long; without one everything is asked.
 
     Raises:
         UserError: an unknown kind, a file that cannot be used, or an adapter that does not fit the base.

@@ -17,7 +17,7 @@ from sway_gguf.core.views import BASE, View, is_rerun
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.contexts import ContextPool
 from sway_gguf.engine.doors import OnTokens
-from sway_gguf.engine.layout import calls_of, lay_out, runs_of
+from sway_gguf.engine.layout import calls_of, runs_of
 from sway_gguf.engine.packing import Group, Job, Limits, Stretch
 from sway_gguf.engine.reduce import NotFiniteError, changes, log_softmax_row, target_logprobs
 
@@ -31,15 +31,15 @@ class JobError(Exception):
 
 
 def score(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
+    pool: ContextPool, view: View, jobs: Sequence[Job], groups: Sequence[Group], limits: Limits, progress: OnTokens
 ) -> list[NDArray[np.float64] | NDArray[np.float32]]:
-    """Per job the log-probabilities of its targets [targets], or a whole row [V] where it has none.
+    """Per job of `groups` the log-probabilities of its targets [targets], or a whole row [V] where it has none.
 
     Raises:
         JobError: a number is not finite.
     """
     found: list[list[NDArray[Any]]] = [[] for _ in jobs]
-    for group in lay_out(jobs, limits):
+    for group in groups:
         context = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
         for call in _calls(jobs, group, limits, progress):
             for part in runs_of(group, call, is_rerun(view)):
@@ -51,15 +51,15 @@ def score(
 
 
 def compare(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
+    pool: ContextPool, view: View, jobs: Sequence[Job], groups: Sequence[Group], limits: Limits, progress: OnTokens
 ) -> list[list[Changes]]:
-    """Per job how `view` differs from the base at its targets, in pieces; both run side by side.
+    """Per job of `groups` how `view` differs from the base at its targets, in pieces; both run side by side.
 
     Raises:
         JobError: a number is not finite.
     """
     found: list[list[Changes]] = [[] for _ in jobs]
-    for group in lay_out(jobs, limits):
+    for group in groups:
         ours = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
         base = pool.cleared(BASE, group.streams, group.length, limits, unified=group.shared, companion=True)
         for call in _calls(jobs, group, limits, progress):

@@ -21,6 +21,7 @@ from sway_gguf.core.sections import Material
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
+from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.registry import all_kinds, build_probes, kinds_by_default
@@ -78,13 +79,16 @@ class Prepared:
         """The engine's settings."""
         return self.spec.engine
 
-    def opened(self) -> DoorBackend:
-        """The model and its adapter, loaded by the backend that the spec's `models.kind` names; to be closed.
+    def opened(self, store: AnswerStore | None = None) -> DoorBackend:
+        """The model and its adapter, by the backend that the spec's `models.kind` names; to be closed.
+
+        Args:
+            store: of answers, which has to stay open as long; without one everything is asked.
 
         Raises:
             EngineError: the engine refused what the checks let pass.
         """
-        return open_backend(self.base, self.adapter, self.engine, kind=self.spec.models.ft.kind)
+        return open_backend(self.base, self.adapter, self.engine, kind=self.spec.models.ft.kind, store=store)
 
     def with_defaults(self, **changed: object) -> Prepared:
         """The same run with other defaults; no file is read again.

@@ -1,0 +1,117 @@
+"""`sway-gguf store`: what is kept of earlier runs, how to be rid of it, and whether it is still true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sway_gguf.cli.common import FILE, Command
+from sway_gguf.cli.output import say, say_json
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.plain import json_text
+
+if TYPE_CHECKING:
+    from sway_gguf.engine.store import AnswerStore
+
+_DAY = 86_400
+
+
+@click.group(
+    short_help="Look at, empty or check the answers that are kept.",
+    epilog="Example:  sway-gguf store info",
+)
+def store() -> None:
+    """Look at, empty or check the store, which keeps what the model answered so that nothing is asked twice.
+
+    It lies in the cache folder, or where --store or SWAY_GGUF_STORE says. See docs/store.md.
+    """
+
+
+def _where(command: Command) -> Command:
+    return click.option("--store", "folder", type=FILE, metavar="DIR", help="The store there, not the usual one.")(
+        command
+    )
+
+
+@store.command(short_help="Tell where it lies and what it holds.", epilog="Example:  sway-gguf store info --json")
+@_where
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(folder: Path | None, as_json: bool) -> None:
+    """Tell where the store lies, how large it is and may be, and how much it holds."""
+    from dataclasses import asdict
+
+    from sway_gguf.engine.store_place import store_bound
+
+    with _opened(folder) as answers:
+        assert answers.file.path is not None
+        holding, path, bound = answers.holding(), answers.file.path, store_bound()
+        aside = answers.file.set_aside
+    if holding is None:
+        raise UserError(answers.trouble)
+    if as_json:
+        say_json(json_text({"path": str(path), "bound": bound, **asdict(holding)}, indent=1) + "\n")
+        return
+    from sway_gguf.report.numbers import count, size
+
+    since = ""
+    if holding.oldest is not None and holding.newest is not None:
+        since = f", kept from {_day(holding.oldest)} to {_day(holding.newest)}"
+    say(f"file     {path}")
+    say(f"size     {size(holding.size)} of at most {size(bound)}")
+    say(f"answers  {count(holding.entries)}{since}")
+    say(f"digests  of {count(holding.digests)} files")
+    if aside:
+        say(f"damaged  {aside} ({size(aside.stat().st_size)}), set aside; `sway-gguf store clear` removes it")
+
+
+@store.command(short_help="Forget what it holds.", epilog="Example:  sway-gguf store clear --unused-for 30")
+@_where
+@click.option("--unused-for", type=click.FloatRange(0), metavar="DAYS", help="Only what no run has used for so long.")
+def clear(folder: Path | None, unused_for: float | None) -> None:
+    """Forget all answers and digests, or answers that nobody used for DAYS; the disk gets the room back.
+
+    Runs that are under way go on, and keep what they ask from then on.
+    """
+    from sway_gguf.report.numbers import count, size
+
+    with _opened(folder) as answers:
+        before = answers.file.size()
+        removed = answers.clear(None if unused_for is None else unused_for * _DAY)
+        if unused_for is None:
+            answers.file.drop_set_aside()
+        after = answers.file.size() if answers.on else before
+    if answers.trouble:
+        raise UserError(answers.trouble)
+    say(f"{answers.file.path}: {count(removed)} answers removed, {size(max(before - after, 0))} given back")
+
+
+@contextmanager
+def _opened(folder: Path | None) -> Iterator[AnswerStore]:
+    """The store, in use.
+
+    Raises:
+        UserError: it is turned off, there is none, or it cannot be used.
+    """
+    from sway_gguf.engine.store import open_store
+    from sway_gguf.engine.store_file import NAME
+    from sway_gguf.engine.store_place import VARIABLE, store_bound, store_folder
+
+    place = store_folder(folder)
+    if place is None:
+        raise UserError(f"{VARIABLE} turns the store off; name one with --store DIR")
+    if not (place / NAME).exists():
+        raise UserError(f"{place}: no store is there yet; the first run begins one, or name another with --store DIR")
+    with open_store(place, store_bound()) as answers:
+        if not answers.on:
+            raise UserError(answers.trouble)
+        yield answers
+
+
+def _day(seconds: int) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")
