@@ -189,7 +189,11 @@ def suite_of(kinds: Sequence[str], nulls: int) -> Prepared:
         DEMO / "healthy.lora.gguf",
         data=DEMO / "paraphrases.jsonl" if "adapter_revert" in kinds else DEMO / "document.md",
         general=DEMO / "general.txt",
-        defaults=Defaults(prompts=12, nulls=nulls, looks=1, panel=0, items=12, chunk_chars=200),
+        defaults=Defaults(
+            prompts=12, nulls=nulls, looks=1, panel=0, nulls_for_everything=True, items=12, chunk_chars=200
+        ),
+            prompts=12, nulls=nulls, looks=1, panel=0, nulls_for_everything=True, items=12, chunk_chars=200
+        ),
         kinds=kinds,
     )
     return prepare(spec)

@@ -172,7 +172,7 @@ def _fetching() -> Iterator[OnBytes]:
     from sway_gguf.cli.progress import progress_bar
 
     done: list[int] = []
-    with progress_bar(SIZE // 1000, "kB") as advance:
+    with progress_bar(SIZE // 1000, unit="kB") as advance:
 
         def on_bytes(what: str, there: int) -> None:
             if not done:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance = Callable[[str, int], None]
-Progress = Callable[..., AbstractContextManager[Advance]]
-"""Shows how far a run of so many tokens is, while a block lasts; `most` where it may go on beyond them."""
+Progress = Callable[[int, int], AbstractContextManager[Advance]]
+"""Shows how far a run of so many tokens is, or of the most that it may go on to, while a block lasts."""
 _EVERY = 30.0
 
 
 @contextmanager
-def progress_bar(total: int, unit: str = "tokens", most: int = 0) -> Iterator[Advance]:
+def progress_bar(total: int, most: int = 0, unit: str = "tokens") -> Iterator[Advance]:
     """A function to call with what is being done and how many of `total` were done since the last call.
 
     A run that goes on beyond `total` goes on to `most`.
