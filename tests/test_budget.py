@@ -192,8 +192,6 @@ def suite_of(kinds: Sequence[str], nulls: int) -> Prepared:
         defaults=Defaults(
             prompts=12, nulls=nulls, looks=1, panel=0, nulls_for_everything=True, items=12, chunk_chars=200
         ),
-            prompts=12, nulls=nulls, looks=1, panel=0, nulls_for_everything=True, items=12, chunk_chars=200
-        ),
         kinds=kinds,
     )
     return prepare(spec)

@@ -130,20 +130,15 @@ class _Run:
             self._sizes(set(decisions.damaged(self._readings())))
 
     def _looks(self, decisions: Decisions) -> None:
-        """Null by null until nothing is left to be settled; what the first look settled is asked no more of."""
-        for look in self.plan.looks:
-            enough = decisions.overwhelming(self._readings())
-            for visit in look:
-                self._one(visit.without(self._places(enough)))
-                if decisions.settled(self._readings()):
-                    return
+        """Null by null until nothing is left to be settled."""
+        for visit in (visit for look in self.plan.looks for visit in look):
+            self._one(visit)
+            if decisions.settled(self._readings()):
+                return
 
     def _sizes(self, names: Collection[str]) -> None:
         for visit in self.plan.sizes:
-            self._one(visit.without(set(visit.asked) - self._places(names)))
-
-    def _places(self, names: Collection[str]) -> set[int]:
-        return {place for place, probe in enumerate(self.probes) if probe.options.name in names}
+            self._one(visit.only({place for place in visit.asked if self.probes[place].options.name in names}))
 
     def _readings(self) -> list[Reading]:
         """What probes that go by nulls, or by damage, have so far."""
