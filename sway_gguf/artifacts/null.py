@@ -18,6 +18,8 @@ from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 from sway_gguf.core.views import NullDesign
 
 Wide = NDArray[np.float64]
+VERSION = 1
+"""Raised by whoever changes what a seed draws: answers of nulls are kept under it."""
 
 
 def null_adapter(adapter: LoraAdapter, seed: int, design: NullDesign | None = None) -> LoraAdapter:

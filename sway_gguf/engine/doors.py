@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -218,6 +218,15 @@ class DoorBackend(ABC):
     def trace(self, on_batch: OnBatch) -> None:
         """From now on, tell the time of each batch, where the backend knows of batches."""
         return
+
+    @property
+    def tokens_from_store(self) -> int:
+        """Tokens of answers that were read from a store in place of being evaluated."""
+        return 0
+
+    def unkept(self) -> AbstractContextManager[None]:
+        """A block in which everything is evaluated, whatever a store holds: for whoever times it."""
+        return nullcontext()
 
     @abstractmethod
     def close(self) -> None:
