@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sway_gguf.api.arguments import PathLike, PathsLike, ProgressLike, path_of, paths_of, progress_of
+from sway_gguf.api.arguments import (
+    PathLike,
+    PathsLike,
+    ProgressLike,
+    StoreLike,
+    path_of,
+    paths_of,
+    progress_of,
+    store_of,
+)
 from sway_gguf.api.result import Result
 from sway_gguf.cli.common import overridden, seconds_of
 from sway_gguf.cli.running import run_with_progress
@@ -30,6 +39,7 @@ def check(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Test an adapter on a base, without a spec; as the command `sway-gguf check` does.
@@ -47,6 +57,8 @@ def check(
         show: replies of base and tuned model to gather for reports, none by default.
         budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
         threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
+        store: folder of the answer store, which keeps the model's answers so that nothing is asked twice; None for the
+            usual one, False for none.
         progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
             function is called with the tokens done, all tokens, and the view that is being asked.
 
@@ -73,6 +85,7 @@ def check(
         context=context,
         batch=batch,
         gpu_layers=gpu_layers,
+        store=store,
         progress=progress,
     )
 
@@ -90,6 +103,7 @@ def run(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Run the suite of a spec; as the command `sway-gguf run` does.
@@ -99,7 +113,7 @@ def run(
         format, chat_template_kwargs, nulls, seed, show: in place of what the spec says.
         threads, context, batch, gpu_layers: likewise.
         budget: seconds, or a duration such as "60s".
-        progress: as `check` has it.
+        store, progress: as `check` has them.
 
     Raises:
         UserError: a file, the spec or an argument is wrong; nothing was run.
@@ -119,7 +133,8 @@ def run(
         chat_template_kwargs=chat_template_kwargs,
     )
     seconds = None if budget is None else _seconds(budget)
-    return Result(run_with_progress(prepare(wanted), seconds, progress_of(progress)))
+    with store_of(store).opened() as answers:
+        return Result(run_with_progress(prepare(wanted), seconds, progress_of(progress), store=answers))
 
 
 def spec_of(given: PathLike | Spec) -> Spec:

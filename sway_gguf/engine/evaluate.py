@@ -1,4 +1,4 @@
-"""Evaluates one unit of jobs on a loaded model. Knows what each kind of unit runs through; neither queries nor stores."""
+"""Evaluates one unit of jobs on a loaded model. Knows what each kind of unit runs through; no queries, no stores."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Embedding, Tokens
@@ -38,6 +37,9 @@ from sway_gguf.engine.workload import work_of
 
 _OUTPUT_BYTES = 48 << 20
 """Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
+
+_PLANS = 8192
+"""Queries whose tokens are remembered from view to view."""
 
 _CONTEXT_CELLS = 32 * CELL
 """Tokens of KV cache per context, where one text needs no more."""
@@ -78,6 +80,7 @@ class LlamaBackend(DoorBackend):
         self._on_batch: OnBatch | None = None
         self._kind = ""
         self._embedder: Embedder | None = None
+        self._plan = lru_cache(_PLANS)(self._planned)
 
     @property
     def model(self) -> llama.Model:
@@ -176,9 +179,8 @@ class LlamaBackend(DoorBackend):
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
         digest = hashlib.sha256(f"{llama.version()} {self.settings}".encode())
-        digest.update(sha256_of_all(self.base.shards).encode())
-        if self.adapter is not None:
-            digest.update(sha256_of(self.adapter.path).encode())
+        for file in self._identity.files.values():
+            digest.update(file.encode())
         return digest.hexdigest()
 
     def close(self) -> None:
@@ -196,7 +198,7 @@ class LlamaBackend(DoorBackend):
         if isinstance(view, NullView) and self._contexts is not None:
             self._contexts.drop_null()
 
-    def _plan(self, query: Query) -> scoring.Ask:
+    def _planned(self, query: Query) -> scoring.Ask:
         return scoring.plan(query, self._loaded.vocabulary, self.width)
 
     @property
