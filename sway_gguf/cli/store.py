@@ -90,7 +90,8 @@ def clear(folder: Path | None, unused_for: float | None) -> None:
 
 
 @store.command(
-    short_help="Compute some answers again and compare.", epilog="Example:  sway-gguf store verify base.gguf adapter.gguf --sample 20"
+    short_help="Compute some answers again and compare.",
+    epilog="Example:  sway-gguf store verify base.gguf adapter.gguf --sample 20",
 )
 @click.argument("files", metavar="[MODEL]...", type=FILE, nargs=-1)
 @click.option("--sample", type=click.IntRange(1), default=20, show_default=True, help="Answers to draw at random.")
