@@ -78,8 +78,11 @@ def test_what_is_no_size_is_told(word: str) -> None:
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the spec of a short run on the demo, its result, and the store that it filled."""
     here = tmp_path_factory.mktemp("asked")
+    text = (DEMO / "general.txt").read_text(encoding="utf-8")
+    (here / "general.txt").write_text(text[:1500], encoding="utf-8")
     spec = {
         "version": 1,
+        "general": str(here / "general.txt"),
         "models": {
             "base": {"kind": "gguf", "base": str(DEMO / "base.f32.gguf")},
             "ft": {
@@ -219,7 +222,7 @@ def test_a_store_is_named_or_not_wanted_never_both(folder: Path) -> None:
     assert "give one of them" in done.output
 
 
-@pytest.mark.parametrize("command", ["check", "run", "gate", "demo", "diff", "mine", "watch", "serve"])
+@pytest.mark.parametrize("command", ["check", "run", "gate", "demo", "diff", "quants", "mine", "watch", "serve"])
 def test_every_command_that_runs_a_model_takes_both_options(command: str) -> None:
     options = {name for option in cli.commands[command].params for name in option.opts}
     assert {"--store", "--no-store"} <= options
