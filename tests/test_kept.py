@@ -31,13 +31,14 @@ from sway_gguf.engine.encoding import OddBytesError, decode, encode
 from sway_gguf.engine.identity import IN_UNITS, Identity
 from sway_gguf.engine.keeping import Sampling, Text, Unit, asked_in, request_of
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.packing import Group, Job, Limits, group_jobs
+from sway_gguf.engine.packing import Branch, Group, Job, Limits, group_jobs
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.pace import measured_pace
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import plan, run
+from sway_gguf.suite.schedule import tokens_of
 from tests.artifact_files import finish, spoiled
 
 FILES = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
@@ -369,7 +370,9 @@ VALUES: list[Any] = [
     (True, 1), ("a", (1.5, None)), {"b": 1, "a": ()}, np.arange(3.0), np.zeros((2, 0), np.float32), np.array([True]),
     UNIT, Text("x"), Changes(np.zeros(1), np.array([False]), np.ones(1), np.ones(1)), Generated("hi", (1, 2)),
 ]  # fmt: skip
-CLASSES = {k.__name__: k for k in (Unit, Text, Sampling, Limits, Group, Job, NullView, NullDesign, Changes, Generated)}
+CLASSES = {
+    k.__name__: k for k in (Unit, Text, Sampling, Limits, Group, Branch, Job, NullView, NullDesign, Changes, Generated)
+}
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
@@ -462,7 +465,7 @@ def test_a_run_is_the_same_from_a_store_and_loads_no_weights(loads: list[Path]) 
     assert without["tokens_from_store"] == second["tokens"] == 0
     assert second["tokens_from_store"] == told == first["tokens"] + first["tokens_from_store"]
     with backend_of(prepared, None) as backend:
-        planned = sum(plan(prepared).tokens(backend.count_tokens).values())
+        planned = sum(tokens_of(plan(prepared).every, backend.count_tokens_of).values())
     assert told <= planned
 
 
@@ -472,7 +475,7 @@ def test_more_nulls_pay_for_themselves_alone(loads: list[Path]) -> None:
     more = prepared.with_defaults(nulls=3)
     _, timings, told = outcome(more, store)
     with backend_of(more, None) as backend:
-        by_view = plan(more).tokens(backend.count_tokens)
+        by_view = tokens_of(plan(more).every, backend.count_tokens_of)
     assert 0 < timings["tokens"] <= by_view["null"] / 3
     assert timings["tokens"] + timings["tokens_from_store"] == told
 

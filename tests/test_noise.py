@@ -23,7 +23,7 @@ from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, Query
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
-from sway_gguf.core.views import NullDesign, NullView, ScaledView, View
+from sway_gguf.core.views import NullView, ScaledView, View
 from sway_gguf.engine.bare import contract
 from sway_gguf.engine.fake import FakeBackend
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -93,7 +93,7 @@ def test_a_base_without_such_modules_has_none(tmp_path: Path) -> None:
 
 def test_where_the_rerun_is_the_base_once_more_no_floor_is_told() -> None:
     probes = all_probes()[:1]
-    plan = schedule(probes, (), NullDesign())
+    plan = schedule(probes)
     assert measure(contract(BareBackend(effect())), probes, plan).readings[0].floor is None
     assert measure(FakeBackend(effect()), probes, plan).readings[0].floor == 0.0
 

@@ -90,7 +90,8 @@ def clear(folder: Path | None, unused_for: float | None) -> None:
 
 
 @store.command(
-    short_help="Compute some answers again and compare.", epilog="Example:  sway-gguf store verify base.gguf adapter.gguf --sample 20"
+    short_help="Compute some answers again and compare.",
+    epilog="Example:  sway-gguf store verify base.gguf adapter.gguf --sample 20",
 )
 @click.argument("files", metavar="[MODEL]...", type=FILE, nargs=-1)
 @click.option("--sample", type=click.IntRange(1), default=20, show_default=True, help="Answers to draw at random.")
@@ -115,7 +116,11 @@ def verify(files: tuple[Path, ...], sample: int, folder: Path | None) -> None:
             check_input(path, "a base or an adapter")
     with _opened(folder) as answers:
         digests = RememberedDigests(answers.file)
-        with remembering(digests), Again(files, digests.places) as again, progress_bar(sample, "answers") as advance:
+        with (
+            remembering(digests),
+            Again(files, digests.places) as again,
+            progress_bar(sample, unit="answers") as advance,
+        ):
             found = checked(answers, sample, again, lambda: advance("computed again", 1))
     if answers.trouble:
         raise UserError(answers.trouble)
