@@ -20,13 +20,13 @@ import numpy as np
 from sway_gguf.core.queries import NextToken, Query, Rolling
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
 from sway_gguf.core.sections import Preference, Section
-from sway_gguf.core.views import NullDesign, NullView, ScaledView, View
+from sway_gguf.core.views import NullView, ScaledView, View
 from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.stats.binomial import proportion_interval
 from sway_gguf.suite.measure import measure
-from sway_gguf.suite.schedule import schedule
+from sway_gguf.suite.schedule import Nulls, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 
@@ -71,7 +71,7 @@ def outcome(run: int, noise: Draw, nulls: int = 19, shared: float = 0.5) -> Outc
         prompts=tuple(f"run {run} prompt {n}" for n in range(8)),
     )
     probes = build_probes([{"name": kind, "kind": kind} for kind in ("applied", *CALIBRATED)], sources)
-    plan = schedule(probes, tuple(range(1, nulls + 1)), NullDesign())
+    plan = schedule(probes, Nulls(tuple(range(1, nulls + 1))))
     readings = measure(FakeBackend(_script(run, noise, shared)), probes, plan).readings
     results = judge(readings, alpha=ALPHA, seed=run)
     axes = axes_of(results)

@@ -277,11 +277,12 @@ def test_open_backend_names_what_is_wrong() -> None:
 
 def test_progress_is_told_in_sums_or_not_at_all(capsys: pytest.CaptureFixture[str]) -> None:
     told: list[tuple[int, int, str]] = []
-    with progress_of(lambda *words: told.append(words))(10) as advance:
+    with progress_of(lambda *words: told.append(words))(10, 30) as advance:
         advance("base", 4)
         advance("tuned", 6)
-    assert told == [(4, 10, "base"), (10, 10, "tuned")]
-    with progress_of(False)(10) as advance:
+        advance("null 8", 5)
+    assert told == [(4, 10, "base"), (10, 10, "tuned"), (15, 30, "null 8")]
+    with progress_of(False)(10, 10) as advance:
         advance("base", 10)
     assert capsys.readouterr() == ("", "")
 

@@ -20,8 +20,8 @@ from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query
 from sway_gguf.core.views import BASE_RERUN, TUNED, View
 from sway_gguf.engine import contexts
 from sway_gguf.engine.batch import Piece
+from sway_gguf.engine.context import Context
 from sway_gguf.engine.doors import Work
-from sway_gguf.engine.llama import Context
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import Defaults
@@ -189,7 +189,9 @@ def suite_of(kinds: Sequence[str], nulls: int) -> Prepared:
         DEMO / "healthy.lora.gguf",
         data=DEMO / "paraphrases.jsonl" if "adapter_revert" in kinds else DEMO / "document.md",
         general=DEMO / "general.txt",
-        defaults=Defaults(prompts=12, nulls=nulls, items=12, chunk_chars=200),
+        defaults=Defaults(
+            prompts=12, nulls=nulls, looks=1, panel=0, nulls_for_everything=True, items=12, chunk_chars=200
+        ),
         kinds=kinds,
     )
     return prepare(spec)

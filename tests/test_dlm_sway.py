@@ -48,7 +48,7 @@ from sway_gguf.probes.base import Sources
 from sway_gguf.probes.foreign import RunContext as ForeignContext
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.suite.measure import measure
-from sway_gguf.suite.schedule import schedule
+from sway_gguf.suite.schedule import Nulls, schedule
 
 PROMPTS = [preference.prompt for preference in read_material(DEMO / "preferences.jsonl").preferences[:8]]
 SUITE: list[dict[str, Any]] = [
@@ -369,7 +369,7 @@ def test_our_probes_run_on_a_backend_of_the_original() -> None:
     )
     kinds = ("applied", "delta_kl", "external_perplexity", "preference_flip")
     probes = build_probes([{"name": kind, "kind": kind} for kind in kinds], sources)
-    readings = measure(contract(dummy), probes, schedule(probes, (1, 2), NullDesign("gaussian"))).readings
+    readings = measure(contract(dummy), probes, schedule(probes, Nulls((1, 2), NullDesign("gaussian")))).readings
     found = {reading.kind: reading for reading in readings}
     assert found["external_perplexity"].tuned.value == pytest.approx(0.5)
     base, other = (np.exp(row) for row in _rows(dummy))

@@ -130,7 +130,7 @@ def test_a_null_adapter_entry_sets_the_nulls_wherever_it_stands(tmp_path: Path) 
     kl = {"name": "kl", "kind": "delta_kl", "prompts": ["a", "b"]}
     plans = [plan(prepare(load_spec(written(tmp_path, suite=suite)))) for suite in ([null, kl], [kl, null])]
     assert plans[0] == plans[1]
-    nulls = [visit.view.design for visit in plans[0].visits if isinstance(visit.view, NullView)]
+    nulls = [visit.view.design for visit in plans[0].every if isinstance(visit.view, NullView)]
     assert [design.rank_scale for design in nulls] == [1.0] * 6 + [0.5] * 6 + [2.0] * 6
     assert {(design.design, design.init_scale) for design in nulls} == {("rotation", 0.05)}
 
@@ -213,7 +213,7 @@ def test_the_energy_of_the_original_reaches_the_nulls_and_the_result(tmp_path: P
     null = {"name": "n", "kind": "null_adapter", "runs": 2, "rank_multipliers": [1.0, 4.0], "energy": "original"}
     kl = {"name": "kl", "kind": "delta_kl", "prompts": ["a", "b"]}
     ready = prepare(load_spec(written(tmp_path, suite=[null, kl])))
-    nulls = [visit.view.design for visit in plan(ready).visits if isinstance(visit.view, NullView)]
+    nulls = [visit.view.design for visit in plan(ready).every if isinstance(visit.view, NullView)]
     assert [design.energy_scale for design in nulls] == [1.0, 1.0, 16.0, 16.0]
     with LlamaBackend(ready.base.path, ready.adapter.path) as backend:
         result = run(ready, backend)
@@ -245,7 +245,7 @@ def test_our_preference_flip_leaves_a_triple_with_an_empty_reply_out_and_tells(d
     readings = []
     for triples in (good, [*empty, *good]):
         probes = build_probes([{"name": "p", "kind": "preference_flip", "triples": triples}], Sources())
-        readings += measure(demo_backend, probes, schedule(probes, (), NullDesign())).readings
+        readings += measure(demo_backend, probes, schedule(probes)).readings
     assert readings[0].tuned.value == readings[1].tuned.value
     assert not any("empty" in note for note in readings[0].tuned.notes)
     assert "1 triple with an empty reply left out" in readings[1].tuned.notes

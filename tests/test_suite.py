@@ -34,7 +34,8 @@ from sway_gguf.suite.demo import demo_spec
 from sway_gguf.suite.measure import measure
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
-from sway_gguf.suite.schedule import Schedule, schedule
+from sway_gguf.suite.schedule import Nulls, Schedule, schedule
+from sway_gguf.verdict.looks import FIRST_NULLS
 
 SOURCES = Sources(
     sections=tuple(Section(f"s{n}", f"section {n} tells something new") for n in range(8)),
@@ -92,11 +93,12 @@ def result_of(prepared: Prepared) -> Callable[[Script], SuiteResult]:
 
 
 def plan_of(seeds: int = 7) -> Schedule:
-    return schedule(all_probes(), tuple(range(1, seeds + 1)), NullDesign())
+    return schedule(all_probes(), Nulls(tuple(range(1, seeds + 1))))
 
 
 def test_each_view_is_visited_once_and_the_base_comes_first() -> None:
-    views = [visit.view for visit in plan_of().visits]
+    plan = plan_of()
+    views = [visit.view for visit in (*plan.visits, *plan.looks[0])]
     assert views[:3] == [BASE, BASE_RERUN, TUNED]
     assert len(set(views)) == len(views)
     assert sum(isinstance(view, NullView) for view in views) == 7
@@ -104,7 +106,7 @@ def test_each_view_is_visited_once_and_the_base_comes_first() -> None:
 
 def test_a_question_asked_by_several_probes_is_answered_once_per_view() -> None:
     backend = FakeBackend(effect())
-    for visit in plan_of().visits:
+    for visit in plan_of().fewest:
         collect(backend, visit.view, visit.groups)
     assert len(backend.asked) == len(set(backend.asked))
 
@@ -120,10 +122,10 @@ def test_units_keep_what_is_asked_together_together() -> None:
 
 def test_shown_nulls_are_few_and_scales_are_for_ablation_alone() -> None:
     places = {probe.kind: place for place, probe in enumerate(all_probes())}
-    visits = plan_of().visits
+    visits = plan_of().every
     nulls = [visit for visit in visits if isinstance(visit.view, NullView)]
     assert sum(places["external_perplexity"] in visit.probes for visit in nulls) == SHOWN_NULLS
-    assert all(places["delta_kl"] in visit.probes for visit in nulls)
+    assert all(places["delta_kl"] in visit.probes for look in plan_of().looks for visit in look)
     scaled = [visit for visit in visits if isinstance(visit.view, ScaledView) and visit.view != TUNED]
     assert all(visit.probes == (places["adapter_ablation"],) for visit in scaled)
 
@@ -174,11 +176,12 @@ def test_result_json_holds_everything_and_comes_back(result_of: Callable[[Script
     jsonschema.validate(json.loads(text), schema())
     assert to_json(from_json(text, "r.json")) == text
     record = json.loads(text)
-    assert len(record["nulls"]["seeds"]) == 19
+    assert len(record["nulls"]["seeds"]) == FIRST_NULLS
+    assert (record["nulls"]["planned"], record["nulls"]["look"]) == (19, 1)
     assert all(len(file["sha256"]) == 64 for file in record["files"])
     kl = next(probe for probe in record["probes"] if probe["kind"] == "delta_kl")
     assert len(kl["items"]) == 12
-    assert len(kl["null"]["values"]) == 19
+    assert len(kl["null"]["values"]) == FIRST_NULLS
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,7 @@ def bare_effect(energies: list[float]) -> Script:
 
 
 def test_our_probes_run_on_any_backend_of_the_protocol() -> None:
-    plan = schedule(all_probes(), (1, 2, 3, 4, 5), NullDesign("gaussian"), [4.0])
+    plan = schedule(all_probes(), Nulls((1, 2, 3, 4, 5), NullDesign("gaussian"), [4.0]))
     energies: tuple[list[float], list[float]] = ([], [])
     ours = measure(FakeBackend(bare_effect(energies[0])), all_probes(), plan).readings
     bare = measure(contract(FullBackend(bare_effect(energies[1]))), all_probes(), plan).readings
@@ -275,7 +278,7 @@ def test_our_probes_run_on_any_backend_of_the_protocol() -> None:
 
 def test_probes_without_nulls_or_scales_need_two_doors_alone() -> None:
     few = [probe for probe in all_probes() if not probe.scales]
-    plan = schedule(few, (), NullDesign())
+    plan = schedule(few)
     ours = measure(FakeBackend(effect(section=1.0, logit=2.0)), few, plan).readings
     bare = measure(contract(BareBackend(effect(section=1.0, logit=2.0))), few, plan).readings
     assert [reading.tuned.value for reading in bare] == pytest.approx([r.tuned.value for r in ours], abs=1e-6)

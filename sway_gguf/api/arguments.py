@@ -77,19 +77,19 @@ def progress_of(given: ProgressLike) -> Progress:
 
 
 @contextmanager
-def _silent(total: int) -> Iterator[Advance]:
+def _silent(total: int, most: int) -> Iterator[Advance]:
     yield lambda what, tokens: None
 
 
 def _told(watcher: Watcher) -> Progress:
     @contextmanager
-    def progress(total: int) -> Iterator[Advance]:
+    def progress(total: int, most: int) -> Iterator[Advance]:
         done = 0
 
         def advance(what: str, tokens: int) -> None:
             nonlocal done
             done += tokens
-            watcher(done, total, what)
+            watcher(done, total if done <= total else most, what)
 
         yield advance
 

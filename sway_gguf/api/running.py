@@ -32,6 +32,7 @@ def check(
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
     nulls: int | None = None,
+    looks: int | None = None,
     seed: int | None = None,
     show: int | None = None,
     budget: float | str | None = None,
@@ -53,6 +54,7 @@ def check(
         format: how dialogues become text; the base's own chat template where it has one by default.
         chat_template_kwargs: further variables of the chat template.
         nulls: null adapters to compare with, 19 by default.
+        looks: 2, the default, ends a clear case after the first few nulls; 1 asks all of them.
         seed: of everything random, 0 by default.
         show: replies of base and tuned model to gather for reports, none by default.
         budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
@@ -78,6 +80,7 @@ def check(
         format=format,
         chat_template_kwargs=chat_template_kwargs,
         nulls=nulls,
+        looks=looks,
         seed=seed,
         show=show,
         budget=budget,
@@ -96,6 +99,7 @@ def run(
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
     nulls: int | None = None,
+    looks: int | None = None,
     seed: int | None = None,
     show: int | None = None,
     budget: float | str | None = None,
@@ -110,7 +114,7 @@ def run(
 
     Args:
         spec: path of a sway.yaml, or a `sway_gguf.spec.model.Spec`.
-        format, chat_template_kwargs, nulls, seed, show: in place of what the spec says.
+        format, chat_template_kwargs, nulls, looks, seed, show: in place of what the spec says.
         threads, context, batch, gpu_layers: likewise.
         budget: seconds, or a duration such as "60s".
         store, progress: as `check` has them.
@@ -125,6 +129,7 @@ def run(
         seed=seed,
         show=show,
         nulls=nulls,
+        looks=looks,
         threads=threads,
         context=context,
         batch=batch,

@@ -7,7 +7,7 @@ they are the same only where both adapters' content is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sway_gguf.choose.compare import compare
 from sway_gguf.core.comparison import Comparison
@@ -17,6 +17,7 @@ from sway_gguf.engine.doors import DoorBackend, is_base
 from sway_gguf.suite.measure import BaseAnswers, OnProgress
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan, run
+from sway_gguf.suite.schedule import tokens_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +58,5 @@ def diff(first: Prepared, second: Prepared, backend: DoorBackend | None, on_prog
 def tokens(first: Prepared, second: Prepared, backend: DoorBackend) -> int:
     """Tokens that both runs evaluate; those of the base count once."""
     one, other = plan(first), plan(second)
-    other = replace(other, visits=tuple(visit for visit in other.visits if not is_base(visit.view)))
-    return sum(sum(work.tokens(backend.count_tokens).values()) for work in (one, other))
+    once = [visit for visit in other.every if not is_base(visit.view)]
+    return sum(sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (one.every, once))

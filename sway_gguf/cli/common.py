@@ -116,6 +116,8 @@ def overridden(
     batch: int | None,
     gpu_layers: int | None,
     show: int | None = None,
+    looks: int | None = None,
+    nulls_for_everything: bool | None = None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
     where: str = "the command line",
@@ -128,7 +130,13 @@ def overridden(
     from sway_gguf.spec.options import changed
 
     engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
-    defaults = {"seed": seed, "nulls": nulls, "show": show}
+    defaults = {
+        "seed": seed,
+        "nulls": nulls,
+        "show": show,
+        "looks": looks,
+        "nulls_for_everything": nulls_for_everything,
+    }
     return in_format(spec, format, chat_template_kwargs, where).model_copy(
         update={
             "defaults": changed(spec.defaults, defaults, where),

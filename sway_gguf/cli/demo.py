@@ -47,6 +47,8 @@ def demo(
     seed: int | None,
     nulls: int | None,
     show: int | None,
+    looks: int | None,
+    nulls_for_everything: bool | None,
     **overrides: Any,
 ) -> None:
     """Test four adapters of the embedded model: a healthy one, a random one, a zero one, an over-trained one.
@@ -61,7 +63,13 @@ def demo(
     from sway_gguf.suite.demo import real_spec
 
     if not real:
-        given = {"--seed": seed, "--nulls": nulls, "--show": show}
+        given = {
+            "--seed": seed,
+            "--nulls": nulls,
+            "--show": show,
+            "--looks": looks,
+            "--nulls-for-everything": nulls_for_everything,
+        }
         unfit = [option for option in wishes.options if option not in ("--force", *wishes.store.options)]
         if unfit := unfit + [option for option, value in given.items() if value is not None]:
             raise click.UsageError(
@@ -72,7 +80,14 @@ def demo(
         return
     if reports:
         raise click.UsageError("--reports goes without --real; --html FILE writes the report of the real model")
-    spec = overridden(real_spec(_real_base()), seed=seed, nulls=nulls, show=show, **overrides)
+    asked: dict[str, Any] = {
+        "seed": seed,
+        "nulls": nulls,
+        "show": show,
+        "looks": looks,
+        "nulls_for_everything": nulls_for_everything,
+    }
+    spec = overridden(real_spec(_real_base()), **asked, **overrides)
     execute(spec, wishes)
     if not wishes.silent:
         say(
@@ -159,7 +174,7 @@ def _fetching() -> Iterator[OnBytes]:
     from sway_gguf.cli.progress import progress_bar
 
     done: list[int] = []
-    with progress_bar(SIZE // 1000, "kB") as advance:
+    with progress_bar(SIZE // 1000, unit="kB") as advance:
 
         def on_bytes(what: str, there: int) -> None:
             if not done:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from sway_gguf.suite.gate import GateOnRun
 
 _OF_A_RUN = {
-    "nulls": "--nulls", "seed": "--seed", "show": "--show", "threads": "-t", "context": "-c", "batch": "-b",
+    "nulls": "--nulls", "seed": "--seed", "show": "--show", "looks": "--looks",
+    "nulls_for_everything": "--nulls-for-everything", "threads": "-t", "context": "-c", "batch": "-b",
     "gpu_layers": "-ngl", "format": "--format", "chat_template_kwargs": "--chat-template-kwargs",
 }  # fmt: skip
 

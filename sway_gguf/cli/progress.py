@@ -18,21 +18,24 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance = Callable[[str, int], None]
-Progress = Callable[[int], AbstractContextManager[Advance]]
-"""Shows how far a run of so many tokens is, while a block lasts."""
+Progress = Callable[[int, int], AbstractContextManager[Advance]]
+"""Shows how far a run of so many tokens is, or of the most that it may go on to, while a block lasts."""
 _EVERY = 30.0
 
 
 @contextmanager
-def progress_bar(total: int, unit: str = "tokens") -> Iterator[Advance]:
-    """A function to call with what is being done and how many of `total` were done since the last call."""
+def progress_bar(total: int, most: int = 0, unit: str = "tokens") -> Iterator[Advance]:
+    """A function to call with what is being done and how many of `total` were done since the last call.
+
+    A run that goes on beyond `total` goes on to `most`.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from sway_gguf.report.console import PlainConsole
 
     console = PlainConsole(on_stderr=True)
     if not console.is_terminal and not _has_widgets(console):
-        yield Lines(total, lambda line: say(line, err=True), unit=unit).advance
+        yield Lines(total, lambda line: say(line, err=True), unit=unit, most=most).advance
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -47,6 +50,8 @@ def progress_bar(total: int, unit: str = "tokens") -> Iterator[Advance]:
         def advance(what: str, tokens: int) -> None:
             speed = bar.tasks[0].speed
             bar.update(task, advance=tokens, description=what, rate=f"{speed:,.0f}/s" if speed else "")
+            if bar.tasks[0].completed > total:
+                bar.update(task, total=max(total, most))
 
         yield advance
 
@@ -64,6 +69,7 @@ class Lines:
         show: takes a line.
         clock: seconds.
         unit: of the total.
+        most: how much there is where it goes on beyond `total`.
     """
 
     def __init__(
@@ -72,14 +78,17 @@ class Lines:
         show: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         unit: str = "tokens",
+        most: int = 0,
     ) -> None:
-        self._total, self._show, self._clock, self._unit = total, show, clock, unit
+        self._total, self._show, self._clock, self._unit, self._most = total, show, clock, unit, most
         self._done = 0
         self._start = self._shown = clock()
 
     def advance(self, what: str, tokens: int) -> None:
         """So much more is done, in `what`."""
         self._done += tokens
+        if self._done > self._total:
+            self._total = max(self._total, self._most)
         now = self._clock()
         if now - self._shown < _EVERY or not self._done:
             return

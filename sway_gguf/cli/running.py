@@ -81,9 +81,10 @@ class Wishes:
 
 
 def run_options(command: Command) -> Command:
-    """Outputs, store, --save-baseline, --force, --dry-run, --budget, --seed, --nulls, --show, --no-texts and --trace.
+    """Outputs, store, --save-baseline, --force, --dry-run, --budget, --no-texts, --trace, and what defaults say.
 
-    The command takes seed, nulls and show as they are, and the others as one argument, `wishes`.
+    The command takes seed, nulls, looks, nulls_for_everything and show as they are, and the others as one argument,
+    `wishes`.
     """
 
     @wraps(command)
@@ -98,6 +99,17 @@ def run_options(command: Command) -> Command:
             "--budget", type=SECONDS, help="Keep to about so long (60s, 5m): items and nulls are cut, and told."
         ),
         click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
+        click.option(
+            "--looks",
+            type=click.IntRange(1, 2),
+            help="2 (the default) ends a clear case after the first few nulls; 1 asks all of them.",
+        ),
+        click.option(
+            "--nulls-for-everything",
+            is_flag=True,
+            default=None,
+            help="Ask nulls also of what they do not decide, such as damage that passed.",
+        ),
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
         force_option,
         click.option("--trace", type=FILE, metavar="FILE", help="Write how long each batch took, as it goes."),
@@ -248,9 +260,11 @@ def run_with_progress(
 def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progress_bar) -> SuiteResult:
     """Run the suite on a loaded model and show progress."""
     from sway_gguf.suite.run import plan, run
+    from sway_gguf.suite.schedule import tokens_of
 
     work = plan(prepared)
-    with progress(sum(work.tokens(backend.count_tokens).values())) as advance:
+    least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
+    with progress(least, most) as advance:
         return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
 
 

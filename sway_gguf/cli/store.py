@@ -116,7 +116,11 @@ def verify(files: tuple[Path, ...], sample: int, folder: Path | None) -> None:
             check_input(path, "a base or an adapter")
     with _opened(folder) as answers:
         digests = RememberedDigests(answers.file)
-        with remembering(digests), Again(files, digests.places) as again, progress_bar(sample, "answers") as advance:
+        with (
+            remembering(digests),
+            Again(files, digests.places) as again,
+            progress_bar(sample, unit="answers") as advance,
+        ):
             found = checked(answers, sample, again, lambda: advance("computed again", 1))
     if answers.trouble:
         raise UserError(answers.trouble)

@@ -36,6 +36,7 @@ class Plan:
         queries: distinct ones.
         tokens: to evaluate, by kind of view.
         remarks: on the spec and on what the context does not hold.
+        least: tokens, where the first look at the nulls decides and no damage is found.
     """
 
     named: Mapping[str, str]
@@ -45,3 +46,4 @@ class Plan:
     queries: int
     tokens: Mapping[str, int]
     remarks: tuple[str, ...] = ()
+    least: int = 0

@@ -65,6 +65,9 @@ class NullSummary:
         holm_p: the tail p after Holm's correction over the run; None for a probe that nulls do not decide.
         family_p: the p: by rank over all such probes of the run at once (step-down maxT); None likewise.
         by_rank: nulls of other ranks, by rank scale; shown, never the gate.
+        value: of the real adapter on the panel of `items` items that the nulls answered; what is compared with them.
+            None in records of a time when nulls answered everything.
+        early: whether the first look settled it: the tail p, far below the bar of that look, is its p then.
     """
 
     values: tuple[float, ...]
@@ -76,6 +79,14 @@ class NullSummary:
     holm_p: float | None
     family_p: float | None
     by_rank: Mapping[str, RankNulls] = field(default_factory=dict)
+    value: float | None = None
+    items: int | None = None
+    early: bool = False
+
+    @property
+    def p(self) -> float | None:
+        """The p that decides: by rank over the run, or the corrected tail p where the first look settled it."""
+        return self.holm_p if self.early else self.family_p
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +175,11 @@ class NullsUsed:
     """How the run's nulls were drawn.
 
     Attributes:
-        count, seeds, design, rank_scale, init_scale, energy: as drawn.
+        count, seeds, design, rank_scale, init_scale, energy: as drawn; those that were asked.
         smallest_rank_p: 1 / (count + 1).
+        planned: how many would have been asked at most; 0 in records of a time when all were.
+        panel: most items that they answered for a probe; None for all of them.
+        look: at which look it was decided, 1 or 2; 0 for a run of a single one.
         assumption: the sentence behind the p-values.
     """
 
@@ -177,6 +191,9 @@ class NullsUsed:
     smallest_rank_p: float
     assumption: str
     energy: str = "rank"
+    planned: int = 0
+    panel: int | None = None
+    look: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ class Rule:
         by_nulls: whether nulls decide, so that it takes part in the correction over the run.
         decides: whether a PASS answers the axis; what only qualifies another probe's answer does not.
         optional: whether a miss warns and leaves the axis to other probes: what it looks for, an adapter need not do.
+        floored: whether the noise floor takes part; only then is it measured.
     """
 
     __slots__ = ()
@@ -43,6 +44,11 @@ class Rule:
     def decides(self) -> bool:
         """Whether a PASS answers the axis."""
         return not self.optional
+
+    @property
+    def floored(self) -> bool:
+        """Whether the noise floor takes part."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,11 @@ class AboveTolerance(Rule):
 
     tolerance: float
 
+    @property
+    def floored(self) -> bool:
+        """A tolerance is far above rounding."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class BelowTolerance(Rule):
@@ -102,6 +113,11 @@ class BelowTolerance(Rule):
     def better(self) -> Direction | Literal[""]:
         """Less is."""
         return "lower"
+
+    @property
+    def floored(self) -> bool:
+        """A tolerance is far above rounding."""
+        return False
 
     @property
     def optional(self) -> bool:
@@ -132,3 +148,8 @@ class Findings(Rule):
     def better(self) -> Direction | Literal[""]:
         """Checks decide, not the value."""
         return ""
+
+    @property
+    def floored(self) -> bool:
+        """Checks decide."""
+        return False

@@ -84,7 +84,7 @@ def _measure(base: Path, adapter: Path | None, asked: Asked, settings: EngineSet
         first = time.perf_counter()
         own = _side(backend, BASE, asked)
         seconds = time.perf_counter() - first
-        read = sum(map(backend.count_tokens, _queries(asked)))
+        read = backend.count_tokens_of(_queries(asked))
         tuned = _side(backend, TUNED, asked) if adapter else None
         written = _writing_speed(backend, TUNED if adapter else BASE, asked)
     return Measured(own, tuned, loaded, _peak_memory(), read / seconds, written)

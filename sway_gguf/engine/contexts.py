@@ -16,8 +16,9 @@ from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
+from sway_gguf.engine.context import Context
 from sway_gguf.engine.doors import is_base
-from sway_gguf.engine.llama import Context, Model
+from sway_gguf.engine.llama import Model
 from sway_gguf.engine.packing import Limits
 from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
 
@@ -31,12 +32,13 @@ class Shape(NamedTuple):
     streams: int
     length: int
     limits: Limits
+    unified: bool = False
     companion: bool = False
 
     @property
     def cells(self) -> int:
         """Tokens of KV cache."""
-        return self.streams * self.length
+        return self.length if self.unified else self.streams * self.length
 
 
 class ContextPool:
@@ -68,9 +70,18 @@ class ContextPool:
         self.on_batch: OnBatch | None = None
         self.kind = ""
 
-    def cleared(self, view: View, streams: int, length: int, limits: Limits, *, companion: bool = False) -> Decoder:
+    def cleared(
+        self,
+        view: View,
+        streams: int,
+        length: int,
+        limits: Limits,
+        *,
+        unified: bool = False,
+        companion: bool = False,
+    ) -> Decoder:
         """An empty context of this shape that runs `view`; two of a shape exist at once if one is a companion."""
-        shape = Shape(streams, length, limits, companion)
+        shape = Shape(streams, length, limits, unified, companion)
         if shape not in self._contexts:
             self._make_room(shape.cells, keep=shape._replace(companion=not companion))
             self._contexts[shape] = self._new(shape)
@@ -114,6 +125,7 @@ class ContextPool:
         return self._model.context(
             streams=shape.streams,
             length=shape.length,
+            unified=shape.unified,
             batch=shape.limits.batch,
             ubatch=self._settings.ubatch,
             outputs=shape.limits.outputs,

@@ -21,7 +21,7 @@ from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Embedding, Tokens
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError, UserError
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
+from sway_gguf.core.queries import Compare, Embed, Generate, Query, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
@@ -30,19 +30,14 @@ from sway_gguf.engine.embed import Embedder, FileEmbedder
 from sway_gguf.engine.evaluate import evaluated
 from sway_gguf.engine.identity import Identity, standing
 from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, asked_in, computed, request_of
+from sway_gguf.engine.layout import batches_of, lay_out
 from sway_gguf.engine.loaded import Loaded
-from sway_gguf.engine.packing import CELL, Limits, batches_of, group_jobs, stream_length
+from sway_gguf.engine.packing import Limits, group_jobs
 from sway_gguf.engine.timing import OnBatch
-from sway_gguf.engine.workload import work_of
-
-_OUTPUT_BYTES = 48 << 20
-"""Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
+from sway_gguf.engine.workload import SCORED, limits_of, tokens_fed, work_of
 
 _PLANS = 8192
 """Queries whose tokens are remembered from view to view."""
-
-_CONTEXT_CELLS = 32 * CELL
-"""Tokens of KV cache per context, where one text needs no more."""
 
 
 class LlamaBackend(DoorBackend):
@@ -98,10 +93,7 @@ class LlamaBackend(DoorBackend):
 
     def limits(self) -> Limits:
         """What a batch may hold."""
-        batch = self.settings.batch
-        streams = min(self.settings.streams, batch)
-        outputs = max(streams, min(batch, _OUTPUT_BYTES // (4 * self._loaded.vocabulary.vocabulary)))
-        return Limits(batch, outputs, streams, max(_CONTEXT_CELLS, stream_length(self.width)))
+        return limits_of(self._loaded.vocabulary, self.settings, self.width)
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
@@ -113,6 +105,7 @@ class LlamaBackend(DoorBackend):
             "outputs": limits.outputs,
             "streams": limits.streams,
             "cells": limits.cells,
+            "shared_prefixes": limits.share,
             "kv_type": self.settings.kv_type,
             "flash_attention": self.settings.flash_attention,
             "threads": self.settings.threads,
@@ -120,8 +113,12 @@ class LlamaBackend(DoorBackend):
         }
 
     def count_tokens(self, query: Query) -> int:
-        """Tokens fed to answer `query` once."""
-        return sum(len(job.tokens) for job in self._plan(query).jobs)
+        """Tokens fed to answer `query` alone."""
+        return self.count_tokens_of([query])
+
+    def count_tokens_of(self, queries: Sequence[Query]) -> int:
+        """Tokens fed to answer `queries` together: what they begin alike with counts once."""
+        return tokens_fed([self._plan(query) for query in queries], self.limits())
 
     def shows_noise(self, queries: Sequence[Query]) -> bool:
         """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does."""
@@ -212,7 +209,7 @@ class LlamaBackend(DoorBackend):
     def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]:
         found: dict[int, Answer] = {}
         for kinds, answered in (
-            ((NextToken, Rolling, Completion, Spans), self._scored),
+            (SCORED, self._scored),
             ((Compare,), self._compared),
             ((Generate,), self._generated),
             ((Embed,), self._embedded),
@@ -245,7 +242,8 @@ class LlamaBackend(DoorBackend):
         owned = [(ask, job) for ask in asks for job in ask.jobs]
         jobs, limits, found = [job for _, job in owned], self.limits(), dict[int, Any]()
         sampling = [Sampling.of(ask.query) for ask in asks if isinstance(ask.query, Generate)]
-        for group in group_jobs(jobs, limits, whole=kind != "replies"):
+        groups = group_jobs(jobs, limits, whole=False) if kind == "replies" else lay_out(jobs, limits)
+        for group in groups:
             unit = Unit.of(kind, standing(view), limits, group, jobs, sampling)
             compute = partial(self._computed, unit)
             try:

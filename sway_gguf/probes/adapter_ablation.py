@@ -79,12 +79,12 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS]
+        return self.drawn(self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS])
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """Sections whose log-probability is followed over λ."""
-        return self.sources.sections[:_SECTIONS]
+        return () if self.narrowed else self.sources.sections[:_SECTIONS]
 
     @property
     def rule(self) -> Rule:

@@ -44,7 +44,7 @@ class Applied(Probe[AppliedOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS]
+        return self.drawn(self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS])
 
     @property
     def rule(self) -> Rule:

@@ -6,17 +6,20 @@ a z or a p.
 
 from __future__ import annotations
 
+import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.dialogue import Render
 from sway_gguf.core.measurement import Axis, Item, Measurement
+from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Query, shorten
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.rules import AboveNull, AllChecks, Rule
@@ -29,20 +32,12 @@ Thing = TypeVar("Thing")
 
 
 def no_checkpoint(folder: Path) -> Training:
-    """For a suite in which nothing reads one.
-
-    Raises:
-        FileNotFoundError: always.
-    """
+    """For a suite in which nothing reads one."""
     raise FileNotFoundError(folder)
 
 
 def always(query: Query) -> bool:
-    """For a context of unknown size.
-
-    Returns:
-        True.
-    """
+    """For a context of unknown size."""
     return True
 
 
@@ -75,6 +70,8 @@ def in_other_words(prompt: str, words: str) -> str:
 
 SHOWN_NULLS = 3
 """Nulls visited for a probe whose null mean is shown but decides nothing."""
+CONTROLS = 0.5
+"""Texts to compare with on a panel, per item: nulls need no interval, only the same comparison as the adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +172,13 @@ class Probe(ABC, Generic[Options]):
         self.options = options
         self.sources = sources
         self.remarks = tuple(remarks)
+        self._panel: int | None = None
+
+    def on_panel(self, most: int) -> Self:
+        """The same probe on a panel of at most `most` of its items, each of which the whole probe asks as well."""
+        narrowed = copy.copy(self)
+        narrowed._panel = most
+        return narrowed
 
     @classmethod
     def retired_fields(cls) -> Mapping[str, str]:
@@ -239,6 +243,17 @@ class Probe(ABC, Generic[Options]):
     def held(self, items: Iterable[Thing], query: Callable[[Thing], Query]) -> list[Thing]:
         """Those items whose query the context holds, each once."""
         return [item for item in dict.fromkeys(items) if self.sources.holds(query(item))]
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it stands on a panel, where a mean is compared and nothing else is looked for."""
+        return self._panel is not None
+
+    def drawn(self, items: Sequence[Thing], *, share: float = 1.0, least: int = 0) -> list[Thing]:
+        """All of `items`, or on a panel those that take part: `share` of its size, and not fewer than `least`."""
+        if self._panel is None:
+            return list(items)
+        return panel_of(items, max(least, math.ceil(share * self._panel)), self.sources.seed)
 
     def prompts_of(self, given: Sequence[str]) -> Sequence[str]:
         """`given` as the run's format has requests; the run's prompts where none are given."""

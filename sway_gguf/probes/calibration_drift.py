@@ -63,7 +63,7 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
         """(prompt, gold) in use."""
         path = None if self.options.pack == "builtin" else self.sources.folder / self.options.pack
         pairs = self.options.items or knowledge(path)
-        return list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs))))
+        return self.drawn(list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs)))), share=2.0)
 
     def missing(self) -> str:
         """Nothing: items ship with the package."""

@@ -64,7 +64,11 @@ class ClusterKl(Probe[ClusterKlOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.prompts_of(self.options.prompts), NextToken)
+        return self.drawn(self.held(self.prompts_of(self.options.prompts), NextToken), least=self._fewest)
+
+    @property
+    def _fewest(self) -> int:
+        return max(self.options.min_prompts, 2 * self.options.num_clusters)
 
     @property
     def rule(self) -> Rule:
@@ -73,7 +77,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
 
     def missing(self) -> str:
         """Enough prompts."""
-        found, wanted = len(self.prompts), max(self.options.min_prompts, 2 * self.options.num_clusters)
+        found, wanted = len(self.prompts), self._fewest
         return "" if found >= wanted else f"{found} prompts are too few to cluster; give {wanted} or more"
 
     def ask(self) -> Sequence[Query]:

@@ -16,7 +16,7 @@ from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.mismatch import FEWEST_SENTENCES, Mismatch, mismatches
-from sway_gguf.probes.base import Probe
+from sway_gguf.probes.base import CONTROLS, Probe
 from sway_gguf.probes.lift import MAX_CONTROLS, beyond, queries_of, section_logprob, unrelated_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
@@ -80,17 +80,18 @@ class Content(Probe[ContentOptions]):
     @property
     def pairs(self) -> list[Mismatch]:
         """Of the data."""
-        return self._mismatched(self._used(self.sources.sections))
+        return self.drawn(self._mismatched(self._used(self.sources.sections)))
 
     @property
     def unseen(self) -> list[Mismatch]:
         """Of the holdout."""
-        return self._mismatched(self._used(self.sources.holdout))
+        return self.drawn(self._mismatched(self._used(self.sources.holdout)))
 
     @property
     def controls(self) -> list[Mismatch]:
         """Of unrelated text in the material's form."""
-        return self._mismatched(unrelated_of(self.sources, self.options.max_controls))
+        pairs = self._mismatched(unrelated_of(self.sources, self.options.max_controls))
+        return self.drawn(pairs, share=CONTROLS, least=MIN_ITEMS)
 
     def missing(self) -> str:
         """Pairs."""

@@ -55,7 +55,7 @@ class DeltaKl(Probe[DeltaKlOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.held(self.prompts_of(self.options.prompts), NextToken)
+        return self.drawn(self.held(self.prompts_of(self.options.prompts), NextToken))
 
     def missing(self) -> str:
         """Prompts."""

@@ -79,20 +79,22 @@ class Ending(Probe[EndingOptions]):
     @property
     def sections(self) -> list[Section]:
         """Reference replies that something ends."""
-        return spread([each for each in distinct(self.sources.sections) if each.ending], self.options.items)
+        return self.drawn(spread([each for each in distinct(self.sources.sections) if each.ending], self.options.items))
 
     @property
     def written(self) -> list[Generate]:
         """Replies to write."""
         prompts = self.held((each.prompt for each in self.sections), self._greedy)
         return (
-            [self._greedy(prompt) for prompt in spread(prompts, self.options.replies)] if self.options.replies else []
+            [self._greedy(prompt) for prompt in spread(prompts, self.options.replies)]
+            if self.options.replies and not self.narrowed
+            else []
         )
 
     @property
     def thoughts(self) -> tuple[Thought, ...]:
         """Requests in both modes of thinking, where the template has them."""
-        return self.sources.thoughts(MIN_ITEMS)
+        return () if self.narrowed else self.sources.thoughts(MIN_ITEMS)
 
     @property
     def rule(self) -> Findings:

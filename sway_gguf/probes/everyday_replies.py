@@ -61,7 +61,7 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
     @property
     def sections(self) -> list[Section]:
         """Requests with replies in use."""
-        return spread(self.sources.everyday, self.options.max_requests)
+        return self.drawn(spread(self.sources.everyday, self.options.max_requests))
 
     def missing(self) -> str:
         """A chat template, in which requests are put."""

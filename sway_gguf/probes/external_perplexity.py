@@ -55,7 +55,7 @@ class ExternalPerplexity(ToleranceProbe[ExternalPerplexityOptions]):
         """Texts in use."""
         size, general = self.options.chunk_chars, self.sources.general
         pieces = chunk("\n\n".join(general), size) if size else general
-        return spread(list(dict.fromkeys(pieces)), self.options.max_chunks)
+        return self.drawn(spread(list(dict.fromkeys(pieces)), self.options.max_chunks))
 
     def missing(self) -> str:
         """General text."""

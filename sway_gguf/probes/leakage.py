@@ -18,7 +18,7 @@ from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
-from sway_gguf.probes.base import SHOWN_NULLS, Probe
+from sway_gguf.probes.base import CONTROLS, SHOWN_NULLS, Probe
 from sway_gguf.probes.lift import beyond, unrelated_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.extraction import samples_needed
@@ -102,20 +102,22 @@ class Leakage(Probe[LeakageOptions]):
         """Beginnings of sections with what follows."""
         options = self.options
         found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in self._sections())
-        return self.held((one for one in found if one), lambda one: self._reply(one.prefix))
+        return self.drawn(self.held((one for one in found if one), lambda one: self._reply(one.prefix)))
 
     @property
     def controls(self) -> list[Passage]:
         """The same of text that was never trained on: the holdout, or unrelated text in the form of the material."""
         options = self.options
-        count = len(self.passages)
+        count = len(self._sections())
         unseen = self.sources.holdout[:count] or unrelated_of(self.sources, count)
         found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in unseen)
-        return self.held((one for one in found if one), lambda one: self._reply(one.prefix))
+        return self.drawn(self.held((one for one in found if one), lambda one: self._reply(one.prefix)), share=CONTROLS)
 
     @property
     def canaries(self) -> list[Canary]:
         """Planted sentences."""
+        if self.narrowed:
+            return []
         given = [self.sources.spoken(Canary(entry.prompt, entry.secret)) for entry in self.options.canaries]
         return self.held(given or self.sources.canaries, lambda canary: self._reply(canary.prompt))
 
@@ -217,6 +219,8 @@ class Leakage(Probe[LeakageOptions]):
 
     def _perturbed(self, one: Passage) -> list[str]:
         """The beginning with small changes; of a rendered prompt, to what it asks and not to what a template writes."""
+        if self.narrowed:
+            return []
         asked, seed = self.asked(one.prefix), self.sources.seed
         return [self.sources.reworded(one.prefix, perturbed(asked, kind, seed)) for kind in self.options.perturbations]
 

@@ -71,7 +71,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     def prompts(self) -> list[str]:
         """First user turns."""
         given = self.options.prompts or [self.asked(prompt).strip() for prompt in self.sources.prompts]
-        return spread(self.held(given, self._whole), _PROMPTS)
+        return self.drawn(spread(self.held(given, self._whole), _PROMPTS))
 
     @property
     def rule(self) -> Rule:
@@ -99,6 +99,8 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
         """Of the base, its replies turn by turn; of every view, the opening of each later reply."""
         asked: list[Query] = []
+        if self.narrowed:
+            return asked
         for prompt in self.prompts:
             for dialogue in self._dialogue(base, prompt):
                 rendered = self._rendered(dialogue)
@@ -117,11 +119,15 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Divergence per dialogue and turn, and the fit."""
-        table = np.array([[self._divergence(base, other, d) for d in self._dialogue(base, p)] for p in self.prompts])
+        dialogues = [self._dialogue(base, prompt) for prompt in self.prompts]
+        turns = 1 if self.narrowed else self.options.turns
+        table = np.array([[self._divergence(base, other, d) for d in dialogue[:turns]] for dialogue in dialogues])
         items = tuple(
             Item(shorten(prompt), float(row[0]), {"by_turn": row.tolist()}, asked=(prompt,))
             for prompt, row in zip(self.prompts, table, strict=True)
         )
+        if self.narrowed:
+            return Measurement(mean_of(items), items)
         means = table.mean(axis=0)
         details = {"mean_divergence": means.tolist(), "dialogue": self._dialogue(base, self.prompts[0])[-1].messages()}
         if not means.min() > 0:

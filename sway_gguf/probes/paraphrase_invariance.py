@@ -14,7 +14,7 @@ from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.sections import Paraphrase, Section
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.controls import scrambled
-from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.base import CONTROLS, Probe, mean_of
 from sway_gguf.probes.lift import (
     MAX_CONTROLS,
     beyond,
@@ -79,7 +79,7 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
     def cases(self) -> list[Paraphrase]:
         """Cases in use, each once."""
         given = [self.sources.spoken(case.as_paraphrase()) for case in self.options.cases]
-        return list(dict.fromkeys(given or self.sources.paraphrases))
+        return self.drawn(list(dict.fromkeys(given or self.sources.paraphrases)))
 
     def missing(self) -> str:
         """Cases."""
@@ -93,7 +93,8 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
     @property
     def controls(self) -> dict[str, list[Section]]:
         """Unrelated text in use, as it is and shuffled."""
-        return controls_of(self.sources, unrelated_of(self.sources, MAX_CONTROLS), MAX_CONTROLS)
+        groups = controls_of(self.sources, unrelated_of(self.sources, MAX_CONTROLS), MAX_CONTROLS)
+        return {name: self.drawn(group, share=CONTROLS) for name, group in groups.items()}
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Both lifts per case."""
@@ -120,7 +121,9 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
         )
 
     def _scrambled(self) -> tuple[Section, ...]:
-        """The golds with their letters in another order, each behind its own prompt."""
+        """The golds with their letters in another order, each behind its own prompt; a panel has no use for them."""
+        if self.narrowed:
+            return ()
         return scrambled(
             [Section("", case.gold, case.prompt, ending=case.ending) for case in self.cases], self.sources.seed
         )

@@ -14,7 +14,7 @@ from sway_gguf.core.queries import Completion, Query, shorten
 from sway_gguf.core.sections import Preference
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.controls import Pair, pairs
-from sway_gguf.probes.base import Probe
+from sway_gguf.probes.base import CONTROLS, Probe
 from sway_gguf.probes.lift import beyond
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.binomial import proportion_interval
@@ -82,7 +82,7 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
     @property
     def triples(self) -> list[Preference]:
         """Triples in use, each once; those with an empty reply are left out, for it has no probability."""
-        return [triple for triple in self._given if triple.chosen and triple.rejected]
+        return self.drawn([triple for triple in self._given if triple.chosen and triple.rejected])
 
     @property
     def _given(self) -> list[Preference]:
@@ -103,7 +103,7 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
     @property
     def pairs(self) -> list[Pair]:
         """General text in order and shuffled."""
-        return pairs(self.sources.general, _PAIRS, self.sources.seed)
+        return self.drawn(pairs(self.sources.general, _PAIRS, self.sources.seed), share=CONTROLS, least=MIN_ITEMS)
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change of the margin per triple, averaged; the flip rate in the details."""

@@ -77,7 +77,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
         """Prompts in use."""
         longest = max(self.lengths)
         prompts = self.prompts_of(self.options.prompts)
-        return spread(self.held(prompts, lambda prompt: self._query(prompt, longest)), _PROMPTS)
+        return self.drawn(spread(self.held(prompts, lambda prompt: self._query(prompt, longest)), _PROMPTS))
 
     @property
     def lengths(self) -> list[int]:
@@ -85,6 +85,11 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
         room = (self.sources.context or math.inf) - _ROOM
         held = [length for length in self.options.context_lengths if length <= room]
         return held if len(held) > 1 or room < _SHORTEST else [0, int(room) // 2, int(room)]
+
+    @property
+    def measured_lengths(self) -> list[int]:
+        """Those at which it measures; on a panel, where no decay is looked for, the first alone."""
+        return self.lengths[:1] if self.narrowed else self.lengths
 
     @property
     def rule(self) -> Rule:
@@ -104,17 +109,22 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
 
     def ask(self) -> Sequence[Query]:
         """The next token after each prompt behind each length of text."""
-        return [self._query(prompt, length) for length in self.lengths for prompt in self.prompts]
+        return [self._query(prompt, length) for length in self.measured_lengths for prompt in self.prompts]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Divergence per prompt and length, and the fit."""
         table = np.array(
-            [[self._divergence(base, other, prompt, length) for length in self.lengths] for prompt in self.prompts]
+            [
+                [self._divergence(base, other, prompt, length) for length in self.measured_lengths]
+                for prompt in self.prompts
+            ]
         )
         items = tuple(
             Item(self.label(prompt), float(row[0]), {"by_length": row.tolist()}, asked=(prompt,))
             for prompt, row in zip(self.prompts, table, strict=True)
         )
+        if self.narrowed:
+            return Measurement(mean_of(items), items)
         means = table.mean(axis=0)
         details = {"context_lengths": self.lengths, "mean_divergence": means.tolist()}
         notes = self._adapted()

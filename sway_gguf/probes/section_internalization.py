@@ -14,7 +14,7 @@ from sway_gguf.core.measurement import BEYOND, GAP, HELD_OUT, TRAINED, Item, Mea
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import spread
-from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.base import CONTROLS, Probe, mean_of
 from sway_gguf.probes.lift import (
     MAX_CONTROLS,
     UNRELATED,
@@ -72,22 +72,24 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
     @property
     def sections(self) -> tuple[Section, ...]:
         """Of the data."""
-        return self._used(self.sources.sections)
+        return tuple(self.drawn(self._used(self.sources.sections)))
 
     @property
     def unseen(self) -> tuple[Section, ...]:
         """Of the holdout."""
-        return self._used(self.sources.holdout)
+        return tuple(self.drawn(self._used(self.sources.holdout)))
 
     @property
     def leads(self) -> bool:
         """Whether the holdout has enough for a verdict; the value is its then."""
-        return len(self.unseen) >= MIN_ITEMS
+        return len(self._used(self.sources.holdout)) >= MIN_ITEMS
 
     @property
     def controls(self) -> dict[str, list[Section]]:
         """Other text in use, by group."""
-        return controls_of(self.sources, self.unseen if self.leads else self.sections, self.options.max_controls)
+        own = self._used(self.sources.holdout if self.leads else self.sources.sections)
+        groups = controls_of(self.sources, own, self.options.max_controls)
+        return {name: self.drawn(group, share=CONTROLS) for name, group in groups.items()}
 
     def missing(self) -> str:
         """Sections, and text to compare with."""

@@ -56,7 +56,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return spread(self.held(self.prompts_of(self.options.prompts), self._query), _PROMPTS)
+        return self.drawn(spread(self.held(self.prompts_of(self.options.prompts), self._query), _PROMPTS))
 
     @property
     def document(self) -> list[str]:

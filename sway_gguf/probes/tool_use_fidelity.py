@@ -100,7 +100,7 @@ class ToolUseFidelity(ToleranceProbe[ToolUseOptions]):
     @property
     def cases(self) -> list[ToolCase]:
         """Cases in use."""
-        return [case for case in self.options.cases if self.sources.holds(self._query(case))]
+        return self.drawn([case for case in self.options.cases if self.sources.holds(self._query(case))])
 
     def missing(self) -> str:
         """Cases."""

@@ -61,7 +61,7 @@ class Top1Flips(Probe[Top1FlipsOptions]):
     @property
     def texts(self) -> list[str]:
         """Texts in use."""
-        return spread(list(dict.fromkeys(self.sources.general)), self.options.max_chunks)
+        return self.drawn(spread(list(dict.fromkeys(self.sources.general)), self.options.max_chunks))
 
     @property
     def rule(self) -> Rule:

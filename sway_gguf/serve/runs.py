@@ -22,6 +22,7 @@ from sway_gguf.engine.warm import Warm
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.prepare import Prepared, prepare
 from sway_gguf.suite.run import plan, run
+from sway_gguf.suite.schedule import tokens_of
 
 logger = logging.getLogger("sway_gguf.serve")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -211,14 +212,14 @@ class Runs:
         _go_on(current)
         backend = self._warm.backend(prepared.base, prepared.adapter, prepared.adapter_hash, prepared.engine)
         work = plan(prepared)
-        total = sum(work.tokens(backend.count_tokens).values())
+        least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
 
         def progress(view: object, tokens: int) -> None:
             _go_on(current)
             with self._lock:
                 before = _percent(current)
                 current.done += tokens
-                current.total = total
+                current.total = least if current.done <= least else most
                 if _percent(current) > before:
                     self._tell(current, view=str(view))
 

@@ -17,6 +17,7 @@ from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults, Spec
 from sway_gguf.suite.prepare import Prepared, default_spec
 from sway_gguf.suite.run import plan, run
+from sway_gguf.suite.schedule import tokens_of
 
 _SIDE_BY_SIDE = 2
 _REAL_ITEMS = 6
@@ -81,7 +82,7 @@ def total_tokens(prepared: Mapping[str, Prepared]) -> int:
     total = 0
     for ready in prepared.values():
         with counter(ready.base.path, ready.engine, ready.base.context_length) as count:
-            total += sum(plan(ready).tokens(count).values())
+            total += sum(tokens_of(plan(ready).every, count).values())
     return total
 
 

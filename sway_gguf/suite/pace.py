@@ -50,7 +50,7 @@ class Pace:
 
     def seconds_of(self, prepared: Prepared) -> float:
         """How long a run of these kinds of query will take, about."""
-        return sum(map(self._visit, plan(prepared).visits))
+        return sum(map(self._visit, plan(prepared).every))
 
     def _visit(self, visit: Visit) -> float:
         asked = (*(unit.queries for unit in visit.groups), visit.foreseen)
@@ -99,7 +99,7 @@ def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: 
 
 
 def _everything(work: Schedule) -> list[Query]:
-    asked = (queries for visit in work.visits for queries in (*(u.queries for u in visit.groups), visit.foreseen))
+    asked = (queries for visit in work.every for queries in (*(u.queries for u in visit.groups), visit.foreseen))
     return list(dict.fromkeys(query for queries in asked for query in queries))
 
 
@@ -160,7 +160,7 @@ def _fitted(small: Work, quick: float, large: Work, slow: float) -> Price:
 def _null(work: Schedule, backend: DoorBackend, kinds: dict[type, list[Query]], clock: Clock) -> float:
     """Seconds to draw and load a null adapter, beyond those of the query that makes the backend do so."""
     adapted = [query for kind, queries in kinds.items() for query in queries if kind is not Embed]
-    nulls = [visit.view for visit in work.visits if isinstance(visit.view, NullView)]
+    nulls = [visit.view for visit in work.every if isinstance(visit.view, NullView)]
     if not nulls or not adapted:
         return 0.0
     seconds, query = [], min(adapted, key=backend.count_tokens)

@@ -6,17 +6,19 @@ from sway_gguf.core.plan import Plan, PlannedProbe
 from sway_gguf.engine.counting import counter
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
+from sway_gguf.suite.schedule import tokens_of
 
 
 def planned(prepared: Prepared) -> Plan:
     """What the run would do."""
     work = plan(prepared)
     with counter(prepared.base.path, prepared.engine, prepared.base.context_length) as count:
-        tokens = work.tokens(count)
+        tokens = tokens_of(work.every, count)
         probes = [
             PlannedProbe(probe.options.name, probe.axis, len(set(probe.ask())), work.cost(place, count))
             for place, probe in enumerate(prepared.probes)
         ]
+        least = sum(tokens_of(work.fewest, count).values())
         shown = (len(work.shown), work.shown_cost(count)) if work.shown else None
     skipped = [PlannedProbe(probe.name, probe.axis, skipped=probe.reason) for probe in prepared.skipped]
     named = {
@@ -25,4 +27,4 @@ def planned(prepared: Prepared) -> Plan:
         "format": prepared.texts.speech.name,
     }
     remarks = (*prepared.spec.remarks, *prepared.left_out)
-    return Plan(named, (*probes, *skipped), shown, len(work.visits), work.queries, tokens, remarks)
+    return Plan(named, (*probes, *skipped), shown, len(work.every), work.queries, tokens, remarks, least)

@@ -32,13 +32,15 @@ from sway_gguf.engine.protocol import Backend
 from sway_gguf.material.files import data_files, shown
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.able import suited
+from sway_gguf.suite.decisions import decisions_of
 from sway_gguf.suite.measure import BaseAnswers, OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
-from sway_gguf.suite.schedule import Schedule, schedule
+from sway_gguf.suite.schedule import Nulls, Schedule, schedule
 from sway_gguf.suite.showing import Heard
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
+from sway_gguf.verdict.looks import FIRST_NULLS
 from sway_gguf.verdict.score import score_of
 
 ASSUMPTIONS = {
@@ -61,14 +63,24 @@ _LIBRARIES = ("llama-cpp-python", "gguf", "numpy", "scipy", "pydantic")
 
 def plan(prepared: Prepared) -> Schedule:
     """What the run will visit."""
-    profile = tuple(dict.fromkeys(prepared.spec.defaults.null_profile))
-    return schedule(
-        prepared.probes,
+    defaults = prepared.spec.defaults
+    profile = tuple(dict.fromkeys(defaults.null_profile))
+    nulls = Nulls(
         prepared.seeds,
         prepared.design,
         [scale for scale in profile if scale != prepared.design.rank_scale],
-        prepared.example.queries,
+        defaults.panel or None,
+        first_look(prepared),
+        defaults.nulls_for_everything,
     )
+    return schedule(prepared.probes, nulls, prepared.example.queries)
+
+
+def first_look(prepared: Prepared) -> int | None:
+    """Nulls of the first look; None for a single look, as where a probe asks every null by itself."""
+    alone = any(probe.foreign and probe.rule.by_nulls for probe in prepared.probes)
+    several = prepared.spec.defaults.looks > 1 and prepared.spec.defaults.nulls > FIRST_NULLS
+    return FIRST_NULLS if several and not alone else None
 
 
 def run(
@@ -106,9 +118,11 @@ def run(
             work = work or plan(prepared)
             nulls = [NullView(seed, prepared.design) for seed in prepared.seeds]
             scale = prepared.design.rank_scale
-            found = measure(backend, prepared.probes, work, counted, scale, nulls, heard.take, base_answers)
-            defaults = prepared.spec.defaults
-            probes = [*judge(found.readings, alpha=defaults.alpha, seed=defaults.seed), *found.failed]
+            defaults, first = prepared.spec.defaults, first_look(prepared)
+            decisions = decisions_of(first, alpha=defaults.alpha, seed=defaults.seed)
+            found = measure(backend, prepared.probes, work, counted, scale, nulls, heard.take, base_answers, decisions)
+            judged = judge(found.readings, alpha=defaults.alpha, seed=defaults.seed, first=first)
+            probes = [*judged, *found.failed]
         except NonFiniteError as error:
             broken = "; ".join(filter(None, (str(error), not_finite(prepared.base, prepared.adapter, error.view))))
             probes = _broken(prepared, broken)
@@ -134,7 +148,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         headline=headline,
         axes=axes,
         probes=ordered,
-        nulls=_nulls(prepared),
+        nulls=_nulls(prepared, ordered),
         alpha=prepared.spec.defaults.alpha,
         seed=prepared.spec.defaults.seed,
         remarks=(*prepared.spec.remarks, *prepared.left_out),
@@ -151,17 +165,21 @@ def _broken(prepared: Prepared, reason: str) -> list[ProbeResult]:
     return [probe.result(Verdict.ERROR, reason) for probe in prepared.probes]
 
 
-def _nulls(prepared: Prepared) -> NullsUsed:
-    design = prepared.design
+def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
+    design, first = prepared.design, first_look(prepared)
+    asked = max((len(probe.null.values) for probe in probes if probe.null), default=0)
     return NullsUsed(
-        count=len(prepared.seeds),
-        seeds=prepared.seeds,
+        count=asked,
+        seeds=prepared.seeds[:asked],
         design=design.design,
         rank_scale=design.rank_scale,
         init_scale=design.init_scale,
-        smallest_rank_p=smallest_rank_p(len(prepared.seeds)),
+        smallest_rank_p=smallest_rank_p(asked),
         assumption=ASSUMPTIONS[design.design],
         energy=design.energy,
+        planned=len(prepared.seeds),
+        panel=prepared.spec.defaults.panel or None,
+        look=0 if first is None else 1 if asked <= first else 2,
     )
 
 

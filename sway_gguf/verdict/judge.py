@@ -11,31 +11,34 @@ from dataclasses import replace
 from sway_gguf.core.measurement import SIZES, Item
 from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls
 from sway_gguf.stats.bootstrap import Interval, mean_interval
-from sway_gguf.stats.calibration import Calibration, calibrate
+from sway_gguf.stats.calibration import calibrate
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
+from sway_gguf.verdict.looks import calibration_of, overwhelming
 from sway_gguf.verdict.parts import parts_of
 from sway_gguf.verdict.reading import Evidence, Reading
 from sway_gguf.verdict.rules import verdict_of
 
 
-def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[ProbeResult]:
+def judge(readings: Sequence[Reading], *, alpha: float, seed: int, first: int | None = None) -> list[ProbeResult]:
     """Verdicts for all of a run's probes, corrected over those that nulls decide.
 
     The p is the family-wise rank p, which assumes exchangeability alone. Beside it stands the tail p after Holm's
     correction, which takes nulls to be near to normal; a divergence's are not, and alone it raised false alarms in
-    7 to 8 of 100 simulated runs.
+    7 to 8 of 100 simulated runs. What the first look settled is taken out; the others are corrected over each other.
 
     Args:
         readings: one per probe that ran.
         alpha: family-wise level.
         seed: of the bootstrap.
+        first: nulls of the first look; None where there was but one look.
     """
-    calibrations = [_calibration(reading) for reading in readings]
-    decided = [i for i, r in enumerate(readings) if r.rule.by_nulls and calibrations[i]]
+    calibrations = [calibration_of(reading) for reading in readings]
+    early = overwhelming(readings, first)
+    decided = [i for i, r in enumerate(readings) if r.rule.by_nulls and calibrations[i] and i not in early]
     raw = [found.tail_p for i in decided if (found := calibrations[i])]
-    corrected = dict(zip(decided, holm(raw), strict=True))
-    family = _family(readings, decided)
+    corrected = dict(zip(decided, holm(raw), strict=True)) | early
+    family = _family(readings, decided) | _family(readings, list(early))
     return [
         _result(
             Evidence(
@@ -46,6 +49,7 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int) -> list[Probe
                 family.get(i),
                 alpha,
                 parts_of(reading, seed),
+                i in early,
             )
         )
         for i, reading in enumerate(readings)
@@ -61,15 +65,11 @@ def _family(readings: Sequence[Reading], decided: Sequence[int]) -> dict[int, fl
     return found
 
 
-def _calibration(reading: Reading) -> Calibration | None:
-    return calibrate(reading.tuned.value, [null.value for null in reading.nulls], reading.rule.toward)
-
-
 def _profile(reading: Reading) -> dict[str, RankNulls]:
     """How the value stands among nulls of other ranks."""
     found = {}
     for scale, nulls in sorted(reading.profile.items()):
-        against = calibrate(reading.tuned.value, [null.value for null in nulls])
+        against = calibrate(reading.compared.value, [null.value for null in nulls])
         if against:
             found[f"{scale:g}"] = RankNulls(against.nulls, against.mean, against.sd, against.z)
     return found
@@ -77,7 +77,7 @@ def _profile(reading: Reading) -> dict[str, RankNulls]:
 
 def _views(reading: Reading) -> list[float]:
     """The real value and the nulls', turned so that higher is better."""
-    values = [reading.tuned.value, *(null.value for null in reading.nulls)]
+    values = [reading.compared.value, *(null.value for null in reading.nulls)]
     if reading.rule.toward == "two-sided":
         center = sum(values) / len(values)
         return [abs(value - center) for value in values]
@@ -115,6 +115,9 @@ def _result(evidence: Evidence) -> ProbeResult:
             evidence.corrected,
             evidence.family,
             _profile(reading),
+            reading.compared.value,
+            len(reading.compared.items),
+            evidence.early,
         ),
         noise_floor=reading.floor,
         items=_among_nulls(reading),

@@ -27,10 +27,11 @@ def value_of(part: Part) -> float:
 
 def _result(part: Part, reading: Reading, seed: int) -> PartResult:
     value, span = value_of(part), _interval(part, seed)
+    compared = next(map(value_of, _named(reading.compared, part.name)), value)
     nulls = tuple(value_of(same) for null in reading.nulls for same in _named(null, part.name))
     above = None
     if span is not None and len(nulls) >= MIN_NULLS:
-        above = span.low > (reading.floor or 0.0) and value > max(nulls)
+        above = span.low > (reading.floor or 0.0) and compared > max(nulls)
     interval = None if span is None else (span.low, span.high)
     return PartResult(part.name, value, len(part.values), interval, nulls, above)
 

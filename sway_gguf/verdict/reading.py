@@ -20,6 +20,7 @@ class Reading:
         name, kind, axis, unit: which probe.
         rule: how it is judged.
         tuned: measured on the real adapter.
+        panel: the same on the panel that nulls answer; None where they answer everything.
         nulls: measured on nulls, in the order of their seeds.
         profile: measured on nulls of other ranks, by rank scale; shown, never the gate.
         floor: |value| of base against base in another batch layout; None where there is none to measure.
@@ -38,6 +39,12 @@ class Reading:
     question: str = ""
     passing: str = ""
     caveat: str = ""
+    panel: Measurement | None = None
+
+    @property
+    def compared(self) -> Measurement:
+        """What is held against the nulls."""
+        return self.panel or self.tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +55,11 @@ class Evidence:
         reading: as measured.
         interval: over items; None where there are too few, or the value is no mean.
         calibration: among its nulls.
-        corrected: the tail p after Holm's correction over the run.
+        corrected: the tail p after Holm's correction over the run, or over the first look where that settled it.
         family: the rank p over the run.
         alpha: family-wise level.
         parts: what stands beside the value, by itself.
+        early: whether the first look settled it.
     """
 
     reading: Reading
@@ -61,6 +69,7 @@ class Evidence:
     family: float | None
     alpha: float
     parts: tuple[PartResult, ...] = ()
+    early: bool = False
 
     @property
     def value(self) -> float:

@@ -141,6 +141,8 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
     found, corrected, family = evidence.calibration, evidence.corrected, evidence.family
     if found is None or corrected is None or family is None or nulls < MIN_NULLS:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
+    if not found.beats_all:
+        return missed_by(rule), _beaten(evidence, rule, found)
     chance = _by_chance(evidence, rule, found, corrected, family)
     if chance:
         return missed_by(rule), chance
@@ -151,6 +153,8 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
             Verdict.INCONCLUSIVE,
             f"beyond all {nulls} nulls, but its interval ({span}) reaches {what}; give more items",
         )
+    if evidence.early:
+        return Verdict.PASS, f"beyond all {nulls} nulls of the first look by far, tail p {corrected:.1g}"
     return Verdict.PASS, f"beyond all {nulls} nulls, rank p {family:.2g}"
 
 
@@ -182,14 +186,19 @@ def _too_few(reading: Reading) -> str:
 def _by_chance(evidence: Evidence, rule: AboveNull, found: Calibration, corrected: float, family: float) -> str:
     """Why chance may have brought the value about, or ""."""
     nulls = len(found.nulls)
-    if not found.beats_all:
-        as_good = sum(not _beats(evidence.value, null, rule) for null in found.nulls)
-        return f"{as_good} of {nulls} nulls do as well"
+    if evidence.early:
+        return ""
     if corrected >= evidence.alpha:
         return f"beyond all {nulls} nulls here, but the tail p is {corrected:.2g} after correction"
     if family > max(evidence.alpha, smallest_rank_p(nulls)):
         return f"beyond all {nulls} nulls here, but over all probes together some null stands out as far"
     return ""
+
+
+def _beaten(evidence: Evidence, rule: AboveNull, found: Calibration) -> str:
+    value = evidence.reading.compared.value
+    as_good = sum(not _beats(value, null, rule) for null in found.nulls)
+    return f"{as_good} of {len(found.nulls)} nulls do as well"
 
 
 def _beats(value: float, null: float, rule: AboveNull) -> bool:
