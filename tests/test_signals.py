@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sway_gguf.engine.store import open_store
 from tests.test_cli import BASE, HEALTHY, TEXT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
