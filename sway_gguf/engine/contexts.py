@@ -67,6 +67,7 @@ class ContextPool:
         self._real: Any | None = None
         self._negligible: Any | None = None
         self._null: Any | None = None
+        self._drawn: NullView | None = None
         self.on_batch: OnBatch | None = None
         self.kind = ""
 
@@ -89,8 +90,10 @@ class ContextPool:
         context = self._contexts[shape]
         context.clear()
         if self._carries.get(shape) != view:
+            # Before anything else: another null's, which is freed for it, has to be off this context too by then.
+            adapter = self._adapter_of(view)
             self._carries.pop(shape, None)
-            context.set_adapter(*self._adapter_of(view))
+            context.set_adapter(*adapter)
             self._carries[shape] = view
         return TimedDecoder(context, str(view), self.kind, self.on_batch) if self.on_batch else context
 
@@ -102,7 +105,7 @@ class ContextPool:
                 del self._carries[shape]
         if self._null is not None:
             self._model.free_adapter(self._null)
-            self._null = None
+            self._null = self._drawn = None
 
     def swap(self, adapter: LoraAdapter) -> None:
         """Put another adapter of the same base in the place of the real one; contexts are made anew."""
@@ -169,11 +172,12 @@ class ContextPool:
                 self._real = self._loaded(self._adapter)
             return self._real, view.scale
         assert isinstance(view, NullView)
-        if self._null is None:
+        if self._drawn != view:  # whoever evaluates unit by unit leaves no view in between
+            self.drop_null()
             if not all(pair.finite for pair in self._adapter.pairs):
                 raise NonFiniteError(str(view), "any text: it would be drawn from factors that are not finite")
             null = null_adapter(self._adapter, view.seed, view.design, go_on)
-            self._null = self._loaded(replace(null, in_file=False))
+            self._null, self._drawn = self._loaded(replace(null, in_file=False)), view
         return self._null, 1.0
 
     def _loaded(self, adapter: LoraAdapter) -> Any:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import copy
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Embedding, Tokens
@@ -40,6 +39,9 @@ from sway_gguf.engine.loaded import Loaded
 from sway_gguf.engine.packing import Limits, group_jobs
 from sway_gguf.engine.timing import OnBatch
 from sway_gguf.engine.workload import SCORED, tokens_fed, work_of
+
+_PLANS = 8192
+"""Queries whose tokens are remembered from view to view."""
 
 
 class LlamaBackend(DoorBackend):
@@ -78,6 +80,7 @@ class LlamaBackend(DoorBackend):
         self._kind = ""
         self._embedder: Embedder | None = None
         self._closed = False
+        self._plan = lru_cache(_PLANS)(self._planned)
 
     @property
     def model(self) -> llama.Model:
@@ -166,9 +169,8 @@ class LlamaBackend(DoorBackend):
         """A digest of the files' contents, the engine's version and the settings."""
         settings = self.settings.model_copy(update={"parallel": 0})
         digest = hashlib.sha256(f"{llama.version()} {settings}".encode())
-        digest.update(sha256_of_all(self.base.shards).encode())
-        if self.adapter is not None:
-            digest.update(sha256_of(self.adapter.path).encode())
+        for file in self._identity.files.values():
+            digest.update(file.encode())
         return digest.hexdigest()
 
     def workers(self, views: int) -> Workers:
@@ -213,7 +215,7 @@ class LlamaBackend(DoorBackend):
         if isinstance(view, NullView) and self._contexts is not None:
             self._contexts.drop_null()
 
-    def _plan(self, query: Query) -> scoring.Ask:
+    def _planned(self, query: Query) -> scoring.Ask:
         return scoring.plan(query, self._loaded.vocabulary, self.width)
 
     @property
@@ -260,8 +262,8 @@ class LlamaBackend(DoorBackend):
         owned = [(ask, job) for ask in asks for job in ask.jobs]
         jobs, limits, found = [job for _, job in owned], self.limits(), dict[int, Any]()
         sampling = [Sampling.of(ask.query) for ask in asks if isinstance(ask.query, Generate)]
-        replies = kind == "replies"
-        for group in group_jobs(jobs, limits, whole=False) if replies else lay_out(jobs, limits):
+        groups = group_jobs(jobs, limits, whole=False) if kind == "replies" else lay_out(jobs, limits)
+        for group in groups:
             unit = Unit.of(kind, standing(view), limits, group, jobs, sampling)
             compute = partial(self._computed, unit)
             try:

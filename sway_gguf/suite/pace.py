@@ -109,7 +109,7 @@ def by_kind(queries: Iterable[Query]) -> dict[type, list[Query]]:
 
 
 def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: Clock = time.perf_counter) -> Pace:
-    """Time slices of what the run will ask, on the tuned view, and one null adapter.
+    """Time slices of what the run will ask, on the tuned view, and one null adapter; nothing comes from a store.
 
     Args:
         prepared: the run.
@@ -122,9 +122,10 @@ def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: 
     """
     work = plan(prepared)
     kinds = by_kind(_everything(work))
-    with backend.open(TUNED) as view:
-        prices = {kind: _price(view, backend, queries, most / len(kinds), clock) for kind, queries in kinds.items()}
-    return Pace(backend, prices, _null(work, backend, kinds, clock))
+    with backend.unkept():
+        with backend.open(TUNED) as view:
+            prices = {kind: _price(view, backend, queries, most / len(kinds), clock) for kind, queries in kinds.items()}
+        return Pace(backend, prices, _null(work, backend, kinds, clock))
 
 
 def _everything(work: Schedule) -> list[Query]:
