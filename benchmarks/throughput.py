@@ -23,7 +23,8 @@ from pathlib import Path
 from random_model import random_texts, write_random_model
 
 from sway_gguf.core.engine_settings import EngineSettings
-from sway_gguf.engine.llama import KV_TYPES, llama_cpp
+from sway_gguf.engine.context import KV_TYPES
+from sway_gguf.engine.library import llama_cpp
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.packing import stream_length
 

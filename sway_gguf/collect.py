@@ -5,7 +5,7 @@ Knows queries, views and the doors of a backend; neither what a probe means nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sway_gguf.core.answers import Answers
@@ -88,9 +88,10 @@ def _unasked(asks: Mapping[Hashable, Sequence[Query]], answers: Answers) -> dict
     return {key: [query for query in queries if query not in answers] for key, queries in asks.items()}
 
 
-CountTokens = Callable[[Query], int]
+CountTokens = Callable[[tuple[Query, ...]], int]
+"""From queries that are answered together to the tokens to evaluate."""
 
 
-def count_tokens(groups: Sequence[QueryGroup], count: CountTokens) -> int:
+def count_tokens(groups: Iterable[QueryGroup], count: CountTokens) -> int:
     """Tokens to evaluate for `groups` in one view."""
-    return sum(count(query) for group in groups for query in group.queries)
+    return sum(count(group.queries) for group in groups)

@@ -43,6 +43,7 @@ from sway_gguf.material.tables import TABLES
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.suite.run import plan
+from sway_gguf.suite.schedule import tokens_of
 from tests.artifact_files import adapter_file, base_file, factors, usual_metadata
 from tests.mutations import spoiled_bytes, spoiled_text, spoiled_tree
 from tests.torch_file import TorchPickler, adam_state, torch_file, zip_file
@@ -350,7 +351,7 @@ def planned(path: Path) -> None:
     """What --dry-run does, with characters in place of tokens."""
     prepared = prepare(load_spec(path))
     work = plan(prepared)
-    work.tokens(lambda query: len(repr(query)))
+    tokens_of(work.every, lambda queries: len(repr(queries)))
 
 
 def damage_data(folder: Path, rng: random.Random) -> list[Target]:

@@ -21,8 +21,8 @@ from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query
 from sway_gguf.core.views import BASE_RERUN, TUNED, View
 from sway_gguf.engine import contexts
 from sway_gguf.engine.batch import Piece
+from sway_gguf.engine.context import Context
 from sway_gguf.engine.doors import Work
-from sway_gguf.engine.llama import Context
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import Defaults

@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "material": {"numpy", "textstat", "dlm", "pyarrow"},
     "spec": {"pydantic", "yaml"},
     "artifacts": {"numpy", "gguf", "jinja2", "safetensors", "platformdirs"},
-    "engine": {"numpy"},
+    "engine": {"numpy", "pydantic"},
     "collect": {"numpy"},
     "probes": {"numpy", "pydantic", "jsonschema"},
     "verdict": set(),
@@ -61,7 +61,7 @@ THIRD_PARTY = {
     "errors": set(),
     "__main__": set(),
 }
-ONLY_IMPORTERS = {"llama_cpp": PACKAGE / "engine" / "llama.py", "dlm_sway": PACKAGE / "engine" / "sway_family.py"}
+ONLY_IMPORTERS = {"llama_cpp": PACKAGE / "engine" / "library.py", "dlm_sway": PACKAGE / "engine" / "sway_family.py"}
 
 
 def layer_of(path: Path) -> str:

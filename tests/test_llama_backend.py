@@ -26,8 +26,8 @@ from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Split
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView
 from sway_gguf.engine.batch import Piece
+from sway_gguf.engine.context import Context
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.llama import Context
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.packing import Limits, stream_length
 from sway_gguf.material.packaged import DEMO
@@ -131,7 +131,7 @@ def test_a_context_is_not_lent_to_larger_batches_than_it_was_made_for(demo_backe
     try:
         for most in (8, len(tokens)):
             limits = Limits(batch=most, outputs=most, streams=2, cells=1024)
-            rows = pool.cleared(BASE, 2, 256, limits).decode([Piece(0, 0, tokens[:most], 0)])
+            rows = pool.cleared(BASE, 2, 256, limits).decode([Piece((0,), 0, tokens[:most], 0)])
             assert rows.shape == (most, demo_backend.model.vocabulary)
     finally:
         pool.close()

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sway_gguf.engine.layout import batches_of
 from sway_gguf.engine.packing import (
     CELL,
     Job,
     Limits,
-    batches_of,
     group_jobs,
     parts_of,
     steps,
@@ -20,7 +20,7 @@ from sway_gguf.engine.packing import (
 
 jobs_lists = st.lists(
     st.integers(1, 700).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n - 1))), min_size=1, max_size=20
-).map(lambda pairs: [Job(tuple(range(n)), first) for n, first in pairs])
+).map(lambda pairs: [Job((place, *range(n - 1)), first) for place, (n, first) in enumerate(pairs)])
 limits = st.builds(
     Limits, batch=st.integers(32, 512), outputs=st.integers(32, 256), streams=st.integers(1, 32), cells=st.just(4096)
 )
@@ -79,7 +79,7 @@ def test_a_rerun_has_other_batches_for_every_job_that_can_have_them(jobs: list[J
 
 def test_texts_of_a_real_vocabulary_run_in_other_batches() -> None:
     # 48 MB of logits are 256 rows of 49,152: a text of more than 128 tokens runs alone, in one call.
-    jobs = [Job(tuple(range(length)), 0) for length in (230, 180, 121)]
+    jobs = [Job((length, *range(length - 1)), 0) for length in (230, 180, 121)]
     limit = Limits(batch=2048, outputs=256, streams=32, cells=8192)
     once, again = batches_of(jobs, limit), batches_of(jobs, limit, rerun=True)
     assert [sorted((start, stop) for start, stop, _ in mine) for mine in once] == [[(0, 230)], [(0, 180)], [(0, 121)]]

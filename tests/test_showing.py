@@ -71,9 +71,9 @@ def test_what_is_shown_changes_no_number_of_the_run(shown: SuiteResult) -> None:
 def test_the_plan_counts_what_is_shown_in_two_views_and_asks_no_probes_question_again() -> None:
     backend = FakeBackend(wordy_script(lambda view, query: 0.0))
     with_it, without = plan(prepared(3)), plan(prepared(0))
-    sums = [sum(tokens_of(work.every, backend.count_tokens).values()) for work in (with_it, without)]
+    sums = [sum(tokens_of(work.every, backend.count_tokens_of).values()) for work in (with_it, without)]
     more = sums[0] - sums[1]
-    assert more == with_it.shown_cost(backend.count_tokens) > 0
+    assert more == with_it.shown_cost(backend.count_tokens_of) > 0
     assert without.shown == ()
     assert not any(isinstance(query, Rolling) for query in with_it.shown)
     assert {visit.view for visit in with_it.visits if any(not unit.askers for unit in visit.groups)} == {BASE, TUNED}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sway_gguf.cli.progress import Advance, Progress, progress_bar
+from sway_gguf.cli.storing import StoreWish
 from sway_gguf.core.errors import UserError
 
 PathLike = str | os.PathLike[str]
@@ -15,6 +16,7 @@ PathsLike = PathLike | Sequence[PathLike] | None
 Watcher = Callable[[int, int, str], object]
 """Called with the tokens done, all tokens, and the view that is being asked."""
 ProgressLike = bool | Watcher | None
+StoreLike = PathLike | bool | None
 
 
 def path_of(given: PathLike, what: str) -> Path:
@@ -47,6 +49,20 @@ def paths_of(given: PathsLike, what: str) -> Path | list[Path] | None:
     if isinstance(given, Sequence) and not isinstance(given, str):
         return [path_of(each, what) for each in given]
     return path_of(given, what)
+
+
+def store_of(given: StoreLike) -> StoreWish:
+    """Which answer store to use.
+
+    Args:
+        given: the folder of one, False for none, or None or True for the usual one.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if given is None or isinstance(given, bool):
+        return StoreWish(off=given is False)
+    return StoreWish(path_of(given, "store"))
 
 
 def progress_of(given: ProgressLike) -> Progress:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sway_gguf.api.arguments import PathLike, PathsLike, ProgressLike, path_of, paths_of, progress_of
+from sway_gguf.api.arguments import (
+    PathLike,
+    PathsLike,
+    ProgressLike,
+    StoreLike,
+    path_of,
+    paths_of,
+    progress_of,
+    store_of,
+)
 from sway_gguf.api.result import Result
 from sway_gguf.cli.common import overridden, seconds_of
 from sway_gguf.cli.running import run_with_progress
@@ -32,6 +41,7 @@ def check(
     batch: int | None = None,
     gpu_layers: int | None = None,
     parallel: int | None = None,
+    store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Test an adapter on a base, without a spec; as the command `sway-gguf check` does.
@@ -51,6 +61,8 @@ def check(
         budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
         threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
         parallel: views answered side by side; by default as many as there are threads and memory holds.
+        store: folder of the answer store, which keeps the model's answers so that nothing is asked twice; None for the
+            usual one, False for none.
         progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
             function is called with the tokens done, all tokens, and the view that is being asked.
 
@@ -79,6 +91,7 @@ def check(
         batch=batch,
         gpu_layers=gpu_layers,
         parallel=parallel,
+        store=store,
         progress=progress,
     )
 
@@ -98,6 +111,7 @@ def run(
     batch: int | None = None,
     gpu_layers: int | None = None,
     parallel: int | None = None,
+    store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Run the suite of a spec; as the command `sway-gguf run` does.
@@ -107,7 +121,7 @@ def run(
         format, chat_template_kwargs, nulls, looks, seed, show: in place of what the spec says.
         threads, context, batch, gpu_layers, parallel: likewise.
         budget: seconds, or a duration such as "60s".
-        progress: as `check` has it.
+        store, progress: as `check` has them.
 
     Raises:
         UserError: a file, the spec or an argument is wrong; nothing was run.
@@ -129,7 +143,8 @@ def run(
         chat_template_kwargs=chat_template_kwargs,
     )
     seconds = None if budget is None else _seconds(budget)
-    return Result(run_with_progress(prepare(wanted), seconds, progress_of(progress)))
+    with store_of(store).opened() as answers:
+        return Result(run_with_progress(prepare(wanted), seconds, progress_of(progress), store=answers))
 
 
 def spec_of(given: PathLike | Spec) -> Spec:

@@ -59,4 +59,4 @@ def tokens(first: Prepared, second: Prepared, backend: DoorBackend) -> int:
     """Tokens that both runs evaluate; those of the base count once."""
     one, other = plan(first), plan(second)
     once = [visit for visit in other.every if not is_base(visit.view)]
-    return sum(sum(tokens_of(visits, backend.count_tokens).values()) for visits in (one.every, once))
+    return sum(sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (one.every, once))

@@ -263,7 +263,7 @@ def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progre
     from sway_gguf.suite.schedule import tokens_of
 
     work = plan(prepared)
-    least, most = (sum(tokens_of(visits, backend.count_tokens).values()) for visits in (work.fewest, work.every))
+    least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
     with progress(least, most) as advance:
         return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
 

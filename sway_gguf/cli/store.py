@@ -89,6 +89,56 @@ def clear(folder: Path | None, unused_for: float | None) -> None:
     say(f"{answers.file.path}: {count(removed)} answers removed, {size(max(before - after, 0))} given back")
 
 
+@store.command(
+    short_help="Compute some answers again and compare.",
+    epilog="Example:  sway-gguf store verify base.gguf adapter.gguf --sample 20",
+)
+@click.argument("files", metavar="[MODEL]...", type=FILE, nargs=-1)
+@click.option("--sample", type=click.IntRange(1), default=20, show_default=True, help="Answers to draw at random.")
+@_where
+def verify(files: tuple[Path, ...], sample: int, folder: Path | None) -> None:
+    """Compute a sample of the answers again and compare them bit for bit; one that differs is removed.
+
+    Models are looked for where runs last saw them; name those that have moved, bases and adapters. Answers of other
+    builds of llama.cpp cannot be computed here.
+
+    Exits with 1 where any differs.
+    """
+    from sway_gguf.artifacts.digest import remembering
+    from sway_gguf.cli.progress import progress_bar
+    from sway_gguf.core.inputs import check_input
+    from sway_gguf.engine.again import Again
+    from sway_gguf.engine.store_check import Checked, checked
+    from sway_gguf.engine.store_digests import RememberedDigests
+
+    for path in files:
+        if not path.is_dir():
+            check_input(path, "a base or an adapter")
+    with _opened(folder) as answers:
+        digests = RememberedDigests(answers.file)
+        with (
+            remembering(digests),
+            Again(files, digests.places) as again,
+            progress_bar(sample, unit="answers") as advance,
+        ):
+            found = checked(answers, sample, again, lambda: advance("computed again", 1))
+    if answers.trouble:
+        raise UserError(answers.trouble)
+    if found == Checked():
+        say("it holds no answers")
+        return
+    computed = found.agreed + found.differed
+    if found.unknown and not computed:
+        raise UserError(
+            f"none of {found.unknown} answers could be computed here: their models are not where they were seen, or "
+            "another build of llama.cpp gave them; name the models"
+        )
+    left = f"; {found.unknown} could not be computed here" if found.unknown else ""
+    say(f"{computed} answers computed again: {found.agreed} agree bit for bit, {found.differed} differ{left}")
+    if found.differed:
+        raise click.exceptions.Exit(1)
+
+
 @contextmanager
 def _opened(folder: Path | None) -> Iterator[AnswerStore]:
     """The store, in use.

@@ -16,9 +16,10 @@ from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
+from sway_gguf.engine.context import Context
 from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.interrupt import go_on
-from sway_gguf.engine.llama import Context, Model
+from sway_gguf.engine.llama import Model
 from sway_gguf.engine.packing import Limits
 from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
 
@@ -32,12 +33,13 @@ class Shape(NamedTuple):
     streams: int
     length: int
     limits: Limits
+    unified: bool = False
     companion: bool = False
 
     @property
     def cells(self) -> int:
         """Tokens of KV cache."""
-        return self.streams * self.length
+        return self.length if self.unified else self.streams * self.length
 
 
 class ContextPool:
@@ -65,12 +67,22 @@ class ContextPool:
         self._real: Any | None = None
         self._negligible: Any | None = None
         self._null: Any | None = None
+        self._drawn: NullView | None = None
         self.on_batch: OnBatch | None = None
         self.kind = ""
 
-    def cleared(self, view: View, streams: int, length: int, limits: Limits, *, companion: bool = False) -> Decoder:
+    def cleared(
+        self,
+        view: View,
+        streams: int,
+        length: int,
+        limits: Limits,
+        *,
+        unified: bool = False,
+        companion: bool = False,
+    ) -> Decoder:
         """An empty context of this shape that runs `view`; two of a shape exist at once if one is a companion."""
-        shape = Shape(streams, length, limits, companion)
+        shape = Shape(streams, length, limits, unified, companion)
         if shape not in self._contexts:
             self._make_room(shape.cells, keep=shape._replace(companion=not companion))
             self._contexts[shape] = self._new(shape)
@@ -78,8 +90,10 @@ class ContextPool:
         context = self._contexts[shape]
         context.clear()
         if self._carries.get(shape) != view:
+            # Before anything else: another null's, which is freed for it, has to be off this context too by then.
+            adapter = self._adapter_of(view)
             self._carries.pop(shape, None)
-            context.set_adapter(*self._adapter_of(view))
+            context.set_adapter(*adapter)
             self._carries[shape] = view
         return TimedDecoder(context, str(view), self.kind, self.on_batch) if self.on_batch else context
 
@@ -91,7 +105,7 @@ class ContextPool:
                 del self._carries[shape]
         if self._null is not None:
             self._model.free_adapter(self._null)
-            self._null = None
+            self._null = self._drawn = None
 
     def swap(self, adapter: LoraAdapter) -> None:
         """Put another adapter of the same base in the place of the real one; contexts are made anew."""
@@ -126,6 +140,7 @@ class ContextPool:
         return self._model.context(
             streams=shape.streams,
             length=shape.length,
+            unified=shape.unified,
             batch=shape.limits.batch,
             ubatch=self._settings.ubatch,
             outputs=shape.limits.outputs,
@@ -157,11 +172,12 @@ class ContextPool:
                 self._real = self._loaded(self._adapter)
             return self._real, view.scale
         assert isinstance(view, NullView)
-        if self._null is None:
+        if self._drawn != view:  # whoever evaluates unit by unit leaves no view in between
+            self.drop_null()
             if not all(pair.finite for pair in self._adapter.pairs):
                 raise NonFiniteError(str(view), "any text: it would be drawn from factors that are not finite")
             null = null_adapter(self._adapter, view.seed, view.design, go_on)
-            self._null = self._loaded(replace(null, in_file=False))
+            self._null, self._drawn = self._loaded(replace(null, in_file=False)), view
         return self._null, 1.0
 
     def _loaded(self, adapter: LoraAdapter) -> Any:

@@ -10,21 +10,24 @@ from pathlib import Path
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Query
 from sway_gguf.engine import scoring
+from sway_gguf.engine.limits import limits_of
 from sway_gguf.engine.llama import Model
+from sway_gguf.engine.workload import tokens_fed
 
 
 @contextmanager
-def counter(base: Path, settings: EngineSettings, trained: int) -> Iterator[Callable[[Query], int]]:
-    """A function from a query to the tokens it feeds.
+def counter(base: Path, settings: EngineSettings, trained: int) -> Iterator[Callable[[tuple[Query, ...]], int]]:
+    """A function from queries that are answered together to the tokens they feed.
 
     Args:
         base: the base GGUF; its vocabulary alone is loaded.
-        settings: for the width of windows.
+        settings: for the width of windows and what a batch holds.
         trained: the model's training context, from its header.
     """
     model = Model(base, vocabulary_only=True)
     try:
         width = settings.width(trained)
-        yield cache(lambda query: sum(len(job.tokens) for job in scoring.plan(query, model, width).jobs))
+        limits = limits_of(model, settings, width)
+        yield cache(lambda queries: tokens_fed([scoring.plan(query, model, width) for query in queries], limits))
     finally:
         model.close()

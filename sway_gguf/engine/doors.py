@@ -191,7 +191,11 @@ class DoorBackend(ABC):
 
     @abstractmethod
     def count_tokens(self, query: Query) -> int:
-        """Tokens fed to answer `query` once."""
+        """Tokens fed to answer `query` alone."""
+
+    def count_tokens_of(self, queries: Sequence[Query]) -> int:
+        """Tokens fed to answer `queries` together, which may be fewer than those of each alone."""
+        return sum(map(self.count_tokens, queries))
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
@@ -206,7 +210,7 @@ class DoorBackend(ABC):
             written: share of the tokens asked for that a reply has before it ends.
         """
         fed = (query.max_new_tokens * written if isinstance(query, Generate) else 0.0 for query in queries)
-        return Work(len(queries), sum(map(self.count_tokens, queries)) + sum(fed))
+        return Work(len(queries), self.count_tokens_of(queries) + sum(fed))
 
     def swap(self, adapter: LoraAdapter) -> bool:
         """Measure another adapter from now on without loading the base again.

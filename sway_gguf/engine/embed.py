@@ -11,7 +11,8 @@ import numpy as np
 
 from sway_gguf.core.answers import Embedding
 from sway_gguf.core.engine_settings import EngineSettings
-from sway_gguf.engine.llama import Context, Model
+from sway_gguf.engine.context import Context
+from sway_gguf.engine.llama import Model
 
 LONGEST = 256
 """Tokens of a text that count; llama.cpp keeps logits for all of them, so a long text would cost memory."""

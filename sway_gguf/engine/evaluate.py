@@ -23,9 +23,9 @@ def evaluated(unit: Unit, model: Model, pool: ContextPool, progress: OnTokens) -
     """
     view, limits = unit.view, unit.limits
     if unit.kind == "scores":
-        return packed.score(pool, view, unit.jobs, limits, progress)
+        return packed.score(pool, view, unit.jobs, unit.group, limits, progress)
     if unit.kind == "changes":
-        return [*map(scoring.joined, packed.compare(pool, view, unit.jobs, limits, progress))]
+        return [*map(scoring.joined, packed.compare(pool, view, unit.jobs, unit.group, limits, progress))]
     context = pool.cleared(view, unit.group.streams + 1, unit.group.length, limits)
     queries = [sampling.query() for sampling in unit.sampling]
     prompts = [job.tokens[: job.first_output + 1] for job in unit.jobs]

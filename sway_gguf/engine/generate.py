@@ -47,7 +47,7 @@ class _Spare:
         if sum(len(piece.tokens) for piece in pieces) != 1:
             return pieces
         self.context.forget(self.stream)
-        return [*pieces, Piece(self.stream, 0, pieces[0].tokens, 1)]
+        return [*pieces, Piece((self.stream,), 0, pieces[0].tokens, 1)]
 
 
 def generate_group(
@@ -84,7 +84,7 @@ def generate_group(
     progress(sum(map(len, prompts)))
     active = [stream for stream in streams if _keep(model, stream, asks[stream.place])]
     while active:
-        pieces = [Piece(stream.place, stream.length, (stream.latest,), 0) for stream in active]
+        pieces = [Piece((stream.place,), stream.length, (stream.latest,), 0) for stream in active]
         logits = context.decode(spare.beside(pieces))
         for stream, row in zip(active, logits, strict=True):
             stream.length += 1
@@ -136,7 +136,7 @@ def _read_prompts(
         calls = (part for call in steps([job], limits) for part in parts_of(call, rerun))
         for (stretch,) in calls:
             wanted = job.first_output - stretch.start
-            piece = Piece(place, stretch.start, job.tokens[stretch.start : stretch.stop], wanted)
+            piece = Piece((place,), stretch.start, job.tokens[stretch.start : stretch.stop], wanted)
             logits = context.decode(spare.beside([piece]))
         yield place, logits[0].copy()
 

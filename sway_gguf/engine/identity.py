@@ -65,8 +65,12 @@ class Identity:
         engine = engine_identity(gpu=self._settings.gpu_layers != 0)
         return {"embedder": model, "code": CODE, "settings": settings, "engine": engine}
 
+    @property
+    def files(self) -> dict[str, str]:
+        """Digests of base and adapter; "" for no adapter. They are read when they are first asked for."""
+        return {"base": self._digest("base"), "adapter": self._digest("adapter") if self._adapter else ""}
+
     def _digest(self, which: str) -> str:
-        """Of a file's content, read when it is first asked for."""
         if which not in self._digests:
             if which == "base":
                 found = sha256_of_all(self._base.shards or (self._base.path,))

@@ -21,7 +21,7 @@ from sway_gguf.core.queries import Generate
 from sway_gguf.core.views import BaseView, NullDesign, NullView, ScaledView, View
 from sway_gguf.engine.doors import OnTokens
 from sway_gguf.engine.encoding import OddBytesError, decode, encode
-from sway_gguf.engine.packing import Group, Job, Limits
+from sway_gguf.engine.packing import Branch, Group, Job, Limits
 
 FORMAT = 1
 """Of requests and values. What was kept in another is not found."""
@@ -120,7 +120,7 @@ class Text:
 _RECORDS = {
     kind.__name__: kind
     for kind in (
-        *(Unit, Text, Sampling, Limits, Group, Job),
+        *(Unit, Text, Sampling, Limits, Group, Branch, Job),
         *(BaseView, ScaledView, NullView, NullDesign, Changes, Generated, Embedding),
     )
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.engine.packing import CELL, Limits, stream_length
@@ -13,18 +13,19 @@ _CONTEXT_CELLS = 32 * CELL
 """Tokens of KV cache per context, where one text needs no more."""
 
 
-def limits_of(settings: EngineSettings, vocabulary: int, width: int) -> Limits:
-    """What a batch may hold.
+class Kind(Protocol):
+    """The part of a model that decides what a batch may hold; its vocabulary alone tells both."""
 
-    Args:
-        settings: of the engine.
-        vocabulary: tokens in it.
-        width: tokens evaluated in one piece at most.
-    """
-    batch = settings.batch
-    streams = min(settings.streams, batch)
-    outputs = max(streams, min(batch, _OUTPUT_BYTES // (4 * vocabulary)))
-    return Limits(batch, outputs, streams, max(_CONTEXT_CELLS, stream_length(width)))
+    vocabulary: int
+    recurrent: bool
+
+
+def limits_of(model: Kind, settings: EngineSettings, width: int) -> Limits:
+    """What a batch may hold where at most `width` tokens are evaluated in one piece."""
+    streams = min(settings.streams, settings.batch)
+    outputs = max(streams, min(settings.batch, _OUTPUT_BYTES // (4 * model.vocabulary)))
+    cells = max(_CONTEXT_CELLS, stream_length(width))
+    return Limits(settings.batch, outputs, streams, cells, share=not model.recurrent)
 
 
 def record_of(settings: EngineSettings, limits: Limits, width: int, workers: Workers) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def record_of(settings: EngineSettings, limits: Limits, width: int, workers: Wor
         "outputs": limits.outputs,
         "streams": limits.streams,
         "cells": limits.cells,
+        "shared_prefixes": limits.share,
         "kv_type": settings.kv_type,
         "flash_attention": settings.flash_attention,
         "threads": settings.threads,

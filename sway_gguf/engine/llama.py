@@ -1,51 +1,20 @@
-"""llama.cpp through llama-cpp-python's low-level API: the only file that imports it.
+"""A GGUF model in llama.cpp, through llama-cpp-python's low-level API: its vocabulary, its adapters, its contexts.
 
-Owns pointers: a model, its adapters, contexts. Knows tokens, positions and logits; nothing of queries or views.
+Owns a model's pointer. Knows files and tokens; nothing of queries or views.
 """
 
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sway_gguf.core.errors import EngineError
-from sway_gguf.engine.batch import Batch, Piece
+from sway_gguf.engine.context import Context
 from sway_gguf.engine.interrupt import Interrupt
-from sway_gguf.engine.turns import LayoutTurn
-from sway_gguf.engine.waiting import bound_spinning
-
-bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
-import llama_cpp  # noqa: E402
-
-logger = logging.getLogger("sway_gguf.llama")
-logger.addHandler(logging.NullHandler())
-KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
-_ABORTED = 2
-_LINES = 6
-"""Of llama.cpp's log in an error; a refusal takes four."""
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
-_recent: deque[str] = deque(maxlen=20)
-
-
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
-def _on_log(level: int, text: bytes, _: Any) -> None:
-    line = text.decode("utf-8", "replace").rstrip()
-    if line:
-        logger.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
-        if level in (3, 4):
-            _recent.append(line)
-
-
-llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
+from sway_gguf.engine.library import forget_log, llama_cpp, uninterrupted, why
 
 
 class Model:
@@ -56,8 +25,8 @@ class Model:
     """
 
     def __init__(self, path: Path, *, gpu_layers: int = 0, vocabulary_only: bool = False, repack: bool = True) -> None:
-        _recent.clear()
-        _uninterrupted(llama_cpp.llama_backend_init)
+        forget_log()
+        uninterrupted(llama_cpp.llama_backend_init)
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.vocab_only = vocabulary_only
@@ -74,12 +43,15 @@ class Model:
             self.close()
             raise
         if not self._pointer:
-            raise EngineError(f"llama.cpp cannot load {path}: {_why()}")
+            raise EngineError(f"llama.cpp cannot load {path}: {why()}")
         self._vocab = llama_cpp.llama_model_get_vocab(self._pointer)
         self.vocabulary: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self.width: int = llama_cpp.llama_model_n_embd(self._pointer)
         # llama.cpp gives an unsigned number of the file as a signed one.
         self.trained_context: int = llama_cpp.llama_model_n_ctx_train(self._pointer) & 0xFFFFFFFF
+        self.recurrent: bool = llama_cpp.llama_model_is_recurrent(self._pointer) or llama_cpp.llama_model_is_hybrid(
+            self._pointer
+        )
         bos = int(llama_cpp.llama_vocab_bos(self._vocab))
         self.bos: int | None = bos if llama_cpp.llama_vocab_get_add_bos(self._vocab) and bos >= 0 else None
 
@@ -112,17 +84,17 @@ class Model:
         Raises:
             EngineError: llama.cpp refused the file.
         """
-        _recent.clear()
+        forget_log()
         with self._adapters:
-            handle = _uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
+            handle = uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
         if not handle:
-            raise EngineError(f"llama.cpp cannot load the adapter {path}: {_why()}")
+            raise EngineError(f"llama.cpp cannot load the adapter {path}: {why()}")
         return handle
 
     def free_adapter(self, handle: Any) -> None:
         """Release an adapter. No context may use it any more."""
         with self._adapters:
-            _uninterrupted(llama_cpp.llama_adapter_lora_free, handle)
+            uninterrupted(llama_cpp.llama_adapter_lora_free, handle)
 
     def context(self, **settings: Any) -> Context:
         """A context on this model; see `Context`."""
@@ -133,147 +105,7 @@ class Model:
         """Release the model and what it still owns."""
         pointer, self._pointer = self._pointer, None
         if pointer:
-            _uninterrupted(llama_cpp.llama_model_free, pointer)
-
-
-class Context:
-    """A KV cache and a batch: `streams` sequences of up to `length` tokens, one stream per sequence.
-
-    Raises:
-        EngineError: llama.cpp could not make it, most often for want of memory.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        vocabulary: int,
-        adapters: threading.Lock,
-        *,
-        streams: int,
-        length: int,
-        batch: int,
-        ubatch: int,
-        outputs: int,
-        threads: int,
-        kv_type: str,
-        flash_attention: bool,
-        embeddings: bool = False,
-    ) -> None:
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx, params.n_seq_max, params.kv_unified = streams * length, streams, False
-        params.n_batch, params.n_ubatch = batch, min(ubatch, batch)
-        params.n_outputs_max = max(outputs, streams)
-        params.n_threads = params.n_threads_batch = threads
-        params.type_k = params.type_v = KV_TYPES[kv_type]
-        params.flash_attn_type = int(flash_attention)
-        params.no_perf = True
-        params.embeddings = embeddings
-        self._interrupt = Interrupt()
-        self._turn = LayoutTurn(adapters)
-        self._callback = llama_cpp.ggml_abort_callback(self._stops)
-        params.abort_callback = self._callback
-        _recent.clear()
-        self._pointer = None
-        try:
-            with self._interrupt.watching():
-                self._pointer = llama_cpp.llama_init_from_model(model, params)
-        except KeyboardInterrupt:
-            self.close()
-            raise
-        if not self._pointer:
-            raise EngineError(f"llama.cpp cannot make a context of {streams} × {length} tokens: {_why()}")
-        self._batch = Batch(batch, llama_cpp.llama_batch)
-        self._vocabulary = vocabulary
-        self._width: int = llama_cpp.llama_model_n_embd(model)
-
-    def set_adapter(self, handle: Any | None, scale: float) -> None:
-        """Run with this adapter alone, or with none."""
-        self._turn.due = True
-        if handle is None:
-            failed = _uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, None, 0, None)
-        else:
-            handles = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(handle)
-            scales = (ctypes.c_float * 1)(scale)
-            failed = _uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, handles, 1, scales)
-        if failed:
-            raise EngineError(f"llama.cpp refused the adapter: {_why()}")
-
-    def clear(self) -> None:
-        """Forget all sequences."""
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._pointer), False)
-
-    def forget(self, stream: int) -> None:
-        """Forget one sequence."""
-        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self._pointer), stream, -1, -1)
-
-    def decode(self, pieces: Sequence[Piece]) -> NDArray[np.float32]:
-        """Evaluate `pieces` in one batch.
-
-        Returns:
-            [outputs, vocabulary] logits in the order of the pieces. A view into llama.cpp's memory: it is
-            overwritten by the next call.
-
-        Raises:
-            EngineError: llama.cpp failed.
-            KeyboardInterrupt: the user pressed Ctrl-C meanwhile.
-        """
-        outputs = self._run(pieces)
-        if not outputs:
-            return np.empty((0, self._vocabulary), np.float32)
-        logits = llama_cpp.llama_get_logits(self._pointer)
-        return np.ctypeslib.as_array(logits, shape=(outputs, self._vocabulary))
-
-    def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """[d] vector of one text in a context made with `embeddings`.
-
-        The model's own pooling where it has one, else the mean of the last hidden states.
-
-        Raises:
-            EngineError, KeyboardInterrupt: as `decode`.
-        """
-        self.clear()
-        rows = self._run([Piece(0, 0, tokens, 0)])
-        pooled = llama_cpp.llama_get_embeddings_seq(self._pointer, 0)
-        if pooled:
-            return np.ctypeslib.as_array(pooled, shape=(self._width,)).copy()
-        hidden = np.ctypeslib.as_array(llama_cpp.llama_get_embeddings(self._pointer), shape=(rows, self._width))
-        mean: NDArray[np.float32] = hidden.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return mean
-
-    def _run(self, pieces: Sequence[Piece]) -> int:
-        """Evaluate; returns how many outputs there are."""
-        outputs = self._batch.fill(pieces)
-        with self._turn.taken(), self._interrupt.watching():
-            status = llama_cpp.llama_decode(self._pointer, self._batch.struct)
-        if status == _ABORTED:
-            raise KeyboardInterrupt
-        if status:
-            raise EngineError(f"llama.cpp failed to evaluate a batch (status {status}): {_why()}")
-        return outputs
-
-    def _stops(self, _: Any) -> bool:
-        """Called after each operation."""
-        self._turn.over()
-        return self._interrupt.asked
-
-    def close(self) -> None:
-        """Release the context."""
-        pointer, self._pointer = self._pointer, None
-        if pointer:
-            _uninterrupted(llama_cpp.llama_free, pointer)
-
-
-def _uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
-    """A call into llama.cpp that logs: a signal waits for its return, for in the log callback it would be lost."""
-    with Interrupt().watching():
-        return function(*args)
-
-
-def _why() -> str:
-    """What llama.cpp logged last, on one line: the cause comes first there, what it led to after it."""
-    lines = [" ".join(line.replace("=", " ").split()) for line in dict.fromkeys(_recent)]
-    _recent.clear()
-    return "; ".join(lines[-_LINES:]) or "it gave no reason"
+            uninterrupted(llama_cpp.llama_model_free, pointer)
 
 
 def system_info() -> str:
@@ -299,9 +131,9 @@ def quantize(source: Path, target: Path, kind: str, threads: int = 0) -> None:
     """
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype, params.nthread = QUANT_TYPES[kind], threads
-    _recent.clear()
+    forget_log()
     if llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params)):
-        raise EngineError(f"llama.cpp cannot quantize to {kind}: {_why()}")
+        raise EngineError(f"llama.cpp cannot quantize to {kind}: {why()}")
 
 
 def supports_gpu() -> bool:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import copy
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,12 @@ import numpy as np
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
 from sway_gguf.core.answers import Answer, Embedding, Tokens
 from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError, UserError
-from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
+from sway_gguf.core.queries import Compare, Embed, Generate, Query, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
@@ -34,11 +33,15 @@ from sway_gguf.engine.evaluate import evaluated
 from sway_gguf.engine.footprint import twins_that_fit
 from sway_gguf.engine.identity import Identity, standing
 from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, asked_in, computed, request_of
+from sway_gguf.engine.layout import batches_of, lay_out
 from sway_gguf.engine.limits import limits_of, record_of
 from sway_gguf.engine.loaded import Loaded
-from sway_gguf.engine.packing import Limits, batches_of, group_jobs
+from sway_gguf.engine.packing import Limits, group_jobs
 from sway_gguf.engine.timing import OnBatch
-from sway_gguf.engine.workload import work_of
+from sway_gguf.engine.workload import SCORED, tokens_fed, work_of
+
+_PLANS = 8192
+"""Queries whose tokens are remembered from view to view."""
 
 
 class LlamaBackend(DoorBackend):
@@ -77,6 +80,7 @@ class LlamaBackend(DoorBackend):
         self._kind = ""
         self._embedder: Embedder | None = None
         self._closed = False
+        self._plan = lru_cache(_PLANS)(self._planned)
 
     @property
     def model(self) -> llama.Model:
@@ -94,15 +98,19 @@ class LlamaBackend(DoorBackend):
 
     def limits(self) -> Limits:
         """What a batch may hold."""
-        return limits_of(self.settings, self._loaded.vocabulary.vocabulary, self.width)
+        return limits_of(self._loaded.vocabulary, self.settings, self.width)
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
         return record_of(self.settings, self.limits(), self.width, self.workers(sys.maxsize))
 
     def count_tokens(self, query: Query) -> int:
-        """Tokens fed to answer `query` once."""
-        return sum(len(job.tokens) for job in self._plan(query).jobs)
+        """Tokens fed to answer `query` alone."""
+        return self.count_tokens_of([query])
+
+    def count_tokens_of(self, queries: Sequence[Query]) -> int:
+        """Tokens fed to answer `queries` together: what they begin alike with counts once."""
+        return tokens_fed([self._plan(query) for query in queries], self.limits())
 
     def shows_noise(self, queries: Sequence[Query]) -> bool:
         """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does."""
@@ -161,9 +169,8 @@ class LlamaBackend(DoorBackend):
         """A digest of the files' contents, the engine's version and the settings."""
         settings = self.settings.model_copy(update={"parallel": 0})
         digest = hashlib.sha256(f"{llama.version()} {settings}".encode())
-        digest.update(sha256_of_all(self.base.shards).encode())
-        if self.adapter is not None:
-            digest.update(sha256_of(self.adapter.path).encode())
+        for file in self._identity.files.values():
+            digest.update(file.encode())
         return digest.hexdigest()
 
     def workers(self, views: int) -> Workers:
@@ -208,7 +215,7 @@ class LlamaBackend(DoorBackend):
         if isinstance(view, NullView) and self._contexts is not None:
             self._contexts.drop_null()
 
-    def _plan(self, query: Query) -> scoring.Ask:
+    def _planned(self, query: Query) -> scoring.Ask:
         return scoring.plan(query, self._loaded.vocabulary, self.width)
 
     @property
@@ -222,7 +229,7 @@ class LlamaBackend(DoorBackend):
     def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]:
         found: dict[int, Answer] = {}
         for kinds, answered in (
-            ((NextToken, Rolling, Completion, Spans), self._scored),
+            (SCORED, self._scored),
             ((Compare,), self._compared),
             ((Generate,), self._generated),
             ((Embed,), self._embedded),
@@ -255,7 +262,8 @@ class LlamaBackend(DoorBackend):
         owned = [(ask, job) for ask in asks for job in ask.jobs]
         jobs, limits, found = [job for _, job in owned], self.limits(), dict[int, Any]()
         sampling = [Sampling.of(ask.query) for ask in asks if isinstance(ask.query, Generate)]
-        for group in group_jobs(jobs, limits, whole=kind != "replies"):
+        groups = group_jobs(jobs, limits, whole=False) if kind == "replies" else lay_out(jobs, limits)
+        for group in groups:
             unit = Unit.of(kind, standing(view), limits, group, jobs, sampling)
             compute = partial(self._computed, unit)
             try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from sway_gguf.core.views import BASE, View, is_rerun
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.contexts import ContextPool
 from sway_gguf.engine.doors import OnTokens
-from sway_gguf.engine.packing import Group, Job, Limits, Stretch, group_jobs, parts_of, steps
+from sway_gguf.engine.layout import calls_of, runs_of
+from sway_gguf.engine.packing import Group, Job, Limits, Stretch
 from sway_gguf.engine.reduce import NotFiniteError, changes, log_softmax_row, target_logprobs
 
 
@@ -30,47 +31,45 @@ class JobError(Exception):
 
 
 def score(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
+    pool: ContextPool, view: View, jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens
 ) -> list[NDArray[np.float64] | NDArray[np.float32]]:
-    """Per job the log-probabilities of its targets [targets], or a whole row [V] where it has none.
+    """Per job of a group the log-probabilities of its targets [targets], or a whole row [V] where it has none.
 
     Raises:
         JobError: a number is not finite.
     """
     found: list[list[NDArray[Any]]] = [[] for _ in jobs]
-    for group in group_jobs(jobs, limits):
-        context = pool.cleared(view, group.streams, group.length, limits)
-        for call in _calls(jobs, group, limits, progress):
-            for part in parts_of(call, is_rerun(view)):
-                logits = context.decode(_pieces(jobs, group, part))
-                for index, rows, done in _outputs(jobs, group, part):
-                    with _blaming(index):
-                        found[index].append(_reduced(logits[rows], jobs[index], done))
+    context = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
+    for call in _calls(jobs, group, limits, progress):
+        for part in runs_of(group, call, is_rerun(view)):
+            logits = context.decode(_pieces(jobs, group, part))
+            for out in _outputs(jobs, group, part):
+                with _blaming(out.job):
+                    found[out.job].append(_reduced(logits[out.rows], jobs[out.job], out.done))
     return [np.concatenate(parts) for parts in found]
 
 
 def compare(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
+    pool: ContextPool, view: View, jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens
 ) -> list[list[Changes]]:
-    """Per job how `view` differs from the base at its targets, in pieces; both run side by side.
+    """Per job of a group how `view` differs from the base at its targets, in pieces; both run side by side.
 
     Raises:
         JobError: a number is not finite.
     """
     found: list[list[Changes]] = [[] for _ in jobs]
-    for group in group_jobs(jobs, limits):
-        ours = pool.cleared(view, group.streams, group.length, limits)
-        base = pool.cleared(BASE, group.streams, group.length, limits, companion=True)
-        for call in _calls(jobs, group, limits, progress):
-            before = base.decode(_pieces(jobs, group, call))
-            origin = {index: rows.start - done for index, rows, done in _outputs(jobs, group, call)}
-            for part in parts_of(call, is_rerun(view)):
-                after = ours.decode(_pieces(jobs, group, part))
-                for index, rows, done in _outputs(jobs, group, part):
-                    count, first = rows.stop - rows.start, origin[index] + done
-                    targets = jobs[index].targets[done : done + count]
-                    with _blaming(index):
-                        found[index].append(changes(before[first : first + count], after[rows], targets))
+    ours = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
+    base = pool.cleared(BASE, group.streams, group.length, limits, unified=group.shared, companion=True)
+    for call in _calls(jobs, group, limits, progress):
+        before = base.decode(_pieces(jobs, group, call))
+        origin = {(out.job, out.branch): out.rows.start - out.done for out in _outputs(jobs, group, call)}
+        for part in runs_of(group, call, is_rerun(view)):
+            after = ours.decode(_pieces(jobs, group, part))
+            for out in _outputs(jobs, group, part):
+                count, first = out.rows.stop - out.rows.start, origin[out.job, out.branch] + out.done
+                targets = jobs[out.job].targets[out.done : out.done + count]
+                with _blaming(out.job):
+                    found[out.job].append(changes(before[first : first + count], after[out.rows], targets))
     return found
 
 
@@ -84,29 +83,41 @@ def _blaming(job: int) -> Iterator[None]:
 
 
 def _calls(jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens) -> Iterator[list[Stretch]]:
-    for stretches in steps([jobs[index] for index in group.jobs], limits):
+    for stretches in calls_of(jobs, group, limits):
         yield stretches
         progress(sum(stretch.stop - stretch.start for stretch in stretches))
 
 
 def _pieces(jobs: Sequence[Job], group: Group, stretches: Sequence[Stretch]) -> list[Piece]:
-    mates = [jobs[index] for index in group.jobs]
-    return [
-        Piece(s.place, s.start, mates[s.place].tokens[s.start : s.stop], mates[s.place].first_output - s.start)
-        for s in stretches
-    ]
+    found = []
+    for stretch in stretches:
+        branch = group.branches[stretch.place]
+        tokens = jobs[group.jobs[branch.places[0]]].tokens[stretch.start : stretch.stop]
+        found.append(Piece(branch.places, stretch.start, tokens, branch.first_output - stretch.start))
+    return found
 
 
-def _outputs(jobs: Sequence[Job], group: Group, stretches: Sequence[Stretch]) -> Iterator[tuple[int, slice, int]]:
-    """(job, its rows among the logits, how many of its outputs came before) for each stretch that has any."""
+class _Output(NamedTuple):
+    """What a batch gives of one job: its rows among the logits, and how many of its outputs came before."""
+
+    job: int
+    branch: int
+    rows: slice
+    done: int
+
+
+def _outputs(jobs: Sequence[Job], group: Group, stretches: Sequence[Stretch]) -> Iterator[_Output]:
+    """The outputs of a batch, per stretch and job that wants any; what jobs have in common is given to each."""
     row = 0
     for stretch in stretches:
-        index = group.jobs[stretch.place]
-        first = max(stretch.start, jobs[index].first_output)
-        count = max(0, stretch.stop - first)
-        if count:
-            yield index, slice(row, row + count), first - jobs[index].first_output
-        row += count
+        branch = group.branches[stretch.place]
+        first = max(stretch.start, branch.first_output)
+        stop = row + max(0, stretch.stop - first)
+        for index in (group.jobs[place] for place in branch.places):
+            own = max(first, jobs[index].first_output)
+            if own < stretch.stop:
+                yield _Output(index, stretch.place, slice(row + own - first, stop), own - jobs[index].first_output)
+        row = stop
 
 
 def _reduced(logits: NDArray[np.float32], job: Job, done: int) -> NDArray[Any]:

@@ -1,7 +1,6 @@
-"""Lays token sequences out in batches. Pure: knows lengths and limits, nothing of llama.cpp or of queries.
+"""Token sequences side by side in batches, each in a stream of its own; and a long text's windows.
 
-The layout depends on the jobs and the limits alone, never on the view, so every view runs the same batches. A rerun,
-which is there to show what the layout does to the numbers, takes each of those batches in two parts.
+Pure: knows lengths and limits, nothing of llama.cpp or of queries. What sequences have in common is `sharing.py`'s.
 """
 
 from __future__ import annotations
@@ -38,12 +37,30 @@ class Limits:
         outputs: positions with logits per call; bounds the logits buffer.
         streams: sequences per context.
         cells: tokens per context, over all streams.
+        share: whether the model can read a token for several sequences at once.
     """
 
     batch: int
     outputs: int
     streams: int
     cells: int
+    share: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Tokens start … stop, the same in the jobs at these places of a group and read once for all of them.
+
+    Attributes:
+        places: of the jobs.
+        start, stop: positions.
+        first_output: one of the jobs wants logits from this position on, none before.
+    """
+
+    places: tuple[int, ...]
+    start: int
+    stop: int
+    first_output: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +69,23 @@ class Group:
 
     Attributes:
         streams, length: the context's shape.
-        jobs: indices of jobs, the longest first; a job's place is its stream.
+        jobs: indices of jobs; a job's place is the id of its sequence.
+        branches: what is read: a whole job each, the longest first; or, shared, what jobs have in common before
+            that in which they differ.
+        shared: whether tokens belong to several sequences, all of which have `length` tokens together; otherwise each
+            has a stream of so many.
     """
 
     streams: int
     length: int
     jobs: tuple[int, ...]
+    branches: tuple[Branch, ...]
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Tokens start … stop of the job in `place` of its group, evaluated in one call."""
+    """Tokens start … stop of the branch in `place` of its group, evaluated in one call."""
 
     place: int
     start: int
@@ -89,7 +112,8 @@ def group_jobs(jobs: Sequence[Job], limits: Limits, *, whole: bool = True) -> li
             streams = min(streams, _whole_jobs(longest, limits))
         chosen = order[start : start + streams]
         same = [index for index in chosen if stream_length(len(jobs[index].tokens)) == length]
-        groups.append(Group(streams, length, tuple(same)))
+        branches = (Branch((p,), 0, len(jobs[i].tokens), jobs[i].first_output) for p, i in enumerate(same))
+        groups.append(Group(streams, length, tuple(same), tuple(branches)))
         start += len(same)
     return groups
 
@@ -152,22 +176,6 @@ def parts_of(call: Sequence[Stretch], rerun: bool) -> list[list[Stretch]]:
         [Stretch(s.place, s.start, middle) for s, middle in middles],
         [Stretch(s.place, middle, s.stop) for s, middle in middles if middle < s.stop],
     ]
-
-
-Batches = frozenset[tuple[int, int, frozenset[tuple[int, int, int]]]]
-"""Of one job: first token, last token and mates (job, first token, last token) for each call it takes part in."""
-
-
-def batches_of(jobs: Sequence[Job], limits: Limits, *, rerun: bool = False) -> list[Batches]:
-    """What each job is evaluated in, to tell whether two layouts differ for it."""
-    found: list[set[tuple[int, int, frozenset[tuple[int, int, int]]]]] = [set() for _ in jobs]
-    for group in group_jobs(jobs, limits):
-        for call in steps([jobs[index] for index in group.jobs], limits):
-            for part in parts_of(call, rerun):
-                mates = frozenset((group.jobs[s.place], s.start, s.stop) for s in part)
-                for index, start, stop in mates:
-                    found[index].add((start, stop, mates - {(index, start, stop)}))
-    return [frozenset(batches) for batches in found]
 
 
 def windows(tokens: Sequence[int], first_target: int, width: int, bos: int | None) -> list[Job]:

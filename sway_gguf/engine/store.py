@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,7 +31,7 @@ _TOUCH_AFTER = 3600
 """Seconds within which a row that is read again is not marked again as used: reading is to stay reading."""
 _TOUCHES = 1000
 _CHUNK = 200
-"""Rows removed in one transaction; nobody waits longer for the file than these take."""
+"""Rows removed in one transaction at most; nobody waits longer for the file than these take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,20 +180,25 @@ class AnswerStore:
         if self.file.filled() <= self._bound:
             return
         self._touch()
-        while self.file.filled() > self._bound * _LOWER:
-            if not self._drop_least_used("ORDER BY used LIMIT ?", (_CHUNK,)):
+        while (excess := self.file.filled() - int(self._bound * _LOWER)) > 0:
+            rows = self.file.all(
+                "SELECT id, length(request) + length(value) FROM answers ORDER BY used LIMIT ?", (_CHUNK,)
+            )
+            sizes = accumulate(int(size) for _, size in rows)
+            # At least one, for pages hold more than is counted here.
+            places = [place for (place, size), upto in zip(rows, sizes, strict=True) if upto - size < excess]
+            if not places:
                 break
+            self._drop_rows(places)
         self.file.shrink(self._bound)
 
     def _drop(self, column: str, value: object) -> None:
         with self.file.writing():
             self.file.each(f"DELETE FROM answers WHERE {column} = ?", [(value,)])
 
-    def _drop_least_used(self, which: str, values: Row) -> int:
-        rows = self.file.all(f"SELECT id FROM answers {which}", values)
+    def _drop_rows(self, places: list[int]) -> None:
         with self.file.writing():
-            self.file.each("DELETE FROM answers WHERE id = ?", rows)
-        return len(rows)
+            self.file.each("DELETE FROM answers WHERE id = ?", [(place,) for place in places])
 
     def _whole(self, place: int) -> tuple[bytes, bytes] | None:
         """The request and the value of a row."""
@@ -215,8 +221,9 @@ class AnswerStore:
     def _clear(self, unused_for: float | None) -> int:
         self._touch()
         count, until = 0, float("inf") if unused_for is None else time.time() - unused_for
-        while dropped := self._drop_least_used("WHERE used <= ? ORDER BY used LIMIT ?", (until, _CHUNK)):
-            count += dropped
+        while rows := self.file.all("SELECT id FROM answers WHERE used <= ? ORDER BY used LIMIT ?", (until, _CHUNK)):
+            self._drop_rows([place for (place,) in rows])
+            count += len(rows)
         if unused_for is None:
             with self.file.writing():
                 self.file.each("DELETE FROM digests", [()])

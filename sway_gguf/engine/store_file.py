@@ -209,15 +209,17 @@ class StoreFile:
         for pragma in (
             "trusted_schema = OFF",
             "cell_size_check = ON",
-            "auto_vacuum = INCREMENTAL",
             "synchronous = NORMAL",
             f"journal_size_limit = {_WAL_KEPT}",
         ):
             self.all(f"PRAGMA {pragma}")
         self._check_whose()
+        new = self._number("user_version") == 0
+        if new:  # said again later it would write, and wait for whoever is writing
+            self.all("PRAGMA auto_vacuum = INCREMENTAL")
         if self.all("PRAGMA journal_mode = WAL") != [("wal",)]:
             raise _UnusableError("this disk has no memory that processes share, which a store needs")
-        if self._number("user_version") == 0:
+        if new:
             self._make()
         self.all("SELECT id, key, request, value, checksum, made, used FROM answers LIMIT 0")
         self.all("SELECT path, digest, checksum, used FROM digests LIMIT 0")

@@ -38,8 +38,9 @@ class TimedDecoder:
         start = time.perf_counter()
         logits = self._context.decode(pieces)
         seconds = time.perf_counter() - start
-        tokens, streams = sum(len(piece.tokens) for piece in pieces), len({piece.stream for piece in pieces})
-        self._told(BatchTime(self._view, self._kind, tokens, streams, seconds))
+        tokens = sum(len(piece.tokens) for piece in pieces)
+        sequences = {each for piece in pieces for each in piece.sequences}
+        self._told(BatchTime(self._view, self._kind, tokens, len(sequences), seconds))
         return logits
 
     def forget(self, stream: int) -> None:

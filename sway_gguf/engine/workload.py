@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sway_gguf.core.queries import Embed, Generate
+from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Rolling, Spans
 from sway_gguf.engine.doors import Work
 from sway_gguf.engine.embed import LONGEST
+from sway_gguf.engine.layout import calls_of, lay_out, runs_of, tokens_of
 from sway_gguf.engine.packing import Job, Limits, group_jobs, parts_of, steps
 from sway_gguf.engine.scoring import Ask
+
+SCORED = (NextToken, Rolling, Completion, Spans)
+"""Kinds of query that are laid out together."""
+
+
+def tokens_fed(asks: Sequence[Ask], limits: Limits) -> int:
+    """Tokens fed to answer queries of any kinds together; replies count as if none ended early."""
+    together = [[job for ask in asks for job in ask.jobs if isinstance(ask.query, k)] for k in (SCORED, Compare)]
+    apart = (job for ask in asks for job in ask.jobs if not isinstance(ask.query, (*SCORED, Compare)))
+    return sum(tokens_of(lay_out(jobs, limits)) for jobs in together) + sum(len(job.tokens) for job in apart)
 
 
 def work_of(asks: Sequence[Ask], limits: Limits, written: float = 1.0, *, rerun: bool = False) -> Work:
@@ -25,10 +36,9 @@ def work_of(asks: Sequence[Ask], limits: Limits, written: float = 1.0, *, rerun:
     jobs = [job for ask in asks for job in ask.jobs]
     if asks and isinstance(asks[0].query, Embed):
         return Work(len(jobs), sum(min(len(job.tokens), LONGEST) for job in jobs))
-    groups = group_jobs(jobs, limits)
-    laid_out = (steps([jobs[index] for index in group.jobs], limits) for group in groups)
-    calls = sum(len(parts_of(call, rerun)) for group in laid_out for call in group)
-    return Work(calls, sum(len(job.tokens) for job in jobs))
+    groups = lay_out(jobs, limits)
+    calls = sum(len(runs_of(group, call, rerun)) for group in groups for call in calls_of(jobs, group, limits))
+    return Work(calls, tokens_of(groups))
 
 
 def _replying(asks: Sequence[Ask], limits: Limits, written: float, rerun: bool) -> Work:

@@ -27,10 +27,14 @@ def print_plan(plan: Plan, console: Console) -> None:
         table.add_row("replies shown", numbers.MISSING, str(plan.shown[0]), numbers.count(plan.shown[1]))
     console.print("\n".join(f"{role:8} {name}" for role, name in plan.named.items()) + "\n")
     console.print(table)
+    most = numbers.count(sum(plan.tokens.values()))
+    tokens = f"{most} tokens to evaluate"
+    if plan.least < sum(plan.tokens.values()):
+        tokens = (
+            f"{numbers.count(plan.least)} tokens to evaluate where the first look at the nulls decides and nothing is "
+            f"damaged, {most} at most"
+        )
     views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in plan.tokens.items())
-    console.print(
-        f"\n{plan.views} views, {plan.queries} distinct queries, "
-        f"{numbers.count(sum(plan.tokens.values()))} tokens to evaluate ({views}); replies may end sooner."
-    )
+    console.print(f"\n{plan.views} views, {plan.queries} distinct queries, {tokens} ({views}); replies may end sooner.")
     for remark in plan.remarks:
         console.print(remark, markup=False)

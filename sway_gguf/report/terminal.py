@@ -215,9 +215,16 @@ def _footnotes(result: SuiteResult) -> RenderableType:
             f"Composite score {result.score.overall:.2f} ({result.score.band}), as the sway project computes it; no "
             "verdict hangs on it."
         )
-    rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
-    lines.append(
-        f"{numbers.count(timings['tokens'])} tokens in {numbers.seconds(timings['run_seconds'])} "
-        f"({numbers.count(rate)} tokens/s)."
-    )
+    lines.append(f"{_pace(timings)}.")
     return Group(*(Text(line, style="dim") for line in lines))
+
+
+def _pace(timings: Mapping[str, float]) -> str:
+    """Tokens, seconds and their ratio; what came from the store took no time, and is told apart."""
+    tokens, seconds, stored = timings["tokens"], timings["run_seconds"], timings.get("tokens_from_store", 0.0)
+    took = numbers.seconds(seconds)
+    if stored and not tokens:
+        return f"{numbers.count(stored)} tokens from the store, none evaluated, in {took}"
+    rate = f"{numbers.count(tokens / max(seconds, 1e-9))} tokens/s"
+    more = f", and {numbers.count(stored)} from the store" if stored else ""
+    return f"{numbers.count(tokens)} tokens in {took} ({rate}){more}"

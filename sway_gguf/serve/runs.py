@@ -212,7 +212,7 @@ class Runs:
         _go_on(current)
         backend = self._warm.backend(prepared.base, prepared.adapter, prepared.adapter_hash, prepared.engine)
         work = plan(prepared)
-        least, most = (sum(tokens_of(visits, backend.count_tokens).values()) for visits in (work.fewest, work.every))
+        least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
 
         def progress(view: object, tokens: int) -> None:
             _go_on(current)

@@ -135,20 +135,15 @@ class _Run:
             self._sizes(set(decisions.damaged(self._readings())))
 
     def _looks(self, decisions: Decisions) -> None:
-        """Null by null until nothing is left to be settled; what the first look settled is asked no more of."""
-        for look in self.plan.looks:
-            enough = self._places(decisions.overwhelming(self._readings()))
-            for _ in self._made([visit.without(enough) for visit in look]):
-                if decisions.settled(self._readings()):
-                    return
+        """Null by null until nothing is left to be settled."""
+        for _ in self._made([visit for look in self.plan.looks for visit in look]):
+            if decisions.settled(self._readings()):
+                return
 
     def _sizes(self, names: Collection[str]) -> None:
-        places = self._places(names)
-        for _ in self._made([visit.without(set(visit.asked) - places) for visit in self.plan.sizes]):
+        damaged = {place for place, probe in enumerate(self.probes) if probe.options.name in names}
+        for _ in self._made([visit.only(damaged) for visit in self.plan.sizes]):
             pass
-
-    def _places(self, names: Collection[str]) -> set[int]:
-        return {place for place, probe in enumerate(self.probes) if probe.options.name in names}
 
     def _readings(self) -> list[Reading]:
         """What probes that go by nulls, or by damage, have so far."""

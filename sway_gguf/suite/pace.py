@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sway_gguf.core.answers import Generated
 from sway_gguf.core.engine_settings import Workers
-from sway_gguf.core.queries import Embed, Generate, Query, Split
+from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import BASE_RERUN, TUNED, NullView, View
 from sway_gguf.engine.doors import DoorBackend, OpenView, Work
 from sway_gguf.material.chunks import spread
@@ -25,6 +25,8 @@ from sway_gguf.suite.schedule import Schedule, Visit
 
 Clock = Callable[[], float]
 _NEW_TOKENS = 24
+TOGETHER = (NextToken, Rolling, Completion, Spans)
+"""Kinds that are laid out together."""
 _RETRY = 8
 """A slice that takes less than this part of the time is asked once before it is timed: contexts are made then."""
 
@@ -65,12 +67,22 @@ class Pace:
         """All views but the base's second one have the same layout."""
         key = view == BASE_RERUN, queries
         if key not in self._known:
-            self._known[key] = sum(
-                self.prices[kind].of(self.backend.work(view, alike, self.prices[kind].written))
-                for kind, alike in by_kind(queries).items()
-                if kind in self.prices
-            )
+            kinds = {kind: alike for kind, alike in by_kind(queries).items() if kind in self.prices}
+            work = {kind: self.backend.work(view, alike, self.prices[kind].written) for kind, alike in kinds.items()}
+            together = self._together(view, {kind: kinds[kind] for kind in kinds if kind in TOGETHER}, work)
+            self._known[key] = sum(self.prices[kind].of(each) for kind, each in (work | together).items())
         return self._known[key]
+
+    def _together(self, view: View, kinds: Mapping[type, list[Query]], alone: Mapping[type, Work]) -> dict[type, Work]:
+        """The work of kinds that share calls and beginnings, shared out by what each would take alone."""
+        if len(kinds) < 2:
+            return {}
+        joint = self.backend.work(view, [query for alike in kinds.values() for query in alike])
+        calls, tokens = (sum(each) for each in zip(*(alone[kind] for kind in kinds), strict=True))
+        return {
+            kind: Work(alone[kind].calls * joint.calls / calls, alone[kind].tokens * joint.tokens / tokens)
+            for kind in kinds
+        }
 
 
 def side_by_side(seconds: Sequence[float], alone: Workers, workers: Workers) -> float:
@@ -97,7 +109,7 @@ def by_kind(queries: Iterable[Query]) -> dict[type, list[Query]]:
 
 
 def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: Clock = time.perf_counter) -> Pace:
-    """Time slices of what the run will ask, on the tuned view, and one null adapter.
+    """Time slices of what the run will ask, on the tuned view, and one null adapter; nothing comes from a store.
 
     Args:
         prepared: the run.
@@ -110,9 +122,10 @@ def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: 
     """
     work = plan(prepared)
     kinds = by_kind(_everything(work))
-    with backend.open(TUNED) as view:
-        prices = {kind: _price(view, backend, queries, most / len(kinds), clock) for kind, queries in kinds.items()}
-    return Pace(backend, prices, _null(work, backend, kinds, clock))
+    with backend.unkept():
+        with backend.open(TUNED) as view:
+            prices = {kind: _price(view, backend, queries, most / len(kinds), clock) for kind, queries in kinds.items()}
+        return Pace(backend, prices, _null(work, backend, kinds, clock))
 
 
 def _everything(work: Schedule) -> list[Query]:

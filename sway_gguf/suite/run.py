@@ -114,6 +114,7 @@ def run(
                 on_progress(view, evaluated)
 
     counting = threading.Lock()
+    stored = 0 if backend is None else backend.tokens_from_store
     broken, heard = "", Heard(prepared.example)
     with _hashing(prepared) as files:
         try:
@@ -132,7 +133,8 @@ def run(
         result = replace(result, files=tuple(future.result() for future in files))
         result = replace(result, replies=heard.replies(), heat=heard.heat())
     seconds = time.perf_counter() - clock
-    timings = {"run_seconds": seconds, "tokens": float(tokens)}
+    stored = 0 if backend is None else backend.tokens_from_store - stored
+    timings = {"run_seconds": seconds, "tokens": float(tokens - stored), "tokens_from_store": float(stored)}
     return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
 
 

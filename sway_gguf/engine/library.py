@@ -1,0 +1,55 @@
+"""The llama.cpp library: the only file that imports it. Loads it, keeps its log, and holds signals while it works.
+
+`llama.py` (models) and `context.py` (contexts) speak to it through this file. Knows nothing of either.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from sway_gguf.engine.interrupt import Interrupt
+from sway_gguf.engine.waiting import bound_spinning
+
+bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
+import llama_cpp as llama_cpp  # noqa: E402
+
+logger = logging.getLogger("sway_gguf.llama")
+logger.addHandler(logging.NullHandler())
+_LINES = 6
+"""Of llama.cpp's log in an error; a refusal takes four."""
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+_recent: deque[str] = deque(maxlen=20)
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _on_log(level: int, text: bytes, _: Any) -> None:
+    line = text.decode("utf-8", "replace").rstrip()
+    if line:
+        logger.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
+        if level in (3, 4):
+            _recent.append(line)
+
+
+llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
+
+
+def uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
+    """A call into llama.cpp that logs: a signal waits for its return, for in the log callback it would be lost."""
+    with Interrupt().watching():
+        return function(*args)
+
+
+def why() -> str:
+    """What llama.cpp logged last, on one line: the cause comes first there, what it led to after it."""
+    lines = [" ".join(line.replace("=", " ").split()) for line in dict.fromkeys(_recent)]
+    _recent.clear()
+    return "; ".join(lines[-_LINES:]) or "it gave no reason"
+
+
+def forget_log() -> None:
+    """What is logged from now on is the cause of what fails next."""
+    _recent.clear()
