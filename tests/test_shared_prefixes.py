@@ -17,6 +17,7 @@ from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.queries import Compare, Completion, NextToken, Query, Rolling, Spans
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullView, ScaledView, View
 from sway_gguf.engine.counting import counter
+from sway_gguf.engine.layout import lay_out
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.packed import score
 from sway_gguf.engine.packing import Job
@@ -119,7 +120,8 @@ def test_four_endings_behind_one_beginning_feed_128_tokens_for_320(demo_backend:
     tokens = demo_backend.model.tokenize(" ".join(TEXTS))
     jobs = [Job((*tokens[:64], *tokens[start : start + 16]), 63, (5,) * 17) for start in (70, 90, 110, 130)]
     fed: list[int] = []
-    score(demo_backend._pool, BASE, jobs, demo_backend.limits(), fed.append)
+    (group,) = lay_out(jobs, demo_backend.limits())
+    score(demo_backend._pool, BASE, jobs, group, demo_backend.limits(), fed.append)
     assert sum(fed) == 128
 
 

@@ -70,6 +70,14 @@ class Identity:
         """Digests of base and adapter; "" for no adapter. They are read when they are first asked for."""
         return {"base": self._digest("base"), "adapter": self._digest("adapter") if self._adapter else ""}
 
+    def digest(self) -> str:
+        """One of the files' contents, the library and the settings, but not of how views share the threads."""
+        settings = self._settings.model_copy(update={"parallel": 0})
+        digest = hashlib.sha256(f"{engine_identity(gpu=settings.gpu_layers != 0)} {settings}".encode())
+        for file in self.files.values():
+            digest.update(file.encode())
+        return digest.hexdigest()
+
     def _digest(self, which: str) -> str:
         if which not in self._digests:
             if which == "base":

@@ -5,7 +5,6 @@ Knows views, files and batches; nothing of probes, specs or statistics.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -20,14 +19,14 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
-from sway_gguf.core.answers import Answer, Embedding, Tokens
+from sway_gguf.core.answers import Answer, Embedding
 from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Embed, Generate, Query, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import DoorBackend, OnTokens, Work, is_base
+from sway_gguf.engine.doors import DoorBackend, Work, is_base
 from sway_gguf.engine.embed import Embedder
 from sway_gguf.engine.evaluate import evaluated
 from sway_gguf.engine.footprint import twins_that_fit
@@ -36,12 +35,12 @@ from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, 
 from sway_gguf.engine.layout import batches_of, lay_out
 from sway_gguf.engine.limits import limits_of, record_of
 from sway_gguf.engine.loaded import Loaded
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Limits, group_jobs
 from sway_gguf.engine.timing import OnBatch
 from sway_gguf.engine.workload import SCORED, tokens_fed, work_of
 
-_PLANS = 8192
-"""Queries whose tokens are remembered from view to view."""
+_PLANS = 8192  # Queries whose tokens are remembered from view to view.
 
 
 class LlamaBackend(DoorBackend):
@@ -155,11 +154,7 @@ class LlamaBackend(DoorBackend):
         return self._keeper.away()
 
     def again(self, request: bytes) -> bytes | None:
-        """The value of a request that a store kept, computed anew.
-
-        Returns:
-            None for a request of other files, settings or libraries than are at work here.
-        """
+        """The value of a request that a store kept, computed anew; None where other files or libraries are at work."""
         found = asked_in(request)
         if found is None or request_of(self._identity_of(found[1]), found[1]) != request:
             return None
@@ -167,11 +162,7 @@ class LlamaBackend(DoorBackend):
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
-        settings = self.settings.model_copy(update={"parallel": 0})
-        digest = hashlib.sha256(f"{llama.version()} {settings}".encode())
-        for file in self._identity.files.values():
-            digest.update(file.encode())
-        return digest.hexdigest()
+        return self._identity.digest()
 
     def workers(self, views: int) -> Workers:
         """As many as the settings say and memory holds, but no more than there are views; one on a GPU."""
@@ -305,7 +296,4 @@ class LlamaBackend(DoorBackend):
         return found
 
     def _split(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
-        def said(token: int) -> bytes:
-            return self._loaded.vocabulary.piece(token, control=True)
-
-        return [Tokens(ask.tokens, scoring.pieces([*map(said, ask.tokens)])) for ask in asks]
+        return [scoring.split(ask, self._loaded.vocabulary) for ask in asks]

@@ -17,7 +17,8 @@ from sway_gguf.core.answers import Generated
 from sway_gguf.core.engine_settings import Workers
 from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import BASE_RERUN, TUNED, NullView, View
-from sway_gguf.engine.doors import DoorBackend, OpenView, Work
+from sway_gguf.engine.doors import DoorBackend, Work
+from sway_gguf.engine.open_view import OpenView
 from sway_gguf.material.chunks import spread
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
