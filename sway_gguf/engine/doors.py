@@ -147,23 +147,13 @@ class DoorBackend(ABC):
         return False
 
     def workers(self, views: int) -> Workers:
-        """How many of its twins should answer so many views side by side, and with how many threads each.
-
-        One is the backend itself.
-        """
+        """How many twins should answer so many views side by side, and on how many threads each; one is itself."""
         return Workers(1, 1)
 
     def twin(self, threads: int) -> DoorBackend | None:
-        """Another backend on the same loaded model, which another thread may ask at the same time; to be closed first.
+        """Another backend on the same loaded model, for another thread of Python; None where there can be none.
 
-        Args:
-            threads: that it evaluates with.
-
-        Returns:
-            None where there can be none.
-
-        Raises:
-            ViewError: a view is open.
+        It evaluates on `threads`, and is to be closed. Raises ViewError where a view is open.
         """
         return None
 
