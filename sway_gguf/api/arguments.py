@@ -61,13 +61,13 @@ def progress_of(given: ProgressLike) -> Progress:
 
 
 @contextmanager
-def _silent(total: int) -> Iterator[Advance]:
+def _silent(total: int, **_: object) -> Iterator[Advance]:
     yield lambda what, tokens: None
 
 
 def _told(watcher: Watcher) -> Progress:
     @contextmanager
-    def progress(total: int) -> Iterator[Advance]:
+    def progress(total: int, **_: object) -> Iterator[Advance]:
         done = 0
 
         def advance(what: str, tokens: int) -> None:

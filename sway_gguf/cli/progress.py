@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance = Callable[[str, int], None]
-Progress = Callable[[int], AbstractContextManager[Advance]]
-"""Shows how far a run of so many tokens is, while a block lasts."""
+Progress = Callable[..., AbstractContextManager[Advance]]
+"""Shows how far a run of so many tokens is, while a block lasts; `opening` is a line to begin with."""
 _EVERY = 30.0
 
 
 @contextmanager
-def progress_bar(total: int, unit: str = "tokens") -> Iterator[Advance]:
+def progress_bar(total: int, unit: str = "tokens", opening: str = "") -> Iterator[Advance]:
     """A function to call with what is being done and how many of `total` were done since the last call."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from sway_gguf.report.console import PlainConsole
 
+    if opening:
+        say(opening, err=True)
     console = PlainConsole(on_stderr=True)
     if not console.is_terminal and not _has_widgets(console):
         yield Lines(total, lambda line: say(line, err=True), unit=unit).advance

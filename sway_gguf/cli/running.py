@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 """Replies in a page, where nobody says how many."""
+_A_WHILE = 10.0
+"""Seconds from which on a run says at its start how long it will take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +240,25 @@ def run_with_progress(
 def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progress_bar) -> SuiteResult:
     """Run the suite on a loaded model and show progress."""
     from sway_gguf.suite.run import plan, run
+    from sway_gguf.suite.speeds import remember_speed
 
     work = plan(prepared)
-    with progress(sum(work.tokens(backend.count_tokens).values())) as advance:
-        return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+    total = sum(work.tokens(backend.count_tokens).values())
+    with progress(total, opening=_opening(prepared, total)) as advance:
+        result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+    remember_speed(prepared.base, prepared.engine, result.timings)
+    return result
+
+
+def _opening(prepared: Prepared, tokens: int) -> str:
+    """What is said before a run that will take a while; "" where nothing is known, or it is short."""
+    from sway_gguf.report.plan import time_line
+    from sway_gguf.suite.speeds import known_speed
+
+    speed = known_speed(prepared.base, prepared.engine)
+    if speed is None or tokens / speed.rate < _A_WHILE:
+        return ""
+    return f"{tokens:,} tokens to evaluate. {time_line(tokens, speed)}"
 
 
 def show_plan(prepared: Prepared, console: Console) -> None:

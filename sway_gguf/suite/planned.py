@@ -6,6 +6,7 @@ from sway_gguf.core.plan import Plan, PlannedProbe
 from sway_gguf.engine.counting import counter
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
+from sway_gguf.suite.speeds import known_speed
 
 
 def planned(prepared: Prepared) -> Plan:
@@ -25,4 +26,5 @@ def planned(prepared: Prepared) -> Plan:
         "format": prepared.texts.speech.name,
     }
     remarks = (*prepared.spec.remarks, *prepared.left_out)
-    return Plan(named, (*probes, *skipped), shown, len(work.visits), work.queries, tokens, remarks)
+    speed = known_speed(prepared.base, prepared.engine)
+    return Plan(named, (*probes, *skipped), shown, len(work.visits), work.queries, tokens, remarks, speed)
