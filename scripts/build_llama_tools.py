@@ -96,7 +96,10 @@ def _source(scratch: Path) -> Path:
 def _compile(compiler: list[str], source: Path, name: str, libraries: Path, out: Path) -> None:
     code = [str(source / "tools" / TOOLS[name] / file) for file in (f"{TOOLS[name]}.cpp", "main.cpp")]
     headers = [f"-I{source / part}" for part in ("common", "vendor", "include", "ggml/include")]
-    linked = [f"-L{libraries}", *(f"-l{library}" for library in _LIBRARIES), f"-Wl,-rpath,{libraries}", "-pthread"]
+    # A tool has to name every library itself: one that another library needs is not looked for beside it.
+    all_named = ["-Wl,--no-as-needed"] if sys.platform == "linux" else []
+    named = [f"-l{library}" for library in _LIBRARIES]
+    linked = [f"-L{libraries}", *all_named, *named, f"-Wl,-rpath,{libraries}", "-pthread"]
     _run([*compiler, "-O2", "-std=c++17", *headers, *code, "-o", str(out), *linked])
 
 
