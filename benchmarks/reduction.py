@@ -1,8 +1,8 @@
 """What is done with logits once they are there, as a share of evaluating them: log-sum-exp, and KL between two views.
 
 Knows how to time. The evaluation is a whole answer of the engine on a random model of the shape that goes with a
-vocabulary: that of the real demo's with 50,000 tokens, of a half-billion model with 150,000. The reduction is timed alone
-on as many rows of that width. One thread reduces, so where views run side by side its share is smaller still.
+vocabulary: that of the real demo's with 50,000 tokens, of a half-billion model with 150,000. The reduction is timed
+alone on as many rows of that width. One thread reduces, so where views run side by side its share is smaller still.
 
     python -m benchmarks.reduction
 """
