@@ -138,7 +138,8 @@ def _haar(rows: int, columns: int, rng: np.random.Generator) -> Wide:
 def _orthonormal(drawn: Wide) -> Wide:
     """Q of drawn = Q·R with a positive diagonal of R.
 
-    Of a tall draw, which is far from singular, R is as exactly Cholesky's factor of drawnᵀ·drawn, in a third of the time.
+    Of a tall draw, which is far from singular, R is as exactly Cholesky's factor of drawnᵀ·drawn, in a third of the
+    time.
     """
     rows, columns = drawn.shape
     if rows >= _TALL * columns:

@@ -5,9 +5,9 @@ After every operation the threads meet at a barrier. Where another program holds
 a whole time slice of the one that was put off, and keep the processor from it: two threads beside two busy programs
 are then many times slower than one. With a bound they go to sleep soon and the late one gets its turn.
 
-Our own matrices are factors of adapters, too small to be worth a second thread, of which the waiting costs far more than
-the work: a null of rank 64 for 210 modules took 30 s of processor time with two threads beside busy programs, and 0.7 s
-with one.
+Our own matrices are factors of adapters, too small to be worth a second thread, of which the waiting costs far more
+than the work: a null of rank 64 for 210 modules took 30 s of processor time with two threads beside busy programs, and
+0.7 s with one.
 """
 
 from __future__ import annotations
