@@ -126,13 +126,22 @@ def test_run_takes_a_spec_and_flags_over_it(tmp_path: Path) -> None:
 
 
 def test_dry_run_shows_the_plan_that_the_run_then_keeps() -> None:
-    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5")
+    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--nulls-for-everything")
     text = succeeded(*words, "--dry-run")
     planned = re.search(r"([\d,]+) tokens to evaluate", text)
     assert planned
     assert "14 views" in text
     record = json.loads(succeeded(*words, "--json", "-"))
     assert record["timings"]["tokens"] == float(planned[1].replace(",", ""))
+
+
+def test_a_plan_tells_the_shortest_and_the_longest_run() -> None:
+    words = ("check", BASE, HEALTHY, *TEXT)
+    text = " ".join(succeeded(*words, "--dry-run").split())
+    planned = re.search(r"([\d,]+) tokens to evaluate where .*, ([\d,]+) at most", text)
+    assert planned
+    least, most = (float(number.replace(",", "")) for number in planned.groups())
+    assert least <= json.loads(succeeded(*words, "--json", "-"))["timings"]["tokens"] <= most
 
 
 def test_inspect_tells_what_is_in_a_file_and_whether_it_fits() -> None:

@@ -14,7 +14,7 @@ from sway_gguf.core.sections import Section
 from sway_gguf.material.packaged import DEMO, EXCHANGES
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.everyday_replies import EverydayReplies, EverydayRepliesOptions
-from sway_gguf.spec.model import Spec
+from sway_gguf.spec.model import Defaults, Spec
 from sway_gguf.suite.prepare import default_spec
 from sway_gguf.suite.texts import picked, read_texts
 from tests.test_format import chat_speech
@@ -68,7 +68,10 @@ def demo_spec(tmp_path: Path, requests: int) -> Spec:
         [{"role": "user", "content": f"Hi {n}"}, {"role": "assistant", "content": "Yes?"}] for n in range(requests)
     ]
     general.write_text("\n".join(json.dumps({"messages": one}) for one in turns), encoding="utf-8")
-    return default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=DEMO / "document.md", general=general)
+    every = Defaults(items=None)
+    return default_spec(
+        DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=DEMO / "document.md", general=general, defaults=every
+    )
 
 
 @pytest.mark.parametrize(("requests", "own"), [(5, True), (4, False)])

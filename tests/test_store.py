@@ -7,9 +7,11 @@ import random
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -306,6 +308,45 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
         with open_store(folder) as opened:
             assert "exists" in left_over(opened) or "directory" in opened.trouble
     assert (tmp_path / "store").read_text(encoding="utf-8") == "no folder"
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder below which everyone may look; those of pytest are their maker's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of folders bind nobody there")
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_may_not_be_written(open_to_all: Path, there: bool) -> None:
+    folder = open_to_all / "store"
+    folder.mkdir()
+    if there:
+        with open_store(folder) as opened:
+            opened.put(b"question", b"answer")
+    folder.chmod(0o555)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    before = {path.name for path in folder.iterdir()}
+    with as_nobody(), open_store(folder) as opened:
+        assert "Permission denied" in left_over(opened)
+    assert {path.name for path in folder.iterdir()} == before
+    folder.chmod(0o755)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Modes do not bind root, who is somebody else for so long."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 @pytest.mark.parametrize("what", [b"no database at all, but long enough to be taken for one\n" * 40, b"SQLite"])

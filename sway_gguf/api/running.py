@@ -40,6 +40,7 @@ def check(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    parallel: int | None = None,
     store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
@@ -59,6 +60,7 @@ def check(
         show: replies of base and tuned model to gather for reports, none by default.
         budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
         threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
+        parallel: views answered side by side; by default as many as there are threads and memory holds.
         store: folder of the answer store, which keeps the model's answers so that nothing is asked twice; None for the
             usual one, False for none.
         progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
@@ -88,6 +90,7 @@ def check(
         context=context,
         batch=batch,
         gpu_layers=gpu_layers,
+        parallel=parallel,
         store=store,
         progress=progress,
     )
@@ -107,6 +110,7 @@ def run(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    parallel: int | None = None,
     store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
@@ -115,7 +119,7 @@ def run(
     Args:
         spec: path of a sway.yaml, or a `sway_gguf.spec.model.Spec`.
         format, chat_template_kwargs, nulls, looks, seed, show: in place of what the spec says.
-        threads, context, batch, gpu_layers: likewise.
+        threads, context, batch, gpu_layers, parallel: likewise.
         budget: seconds, or a duration such as "60s".
         store, progress: as `check` has them.
 
@@ -134,6 +138,7 @@ def run(
         context=context,
         batch=batch,
         gpu_layers=gpu_layers,
+        parallel=parallel,
         format=format,
         chat_template_kwargs=chat_template_kwargs,
     )

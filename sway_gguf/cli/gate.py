@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _OF_A_RUN = {
     "nulls": "--nulls", "seed": "--seed", "show": "--show", "looks": "--looks",
     "nulls_for_everything": "--nulls-for-everything", "threads": "-t", "context": "-c", "batch": "-b",
-    "gpu_layers": "-ngl", "format": "--format", "chat_template_kwargs": "--chat-template-kwargs",
+    "gpu_layers": "-ngl", "parallel": "--parallel", "format": "--format",
+    "chat_template_kwargs": "--chat-template-kwargs",
 }  # fmt: skip
 
 

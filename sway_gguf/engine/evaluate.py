@@ -8,10 +8,10 @@ from typing import Any
 from sway_gguf.core.views import is_rerun
 from sway_gguf.engine import packed, scoring
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import OnTokens
 from sway_gguf.engine.generate import generate_group
 from sway_gguf.engine.keeping import Unit
 from sway_gguf.engine.llama import Model
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.reduce import NotFiniteError
 
 

@@ -25,7 +25,7 @@ from sway_gguf.engine.doors import is_base
 CODE = 1
 """To be raised by whoever changes what is done with a unit: how its jobs are cut into calls, or logits reduced."""
 
-IN_UNITS = frozenset({"threads", "context", "batch", "streams", "embedder"})
+IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "embedder"})
 """Settings that change no bits of a unit, or stand in it otherwise; any other is part of every identity."""
 
 
@@ -69,6 +69,14 @@ class Identity:
     def files(self) -> dict[str, str]:
         """Digests of base and adapter; "" for no adapter. They are read when they are first asked for."""
         return {"base": self._digest("base"), "adapter": self._digest("adapter") if self._adapter else ""}
+
+    def digest(self) -> str:
+        """One of the files' contents, the library and the settings, but not of how views share the threads."""
+        settings = self._settings.model_copy(update={"parallel": 0})
+        digest = hashlib.sha256(f"{engine_identity(gpu=settings.gpu_layers != 0)} {settings}".encode())
+        for file in self.files.values():
+            digest.update(file.encode())
+        return digest.hexdigest()
 
     def _digest(self, which: str) -> str:
         if which not in self._digests:

@@ -19,8 +19,8 @@ import numpy as np
 from sway_gguf.core.answers import Changes, Embedding, Generated
 from sway_gguf.core.queries import Generate
 from sway_gguf.core.views import BaseView, NullDesign, NullView, ScaledView, View
-from sway_gguf.engine.doors import OnTokens
 from sway_gguf.engine.encoding import OddBytesError, decode, encode
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Branch, Group, Job, Limits
 
 FORMAT = 1

@@ -5,9 +5,10 @@ Knows views, files and batches; nothing of probes, specs or statistics.
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,28 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
-from sway_gguf.core.answers import Answer, Embedding, Tokens
-from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.core.answers import Answer, Embedding
+from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Embed, Generate, Query, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import DoorBackend, OnTokens, Work, is_base
-from sway_gguf.engine.embed import Embedder, FileEmbedder
+from sway_gguf.engine.doors import DoorBackend, Work, is_base
+from sway_gguf.engine.embed import Embedder
 from sway_gguf.engine.evaluate import evaluated
+from sway_gguf.engine.footprint import twins_that_fit
 from sway_gguf.engine.identity import Identity, standing
 from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, asked_in, computed, request_of
 from sway_gguf.engine.layout import batches_of, lay_out
+from sway_gguf.engine.limits import limits_of, record_of
 from sway_gguf.engine.loaded import Loaded
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Limits, group_jobs
 from sway_gguf.engine.timing import OnBatch
-from sway_gguf.engine.workload import SCORED, limits_of, tokens_fed, work_of
+from sway_gguf.engine.workload import SCORED, tokens_fed, work_of
 
-_PLANS = 8192
-"""Queries whose tokens are remembered from view to view."""
+_PLANS = 8192  # Queries whose tokens are remembered from view to view.
 
 
 class LlamaBackend(DoorBackend):
@@ -64,8 +67,8 @@ class LlamaBackend(DoorBackend):
     ) -> None:
         super().__init__()
         self.base = read_base(base) if isinstance(base, Path) else base
-        wanted = settings or EngineSettings()
-        self.settings = wanted.model_copy(update={"threads": wanted.thread_count(self.base.parameters)})
+        self._wanted = settings or EngineSettings()
+        self.settings = self._wanted.model_copy(update={"threads": self._wanted.thread_count(self.base.parameters)})
         self.adapter = read_adapter(adapter, self.base) if isinstance(adapter, Path) else adapter
         self._loaded = Loaded(self.base.path, self.settings.gpu_layers, whole=store is None)
         self._rounding = rounding_adapter(self.base)
@@ -75,6 +78,7 @@ class LlamaBackend(DoorBackend):
         self._on_batch: OnBatch | None = None
         self._kind = ""
         self._embedder: Embedder | None = None
+        self._closed = False
         self._plan = lru_cache(_PLANS)(self._planned)
 
     @property
@@ -97,20 +101,7 @@ class LlamaBackend(DoorBackend):
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
-        limits = self.limits()
-        return {
-            "context": self.width,
-            "batch": limits.batch,
-            "ubatch": self.settings.ubatch,
-            "outputs": limits.outputs,
-            "streams": limits.streams,
-            "cells": limits.cells,
-            "shared_prefixes": limits.share,
-            "kv_type": self.settings.kv_type,
-            "flash_attention": self.settings.flash_attention,
-            "threads": self.settings.threads,
-            "gpu_layers": self.settings.gpu_layers,
-        }
+        return record_of(self.settings, self.limits(), self.width, self.workers(sys.maxsize))
 
     def count_tokens(self, query: Query) -> int:
         """Tokens fed to answer `query` alone."""
@@ -163,11 +154,7 @@ class LlamaBackend(DoorBackend):
         return self._keeper.away()
 
     def again(self, request: bytes) -> bytes | None:
-        """The value of a request that a store kept, computed anew.
-
-        Returns:
-            None for a request of other files, settings or libraries than are at work here.
-        """
+        """The value of a request that a store kept, computed anew; None where other files or libraries are at work."""
         found = asked_in(request)
         if found is None or request_of(self._identity_of(found[1]), found[1]) != request:
             return None
@@ -175,13 +162,37 @@ class LlamaBackend(DoorBackend):
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
-        digest = hashlib.sha256(f"{llama.version()} {self.settings}".encode())
-        for file in self._identity.files.values():
-            digest.update(file.encode())
-        return digest.hexdigest()
+        return self._identity.digest()
+
+    def workers(self, views: int) -> Workers:
+        """As many as the settings say and memory holds, but no more than there are views; one on a GPU."""
+        cells = self._contexts.cells if self._contexts is not None else 0
+        fit = twins_that_fit(self.base, self.settings, cells or self.limits().cells, self.adapter)
+        found = self._wanted.workers(min(fit, views))
+        return found if found.number > 1 else Workers(1, self.settings.threads)
+
+    def twin(self, threads: int) -> LlamaBackend:
+        """Another backend on the same loaded model and store, with contexts and adapters of its own, for a thread.
+
+        Contexts of this backend are released: it rests while its twins work.
+
+        Raises:
+            ViewError: a view is open.
+        """
+        self._check_closed()
+        if self._contexts is not None:
+            self._contexts.rest()
+        twin = copy(self)
+        twin._loaded = self._loaded.shared()
+        twin._contexts = twin._embedder = None
+        twin.settings = self.settings.model_copy(update={"threads": threads})
+        return twin
 
     def close(self) -> None:
-        """Release contexts, adapters and the model."""
+        """Release contexts and adapters, and the model unless a twin still uses it."""
+        if self._closed:
+            return
+        self._closed = True
         for owned in (self._embedder, self._contexts, self._loaded):
             if owned is not None:
                 owned.close()
@@ -268,8 +279,7 @@ class LlamaBackend(DoorBackend):
 
     def _embed(self, query: Embed, progress: OnTokens) -> list[Embedding]:
         if self._embedder is None:
-            path = self.settings.embedder
-            self._embedder = FileEmbedder(path, self.settings) if path else Embedder(self.model, self.settings)
+            self._embedder = Embedder(self._loaded.embedder(self.settings.embedder), self.settings)
         found = self._embedder.embed([query.text])
         if not np.isfinite(found[0].vector).all():
             raise NonFiniteError("embedding model's" if self.settings.embedder else "base", str(query))
@@ -286,11 +296,4 @@ class LlamaBackend(DoorBackend):
         return found
 
     def _split(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
-        def said(token: int) -> bytes:
-            return self._loaded.vocabulary.piece(token, control=True)
-
-        return [Tokens(ask.tokens, scoring.pieces([*map(said, ask.tokens)])) for ask in asks]
-
-
-def _nothing(tokens: int) -> None:
-    """Progress that nobody watches."""
+        return [scoring.split(ask, self._loaded.vocabulary) for ask in asks]

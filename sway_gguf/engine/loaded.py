@@ -1,6 +1,7 @@
-"""A base's model, as much of it as was needed so far: its vocabulary for text, its weights for numbers.
+"""The models of a backend and its twins, as much of them as was needed so far: of the base its vocabulary for text and
+its weights for numbers, and a model that embeds.
 
-Knows a file and llama.cpp; nothing of views or of who asks.
+Knows files and llama.cpp; nothing of views or of who asks.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from sway_gguf.artifacts.base import read_base
 from sway_gguf.engine.llama import Model
 
 
 class Loaded:
-    """One base.
+    """One base, and what embeds beside it; any number of backends may use it, from several threads.
 
     Args:
         path: of its file.
@@ -27,7 +29,8 @@ class Loaded:
         self._path = path
         self._gpu_layers = gpu_layers
         self._loading = threading.Lock()
-        self._closed = False
+        self._users = 1
+        self._embedder: Model | None = None
         self._weights: Model | None = self._load() if whole else None
         self._vocabulary: Model | None = None if whole else Model(path, vocabulary_only=True)
 
@@ -54,19 +57,43 @@ class Loaded:
             RuntimeError: it was closed.
         """
         with self._loading:
-            if self._closed:
+            if not self._users:
                 raise RuntimeError("the backend is closed")
             if self._weights is None:
                 self._weights = self._load()
             return self._weights
 
+    def embedder(self, path: Path | None) -> Model:
+        """What embeds: the model in `path`, loaded when it is first asked for, or without one the base.
+
+        Raises:
+            UserError: the file is no model.
+            EngineError, RuntimeError: as `weights`.
+        """
+        if path is None:
+            return self.weights
+        with self._loading:
+            if self._embedder is None:
+                read_base(path)
+                self._embedder = Model(path, gpu_layers=self._gpu_layers)
+            return self._embedder
+
+    def shared(self) -> Loaded:
+        """Itself, for one more user, who closes it too."""
+        with self._loading:
+            self._users += 1
+        return self
+
     def close(self) -> None:
-        """Release it. Closing twice does no harm."""
-        self._closed = True
-        for model in (self._weights, self._vocabulary):
-            if model is not None:
-                model.close()
-        self._weights = self._vocabulary = None
+        """To be called once by each user: the last one releases the models."""
+        with self._loading:
+            self._users -= 1
+            if self._users:
+                return
+            for model in (self._embedder, self._weights, self._vocabulary):
+                if model is not None:
+                    model.close()
+            self._embedder = self._weights = self._vocabulary = None
 
     def _load(self) -> Model:
         return Model(self._path, gpu_layers=self._gpu_layers)

@@ -16,8 +16,8 @@ from sway_gguf.core.answers import Changes
 from sway_gguf.core.views import BASE, View, is_rerun
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import OnTokens
 from sway_gguf.engine.layout import calls_of, runs_of
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Group, Job, Limits, Stretch
 from sway_gguf.engine.reduce import NotFiniteError, changes, log_softmax_row, target_logprobs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.divergence import js_distance
 from sway_gguf.core.measurement import Check, Curve, Item, Measurement, checked
+from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.core.rules import AllChecks, Rule
 from sway_gguf.core.sections import Section
@@ -20,8 +21,8 @@ from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import queries_of, section_lift
 from sway_gguf.spec.options import ProbeOptions
 
-_PROMPTS = 16
-_SECTIONS = 8
+_PROMPTS = 8
+_SECTIONS = 4
 _SLACK = 0.02
 _SMALLEST_FIT = 0.98
 _SMALLEST_SLOPE = 0.2
@@ -32,7 +33,7 @@ class AdapterAblationOptions(ProbeOptions):
     """Fields of `adapter_ablation`."""
 
     kind: Literal["adapter_ablation"] = "adapter_ablation"
-    prompts: list[str] = Field(default_factory=list, description="default: the run's prompts, 16 at most")
+    prompts: list[str] = Field(default_factory=list, description="default: the run's prompts, 8 at most")
     lambdas: list[float] = Field(
         default=[0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0],
         min_length=3,
@@ -67,6 +68,7 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     passing = "the curve rises, is smooth, and still rises at λ = 1"
     caveat = "a random adapter has a smooth curve as well; the shape qualifies an effect that others have shown."
     options_type = AdapterAblationOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"lambdas": [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0]}
     retired: ClassVar[Mapping[str, str]] = {
         "divergence": "the curve is of the JS distance, which is linear in a small update",
         "top_k": "distances are exact over the vocabulary",
@@ -79,12 +81,12 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.drawn(self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS])
+        return panel_of(self.held(self.prompts_of(self.options.prompts), NextToken), _PROMPTS, self.sources.seed)
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """Sections whose log-probability is followed over λ."""
-        return () if self.narrowed else self.sources.sections[:_SECTIONS]
+        return () if self.narrowed else tuple(panel_of(self.sources.sections, _SECTIONS, self.sources.seed))
 
     @property
     def rule(self) -> Rule:

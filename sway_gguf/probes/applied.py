@@ -10,6 +10,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.measurement import Item, Measurement
+from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.core.rules import AboveFloor, Rule
 from sway_gguf.probes.base import Probe, mean_of
@@ -44,7 +45,8 @@ class Applied(Probe[AppliedOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.drawn(self.held(self.prompts_of(self.options.prompts), NextToken)[:_PROMPTS])
+        prompts = panel_of(self.held(self.prompts_of(self.options.prompts), NextToken), _PROMPTS, self.sources.seed)
+        return self.drawn(prompts)
 
     @property
     def rule(self) -> Rule:

@@ -11,12 +11,12 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import HELD_OUT, TRAINED, Item, Measurement, Part
+from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Query
 from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.core.sections import Section, distinct
-from sway_gguf.material.chunks import spread
 from sway_gguf.material.mismatch import FEWEST_SENTENCES, Mismatch, mismatches
-from sway_gguf.probes.base import CONTROLS, Probe
+from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import MAX_CONTROLS, beyond, queries_of, section_logprob, unrelated_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
@@ -89,9 +89,8 @@ class Content(Probe[ContentOptions]):
 
     @property
     def controls(self) -> list[Mismatch]:
-        """Of unrelated text in the material's form."""
-        pairs = self._mismatched(unrelated_of(self.sources, self.options.max_controls))
-        return self.drawn(pairs, share=CONTROLS, least=MIN_ITEMS)
+        """Of unrelated text in the material's form; nulls sharpen nothing that would have to be taken off."""
+        return [] if self.narrowed else self._mismatched(unrelated_of(self.sources, self.options.max_controls))
 
     def missing(self) -> str:
         """Pairs."""
@@ -134,7 +133,7 @@ class Content(Probe[ContentOptions]):
         )
 
     def _used(self, sections: Sequence[Section]) -> list[Section]:
-        return spread(distinct(sections), self.options.max_sections)
+        return panel_of(distinct(sections), self.options.max_sections, self.sources.seed)
 
     def _mismatched(self, sections: Sequence[Section]) -> list[Mismatch]:
         return mismatches(sections, self.sources.seed)

@@ -74,7 +74,7 @@ class Ending(Probe[EndingOptions]):
     )
     caveat = "it looks at the data's own replies; how long the model talks elsewhere is not seen."
     options_type = EndingOptions
-    quick_options: ClassVar[Mapping[str, Any]] = {"replies": 0}
+    quick_options: ClassVar[Mapping[str, Any]] = {"replies": 0, "items": 8}
 
     @property
     def sections(self) -> list[Section]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -57,6 +57,7 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
     passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
     caveat = "a good reply that is as likely as before may still not be the one that the model gives."
     options_type = EverydayRepliesOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"max_requests": 12}
 
     @property
     def sections(self) -> list[Section]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Item, grouped
+from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Completion, Query, Rolling, shorten
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
@@ -56,9 +57,10 @@ def controls_of(sources: Sources, sections: Sequence[Section], most: int) -> dic
 
     The groups reach from what a base finds likely to what it finds least likely. A view whose predictions are only
     flatter than the base's makes every unlikely text likelier, one whose are only sharper every likely one; one that
-    came to like some words likes them in any order. A shuffled group too small for an interval is left out.
+    came to like some words likes them in any order. A shuffled group too small for an interval is left out. The
+    sections whose words are shuffled are those of the panel, so that they stand behind prompts that are asked anyway.
     """
-    own = spread(sections, most)
+    own = panel_of(sections, most, sources.seed)
     groups = {
         UNRELATED: unrelated_of(sources, most),
         SHUFFLED: list(shuffled(own, sources.seed)),

@@ -89,7 +89,11 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
         """Other text in use, by group."""
         own = self._used(self.sources.holdout if self.leads else self.sources.sections)
         groups = controls_of(self.sources, own, self.options.max_controls)
-        return {name: self.drawn(group, share=CONTROLS) for name, group in groups.items()}
+        kept = {section.id for section in self.drawn(own, share=CONTROLS)}
+        return {
+            name: self.drawn(group, share=CONTROLS) if name == UNRELATED else [s for s in group if s.id in kept]
+            for name, group in groups.items()
+        }
 
     def missing(self) -> str:
         """Sections, and text to compare with."""

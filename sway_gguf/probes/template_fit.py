@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,7 @@ class TemplateFit(Probe[TemplateFitOptions]):
         "a template that none of the candidates resembles is not found, and templates that differ little look alike."
     )
     options_type = TemplateFitOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"items": 6}
 
     @property
     def rule(self) -> Findings:

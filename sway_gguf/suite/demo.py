@@ -51,7 +51,7 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
         data=folder / "document.md",
         general=folder / "general.txt",
         defaults=Defaults(prompts=24, chunk_chars=400),
-        engine=EngineSettings(),
+        engine=EngineSettings(parallel=1),  # Its runs go side by side themselves.
         kinds=_KINDS,
     )
     preferences = read_material(folder / "preferences.jsonl").preferences[::2]

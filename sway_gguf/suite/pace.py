@@ -7,14 +7,18 @@ clock; nothing of what a probe means.
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sway_gguf.core.answers import Generated
-from sway_gguf.core.queries import Embed, Generate, Query, Split
+from sway_gguf.core.engine_settings import Workers
+from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import BASE_RERUN, TUNED, NullView, View
-from sway_gguf.engine.doors import DoorBackend, OpenView, Work
+from sway_gguf.engine.doors import DoorBackend, Work
+from sway_gguf.engine.open_view import OpenView
 from sway_gguf.material.chunks import spread
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
@@ -22,6 +26,8 @@ from sway_gguf.suite.schedule import Schedule, Visit
 
 Clock = Callable[[], float]
 _NEW_TOKENS = 24
+TOGETHER = (NextToken, Rolling, Completion, Spans)
+"""Kinds that are laid out together."""
 _RETRY = 8
 """A slice that takes less than this part of the time is asked once before it is timed: contexts are made then."""
 
@@ -50,7 +56,8 @@ class Pace:
 
     def seconds_of(self, prepared: Prepared) -> float:
         """How long a run of these kinds of query will take, about."""
-        return sum(map(self._visit, plan(prepared).every))
+        base, *others = map(self._visit, plan(prepared).every)
+        return base + side_by_side(others, self.backend.workers(1), self.backend.workers(len(others)))
 
     def _visit(self, visit: Visit) -> float:
         asked = (*(unit.queries for unit in visit.groups), visit.foreseen)
@@ -61,12 +68,36 @@ class Pace:
         """All views but the base's second one have the same layout."""
         key = view == BASE_RERUN, queries
         if key not in self._known:
-            self._known[key] = sum(
-                self.prices[kind].of(self.backend.work(view, alike, self.prices[kind].written))
-                for kind, alike in by_kind(queries).items()
-                if kind in self.prices
-            )
+            kinds = {kind: alike for kind, alike in by_kind(queries).items() if kind in self.prices}
+            work = {kind: self.backend.work(view, alike, self.prices[kind].written) for kind, alike in kinds.items()}
+            together = self._together(view, {kind: kinds[kind] for kind in kinds if kind in TOGETHER}, work)
+            self._known[key] = sum(self.prices[kind].of(each) for kind, each in (work | together).items())
         return self._known[key]
+
+    def _together(self, view: View, kinds: Mapping[type, list[Query]], alone: Mapping[type, Work]) -> dict[type, Work]:
+        """The work of kinds that share calls and beginnings, shared out by what each would take alone."""
+        if len(kinds) < 2:
+            return {}
+        joint = self.backend.work(view, [query for alike in kinds.values() for query in alike])
+        calls, tokens = (sum(each) for each in zip(*(alone[kind] for kind in kinds), strict=True))
+        return {
+            kind: Work(alone[kind].calls * joint.calls / calls, alone[kind].tokens * joint.tokens / tokens)
+            for kind in kinds
+        }
+
+
+def side_by_side(seconds: Sequence[float], alone: Workers, workers: Workers) -> float:
+    """How long views take together.
+
+    Args:
+        seconds: of each, measured one at a time.
+        alone: how a single view is answered: the threads that `seconds` were measured with.
+        workers: how they will be answered. Workers do not wait for each other, so a view's time goes by its threads.
+    """
+    if workers.number < 2 or not seconds:
+        return sum(seconds)
+    turns = math.ceil(len(seconds) / workers.number)
+    return turns * statistics.fmean(seconds) * alone.threads / workers.threads
 
 
 def by_kind(queries: Iterable[Query]) -> dict[type, list[Query]]:

@@ -31,6 +31,9 @@ from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
 
+_QUICK_ITEMS, _QUICK_PROMPTS = 16, 24
+"""Of `check`, which is a first verdict: enough for a lift of 0.1 nats per token, and few for a large model."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -140,10 +143,17 @@ def default_spec(
         data=as_named(data),
         holdout=as_named(holdout),
         general=as_named(general),
-        defaults=defaults or Defaults(),
+        defaults=(defaults or Defaults()) if kinds else quick_defaults(defaults or Defaults()),
         engine=engine or EngineSettings(),
         suite=[{"name": kind, "kind": kind} for kind in kinds] if kinds else quick_suite(),
     )
+
+
+def quick_defaults(given: Defaults) -> Defaults:
+    """With a first verdict's number of items and prompts, where nothing is said of them."""
+    said = given.model_fields_set
+    few = {field: most for field, most in (("items", _QUICK_ITEMS), ("prompts", _QUICK_PROMPTS)) if field not in said}
+    return given.model_copy(update=few)
 
 
 def quick_suite() -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -107,10 +108,12 @@ def run(
 
     def counted(view: View, evaluated: int) -> None:
         nonlocal tokens
-        tokens += evaluated
-        if on_progress:
-            on_progress(view, evaluated)
+        with counting:  # Views that are answered side by side tell it from threads of their own.
+            tokens += evaluated
+            if on_progress:
+                on_progress(view, evaluated)
 
+    counting = threading.Lock()
     stored = 0 if backend is None else backend.tokens_from_store
     broken, heard = "", Heard(prepared.example)
     with _hashing(prepared) as files:

@@ -42,10 +42,10 @@ class Visit:
         """Places of the probes that measure here."""
         return tuple(self.asked)
 
-    def without(self, places: Collection[int]) -> Visit:
-        """The same null for the other probes alone."""
-        asked = {place: queries for place, queries in self.asked.items() if place not in places}
-        return replace(self, asked=asked, groups=tuple(wanted_by(self.groups, {("null", place) for place in asked})))
+    def only(self, places: Collection[int]) -> Visit:
+        """The same null for these probes of damage alone."""
+        asked = {place: queries for place, queries in self.asked.items() if place in places}
+        return replace(self, asked=asked, groups=tuple(wanted_by(self.groups, {("size", place) for place in asked})))
 
 
 @dataclass(frozen=True)
@@ -146,16 +146,19 @@ class _Planner:
         self._groups = groups_of(self._askers())
 
     def _askers(self) -> dict[Hashable, Sequence[Query]]:
-        """What is asked, by views that ask alike: base and tuned view, each λ, the rerun, nulls for each probe."""
-        asks: dict[Hashable, list[Query]] = {"all": [], "rerun": []}
+        """What is asked, by views that ask alike: base and tuned view; the rerun; nulls; each λ; nulls for size.
+
+        The fewer groups, the more beginnings are read once for all that follows them.
+        """
+        asks: dict[Hashable, list[Query]] = {"all": [], "rerun": [], "null": [], "scaled": []}
         for place in self._everyone:
-            asks["all"] += [*self._whole[place], *self._part[place]]
-            if self._probes[place].rule.floored:
-                asks["rerun"] += self._part[place]
-            if self._probes[place].scales:
-                asks["scaled", place] = list(self._whole[place])
-            if place in self._decided or place in self._sized:
-                asks["null", place] = list(self._part[place])
+            probe, part = self._probes[place], self._part[place]
+            asks["all"] += [*self._whole[place], *part]
+            asks["rerun"] += part if probe.rule.floored else ()
+            asks["null"] += part if place in self._decided else ()
+            asks["scaled"] += self._whole[place] if probe.scales else ()
+            if place in self._sized:
+                asks["size", place] = list(part)
         return dict(asks)
 
     def schedule(self, shown: Sequence[Query]) -> Schedule:
@@ -184,7 +187,7 @@ class _Planner:
 
     def _scaled(self, scale: float) -> Visit:
         places = [place for place in self._everyone if scale in self._probes[place].scales]
-        return self._visit(ScaledView(scale), places, {("scaled", place) for place in places})
+        return self._visit(ScaledView(scale), places, {"scaled"})
 
     def _looks(self) -> list[list[Visit]]:
         always = set(self._shown_seeds) if self._nulls.everything else set()
@@ -204,7 +207,9 @@ class _Planner:
 
     def _null(self, seed: int, places: Sequence[int], scale: float | None = None) -> Visit:
         design = self._nulls.design if scale is None else replace(self._nulls.design, rank_scale=scale)
-        return self._visit(NullView(seed, design), places, {("null", place) for place in places}, panel=True)
+        askers: set[Hashable] = {("size", place) for place in places if place in self._sized}
+        decided = {"null"} if any(place in self._decided for place in places) else set()
+        return self._visit(NullView(seed, design), places, askers | decided, panel=True)
 
     def _visit(
         self,

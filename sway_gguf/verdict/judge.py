@@ -33,8 +33,9 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int, first: int | 
         seed: of the bootstrap.
         first: nulls of the first look; None where there was but one look.
     """
-    calibrations = [calibration_of(reading) for reading in readings]
     early = overwhelming(readings, first)
+    readings = [replace(r, nulls=r.nulls[:first]) if i in early else r for i, r in enumerate(readings)]
+    calibrations = [calibration_of(reading) for reading in readings]
     decided = [i for i, r in enumerate(readings) if r.rule.by_nulls and calibrations[i] and i not in early]
     raw = [found.tail_p for i in decided if (found := calibrations[i])]
     corrected = dict(zip(decided, holm(raw), strict=True)) | early
