@@ -35,8 +35,9 @@ from sway_gguf.core.queries import Query, Rolling
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import REAL
 from sway_gguf.report.numbers import about
+from sway_gguf.spec.model import Spec
 from sway_gguf.suite.planned import planned
-from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.prepare import first_spec, prepare
 from sway_gguf.suite.run import plan
 
 _TYPE = gguf.GGMLQuantizationType.Q4_0
@@ -63,6 +64,12 @@ _SHAPES = {
 }
 """Those of Llama 3.2 1B and of Mistral 7B, but for the vocabulary."""
 _QUICK = Shape(128, 2, 4, 2, 256, True)
+
+
+def _first(base: Path, adapter: Path, options: argparse.Namespace) -> Spec:
+    """What `check` runs, with these settings of the engine."""
+    spec = first_spec(base, adapter, data=REAL / "dialogues.jsonl")
+    return spec.model_copy(update={"engine": settings_of(options)})
 
 
 def write_shape(path: Path, shape: Shape, tokenizer: Path) -> None:
@@ -129,7 +136,7 @@ def _blocks(size: tuple[int, ...], pattern: np.ndarray) -> np.ndarray:
 
 def one_view(base: Path, adapter: Path, options: argparse.Namespace) -> dict[str, float]:
     """Tokens per second and peak MiB of answering about so many tokens of the first view's questions."""
-    prepared = prepare(default_spec(base, adapter, data=REAL / "dialogues.jsonl", engine=settings_of(options)))
+    prepared = prepare(_first(base, adapter, options))
     first = plan(prepared).visits[0]
     asked: list[Query] = [query for group in first.groups for query in group.queries if isinstance(query, Rolling)]
     with LlamaBackend(base, adapter, settings_of(options)) as backend, backend.as_finetuned() as view:
@@ -153,7 +160,7 @@ def priced(name: str, base: Path, adapter: Path, options: argparse.Namespace) ->
     found = json.loads(done.stderr.splitlines()[-1])
     yield Finding(f"{name}, one view", found["speed"], "tokens/s", note=f"{found['tokens']:.0f} tokens with an adapter")
     yield Finding(f"{name}, peak memory", found["memory"], "MiB", "the file", base.stat().st_size / 2**20)
-    whole = planned(prepare(default_spec(base, adapter, data=REAL / "dialogues.jsonl", engine=settings_of(options))))
+    whole = planned(prepare(_first(base, adapter, options)))
     tokens = sum(whole.tokens.values())
     note = f"{tokens:,} tokens at most: {about(tokens / found['speed'])}"
     yield Finding(f"{name}, check by plan", tokens / found["speed"], "s", note=note)

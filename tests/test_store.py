@@ -71,7 +71,7 @@ def test_exactly_what_was_put_is_there_for_exactly_its_request(store: AnswerStor
     assert (store.asked, store.found) == (3, 1)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.binary(max_size=200), st.binary(max_size=2000), max_size=20))
 def test_any_bytes_come_back_bit_for_bit(store: AnswerStore, answers: dict[bytes, bytes]) -> None:
     store.put_many(answers.items())
@@ -514,6 +514,23 @@ def test_no_damage_gives_a_wrong_answer_or_an_error(
             if opened.on:
                 break
     assert whole == [value(number) for number in range(MANY)]
+
+
+def test_an_index_that_names_rows_which_are_not_there_is_damage_and_no_endless_work(filled: Path) -> None:
+    """The index is hidden from SQLite while the rows go."""
+    with sqlite3.connect(filled / NAME, isolation_level=None) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        kept = connection.execute("SELECT * FROM sqlite_master WHERE name = 'answers_by_use'").fetchall()
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'answers_by_use'")
+    connection.close()
+    rows(filled, "DELETE FROM answers")
+    with sqlite3.connect(filled / NAME, isolation_level=None) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.executemany("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", kept)
+    connection.close()
+    with open_store(filled) as opened:
+        opened.clear()
+        assert "is damaged" in left_over(opened)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there an open file cannot be moved, lock or not")
