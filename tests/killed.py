@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sway_gguf.artifacts.digest import remembering
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.result_json import record_of
 from sway_gguf.engine import evaluate, llama_backend
 from sway_gguf.engine.store import open_store
@@ -33,10 +34,14 @@ KINDS = ("applied", "delta_kl", "section_internalization", "leakage")
 
 
 def small() -> Prepared:
-    """A run of about a hundred units that takes a second or two."""
+    """A run of some dozens of units that takes a second or two, one view at a time: each worker may lose a unit."""
     defaults = Defaults(nulls=5, items=3)
     files = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
-    return prepare(default_spec(*files, data=DEMO / "document.md", defaults=defaults, kinds=KINDS))
+    return prepare(
+        default_spec(
+            *files, data=DEMO / "document.md", defaults=defaults, engine=EngineSettings(parallel=1), kinds=KINDS
+        )
+    )
 
 
 def without_times(prepared: Prepared, folder: Path | None) -> dict[str, Any]:

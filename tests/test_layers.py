@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "material": {"numpy", "textstat", "dlm", "pyarrow"},
     "spec": {"pydantic", "yaml"},
     "artifacts": {"numpy", "gguf", "jinja2", "safetensors", "platformdirs"},
-    "engine": {"numpy", "pydantic"},
+    "engine": {"numpy"},
     "collect": {"numpy"},
     "probes": {"numpy", "pydantic", "jsonschema"},
     "verdict": set(),

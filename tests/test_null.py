@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 from sway_gguf.artifacts.lora_write import write_lora
-from sway_gguf.artifacts.null import VERSION, null_adapter
+from sway_gguf.artifacts.null import VERSION, _orthonormal, null_adapter
 from sway_gguf.core.views import DESIGNS, Design, Energy, NullDesign
 from tests.artifact_files import factors, spoiled
 
@@ -204,3 +204,12 @@ def test_what_a_seed_draws_is_pinned_to_the_version_under_which_answers_are_kept
     (pair,) = null_adapter(real, 5, NullDesign(*drawn)).pairs
     assert VERSION == 1
     assert (pair.b @ pair.a)[:2].ravel().tolist() == pytest.approx(PINNED[drawn], rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (64, 16), (1536, 64)])
+def test_a_tall_draw_is_made_orthonormal_as_its_qr_factorization_has_it(shape: tuple[int, int]) -> None:
+    drawn = np.random.default_rng(5).normal(size=shape)
+    basis, upper = np.linalg.qr(drawn)
+    found = _orthonormal(drawn)
+    assert np.abs(found - basis * np.sign(np.diag(upper))).max() < 1e-13
+    assert np.abs(found.T @ found - np.eye(shape[1])).max() < 1e-13

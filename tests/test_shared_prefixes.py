@@ -142,6 +142,14 @@ def test_a_long_beginning_is_read_over_several_calls(demo_backend: LlamaBackend)
             assert found == pytest.approx(wanted, abs=2e-4)
 
 
+def test_flash_attention_reads_them_too(demo_backend: LlamaBackend) -> None:
+    settings = EngineSettings(flash_attention=True)
+    with LlamaBackend(DEMO / "base.f32.gguf", DEMO / "zero.lora.gguf", settings) as flash:
+        found, zero = (_all(_answers(flash, view, GROUPS["turns"])) for view in (BASE, TUNED))
+    assert found == pytest.approx(_all(_answers(demo_backend, BASE, GROUPS["turns"])), abs=2e-2)
+    assert np.array_equal(zero, found)
+
+
 def test_windows_of_a_long_text_stand_beside_those_who_share(demo_backend: LlamaBackend) -> None:
     long = Rolling(" ".join(TEXTS))
     assert demo_backend.count_tokens(long) > demo_backend.width

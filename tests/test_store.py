@@ -7,9 +7,11 @@ import random
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -69,7 +71,7 @@ def test_exactly_what_was_put_is_there_for_exactly_its_request(store: AnswerStor
     assert (store.asked, store.found) == (3, 1)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.binary(max_size=200), st.binary(max_size=2000), max_size=20))
 def test_any_bytes_come_back_bit_for_bit(store: AnswerStore, answers: dict[bytes, bytes]) -> None:
     store.put_many(answers.items())
@@ -308,6 +310,45 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "store").read_text(encoding="utf-8") == "no folder"
 
 
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder below which everyone may look; those of pytest are their maker's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of folders bind nobody there")
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_may_not_be_written(open_to_all: Path, there: bool) -> None:
+    folder = open_to_all / "store"
+    folder.mkdir()
+    if there:
+        with open_store(folder) as opened:
+            opened.put(b"question", b"answer")
+    folder.chmod(0o555)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    before = {path.name for path in folder.iterdir()}
+    with as_nobody(), open_store(folder) as opened:
+        assert "Permission denied" in left_over(opened)
+    assert {path.name for path in folder.iterdir()} == before
+    folder.chmod(0o755)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Modes do not bind root, who is somebody else for so long."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
 @pytest.mark.parametrize("what", [b"no database at all, but long enough to be taken for one\n" * 40, b"SQLite"])
 def test_what_is_no_database_is_set_aside_and_the_next_run_begins_anew(tmp_path: Path, what: bytes) -> None:
     (tmp_path / NAME).write_bytes(what)
@@ -473,6 +514,23 @@ def test_no_damage_gives_a_wrong_answer_or_an_error(
             if opened.on:
                 break
     assert whole == [value(number) for number in range(MANY)]
+
+
+def test_an_index_that_names_rows_which_are_not_there_is_damage_and_no_endless_work(filled: Path) -> None:
+    """The index is hidden from SQLite while the rows go."""
+    with sqlite3.connect(filled / NAME, isolation_level=None) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        kept = connection.execute("SELECT * FROM sqlite_master WHERE name = 'answers_by_use'").fetchall()
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'answers_by_use'")
+    connection.close()
+    rows(filled, "DELETE FROM answers")
+    with sqlite3.connect(filled / NAME, isolation_level=None) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.executemany("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", kept)
+    connection.close()
+    with open_store(filled) as opened:
+        opened.clear()
+        assert "is damaged" in left_over(opened)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there an open file cannot be moved, lock or not")

@@ -77,13 +77,13 @@ def progress_of(given: ProgressLike) -> Progress:
 
 
 @contextmanager
-def _silent(total: int, most: int) -> Iterator[Advance]:
+def _silent(total: int, most: int, **_: object) -> Iterator[Advance]:
     yield lambda what, tokens: None
 
 
 def _told(watcher: Watcher) -> Progress:
     @contextmanager
-    def progress(total: int, most: int) -> Iterator[Advance]:
+    def progress(total: int, most: int, **_: object) -> Iterator[Advance]:
         done = 0
 
         def advance(what: str, tokens: int) -> None:

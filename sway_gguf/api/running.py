@@ -19,7 +19,7 @@ from sway_gguf.cli.common import overridden, seconds_of
 from sway_gguf.cli.running import run_with_progress
 from sway_gguf.core.errors import UserError
 from sway_gguf.spec.model import Spec, load_spec
-from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.prepare import first_spec, prepare
 
 
 def check(
@@ -71,7 +71,7 @@ def check(
         UserError: a file or an argument is wrong; nothing was run.
         EngineError: llama.cpp failed.
     """
-    spec = default_spec(
+    spec = first_spec(
         path_of(base, "base"),
         path_of(adapter, "adapter"),
         data=paths_of(data, "data"),

@@ -21,6 +21,8 @@ from sway_gguf.core.views import NullDesign
 Wide = NDArray[np.float64]
 VERSION = 1
 """Raised by whoever changes what a seed draws: answers of nulls are kept under it."""
+_TALL = 4
+"""Rows per column from which on a Gaussian draw's condition number is small."""
 
 
 def null_adapter(
@@ -140,10 +142,23 @@ def _haar(rows: int, columns: int, rng: np.random.Generator) -> Wide:
     blocks: list[Wide] = []
     while columns > 0:
         width = min(rows, columns)
-        basis, upper = np.linalg.qr(rng.normal(size=(rows, width)))
-        blocks.append(basis * np.sign(np.diag(upper)))
+        blocks.append(_orthonormal(rng.normal(size=(rows, width))))
         columns -= width
     return np.concatenate(blocks, axis=1)
+
+
+def _orthonormal(drawn: Wide) -> Wide:
+    """Q of drawn = Q·R with a positive diagonal of R.
+
+    Of a tall draw, which is far from singular, R is as exactly Cholesky's factor of drawnᵀ·drawn, in a third of the
+    time.
+    """
+    rows, columns = drawn.shape
+    if rows >= _TALL * columns:
+        tall: Wide = drawn @ np.linalg.inv(np.linalg.cholesky(drawn.T @ drawn)).T
+        return tall
+    basis, upper = np.linalg.qr(drawn)
+    return basis * np.sign(np.diag(upper))
 
 
 def _common_alpha(adapter: LoraAdapter, pairs: tuple[LoraPair, ...]) -> float:

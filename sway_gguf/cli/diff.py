@@ -87,10 +87,10 @@ def _asked(
         UserError: neither a base and two adapters nor a spec and one.
     """
     from sway_gguf.spec.model import load_spec
-    from sway_gguf.suite.prepare import default_spec
+    from sway_gguf.suite.prepare import first_spec
 
     if len(files) == 3:
-        return default_spec(files[0], files[1], data=data, holdout=holdout, general=general), files[2]
+        return first_spec(files[0], files[1], data=data, holdout=holdout, general=general), files[2]
     if len(files) != 2:
         raise UserError("give a base and two adapters, or a spec and the adapter to compare its own with")
     for option, given in (("--data", data), ("--holdout", holdout), ("--general", general)):

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 """Replies in a page, where nobody says how many."""
+_A_WHILE = 10.0
+"""Seconds from which on a run says at its start how long it will take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +263,26 @@ def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progre
     """Run the suite on a loaded model and show progress."""
     from sway_gguf.suite.run import plan, run
     from sway_gguf.suite.schedule import tokens_of
+    from sway_gguf.suite.speeds import remember_speed
 
     work = plan(prepared)
     least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
-    with progress(least, most) as advance:
-        return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+    with progress(least, most, opening=_opening(prepared, least)) as advance:
+        result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+    if not result.timings.get("tokens_from_store"):
+        remember_speed(prepared.base, prepared.engine, result.timings)
+    return result
+
+
+def _opening(prepared: Prepared, tokens: int) -> str:
+    """What is said before a run that will take a while; "" where nothing is known, or it is short."""
+    from sway_gguf.report.plan import time_line
+    from sway_gguf.suite.speeds import known_speed
+
+    speed = known_speed(prepared.base, prepared.engine)
+    if speed is None or tokens / speed.rate < _A_WHILE:
+        return ""
+    return f"{tokens:,} tokens to evaluate. {time_line(tokens, speed)}"
 
 
 def show_plan(prepared: Prepared, console: Console) -> None:

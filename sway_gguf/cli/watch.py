@@ -68,7 +68,7 @@ def watch(
     from sway_gguf.engine.factory import open_backend
     from sway_gguf.engine.warm import Warm
     from sway_gguf.spec.model import load_spec
-    from sway_gguf.suite.prepare import default_spec
+    from sway_gguf.suite.prepare import first_spec
     from sway_gguf.watch.history import History
     from sway_gguf.watch.hook import Hook
     from sway_gguf.watch.loop import Watch
@@ -80,7 +80,7 @@ def watch(
     elif base is None:
         raise UserError(f"{watched}: an adapter alone; give --base FILE, or a spec")
     else:
-        spec = default_spec(base, watched, data=data, holdout=holdout, general=general)
+        spec = first_spec(base, watched, data=data, holdout=holdout, general=general)
     hook = Hook(on_fail) if on_fail is not None else None
     spec = overridden(spec, **overrides)
     with store.opened() as answers:

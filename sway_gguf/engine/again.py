@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pydantic import ValidationError
-
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of_all
@@ -77,7 +75,7 @@ class Again:
         digest, wanted = str(identity.get("base") or identity.get("embedder")), str(identity.get("adapter", ""))
         try:
             settings = EngineSettings.model_validate(identity.get("settings"))
-        except ValidationError:
+        except ValueError:  # from a build with other settings
             return None
         with suppress(UserError, EngineError, OSError):
             if self._standing != (digest, settings) or self._backend is None:

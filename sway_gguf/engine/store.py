@@ -181,24 +181,23 @@ class AnswerStore:
             return
         self._touch()
         while (excess := self.file.filled() - int(self._bound * _LOWER)) > 0:
-            rows = self.file.all(
-                "SELECT id, length(request) + length(value) FROM answers ORDER BY used LIMIT ?", (_CHUNK,)
-            )
-            sizes = accumulate(int(size) for _, size in rows)
-            # At least one, for pages hold more than is counted here.
-            places = [place for (place, size), upto in zip(rows, sizes, strict=True) if upto - size < excess]
-            if not places:
+            if not self._drop_rows("ORDER BY used LIMIT ?", (_CHUNK,), excess):
                 break
-            self._drop_rows(places)
         self.file.shrink(self._bound)
 
     def _drop(self, column: str, value: object) -> None:
         with self.file.writing():
             self.file.each(f"DELETE FROM answers WHERE {column} = ?", [(value,)])
 
-    def _drop_rows(self, places: list[int]) -> None:
+    def _drop_rows(self, which: str, values: Row, most: float = float("inf")) -> int:
+        """Remove rows, in their order, until about `most` bytes are free; how many."""
         with self.file.writing():
-            self.file.each("DELETE FROM answers WHERE id = ?", [(place,) for place in places])
+            rows = self.file.all(
+                f"SELECT id, coalesce(length(request) + length(value), 0) FROM answers {which}", values
+            )
+            upto = accumulate(size for _, size in rows)
+            places = [(place,) for (place, size), end in zip(rows, upto, strict=True) if end - size < most]
+            return self.file.each("DELETE FROM answers WHERE id = ?", places) if places else 0
 
     def _whole(self, place: int) -> tuple[bytes, bytes] | None:
         """The request and the value of a row."""
@@ -214,16 +213,17 @@ class AnswerStore:
         return None
 
     def _holding(self) -> Holding:
-        ((entries, oldest, newest),) = self.file.all("SELECT count(*), min(made), max(made) FROM answers")
+        # What is damaged may be of any type.
+        times = "CAST(min(made) AS INTEGER), CAST(max(made) AS INTEGER)"
+        ((entries, oldest, newest),) = self.file.all(f"SELECT count(*), {times} FROM answers")
         ((digests,),) = self.file.all("SELECT count(*) FROM digests")
         return Holding(entries, digests, self.file.size(), oldest, newest)
 
     def _clear(self, unused_for: float | None) -> int:
         self._touch()
         count, until = 0, float("inf") if unused_for is None else time.time() - unused_for
-        while rows := self.file.all("SELECT id FROM answers WHERE used <= ? ORDER BY used LIMIT ?", (until, _CHUNK)):
-            self._drop_rows([place for (place,) in rows])
-            count += len(rows)
+        while dropped := self._drop_rows("WHERE used <= ? ORDER BY used LIMIT ?", (until, _CHUNK)):
+            count += dropped
         if unused_for is None:
             with self.file.writing():
                 self.file.each("DELETE FROM digests", [()])
@@ -238,11 +238,13 @@ def open_store(folder: Path | None, bound: int = BOUND) -> AnswerStore:
 
 def _row(request: bytes, value: bytes) -> Row:
     now, key = int(time.time()), sha256(request).digest()
-    return key, zlib.compress(request), value, _checksum(key, value), now, now
+    return key, zlib.compress(request, 1), value, _checksum(key, value), now, now
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:
-    return blake2b(key + value, digest_size=16).digest()
+    checksum = blake2b(key, digest_size=16)
+    checksum.update(value)
+    return checksum.digest()
 
 
 def _unpacked(packed: Any) -> bytes | None:

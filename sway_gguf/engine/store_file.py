@@ -54,6 +54,8 @@ _NAP = 0.1
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """SQLITE_ERROR too: our statements are right, so the tables are not those that we made."""
+_ERRORS = (sqlite3.Error, OSError, UnicodeError, MemoryError)
+"""What a file may raise: text in a damaged one need not be text, nor a length one that memory holds."""
 _WAL_KEPT = 16 << 20
 """Bytes of the log that stay on disk after a large transaction."""
 _PAGES = 2000
@@ -86,7 +88,7 @@ class StoreFile:
         if self.path is not None:
             try:
                 self._open(self.path)
-            except (sqlite3.Error, OSError, _UnusableError) as error:
+            except (*_ERRORS, _UnusableError) as error:
                 self._give_up(error)
 
     @property
@@ -101,7 +103,7 @@ class StoreFile:
                 return otherwise
             try:
                 return action()
-            except (sqlite3.Error, OSError) as error:
+            except _ERRORS as error:
                 self._give_up(error)
                 return otherwise
 
@@ -114,9 +116,9 @@ class StoreFile:
         rows = self.all(statement, values)
         return rows[0] if rows else None
 
-    def each(self, statement: str, values: Iterable[Row]) -> None:
-        """Run a statement with each of `values`, within `writing`."""
-        self._used.executemany(statement, values)
+    def each(self, statement: str, values: Iterable[Row]) -> int:
+        """Run a statement with each of `values`, within `writing`; the rows that it changed."""
+        return self._used.executemany(statement, values).rowcount
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -137,8 +139,12 @@ class StoreFile:
     def shrink(self, bound: int) -> None:
         """Give unused pages beyond `bound` bytes back to the disk."""
         most = bound // self._number("page_size")
-        while (excess := min(self._number("page_count") - most, self._number("freelist_count"), _PAGES)) > 0:
+        pages = self._number("page_count")
+        while (excess := min(pages - most, self._number("freelist_count"), _PAGES)) > 0:
             self.all(f"PRAGMA incremental_vacuum({excess})")
+            before, pages = pages, self._number("page_count")
+            if pages >= before:  # another process took them first, or the file is damaged
+                break
         self.all("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def size(self) -> int:
@@ -228,7 +234,7 @@ class StoreFile:
         version, owner = self._number("user_version"), self._number("application_id")
         if owner == _OURS and version > FORMAT:
             raise _UnusableError(f"a later sway-gguf wrote it (format {version}; this one reads {FORMAT})")
-        if owner != _OURS and (version or self.all("SELECT name FROM sqlite_schema LIMIT 1")):
+        if owner != _OURS and (version or self.all("SELECT name FROM sqlite_master LIMIT 1")):
             raise _UnusableError("it is another program's database; name another folder")
 
     def _make(self) -> None:
@@ -244,14 +250,13 @@ class StoreFile:
         guard, self._guard = self._guard, None
         self.close()
         reason = str(error) or type(error).__name__
-        if isinstance(error, sqlite3.Error):
-            code = _code(error)
-            if code in _BUSY:
-                reason = f"another process held it for more than {_PATIENCE:.0f} seconds"
-            elif code in _DAMAGED or code is None:
-                reason = f"it is damaged ({reason}){self._set_aside(guard)}"
+        code = _code(error)
+        if code in _BUSY:
+            reason = f"another process held it for more than {_PATIENCE:.0f} seconds"
         elif isinstance(error, OSError):
             reason = error.strerror or reason
+        elif code in _DAMAGED or (code is None and not isinstance(error, _UnusableError)):
+            reason = f"it is damaged ({reason}){self._set_aside(guard)}"
         if guard is not None:
             os.close(guard)
         self.trouble = one_line(f"the answer store {self.path} is not used: {reason}")
@@ -271,7 +276,7 @@ class StoreFile:
         return f" and was set aside as {SET_ASIDE}; the next run begins a new one"
 
 
-def _code(error: sqlite3.Error) -> int | None:
-    """SQLite's primary code; None for what the module itself found wrong."""
+def _code(error: Exception) -> int | None:
+    """SQLite's primary code; None for what it did not find wrong itself."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

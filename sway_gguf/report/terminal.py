@@ -14,6 +14,7 @@ from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.shown import Reply
 from sway_gguf.report import numbers
+from sway_gguf.report.facts import look_line
 
 STYLES: Mapping[str, str] = {
     Verdict.PASS: "bold green",
@@ -142,7 +143,7 @@ def _probe_row(probe: ProbeResult, wide: bool, stacked: bool, name_width: int) -
         numbers.number(probe.value),
         *([f"{interval}\n{spread}" if null else interval] if stacked else [interval, spread]),
         numbers.z_score(null.z if null else None),
-        numbers.p_value(null.family_p if null else None),
+        numbers.p_value(null.p if null else None),
     ]
     if wide:
         cells.append(numbers.p_value(null.holm_p if null else None))
@@ -200,10 +201,13 @@ def _footnotes(result: SuiteResult) -> RenderableType:
     nulls, timings = result.nulls, result.timings
     lines = [
         f"{nulls.assumption} p is the rank p over all probes that nulls decide together. A pass needs an effect beyond "
-        "zero and beyond every null, this p, and the tail p below alpha after Holm's correction; "
+        "zero and beyond every null, this p, and the tail p below alpha after Holm's correction, or by far below it at "
+        "the first look, whose p is that one; "
         f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
         f"alpha {result.alpha:g}, seed {result.seed}."
     ]
+    if look := look_line(nulls):
+        lines.append(look)
     floors = [probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor is not None]
     if floors:
         lines.append(

@@ -31,8 +31,8 @@ from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
 
-_QUICK_ITEMS, _QUICK_PROMPTS = 16, 24
-"""Of `check`, which is a first verdict: enough for a lift of 0.1 nats per token, and few for a large model."""
+_FIRST_ITEMS, _FIRST_PROMPTS = 16, 24
+"""Enough for a lift of 0.1 nats per token, and few for a large model."""
 
 
 @dataclass(frozen=True)
@@ -143,17 +143,16 @@ def default_spec(
         data=as_named(data),
         holdout=as_named(holdout),
         general=as_named(general),
-        defaults=(defaults or Defaults()) if kinds else quick_defaults(defaults or Defaults()),
+        defaults=defaults or Defaults(),
         engine=engine or EngineSettings(),
         suite=[{"name": kind, "kind": kind} for kind in kinds] if kinds else quick_suite(),
     )
 
 
-def quick_defaults(given: Defaults) -> Defaults:
-    """With a first verdict's number of items and prompts, where nothing is said of them."""
-    said = given.model_fields_set
-    few = {field: most for field, most in (("items", _QUICK_ITEMS), ("prompts", _QUICK_PROMPTS)) if field not in said}
-    return given.model_copy(update=few)
+def first_spec(base: Path, adapter: Path, *, data: Files = None, holdout: Files = None, general: Files = None) -> Spec:
+    """The spec of a first verdict, as `check` gives it: all quick probes, on few items of each kind."""
+    few = Defaults(items=_FIRST_ITEMS, prompts=_FIRST_PROMPTS)
+    return default_spec(base, adapter, data=data, holdout=holdout, general=general, defaults=few)
 
 
 def quick_suite() -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ class Schedule:
     visits: tuple[Visit, ...]
     looks: tuple[tuple[Visit, ...], ...]
     sizes: tuple[Visit, ...]
-    panels: tuple[Probe[Any], ...]
+    panels: tuple[Probe[Any], ...] = field(compare=False)
     queries: int
     shown: tuple[Query, ...] = ()
 
