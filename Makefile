@@ -29,13 +29,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# All of them, with medians of five: about an hour on two quiet processors. BENCH="throughput --repeat 3" runs some.
+BENCH ?= --markdown docs/benchmarks.md
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/generation.py
-	$(BIN)/python benchmarks/headers.py
-	$(BIN)/python benchmarks/busy.py
-	$(BIN)/python benchmarks/budget.py
+	$(BIN)/python -m benchmarks $(BENCH)
 	$(BIN)/python benchmarks/false_alarms.py
 
 # 20,000 damaged inputs, about ten minutes; what they find comes out as lines of JSON.

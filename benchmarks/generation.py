@@ -53,16 +53,14 @@ def measured(options: argparse.Namespace) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as scratch:
         for kind in [None] if options.base else _TYPES:
             path = options.base or Path(scratch) / f"random-109m-{kind.name.lower()}.gguf"
-            if kind:
+            if kind is not None:
                 write_random_model(path, **_MODEL, file_type=kind)
             yield from compare(path, options)
 
 
 def own_options(parser: argparse.ArgumentParser) -> None:
     """The model, and how much is written."""
-    parser.add_argument(
-        "--base", type=Path, metavar="GGUF", help="a model to use; three are made at random when absent"
-    )
+    parser.add_argument("--base", type=Path, metavar="GGUF", help="a model to use; else three made at random")
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=96)
 
