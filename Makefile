@@ -29,8 +29,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# All of them, with medians of five: about an hour on two quiet processors. BENCH="throughput --repeat 3" runs some.
-BENCH ?= --markdown docs/benchmarks.md
+# All of them take about an hour and a half on two quiet processors; BENCH="throughput --repeat 3" runs some, and
+# BENCH="--markdown docs/benchmarks.md" writes the figures of the documentation.
+BENCH ?=
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks $(BENCH)
 	$(BIN)/python benchmarks/false_alarms.py

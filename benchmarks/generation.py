@@ -62,7 +62,7 @@ def own_options(parser: argparse.ArgumentParser) -> None:
     """The model, and how much is written."""
     parser.add_argument("--base", type=Path, metavar="GGUF", help="a model to use; else three made at random")
     parser.add_argument("--prompts", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=96)
+    parser.add_argument("--tokens", type=int, default=32)
 
 
 if __name__ == "__main__":
