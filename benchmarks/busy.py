@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from random_model import random_texts, write_random_model
+from benchmarks.random_model import random_texts, write_random_model
 
 _GAIN, _LOSS = 2.0, 0.05
 _MODEL = {"vocabulary": 32_000, "hidden": 768, "layers": 10, "heads": 12, "feed_forward": 2048}

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from gguf import LlamaFileType
-from random_model import random_texts, write_random_model
 
+from benchmarks.random_model import random_texts, write_random_model
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Generate
 from sway_gguf.engine.llama_backend import LlamaBackend

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gguf
-from random_model import write_random_model
 
+from benchmarks.random_model import write_random_model
 from sway_gguf.artifacts.base import read_base
 
 _MODEL = {"vocabulary": 150_000, "hidden": 64, "layers": 2, "heads": 2, "feed_forward": 128}

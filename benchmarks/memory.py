@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from random_model import random_texts, write_random_model
+from benchmarks.random_model import random_texts, write_random_model
 
 _GOAL = 300.0
 _MODEL = {"vocabulary": 150_000, "hidden": 256, "layers": 2, "heads": 4, "feed_forward": 512}

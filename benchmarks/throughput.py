@@ -1,60 +1,80 @@
-"""Packed scoring against a bare llama.cpp decode loop: the same tokens, one process, turn by turn.
+"""Packed scoring against llama.cpp alone: a bare decode loop on the same tokens, and llama-bench of the same source.
 
 Knows how a competent user drives llama.cpp by hand, and how to time. Does not know how the engine packs, and says
-nothing of answers: the bare side reads every wanted logit's pointer and reduces nothing.
+nothing of answers: the bare side asks for the same logits, reads one of each call and reduces nothing.
 
 The bare side may use two layouts, whole texts packed up to n_batch and one text per call, with its batches filled
 before the clock starts; the ratio is against the faster one. Our side tokenizes, packs, decodes and reduces to
-log-probabilities within its time.
+log-probabilities within its time. llama-bench asks for the logits of a prompt's last token alone, so what all logits
+cost is in that ratio.
 
-    python benchmarks/throughput.py
+    python -m benchmarks.throughput
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from random_model import random_texts, write_random_model
-
+from benchmarks.models import base_of, base_option, of_type, random_adapter, settings_of
+from benchmarks.random_model import random_texts
+from benchmarks.sides import Finding, Goal, Times, faster, in_turns, left_out, main, shares
+from scripts.build_llama_tools import CannotBuildError, build
+from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.context import KV_TYPES
 from sway_gguf.engine.library import llama_cpp
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.packing import stream_length
 
-_GOAL = 0.9
-_MODEL = {"vocabulary": 50_000, "hidden": 768, "layers": 10, "heads": 12, "feed_forward": 2048}
+BARE, BENCH, COST = Goal("≥", 0.97), Goal("≥", 0.85), Goal("≤", 0.12)
+_RANK = 8
 
 
 class Bare:
-    """llama.cpp alone: whole texts, `per_call` of them a call, logits at every position.
+    """llama.cpp alone on a model of its own: whole texts, `per_call` of them a call, logits at every position.
 
     Args:
         model: a loaded llama_model.
+        adapter: a loaded LoRA, or None.
         texts: tokens to feed, per text.
         per_call: texts a call.
-        settings: threads, n_batch, n_ubatch and KV type are taken from here.
+        settings: n_batch, n_ubatch, KV type and flash attention are taken from here.
+        threads: to use.
     """
 
-    def __init__(self, model: object, texts: Sequence[Sequence[int]], per_call: int, settings: EngineSettings) -> None:
+    def __init__(
+        self,
+        model: Any,
+        adapter: Any | None,
+        texts: Sequence[Sequence[int]],
+        per_call: int,
+        settings: EngineSettings,
+        threads: int,
+    ) -> None:
         self._calls = [_batch(texts[start : start + per_call]) for start in range(0, len(texts), per_call)]
         length = stream_length(max(len(text) for text in texts))
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max, params.kv_unified = per_call * length, per_call, False
         params.n_batch, params.n_ubatch = settings.batch, settings.ubatch
-        params.n_threads = params.n_threads_batch = settings.threads
+        params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = KV_TYPES[settings.kv_type]
         params.flash_attn_type = int(settings.flash_attention)
         params.no_perf = True
         self._context = llama_cpp.llama_init_from_model(model, params)
         if not self._context:
             raise MemoryError(f"llama.cpp cannot make a context of {per_call} × {length} tokens")
+        if adapter is not None:
+            handles, scales = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter), (llama_cpp.ctypes.c_float * 1)(1.0)
+            llama_cpp.llama_set_adapters_lora(self._context, handles, 1, scales)
 
     def run(self) -> None:
         """Decode every call and reach for its logits."""
@@ -73,7 +93,7 @@ class Bare:
             llama_cpp.llama_batch_free(batch)
 
 
-def _batch(texts: Sequence[Sequence[int]]) -> llama_cpp.llama_batch:
+def _batch(texts: Sequence[Sequence[int]]) -> Any:
     batch = llama_cpp.llama_batch_init(sum(map(len, texts)), 0, 1)
     row = 0
     for stream, tokens in enumerate(texts):
@@ -85,91 +105,85 @@ def _batch(texts: Sequence[Sequence[int]]) -> llama_cpp.llama_batch:
     return batch
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Time of one run."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def usual_threads(options: argparse.Namespace) -> int:
+    """What a user of llama.cpp gives: every core, of which two logical processors are one where there are many."""
+    logical = os.cpu_count() or 1
+    return options.threads or (logical // 2 if logical > 4 else logical)
 
 
-def measure(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds per side and round. One round warms up, uncounted; every other round runs backwards."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(rounds + 1):
-        for name in list(sides)[:: -1 if turn % 2 else 1]:
-            took = seconds(sides[name])
-            if turn:
-                times[name].append(took)
-    return times
-
-
-def compare(path: Path, options: argparse.Namespace) -> None:
-    """Run both sides on the model at `path` and print what came out."""
-    settings = EngineSettings(threads=options.threads, kv_type=options.kv_type)
-    texts = random_texts(options.texts, options.words)
-    with LlamaBackend(path, None, settings) as backend:
-        settings = backend.settings
+def timed(path: Path, adapter: Path | None, options: argparse.Namespace) -> tuple[Times, int]:
+    """Seconds of ours and of both bare layouts, and the tokens of a round."""
+    settings = settings_of(options)
+    texts = random_texts(4 if options.quick else options.texts, options.words)
+    with ExitStack() as stack:
+        backend = stack.enter_context(LlamaBackend(path, adapter, settings))
         fed = [backend.model.tokenize(text)[:-1] for text in texts]
-        _describe(backend, fed, settings)
-        model = llama_cpp.llama_model_load_from_file(str(path).encode(), _model_params(settings))
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = settings.gpu_layers
+        model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        stack.callback(llama_cpp.llama_model_free, model)
+        lora = llama_cpp.llama_adapter_lora_init(model, os.fsencode(adapter)) if adapter else None
         packed = max(1, min(settings.streams, settings.batch // max(map(len, fed))))
-        bare = {
-            f"bare, {n} text{'s' * (n > 1)} a call": Bare(model, fed, n, settings) for n in dict.fromkeys((packed, 1))
-        }
-        with backend.as_base() as view:
-            sides: dict[str, Callable[[], object]] = {"ours": lambda: view.rolling_logprob_many(texts)}
-            times = measure(sides | {name: one.run for name, one in bare.items()}, options.rounds)
-        for one in bare.values():
-            one.close()
-        llama_cpp.llama_model_free(model)
-    report(times, sum(map(len, fed)))
+        sides: dict[str, Callable[[], object]] = {}
+        view = stack.enter_context(backend.as_finetuned() if adapter else backend.as_base())
+        sides["ours"] = lambda: view.rolling_logprob_many(texts)
+        for count in dict.fromkeys((packed, 1)):
+            bare = Bare(model, lora, fed, count, settings, usual_threads(options))
+            stack.callback(bare.close)
+            sides[f"a bare loop, {count} text{'s' * (count > 1)} a call:"] = bare.run
+        return in_turns(sides, options.repeat), sum(map(len, fed))
 
 
-def _model_params(settings: EngineSettings) -> llama_cpp.llama_model_params:
-    params = llama_cpp.llama_model_default_params()
-    params.n_gpu_layers = settings.gpu_layers
-    return params
-
-
-def _describe(backend: LlamaBackend, fed: Sequence[Sequence[int]], settings: EngineSettings) -> None:
-    base = backend.base
-    print(f"model        {base.parameters / 1e6:.1f} M parameters, vocabulary {base.vocabulary}, {base.types}")
-    print(f"texts        {len(fed)} of {min(map(len, fed))}–{max(map(len, fed))} tokens, {sum(map(len, fed))} in all")
-    print(f"settings     {backend.layout()}")
-    print(f"machine      {os.cpu_count()} logical processors, llama-cpp-python {llama_cpp.__version__}")
-
-
-def report(times: dict[str, list[float]], tokens: int) -> None:
-    """Print tokens per second of each side, and ours over the faster bare one, round by round."""
-    print(f"{'tokens/s':<26}{'median':>9}{'min':>9}{'max':>9}")
-    for name, took in times.items():
-        speeds = [tokens / second for second in took]
-        print(f"{name:<26}{statistics.median(speeds):9.1f}{min(speeds):9.1f}{max(speeds):9.1f}")
+def against_bare(what: str, times: Times, tokens: int) -> Finding:
+    """Ours against the faster layout of the bare loop."""
     best = min((name for name in times if name != "ours"), key=lambda name: statistics.median(times[name]))
-    ratios = [bare / ours for ours, bare in zip(times["ours"], times[best], strict=True)]
-    ratio = statistics.median(times[best]) / statistics.median(times["ours"])
-    print(f"ours / {best}: {ratio:.3f} of medians; per round {min(ratios):.3f}–{max(ratios):.3f}")
-    print(f"goal ≥ {_GOAL}: {'reached' if ratio >= _GOAL else 'missed'}")
+    return faster(what, times["ours"], times[best], tokens, best, BARE)
 
 
-def main() -> None:
-    """Read the options, make the model if none was given, compare."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="a GGUF to use; made at random when absent")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the random model here and leave it")
-    parser.add_argument("--threads", type=int, default=0, help="as the engine's -t; 0 is its default")
-    parser.add_argument("--texts", type=int, default=48)
-    parser.add_argument("--words", type=int, default=39, help="words per text, about 3.25 tokens each")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kv-type", default="f16", choices=sorted(KV_TYPES))
-    options = parser.parse_args()
+def llama_bench(tool: Path, path: Path, options: argparse.Namespace) -> list[float]:
+    """Tokens per second of reading 512 tokens, round by round."""
+    words = ["-m", path, "-p", 512, "-n", 0, "-t", usual_threads(options), "-ngl", options.gpu_layers % 1000]
+    words += ["-r", options.repeat, "-o", "json"]
+    done = subprocess.run([str(tool), *map(str, words)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    (row,) = json.loads(done.stdout)
+    return [float(speed) for speed in row["samples_ts"]]
+
+
+def measured(options: argparse.Namespace) -> Iterator[Finding]:
+    """Base and adapter against the bare loop, base against llama-bench, adapter against base; in each type."""
+    try:
+        bench, why = build() / "llama-bench", ""
+    except CannotBuildError as error:
+        bench, why = None, str(error)
     with tempfile.TemporaryDirectory() as scratch:
-        path = options.model or (options.keep or Path(scratch)) / "random-109m-f16.gguf"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_random_model(path, **_MODEL)
-        compare(path, options)
+        base = base_of(options)
+        adapter = options.adapter or random_adapter(read_base(base), _RANK, Path(scratch))
+        for kind in options.types:
+            path = of_type(base, kind, Path(scratch))
+            before = llama_bench(bench, path, options) if bench else []
+            plain, tokens = timed(path, None, options)
+            after = llama_bench(bench, path, options) if bench else []
+            adapted, _ = timed(path, adapter, options)
+            yield against_bare(f"{kind}, base", plain, tokens)
+            yield against_bare(f"{kind}, adapter of rank {_RANK} on all linear modules", adapted, tokens)
+            speed = tokens / statistics.median(plain["ours"])
+            if bench:
+                other = statistics.median(before + after)
+                yield shares(f"{kind}, base", speed, other, "tokens/s", "llama-bench pp512", BENCH)
+            else:
+                yield left_out(f"{kind}, against llama-bench pp512", why)
+            slower = 1 - tokens / statistics.median(adapted["ours"]) / speed
+            yield Finding(f"{kind}, the adapter's own cost", slower, goal=COST, note="share of the base's speed")
+
+
+def own_options(parser: argparse.ArgumentParser) -> None:
+    """Which model, adapter and types."""
+    base_option(parser)
+    parser.add_argument("--adapter", type=Path, help=f"in place of a random one of rank {_RANK}")
+    parser.add_argument("--types", nargs="+", default=["Q4_1", "F16", "Q8_0"], help="types of the weights")
+    parser.add_argument("--texts", type=int, default=24)
+    parser.add_argument("--words", type=int, default=50, help="made-up words per text, about two tokens each")
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measured, own_options)

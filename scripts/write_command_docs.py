@@ -25,6 +25,8 @@ def document() -> str:
     parts = [_OPENING, *_section(cli, "sway-gguf")]
     for name, command in cli.commands.items():
         parts += _section(command, f"sway-gguf {name}")
+        for part, below in command.commands.items() if isinstance(command, click.Group) else ():
+            parts += _section(below, f"sway-gguf {name} {part}")
     return "\n".join(parts)
 
 

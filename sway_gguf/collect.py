@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import View
-from sway_gguf.engine.doors import DoorBackend, OnTokens
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.open_view import OnTokens
 
 
 @dataclass(frozen=True, slots=True)

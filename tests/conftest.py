@@ -21,6 +21,14 @@ from tests.artifact_files import finish
 STORIES = Path(__file__).parents[2] / "shared" / "models" / "stories260k"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_store() -> Iterator[None]:
+    """Tests ask the model, and fill nobody's cache, here and in child processes; those of the store name a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWAY_GGUF_STORE", "off")
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_backend() -> Iterator[LlamaBackend]:
     """The demo base with its healthy adapter and a float32 KV cache, as the reference numbers have it."""

@@ -9,8 +9,8 @@ from sway_gguf.core.answers import Answer
 from sway_gguf.core.errors import NonFiniteError, UserError, ViewError
 from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
 from sway_gguf.core.views import BASE, TUNED, NullDesign, NullView, ScaledView, View
-from sway_gguf.engine.doors import top_of
 from sway_gguf.engine.fake import FakeBackend, distribution, wordy_script
+from sway_gguf.engine.open_view import top_of
 from sway_gguf.engine.protocol import (
     Backend,
     NullBackend,

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from sway_gguf.cli.main import cli
+from sway_gguf.cli.store import store
 from sway_gguf.material.packaged import DEMO
 from tests.test_peft import folder
 
@@ -27,7 +28,7 @@ PARSED = {
 def examples() -> list[tuple[str, list[str]]]:
     """(command, its words) of every example."""
     found = []
-    for name, command in cli.commands.items():
+    for name, command in [*cli.commands.items(), *(("store", part) for part in store.commands.values())]:
         for line in re.findall(r"sway-gguf (.+?)(?:, or |$|;|\n)", command.epilog or ""):
             words = shlex.split(line)
             assert words[0] == name
@@ -61,6 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
+        patch.setenv("SWAY_GGUF_STORE", "store")
         words = ["run", "sway.yaml", "--json", "result.json", "--trace", "run.trace.jsonl", *FAST]
         done = CliRunner().invoke(cli, words)
         assert done.exit_code == 0, done.output
@@ -79,6 +81,8 @@ def test_every_command_has_an_example() -> None:
 def test_the_example_does_what_it_says(name: str, words: list[str], place: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(shutil.copytree(place, tmp_path / "place"))
+        if name == "store":
+            patch.setenv("SWAY_GGUF_STORE", "store")
         if name in PARSED:
             cli.commands[name].make_context(name, words[1:])
             return

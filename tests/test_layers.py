@@ -43,7 +43,7 @@ THIRD_PARTY = {
     "stats": {"numpy", "scipy"},
     "material": {"numpy", "textstat", "dlm", "pyarrow"},
     "spec": {"pydantic", "yaml"},
-    "artifacts": {"numpy", "gguf", "jinja2", "safetensors"},
+    "artifacts": {"numpy", "gguf", "jinja2", "safetensors", "platformdirs"},
     "engine": {"numpy"},
     "collect": {"numpy"},
     "probes": {"numpy", "pydantic", "jsonschema"},

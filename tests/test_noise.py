@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sway_gguf.artifacts import rounding
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.finite import not_finite
 from sway_gguf.artifacts.gguf_header import Header
@@ -222,3 +223,13 @@ def test_a_broken_adapter_under_a_budget_is_told_as_without(tmp_path: Path) -> N
     done = sway("check", BASE, str(tmp_path / "nan.gguf"), "--budget", "60s", "--nulls", "5")
     assert done.returncode == 0, done.stderr
     assert "BROKEN" in done.stdout
+
+
+def test_the_negligible_update_is_pinned_to_the_version_under_which_answers_are_kept() -> None:
+    """Whoever changes a number here raises `rounding.VERSION`: answers of reruns stand in people's stores."""
+    drawn = rounding_adapter(read_base(DEMO_BASE))
+    assert drawn is not None
+    first = drawn.pairs[0]
+    assert (rounding.VERSION, first.module, len(drawn.pairs)) == (1, "blk.0.attn_output.weight", 6)
+    assert first.a[0, :3].tolist() == pytest.approx([0.00785814, -0.00825655, 0.0400264], rel=1e-5)
+    assert (first.b[:3, 0] / NEGLIGIBLE).tolist() == pytest.approx([-0.667687, 0.163244, -0.830752], rel=1e-5)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 from sway_gguf.artifacts.lora_write import write_lora
-from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.artifacts.null import VERSION, _orthonormal, null_adapter
 from sway_gguf.core.views import DESIGNS, Design, Energy, NullDesign
 from tests.artifact_files import factors, spoiled
 
@@ -179,3 +179,37 @@ def test_what_has_no_null_is_refused() -> None:
     for wrong in ({"rank_scale": 0.0}, {"init_scale": -1.0}, {"design": "other"}, {"energy": "other"}):
         with pytest.raises(ValueError, match=next(iter(wrong)).replace("design", "design 'other'")):
             NullDesign(**wrong)  # type: ignore[arg-type]
+
+
+PINNED: dict[tuple[Design, float], list[float]] = {
+    ("rotation", 1.0): [0.777424, 2.097850, 1.789270, 2.333510, 3.469045, 8.198504],
+    ("rotation", 0.5): [-0.262354, -0.541169, -0.770599, -0.025376, -0.052344, -0.074535],
+    ("spectrum", 1.0): [0.178109, -2.015724, 2.171466, -3.347669, -5.834439, 5.838304],
+    ("spectrum", 0.5): [0.599734, 0.583205, 0.505676, 0.058008, 0.056410, 0.048911],
+    ("gaussian", 1.0): [5.22128e-4, -1.16501e-4, 1.664e-5, -1.906659e-3, 4.67796e-4, 3.32607e-4],
+    ("gaussian", 0.5): [-2.0943e-4, -2.0257e-5, -6.28623e-4, 5.2999e-5, 5.126e-6, 1.59082e-4],
+}
+"""The first two rows of B @ A of a null of two small factors, seed 5."""
+
+
+@pytest.mark.parametrize("drawn", PINNED, ids=str)
+def test_what_a_seed_draws_is_pinned_to_the_version_under_which_answers_are_kept(drawn: tuple[Design, float]) -> None:
+    """Whoever changes a number here raises `null.VERSION`: answers of the nulls before stand in people's stores.
+
+    Bytes would hang on the processor's own rounding, which is part of what answers are kept under.
+    """
+    a = np.array([[1, 2, 3], [0, 1, -1]], np.float32)
+    b = np.array([[1, 0], [0, 2], [1, 1], [3, 0]], np.float32)
+    real = replace(adapter(), pairs=(LoraPair("blk.0.attn_q.weight", a, b, "F32", "F32"),))
+    (pair,) = null_adapter(real, 5, NullDesign(*drawn)).pairs
+    assert VERSION == 1
+    assert (pair.b @ pair.a)[:2].ravel().tolist() == pytest.approx(PINNED[drawn], rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (64, 16), (1536, 64)])
+def test_a_tall_draw_is_made_orthonormal_as_its_qr_factorization_has_it(shape: tuple[int, int]) -> None:
+    drawn = np.random.default_rng(5).normal(size=shape)
+    basis, upper = np.linalg.qr(drawn)
+    found = _orthonormal(drawn)
+    assert np.abs(found - basis * np.sign(np.diag(upper))).max() < 1e-13
+    assert np.abs(found.T @ found - np.eye(shape[1])).max() < 1e-13

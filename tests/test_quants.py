@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import gguf
@@ -25,6 +26,7 @@ from sway_gguf.deploy import deployment, quants, workshop
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.quants import survival
 from sway_gguf.deploy.workshop import working_in
+from sway_gguf.engine.store import open_store
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.plot import survival_svg
 from sway_gguf.report.survival import print_matrix
@@ -40,7 +42,8 @@ TEXT = {"data": DEMO / "document.md", "general": DEMO / "general.txt"}
 def matrix(base: Path, adapter: Path, work: Path, *types: str, said: list[str] | None = None) -> SurvivalMatrix:
     prepared = prepare(default_spec(base, adapter, **TEXT))
     say = said.append if said is not None else lambda text: None
-    return survival(prepared, work, types=types, wanted=0.9, tolerance=-0.15, say=say)
+    with open_store(work / "store") as store:
+        return survival(prepared, work, store, types=types, wanted=0.9, tolerance=-0.15, say=say)
 
 
 def test_a_ratio_of_means_and_its_interval_by_hand() -> None:
@@ -200,8 +203,8 @@ def test_an_adapter_without_effect_has_nothing_that_could_survive(tmp_path: Path
 
 def test_quants_on_the_command_line(tmp_path: Path) -> None:
     words = ["quants", BASE, str(DEMO / "healthy.lora.gguf"), "--data", str(TEXT["data"]), "--types", "F16,Q4_0"]
-    out = tmp_path / "m.json"
-    done = sway(*words, "--general", str(TEXT["general"]), "--work", str(tmp_path / "w"), "--json", str(out))
+    out, there = tmp_path / "m.json", ("--work", str(tmp_path / "w"), "--store", str(tmp_path / "store"))
+    done = sway(*words, "--general", str(TEXT["general"]), *there, "--json", str(out))
     assert done.returncode == 0, done.stderr
     assert "Q4_0 merged is the smallest" in done.stdout
     assert len(json.loads(out.read_text(encoding="utf-8"))["rows"]) == 4
@@ -211,7 +214,7 @@ def test_quants_on_the_command_line(tmp_path: Path) -> None:
         f"data: {TEXT['data']}\ngeneral: {TEXT['general']}\nsuite: [{{kind: applied}}]\n",
         encoding="utf-8",
     )
-    again = sway("quants", str(spec), "--types", "F16,Q4_0", "--work", str(tmp_path / "w"), "--json", "-")
+    again = sway("quants", str(spec), "--types", "F16,Q4_0", *there, "--json", "-")
     assert json.loads(again.stdout) == json.loads(out.read_text(encoding="utf-8"))
     assert "name the adapter" in complaint("quants", BASE)
     assert "unknown type 'Q4'" in complaint(*words[:-1], "Q4", "--work", str(tmp_path / "w"))
@@ -225,7 +228,9 @@ def test_too_few_sections_are_told_before_anything_is_measured(tmp_path: Path) -
     prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data))
     said: list[str] = []
     with pytest.raises(UserError, match=r"3 distinct sections .* give 2 or more"):
-        survival(prepared, tmp_path / "w", types=["F16"], wanted=0.9, tolerance=-0.15, say=said.append)
+        survival(
+            prepared, tmp_path / "w", open_store(None), types=["F16"], wanted=0.9, tolerance=-0.15, say=said.append
+        )
     assert said == []
     assert not (tmp_path / "w").exists()
 
@@ -246,18 +251,34 @@ def test_more_than_the_whole_effect_is_warned_of(scale: float, verdict: str) -> 
     assert verdict != "WARN" or "scale" in reason
 
 
-def test_damaged_rows_are_told_and_made_anew(tmp_path: Path) -> None:
+def test_odd_rows_are_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, adapter = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
     found = matrix(base, adapter, tmp_path, "F16")
-    (merged,), (runtime,) = tmp_path.glob("*-merged.npz"), tmp_path.glob("*-runtime.npz")
-    data = runtime.read_bytes()
+    with open_store(tmp_path / "store") as store:
+        merged, runtime = sorted(store.sample(10), key=lambda row: len(row[1]))
     # The merged row has no answers with the adapter on top, so it cannot stand for the other.
-    for damage in (b"", b"text", data[: len(data) // 2], data[:200] + bytes(200), merged.read_bytes()):
-        runtime.write_bytes(damage)
-        said: list[str] = []
-        again = matrix(base, adapter, tmp_path, "F16", said=said)
-        assert any(str(runtime) in line and "damaged" in line for line in said)
+    data, calls = runtime[1], list[Path]()
+    measured = workshop.measured
+
+    def counted(model: Path, *others: Any) -> deployment.Measured:
+        calls.append(model)
+        return measured(model, *others)
+
+    monkeypatch.setattr(workshop, "measured", counted)
+    for odd in (b"", b"text", data[: len(data) // 2], data[:200] + bytes(200), merged[1]):
+        with open_store(tmp_path / "store") as store:
+            store.put(runtime[0], odd)
+        calls.clear()
+        again = matrix(base, adapter, tmp_path, "F16")
+        assert [path.name.endswith("runtime.gguf") for path in calls] == [True]
         assert [row.retained for row in again.rows] == [row.retained for row in found.rows]
+
+
+def test_without_a_store_nothing_is_kept(tmp_path: Path) -> None:
+    prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", **TEXT))
+    with open_store(None) as store:
+        survival(prepared, tmp_path, store, types=["F16"], wanted=0.9, tolerance=-0.15, say=lambda text: None)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock"}
 
 
 def test_what_stands_in_the_working_folders_place_or_works_in_it_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sway_gguf.engine.store import open_store
 from tests.test_cli import BASE, HEALTHY, TEXT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
@@ -103,6 +104,14 @@ def test_a_signal_in_llama_cpps_log_ends_the_command(number: int, code: int, whe
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_views_are_answered_side_by_side_ends_the_command(number: int, code: int) -> None:
+    # The adapters of two views are being loaded, in threads that get no signals.
+    found, said, seconds = stopped(number, "loading lora", *CHECK, "--parallel", "2")
+    assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
+    assert seconds < 20
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_a_child_is_started_ends_the_command(tmp_path: Path, number: int, code: int) -> None:
     merge = ("merge", BASE, HEALTHY, "--type", "Q4_K_M", "-o", str(tmp_path / "m.gguf"))
     found, said, seconds = stopped(number, "spawn", *merge)
@@ -151,10 +160,13 @@ def test_what_a_killed_merge_left_goes_with_the_next(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_quants_and_its_child(tmp_path: Path, number: int, code: int) -> None:
-    process = start("quants", BASE, HEALTHY, *TEXT, "--types", "F16,Q8_0", "--work", str(tmp_path / "w"))
+    where = ("--work", str(tmp_path / "w"), "--store", str(tmp_path / "store"))
+    process = start("quants", BASE, HEALTHY, *TEXT, "--types", "F16,Q8_0", *where)
     waited_for(process, "F16 merged")
     os.killpg(process.pid, number)
     said = rest(process)
     assert process.returncode == code
     assert not any("Traceback" in line for line in said)
-    assert [path.suffix for path in (tmp_path / "w").iterdir() if path.suffix] == [".npz"]
+    assert [path.name for path in (tmp_path / "w").iterdir()] == [".lock"]
+    with open_store(tmp_path / "store") as store:
+        assert store.holding().entries == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sway_gguf.engine import waiting
-from sway_gguf.engine.waiting import bound_spinning
+from sway_gguf.engine.waiting import bound_spinning, one_blas_thread
 from sway_gguf.material.packaged import DEMO
 
 VARIABLES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY", "OMP_WAIT_POLICY")
@@ -73,3 +73,13 @@ def test_each_runtime_is_bounded_unless_the_user_has_said_how_it_waits(given: di
     environment = dict(given)
     bound_spinning(environment)
     assert environment == given | {name: OURS[name] for name in added}
+
+
+def test_linear_algebra_has_one_thread_unless_the_user_gives_it_more() -> None:
+    fresh: dict[str, str] = {}
+    one_blas_thread(fresh)
+    assert fresh == {"OPENBLAS_NUM_THREADS": "1"}
+    for given in ({"OPENBLAS_NUM_THREADS": "4"}, {"OMP_NUM_THREADS": "3"}):
+        kept = dict(given)
+        one_blas_thread(kept)
+        assert kept == given

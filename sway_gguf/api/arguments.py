@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sway_gguf.cli.progress import Advance, Progress, progress_bar
+from sway_gguf.cli.storing import StoreWish
 from sway_gguf.core.errors import UserError
 
 PathLike = str | os.PathLike[str]
@@ -15,6 +16,7 @@ PathsLike = PathLike | Sequence[PathLike] | None
 Watcher = Callable[[int, int, str], object]
 """Called with the tokens done, all tokens, and the view that is being asked."""
 ProgressLike = bool | Watcher | None
+StoreLike = PathLike | bool | None
 
 
 def path_of(given: PathLike, what: str) -> Path:
@@ -49,6 +51,20 @@ def paths_of(given: PathsLike, what: str) -> Path | list[Path] | None:
     return path_of(given, what)
 
 
+def store_of(given: StoreLike) -> StoreWish:
+    """Which answer store to use.
+
+    Args:
+        given: the folder of one, False for none, or None or True for the usual one.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if given is None or isinstance(given, bool):
+        return StoreWish(off=given is False)
+    return StoreWish(path_of(given, "store"))
+
+
 def progress_of(given: ProgressLike) -> Progress:
     """How far a run is: by default a bar in a terminal or a notebook, and elsewhere a line every 30 seconds on stderr.
 
@@ -61,13 +77,13 @@ def progress_of(given: ProgressLike) -> Progress:
 
 
 @contextmanager
-def _silent(total: int, most: int) -> Iterator[Advance]:
+def _silent(total: int, most: int, **_: object) -> Iterator[Advance]:
     yield lambda what, tokens: None
 
 
 def _told(watcher: Watcher) -> Progress:
     @contextmanager
-    def progress(total: int, most: int) -> Iterator[Advance]:
+    def progress(total: int, most: int, **_: object) -> Iterator[Advance]:
         done = 0
 
         def advance(what: str, tokens: int) -> None:

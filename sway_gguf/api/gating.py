@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sway_gguf.api.arguments import PathLike, path_of
+from sway_gguf.api.arguments import PathLike, StoreLike, path_of
 from sway_gguf.api.result import Result, load_result, result_of
 from sway_gguf.api.running import run, spec_of
 from sway_gguf.cli.saving import held_by
@@ -70,6 +70,7 @@ def gate(
     min_lift: float | None = None,
     threshold: float | None = None,
     baseline: Result | PathLike | None = None,
+    store: StoreLike = None,
 ) -> Decision:
     """Decide whether an adapter may ship; as the command `sway-gguf gate` does.
 
@@ -82,6 +83,7 @@ def gate(
         min_lift: smallest lift of the material, nats/token.
         threshold: smallest composite score.
         baseline: a result, its path or a baseline's name; a probe that surely got worse than there fails.
+        store: of answers, where a spec is run; as `check` has it.
 
     Raises:
         UserError: a file is wrong, or an argument; nothing was run.
@@ -97,7 +99,7 @@ def gate(
         threshold=threshold,
         baseline=baseline,
     )
-    return decided(run(opened) if isinstance(opened, Spec) else opened, rules, before)
+    return decided(run(opened, store=store) if isinstance(opened, Spec) else opened, rules, before)
 
 
 def asked_of(

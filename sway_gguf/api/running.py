@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sway_gguf.api.arguments import PathLike, PathsLike, ProgressLike, path_of, paths_of, progress_of
+from sway_gguf.api.arguments import (
+    PathLike,
+    PathsLike,
+    ProgressLike,
+    StoreLike,
+    path_of,
+    paths_of,
+    progress_of,
+    store_of,
+)
 from sway_gguf.api.result import Result
 from sway_gguf.cli.common import overridden, seconds_of
 from sway_gguf.cli.running import run_with_progress
 from sway_gguf.core.errors import UserError
 from sway_gguf.spec.model import Spec, load_spec
-from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.prepare import first_spec, prepare
 
 
 def check(
@@ -31,6 +40,8 @@ def check(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    parallel: int | None = None,
+    store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Test an adapter on a base, without a spec; as the command `sway-gguf check` does.
@@ -49,6 +60,9 @@ def check(
         show: replies of base and tuned model to gather for reports, none by default.
         budget: seconds, or a duration such as "60s" or "5m", to which items and nulls are cut.
         threads, context, batch, gpu_layers: llama.cpp's -t, -c, -b and -ngl.
+        parallel: views answered side by side; by default as many as there are threads and memory holds.
+        store: folder of the answer store, which keeps the model's answers so that nothing is asked twice; None for the
+            usual one, False for none.
         progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
             function is called with the tokens done, all tokens, and the view that is being asked.
 
@@ -56,7 +70,7 @@ def check(
         UserError: a file or an argument is wrong; nothing was run.
         EngineError: llama.cpp failed.
     """
-    spec = default_spec(
+    spec = first_spec(
         path_of(base, "base"),
         path_of(adapter, "adapter"),
         data=paths_of(data, "data"),
@@ -76,6 +90,8 @@ def check(
         context=context,
         batch=batch,
         gpu_layers=gpu_layers,
+        parallel=parallel,
+        store=store,
         progress=progress,
     )
 
@@ -94,6 +110,8 @@ def run(
     context: int | None = None,
     batch: int | None = None,
     gpu_layers: int | None = None,
+    parallel: int | None = None,
+    store: StoreLike = None,
     progress: ProgressLike = None,
 ) -> Result:
     """Run the suite of a spec; as the command `sway-gguf run` does.
@@ -101,9 +119,9 @@ def run(
     Args:
         spec: path of a sway.yaml, or a `sway_gguf.spec.model.Spec`.
         format, chat_template_kwargs, nulls, looks, seed, show: in place of what the spec says.
-        threads, context, batch, gpu_layers: likewise.
+        threads, context, batch, gpu_layers, parallel: likewise.
         budget: seconds, or a duration such as "60s".
-        progress: as `check` has it.
+        store, progress: as `check` has them.
 
     Raises:
         UserError: a file, the spec or an argument is wrong; nothing was run.
@@ -120,11 +138,13 @@ def run(
         context=context,
         batch=batch,
         gpu_layers=gpu_layers,
+        parallel=parallel,
         format=format,
         chat_template_kwargs=chat_template_kwargs,
     )
     seconds = None if budget is None else _seconds(budget)
-    return Result(run_with_progress(prepare(wanted), seconds, progress_of(progress)))
+    with store_of(store).opened() as answers:
+        return Result(run_with_progress(prepare(wanted), seconds, progress_of(progress), store=answers))
 
 
 def spec_of(given: PathLike | Spec) -> Spec:

@@ -28,7 +28,7 @@ class BaseModel:
         parameters: number of weights.
         license: general.license, or "".
         shards: all files, the first among them.
-        blocks, heads, kv_heads: of the transformer; 0 where the header does not say.
+        blocks, heads, kv_heads, head_width: of the transformer; 0 where the header does not say.
         origin: general.organization, basename and size_label, as far as the header has them.
     """
 
@@ -46,6 +46,7 @@ class BaseModel:
     blocks: int = 0
     heads: int = 0
     kv_heads: int = 0
+    head_width: int = 0
     origin: str = ""
 
     @property
@@ -96,6 +97,8 @@ def read_base(path: Path) -> BaseModel:
         blocks=blocks,
         heads=heads,
         kv_heads=file.whole(f"{file.architecture}.attention.head_count_kv") or heads,
+        head_width=file.whole(f"{file.architecture}.attention.key_length")
+        or file.whole(f"{file.architecture}.embedding_length") // max(1, heads),
         origin=" ".join(word for word in told if word and isinstance(word, str)),
     )
 

@@ -1,17 +1,54 @@
-"""Hashes of what took part. Knows files and folders."""
+"""Hashes of what took part. Knows files and folders, and what a memory of hashes is asked; not how one is kept."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
+
+_LARGE = 1 << 20
+"""Bytes from which on a remembered hash is taken; reading less takes no time that anyone notices."""
+_SETTLED = 2_000_000_000
+"""Nanoseconds that a file has to be older than its reading: the coarsest clock of a file system ticks every 2 s, and a
+write within one tick leaves no trace in a file's times."""
+
+
+class Memory(Protocol):
+    """Hashes of files under what their file system says of them, kept between runs."""
+
+    def recall(self, path: bytes, stamp: tuple[int, ...]) -> str | None:
+        """The hash that the file at `path` had under exactly this stamp; None where it is not known."""
+
+    def remember(self, path: bytes, stamp: tuple[int, ...], digest: str) -> None:
+        """Keep a file's hash in place of what was known of this path."""
+
+
+_memory: Memory | None = None
+
+
+@contextmanager
+def remembering(memory: Memory | None) -> Iterator[None]:
+    """Within the block, hashes of large files that have not changed come from `memory`, in every thread.
+
+    A file counts as unchanged where its resolved path, size, inode and both its times (of the last writing, which
+    programs may set, and of the last change of any kind, which they may not) are as they were.
+    """
+    global _memory
+    before, _memory = _memory, memory
+    try:
+        yield
+    finally:
+        _memory = before
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's contents, or of all files in a folder by name, in hexadecimal."""
+    """Of a file's contents, or of all files in a folder by name, in hexadecimal; see `remembering`."""
     if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _sha256_of_file(path, _memory)
     whole = hashlib.sha256()
     for part in sorted(path.iterdir()):
         if part.is_file():
@@ -24,6 +61,26 @@ def sha256_of_all(paths: Sequence[Path]) -> str:
     if len(paths) == 1:
         return sha256_of(paths[0])
     return hashlib.sha256("".join(map(sha256_of, paths)).encode()).hexdigest()
+
+
+def _sha256_of_file(path: Path, memory: Memory | None) -> str:
+    with path.open("rb") as file:
+        if memory is None:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        status, name, began = os.fstat(file.fileno()), os.fsencode(path.resolve()), time.time_ns()
+        stamp = _own_stamp(status)
+        known = memory.recall(name, stamp)
+        if known is not None and status.st_size >= _LARGE:
+            return known
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        settled = began - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED
+        if found != known and settled and _own_stamp(os.fstat(file.fileno())) == stamp:
+            memory.remember(name, stamp, found)
+        return found
+
+
+def _own_stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 Stamp = tuple[tuple[str, int, int, int], ...]

@@ -11,14 +11,16 @@ _FAR = 1 << 40
 """Windows locks bytes, and keeps others from reading them: one far beyond any file's end is in nobody's way."""
 
 
-def locked(descriptor: int) -> bool:
+def locked(descriptor: int, *, shared: bool = False) -> bool:
     """Take the lock of an open file until it is closed; False where another holds it, be it in this very process.
+
+    A shared lock stands beside other shared ones. Windows has none: there it is always had, and holds nobody off.
 
     Raises:
         OSError: this file system knows no locks.
     """
     try:
-        _lock(descriptor)
+        _lock(descriptor, shared)
     except (BlockingIOError, PermissionError):
         return False
     return True
@@ -29,14 +31,15 @@ try:
 except ImportError:
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    def _lock(descriptor: int, shared: bool) -> None:
+        if not shared:
+            os.lseek(descriptor, _FAR, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
 
 else:
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int, shared: bool) -> None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ import numpy as np
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 
+VERSION = 1
+"""Raised by whoever changes what is drawn: answers of the base's rerun are kept under it."""
 NEGLIGIBLE = 2.0**-20
 """The update's output beside that of a weight of unit gain: eight units in the last place of a float32."""
 

@@ -42,9 +42,9 @@ def check(
     """
     from sway_gguf.core.gate import GateRules
     from sway_gguf.suite.gate import GateOnRun
-    from sway_gguf.suite.prepare import default_spec
+    from sway_gguf.suite.prepare import first_spec
 
-    spec = default_spec(base, adapter, data=data, holdout=holdout, general=general)
+    spec = first_spec(base, adapter, data=data, holdout=holdout, general=general)
     execute(overridden(spec, **overrides), wishes, judge=GateOnRun(GateRules()) if exit_code else None)
     if not data and not wishes.silent:
         say(

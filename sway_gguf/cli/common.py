@@ -69,8 +69,15 @@ force_option = click.option("--force", is_flag=True, help="Replace a file that i
 
 
 def engine_options(command: Command) -> Command:
-    """-t, -c, -b, -ngl under llama.cpp's own names."""
+    """-t, -c, -b, -ngl under llama.cpp's own names, and --parallel."""
     for option in (
+        click.option(
+            "--parallel",
+            type=click.IntRange(0, 256),
+            metavar="N",
+            help="Views answered side by side, which share the threads (default 0: as many as there are threads and "
+            "memory holds; on a GPU 1). No number depends on it.",
+        ),
         click.option("-ngl", "--gpu-layers", type=click.IntRange(-1), help="Layers on the GPU, -1 for all."),
         click.option("-b", "--batch", "--batch-size", type=click.IntRange(16), help="Tokens per call of llama.cpp."),
         click.option(
@@ -115,6 +122,7 @@ def overridden(
     context: int | None,
     batch: int | None,
     gpu_layers: int | None,
+    parallel: int | None = None,
     show: int | None = None,
     looks: int | None = None,
     nulls_for_everything: bool | None = None,
@@ -129,7 +137,13 @@ def overridden(
     """
     from sway_gguf.spec.options import changed
 
-    engine = {"threads": threads, "context": context, "batch": batch, "gpu_layers": gpu_layers}
+    engine = {
+        "threads": threads,
+        "context": context,
+        "batch": batch,
+        "gpu_layers": gpu_layers,
+        "parallel": parallel,
+    }
     defaults = {
         "seed": seed,
         "nulls": nulls,

@@ -16,6 +16,7 @@ from sway_gguf.cli.running import Wishes, run_options
 if TYPE_CHECKING:
     from sway_gguf.artifacts.real_model import OnBytes
     from sway_gguf.cli.saving import Output
+    from sway_gguf.engine.store import AnswerStore
 
 _SHOWN = 3
 """Replies in a page."""
@@ -69,12 +70,13 @@ def demo(
             "--looks": looks,
             "--nulls-for-everything": nulls_for_everything,
         }
-        unfit = [option for option in wishes.options if option != "--force"]
+        unfit = [option for option in wishes.options if option not in ("--force", *wishes.store.options)]
         if unfit := unfit + [option for option, value in given.items() if value is not None]:
             raise click.UsageError(
                 f"{unfit[0]} goes with --real, or with `sway-gguf check` on your own files; --reports writes pages"
             )
-        _side_by_side(overrides, _pages(reports, force=wishes.force) if reports else {})
+        with wishes.store.opened() as store:
+            _side_by_side(overrides, _pages(reports, force=wishes.force) if reports else {}, store)
         return
     if reports:
         raise click.UsageError("--reports goes without --real; --html FILE writes the report of the real model")
@@ -115,7 +117,7 @@ def _pages(folder: Path, *, force: bool) -> dict[str, Output]:
     return pages
 
 
-def _side_by_side(overrides: dict[str, Any], pages: Mapping[str, Output]) -> None:
+def _side_by_side(overrides: dict[str, Any], pages: Mapping[str, Output], store: AnswerStore) -> None:
     from sway_gguf.cli.common import overridden
     from sway_gguf.cli.progress import progress_bar
     from sway_gguf.material.packaged import DEMO
@@ -130,7 +132,7 @@ def _side_by_side(overrides: dict[str, Any], pages: Mapping[str, Output]) -> Non
     }
     prepared = {name: prepare(spec) for name, spec in specs.items()}
     with progress_bar(total_tokens(prepared)) as advance:
-        results = run_side_by_side(prepared, lambda tokens: advance("four adapters", tokens))
+        results = run_side_by_side(prepared, lambda tokens: advance("four adapters", tokens), store)
     for name, page in pages.items():
         page.save(html_report(results[name]))
     with drawing() as console:

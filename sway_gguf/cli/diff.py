@@ -13,12 +13,14 @@ from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.outputs import Outputs, output_options
 from sway_gguf.cli.progress import progress_bar
 from sway_gguf.cli.saving import deliver
+from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sway_gguf.choose.diff import Diff
+    from sway_gguf.engine.store import AnswerStore
     from sway_gguf.spec.model import Spec
     from sway_gguf.suite.prepare import Prepared
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @force_option
 @click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0).")
 @click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare each with (default 19).")
+@store_options
 @engine_options
 def diff(
     files: tuple[Path, ...],
@@ -46,6 +49,7 @@ def diff(
     exit_code: bool,
     outputs: Outputs,
     force: bool,
+    store: StoreWish,
     **overrides: Any,
 ) -> None:
     """Test ADAPTER_A and ADAPTER_B on the base model BASE, and tell what changed from A to B.
@@ -60,8 +64,9 @@ def diff(
     spec, other = _asked(files, data, holdout, general)
     spec = overridden(spec, **overrides)
     written = outputs.checked([*files, *inputs_of(spec)], force=force)
-    first = prepare(spec)
-    found = _run(first, first.with_adapter(other))
+    with store.opened() as answers:
+        first = prepare(spec)
+        found = _run(first, first.with_adapter(other), answers)
     changes = found.comparison
     drawn = {
         "json": partial(_record, found),
@@ -82,10 +87,10 @@ def _asked(
         UserError: neither a base and two adapters nor a spec and one.
     """
     from sway_gguf.spec.model import load_spec
-    from sway_gguf.suite.prepare import default_spec
+    from sway_gguf.suite.prepare import first_spec
 
     if len(files) == 3:
-        return default_spec(files[0], files[1], data=data, holdout=holdout, general=general), files[2]
+        return first_spec(files[0], files[1], data=data, holdout=holdout, general=general), files[2]
     if len(files) != 2:
         raise UserError("give a base and two adapters, or a spec and the adapter to compare its own with")
     for option, given in (("--data", data), ("--holdout", holdout), ("--general", general)):
@@ -94,13 +99,13 @@ def _asked(
     return load_spec(files[0]), files[1]
 
 
-def _run(first: Prepared, second: Prepared) -> Diff:
+def _run(first: Prepared, second: Prepared, store: AnswerStore) -> Diff:
     from sway_gguf.choose.diff import diff as run_both
     from sway_gguf.choose.diff import tokens
 
     if not (first.needs_model or second.needs_model):
         return run_both(first, second, None)
-    with first.opened() as backend, progress_bar(tokens(first, second, backend)) as advance:
+    with first.opened(store) as backend, progress_bar(tokens(first, second, backend)) as advance:
         return run_both(first, second, backend, lambda view, count: advance(str(view), count))
 
 

@@ -30,6 +30,7 @@ def doctor(
     context: int | None,
     batch: int | None,
     gpu_layers: int | None,
+    parallel: int | None,
 ) -> None:
     """Look over the build, and with BASE and ADAPTER the files: memory, tokenizer, template, fit, noise.
 
@@ -50,7 +51,11 @@ def doctor(
         raise UserError(f"--peft {peft}: no such folder; give the one that training left")
     usual = EngineSettings()
     settings = EngineSettings(
-        threads=threads or 0, context=context or 0, batch=batch or usual.batch, gpu_layers=gpu_layers or 0
+        threads=threads or 0,
+        context=context or 0,
+        batch=batch or usual.batch,
+        gpu_layers=gpu_layers or 0,
+        parallel=parallel or 0,
     )
     found = []
     for finding in examine(base, adapter, settings, peft):

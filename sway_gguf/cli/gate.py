@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _OF_A_RUN = {
     "nulls": "--nulls", "seed": "--seed", "show": "--show", "looks": "--looks",
     "nulls_for_everything": "--nulls-for-everything", "threads": "-t", "context": "-c", "batch": "-b",
-    "gpu_layers": "-ngl", "format": "--format", "chat_template_kwargs": "--chat-template-kwargs",
+    "gpu_layers": "-ngl", "parallel": "--parallel", "format": "--format",
+    "chat_template_kwargs": "--chat-template-kwargs",
 }  # fmt: skip
 
 
@@ -66,7 +67,8 @@ def gate(
     }  # fmt: skip
     named = baseline_file(baseline) if baseline else None
     if held_by(path) == "result":
-        only_runs = {option for option in wishes.options if option in ("--dry-run", "--budget", "--save-baseline")}
+        runs = ("--dry-run", "--budget", "--save-baseline", *wishes.store.options)
+        only_runs = {option for option in wishes.options if option in runs}
         if unfit := sorted(only_runs) + [_OF_A_RUN[name] for name, value in run.items() if value is not None]:
             raise click.UsageError(f"{unfit[0]} goes with a spec: {path} is a result, and nothing is run")
         _on_result(path, GateOnRun(rules_of(Gate(), **given), named), wishes)

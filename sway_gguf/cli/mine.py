@@ -10,6 +10,7 @@ import click
 from sway_gguf.cli.common import FILE, format_options, in_format
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import check_folder, write_whole
+from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.errors import UserError
 
 
@@ -23,6 +24,7 @@ from sway_gguf.core.errors import UserError
 )
 @click.option("--most", type=click.IntRange(1), default=8, show_default=True, help="Prompts, or rewordings per case.")
 @format_options
+@store_options
 @click.option("--write", is_flag=True, help="Add the entry to SWAY.YAML instead of printing it.")
 def mine(
     spec_path: Path,
@@ -31,6 +33,7 @@ def mine(
     write: bool,
     format: str | None,
     chat_template_kwargs: dict[str, Any] | None,
+    store: StoreWish,
 ) -> None:
     """Pick from a pool the prompts that the adapter moves most, or the rewordings that it answers worst.
 
@@ -42,11 +45,11 @@ def mine(
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.prepare import prepare
 
-    prepared = prepare(in_format(load_spec(spec_path), format, chat_template_kwargs))
+    spec = in_format(load_spec(spec_path), format, chat_template_kwargs)
     if write:  # what stands in the way is told before the work
         appended(spec_path.read_text(encoding="utf-8"), outline(pool), spec_path)
         check_folder(spec_path)
-    with prepared.opened() as backend:
+    with store.opened() as answers, (prepared := prepare(spec)).opened(answers) as backend:
         entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds, prepared.texts.speech)
     for remark in prepared.room.left_out({}):
         click.echo(remark, err=True)

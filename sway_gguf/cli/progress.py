@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance = Callable[[str, int], None]
-Progress = Callable[[int, int], AbstractContextManager[Advance]]
-"""Shows how far a run of so many tokens is, or of the most that it may go on to, while a block lasts."""
+Progress = Callable[..., AbstractContextManager[Advance]]
+"""Shows how far a run of `total` tokens is, or of the `most` that it may go on to, while a block lasts; `opening` is a
+line to begin with."""
 _EVERY = 30.0
 
 
 @contextmanager
-def progress_bar(total: int, most: int = 0, unit: str = "tokens") -> Iterator[Advance]:
+def progress_bar(total: int, most: int = 0, unit: str = "tokens", opening: str = "") -> Iterator[Advance]:
     """A function to call with what is being done and how many of `total` were done since the last call.
 
     A run that goes on beyond `total` goes on to `most`.
@@ -33,6 +34,8 @@ def progress_bar(total: int, most: int = 0, unit: str = "tokens") -> Iterator[Ad
 
     from sway_gguf.report.console import PlainConsole
 
+    if opening:
+        say(opening, err=True)
     console = PlainConsole(on_stderr=True)
     if not console.is_terminal and not _has_widgets(console):
         yield Lines(total, lambda line: say(line, err=True), unit=unit, most=most).advance

@@ -12,6 +12,7 @@ from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.output import say
 from sway_gguf.cli.outputs import Outputs, output_options
 from sway_gguf.cli.saving import deliver
+from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:
@@ -32,12 +33,11 @@ if TYPE_CHECKING:
 )
 @click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
 @click.option("--tolerance", type=click.FloatRange(max=0), default=-0.15, show_default=True, help="On general text.")
-@click.option(
-    "--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in and resume from."
-)
+@click.option("--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in.")
 @output_options("json", "html", "svg")
 @format_options
 @force_option
+@store_options
 @engine_options
 def quants(
     base: Path,
@@ -50,6 +50,7 @@ def quants(
     work: Path,
     outputs: Outputs,
     force: bool,
+    store: StoreWish,
     **overrides: Any,
 ) -> None:
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
@@ -83,14 +84,16 @@ def quants(
     chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
     inputs = [base, *inputs_of(spec), *(Path(kind) for kind in chosen if is_file(kind))]
     files = outputs.checked(inputs, force=force)
-    matrix = survival(
-        prepare(spec),
-        work,
-        types=chosen,
-        wanted=min_retained,
-        tolerance=tolerance,
-        say=lambda text: say(text, err=True),
-    )
+    with store.opened() as answers:
+        matrix = survival(
+            prepare(spec),
+            work,
+            answers,
+            types=chosen,
+            wanted=min_retained,
+            tolerance=tolerance,
+            say=lambda text: say(text, err=True),
+        )
     drawn = {
         "json": partial(_record, matrix),
         "html": partial(html_matrix, matrix),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from sway_gguf.cli.output import say
 from sway_gguf.cli.outputs import RESULT_FORMATS, Outputs, output_options, texts_of
 from sway_gguf.cli.progress import Progress, progress_bar
 from sway_gguf.cli.saving import Output, check_outputs, deliver, tracing
+from sway_gguf.cli.storing import StoreWish, store_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
     from sway_gguf.core.gate import GateDecision
     from sway_gguf.core.result import SuiteResult
     from sway_gguf.engine.doors import DoorBackend
+    from sway_gguf.engine.store import AnswerStore
     from sway_gguf.spec.model import Spec
     from sway_gguf.suite.prepare import Prepared
 
 _SHOWN = 3
 """Replies in a page, where nobody says how many."""
+_A_WHILE = 10.0
+"""Seconds from which on a run says at its start how long it will take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Wishes:
         force: replace a file that is no result.
         no_texts: leave out of every output what was asked and replied.
         trace: where to write how long each batch took.
+        store: where answers are kept.
     """
 
     outputs: Outputs
@@ -55,6 +60,7 @@ class Wishes:
     force: bool = False
     no_texts: bool = False
     trace: Path | None = None
+    store: StoreWish = field(default_factory=StoreWish)
 
     @property
     def options(self) -> list[str]:
@@ -66,6 +72,7 @@ class Wishes:
             "--force": self.force,
             "--no-texts": self.no_texts,
             "--trace": self.trace,
+            **self.store.options,
         }
         return self.outputs.options + [option for option, value in given.items() if value not in (None, False)]
 
@@ -76,7 +83,7 @@ class Wishes:
 
 
 def run_options(command: Command) -> Command:
-    """The outputs, --save-baseline, --force, --dry-run, --budget, --no-texts, --trace, and what a spec's defaults say.
+    """Outputs, store, --save-baseline, --force, --dry-run, --budget, --no-texts, --trace, and a spec's defaults.
 
     The command takes seed, nulls, looks, nulls_for_everything and show as they are, and the others as one argument,
     `wishes`.
@@ -124,6 +131,7 @@ def run_options(command: Command) -> Command:
             "--save-baseline", metavar="NAME", help="Keep the result in .sway/baselines here, for compare --baseline."
         ),
         output_options(*RESULT_FORMATS),
+        store_options,
     ):
         decorated = option(decorated)
     return decorated
@@ -168,12 +176,14 @@ def execute(
     kept = baseline_output(wishes.save_baseline, inputs)
     traces = [Output(wishes.trace, "--trace", "result", inputs, wishes.force)] if wishes.trace else []
     check_outputs([*files.values(), *kept, *traces])
-    prepared = prepare(_shown(spec, wishes))
+    spec = _shown(spec, wishes)
     if wishes.dry_run:
+        prepared = prepare(spec)
         with drawing() as console:
             show_plan(prepared, console)
         return
-    result = run_with_progress(prepared, wishes.budget, trace=wishes.trace)
+    with wishes.store.opened() as store:
+        result = run_with_progress(prepare(spec), wishes.budget, trace=wishes.trace, store=store)
     if wishes.no_texts:
         result = without_texts(result)
     decision = judge(result) if judge else None
@@ -225,6 +235,7 @@ def run_with_progress(
     budget: float | None = None,
     progress: Progress = progress_bar,
     trace: Path | None = None,
+    store: AnswerStore | None = None,
 ) -> SuiteResult:
     """Load the model and run the suite.
 
@@ -233,6 +244,7 @@ def run_with_progress(
         budget: seconds to keep to, where a time is given.
         progress: shows how far it is.
         trace: where to write how long each batch took.
+        store: of answers; without one everything is asked.
     """
     from sway_gguf.suite.budget import fitted
     from sway_gguf.suite.run import run
@@ -240,7 +252,7 @@ def run_with_progress(
     if not prepared.needs_model:
         return run(prepared, None)
     started = time.perf_counter()
-    with prepared.opened() as backend:
+    with prepared.opened(store) as backend:
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
         with tracing(trace, backend.trace):
@@ -251,11 +263,26 @@ def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progre
     """Run the suite on a loaded model and show progress."""
     from sway_gguf.suite.run import plan, run
     from sway_gguf.suite.schedule import tokens_of
+    from sway_gguf.suite.speeds import remember_speed
 
     work = plan(prepared)
     least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
-    with progress(least, most) as advance:
-        return run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+    with progress(least, most, opening=_opening(prepared, least)) as advance:
+        result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
+    if not result.timings.get("tokens_from_store"):
+        remember_speed(prepared.base, prepared.engine, result.timings)
+    return result
+
+
+def _opening(prepared: Prepared, tokens: int) -> str:
+    """What is said before a run that will take a while; "" where nothing is known, or it is short."""
+    from sway_gguf.report.plan import time_line
+    from sway_gguf.suite.speeds import known_speed
+
+    speed = known_speed(prepared.base, prepared.engine)
+    if speed is None or tokens / speed.rate < _A_WHILE:
+        return ""
+    return f"{tokens:,} tokens to evaluate. {time_line(tokens, speed)}"
 
 
 def show_plan(prepared: Prepared, console: Console) -> None:

@@ -246,7 +246,7 @@ def tracing(path: Path | None, wanted: Callable[[Callable[[BatchTime], None]], N
         yield
         return
     with path.open("w", encoding="utf-8", newline="\n", buffering=1) as file:
-        wanted(lambda batch: print(batch.line(), file=file))
+        wanted(lambda batch: print(f"{batch.line()}\n", end="", file=file))
         yield
 
 

@@ -8,6 +8,7 @@ import click
 
 from sway_gguf.cli.common import FILE
 from sway_gguf.cli.output import say
+from sway_gguf.cli.storing import StoreWish, store_options
 
 _NEEDED = frozenset({"fastapi", "starlette", "uvicorn", "h11", "anyio"})
 
@@ -23,16 +24,27 @@ _NEEDED = frozenset({"fastapi", "starlette", "uvicorn", "h11", "anyio"})
 @click.option("--new-token", is_flag=True, help="Make one, and print it on stderr.")
 @click.option("--allow-host", "names", multiple=True, metavar="NAME", help="A further name that the server has.")
 @click.option("--queue", type=click.IntRange(0, 1000), default=8, show_default=True, help="Runs that may wait.")
+@store_options
 def serve(
-    root: Path, host: str, port: int, token: str | None, new_token: bool, names: tuple[str, ...], queue: int
+    root: Path,
+    host: str,
+    port: int,
+    token: str | None,
+    new_token: bool,
+    names: tuple[str, ...],
+    queue: int,
+    store: StoreWish,
 ) -> None:
     """Serve an API on this machine: POST /runs asks for a run, and / shows runs and reports live.
 
     One run works at a time and the model stays loaded between runs. See docs/serve.md.
     """
     import secrets
+    from functools import partial
 
     from sway_gguf.core.errors import UserError
+    from sway_gguf.engine.factory import open_backend
+    from sway_gguf.engine.warm import Warm
 
     try:
         from sway_gguf.serve.root import Root
@@ -47,4 +59,6 @@ def serve(
         token = secrets.token_urlsafe(32)
         say(f"token: {token}", err=True)
     served = Served(Root(root), host, port, token or "", names)
-    serve_until_signal(served, Runs(queue), lambda where: say(f"serving {served.root.folder} at {where}", err=True))
+    with store.opened() as answers:
+        runs = Runs(queue, Warm(partial(open_backend, store=answers)))
+        serve_until_signal(served, runs, lambda where: say(f"serving {served.root.folder} at {where}", err=True))

@@ -8,6 +8,9 @@ import os
 def main() -> None:
     """Import the command line and run it."""
     try:
+        from sway_gguf.engine.waiting import one_blas_thread
+
+        one_blas_thread()
         from sway_gguf.cli.main import main as run
     except KeyboardInterrupt:
         os._exit(130)

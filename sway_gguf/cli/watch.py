@@ -10,6 +10,7 @@ import click
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, format_options, overridden
 from sway_gguf.cli.output import say
 from sway_gguf.cli.running import run_on
+from sway_gguf.cli.storing import StoreWish, store_options
 
 if TYPE_CHECKING:
     from sway_gguf.core.result import SuiteResult
@@ -41,6 +42,7 @@ _SHOWN = 6
 @click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0).")
 @format_options
+@store_options
 @engine_options
 def watch(
     watched: Path,
@@ -52,6 +54,7 @@ def watch(
     on_fail: str | None,
     once: bool,
     every: float,
+    store: StoreWish,
     **overrides: Any,
 ) -> None:
     """Test ADAPTER now and each time that it was written anew, or that of SWAY.YAML.
@@ -62,9 +65,10 @@ def watch(
     from functools import partial
 
     from sway_gguf.core.errors import UserError
+    from sway_gguf.engine.factory import open_backend
     from sway_gguf.engine.warm import Warm
     from sway_gguf.spec.model import load_spec
-    from sway_gguf.suite.prepare import default_spec
+    from sway_gguf.suite.prepare import first_spec
     from sway_gguf.watch.history import History
     from sway_gguf.watch.hook import Hook
     from sway_gguf.watch.loop import Watch
@@ -76,22 +80,16 @@ def watch(
     elif base is None:
         raise UserError(f"{watched}: an adapter alone; give --base FILE, or a spec")
     else:
-        spec = default_spec(base, watched, data=data, holdout=holdout, general=general)
+        spec = first_spec(base, watched, data=data, holdout=holdout, general=general)
     hook = Hook(on_fail) if on_fail is not None else None
-    warm = Warm()
-    watching = Watch(
-        overridden(spec, **overrides),
-        History(history),
-        partial(_test, warm),
-        _tell,
-        partial(say, err=True),
-        hook,
-        every,
-    )
-    try:
-        watching.run(once)
-    finally:
-        warm.drop()
+    spec = overridden(spec, **overrides)
+    with store.opened() as answers:
+        warm = Warm(partial(open_backend, store=answers))
+        watching = Watch(spec, History(history), partial(_test, warm), _tell, partial(say, err=True), hook, every)
+        try:
+            watching.run(once)
+        finally:
+            warm.drop()
 
 
 def _test(warm: Warm, prepared: Prepared) -> SuiteResult:

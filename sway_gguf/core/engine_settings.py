@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -17,6 +17,13 @@ _INT32 = 2**31 - 1
 """Where llama.cpp's integers end."""
 _SMALL_MODEL = 50_000_000
 """Weights below which one thread is the default."""
+
+
+class Workers(NamedTuple):
+    """Views that are answered side by side: how many, and the threads of each."""
+
+    number: int
+    threads: int
 
 
 class EngineSettings(StrictModel):
@@ -33,6 +40,8 @@ class EngineSettings(StrictModel):
         kv_type: type of the KV cache.
         flash_attention: -fa.
         streams: most texts evaluated side by side.
+        parallel: --parallel, views answered side by side, each by threads of its own; 0 takes as many as there are
+            threads for them. One on a GPU.
         embedder: a GGUF embedding model; None averages the base's own hidden states.
     """
 
@@ -44,6 +53,7 @@ class EngineSettings(StrictModel):
     kv_type: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
     flash_attention: bool = False
     streams: int = Field(default=32, ge=1, le=256, description="texts evaluated side by side")
+    parallel: int = Field(default=0, ge=0, le=256, description="--parallel, views side by side; 0 chooses")
     embedder: Path | None = Field(
         default=None, description="a GGUF embedding model; without one the base's hidden states are averaged"
     )
@@ -61,9 +71,16 @@ class EngineSettings(StrictModel):
         llama.cpp's threads wait for each other after every operation. For a small model the waits are longer than the
         work as soon as anything else runs on the machine, even where their spinning is bounded.
         """
-        logical = os.cpu_count() or 1
-        usual = logical // 2 if logical > 4 else logical
-        return self.threads or (1 if parameters < _SMALL_MODEL else usual)
+        return self.threads or (1 if parameters < _SMALL_MODEL else _usual_threads())
+
+    def workers(self, most: int) -> Workers:
+        """How to answer views side by side where memory holds `most` of them at a time.
+
+        Views do not wait for each other, so all threads are put to use even where a single view runs on one.
+        """
+        threads = self.threads or _usual_threads()
+        count = 1 if self.gpu_layers else max(1, min(self.parallel or threads, most))
+        return Workers(count, max(1, threads // count))
 
     def width(self, trained: int) -> int:
         """Tokens evaluated in one piece by a model trained on `trained`; 0 where its file does not say.
@@ -78,3 +95,9 @@ class EngineSettings(StrictModel):
                 "context_length is no less"
             )
         return held
+
+
+def _usual_threads() -> int:
+    """Half of the logical processors where there are more than four: the user's machine does other things too."""
+    logical = os.cpu_count() or 1
+    return logical // 2 if logical > 4 else logical

@@ -1,4 +1,4 @@
-"""What a run would do, as plain records. Knows counts of queries and tokens; plans nothing."""
+"""What a run would do, as plain records. Knows counts of queries and tokens, and a speed; plans nothing."""
 
 from __future__ import annotations
 
@@ -25,6 +25,19 @@ class PlannedProbe:
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast a base's tokens are evaluated on this machine.
+
+    Attributes:
+        rate: tokens per second over a whole run.
+        guessed: from another base's speed and both sizes; False where it was measured on this base.
+    """
+
+    rate: float
+    guessed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do.
 
@@ -37,6 +50,7 @@ class Plan:
         tokens: to evaluate, by kind of view.
         remarks: on the spec and on what the context does not hold.
         least: tokens, where the first look at the nulls decides and no damage is found.
+        speed: at which the last run went; None where nothing is known.
     """
 
     named: Mapping[str, str]
@@ -47,3 +61,9 @@ class Plan:
     tokens: Mapping[str, int]
     remarks: tuple[str, ...] = ()
     least: int = 0
+    speed: Speed | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """That its shortest form will take, about; None where no speed is known."""
+        return None if self.speed is None else self.least / self.speed.rate

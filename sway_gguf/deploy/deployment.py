@@ -5,6 +5,7 @@ A fresh process tells peak memory and load time honestly, and nothing of one mod
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 import zipfile
@@ -16,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.answers import CompletionScore, RollingLogprob
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Generate, NextToken, Query
@@ -123,30 +123,30 @@ def _peak_memory() -> int | None:
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
 
-def save_measured(path: Path, found: Measured, size: int) -> None:
-    """Write what was measured and the file's size as arrays; the file appears whole or not at all."""
+def written(found: Measured, size: int) -> bytes:
+    """What was measured and the file's size, as arrays in a zip."""
     sides = {"base": found.base} | ({"tuned": found.tuned} if found.tuned else {})
     arrays = {f"{name}_{part}": getattr(side, part) for name, side in sides.items() for part in _PARTS}
     memory = -1 if found.peak_memory is None else found.peak_memory
     cost = np.array([found.load_seconds, memory, found.prompt_speed, found.generation_speed, size], np.float64)
-    with whole(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, cost=cost, **arrays)
+    file = io.BytesIO()
+    np.savez_compressed(file, cost=cost, **arrays)
+    return file.getvalue()
 
 
-def load_measured(path: Path, asked: Asked, *, with_tuned: bool) -> tuple[Measured, int]:
-    """Read back what answers `asked`.
+def read(data: bytes, asked: Asked, *, with_tuned: bool) -> tuple[Measured, int]:
+    """What `written` made of answers to `asked`.
 
     Raises:
-        ValueError: the file is damaged, or holds something else.
-        OSError: it cannot be read.
+        ValueError: it did not.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             load, memory, reading, writing, size = arrays["cost"].tolist()
             base = _side_in(arrays, "base", asked)
             tuned = _side_in(arrays, "tuned", asked) if with_tuned else None
     except (ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not what was measured: {error}") from error
+        raise ValueError(f"not what was measured: {error}") from error
     peak = None if memory < 0 else int(memory)
     return Measured(base, tuned, load, peak, reading, writing), int(size)
 

@@ -1,31 +1,34 @@
 """The survival matrix: types of weights crossed with the adapter at run time and merged in. One model at a time.
 
-Files are made from the given base, measured, and removed; what was measured is kept, so a run that was interrupted goes
-on where it stopped. Knows deployments; its verdict is that of a tolerance.
+Files are made from the given base, measured, and removed; what was measured is kept in the answer store, so a run that
+was interrupted goes on where it stopped. Knows deployments; its verdict is that of a tolerance.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sway_gguf import __version__
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of_all, size_of
-from sway_gguf.artifacts.lora import fits
+from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.merge import check_readable
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
+from sway_gguf.core.views import TUNED
 from sway_gguf.deploy.deployment import Asked, Measured, Side
 from sway_gguf.deploy.merge import TYPES
 from sway_gguf.deploy.workshop import Making, Say, as_file, files_of, is_file, kept, working_in
+from sway_gguf.engine.encoding import encode
+from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.files import shown
 from sway_gguf.probes.lift import queries_of
@@ -51,7 +54,14 @@ class _Row:
 
 
 def survival(
-    prepared: Prepared, work: Path, *, types: Sequence[str], wanted: float, tolerance: float, say: Say
+    prepared: Prepared,
+    work: Path,
+    store: AnswerStore,
+    *,
+    types: Sequence[str],
+    wanted: float,
+    tolerance: float,
+    say: Say,
 ) -> SurvivalMatrix:
     """Measure every deployment; the first type at run time is the reference.
 
@@ -60,7 +70,8 @@ def survival(
 
     Args:
         prepared: base, adapter and text; of a quantized base the files are made by dequantizing it.
-        work: folder for files in the making and for what was measured.
+        work: folder for files in the making.
+        store: keeps what was measured.
         types: of weights, the reference first; a GGUF file stands for itself, with the adapter at run time.
         wanted: share of the effect that must be kept.
         tolerance: accepted change on general text, nats per token.
@@ -79,7 +90,7 @@ def survival(
         say(remark)
     seed, rows = prepared.spec.defaults.seed, list[_Row]()
     with working_in(work):
-        for row in _rows(prepared, work, types, asked, say):
+        for row in _rows(prepared, work, store, types, asked, say):
             if not rows:
                 _check_effect(row, seed)
             rows.append(row)
@@ -150,32 +161,42 @@ def asked_of(prepared: Prepared) -> Asked:
     )
 
 
-def _rows(prepared: Prepared, work: Path, types: Sequence[str], asked: Asked, say: Say) -> Iterator[_Row]:
-    key, adapter = _key(prepared, asked), prepared.adapter
+def _rows(
+    prepared: Prepared, work: Path, store: AnswerStore, types: Sequence[str], asked: Asked, say: Say
+) -> Iterator[_Row]:
+    adapter, key = prepared.adapter, prepared.adapter_hash[:16]
+    hangs_on = _hangs_on(prepared, asked)
+
+    def making(kind: str, mode: Mode, merged_in: LoraAdapter | None, on_top: Path | None) -> Making:
+        content = sha256_of_all(files_of(kind)) if is_file(kind) else kind
+        request = encode(hangs_on | {"weights": content, "mode": mode})
+        name = f"{key}-{Path(kind).stem}-{mode}"
+        return Making(prepared, asked, work, name, kind, merged_in, on_top, request, store)
+
     with as_file(adapter, work / f"{key}-adapter.gguf") as adapter_file:
         for kind in types:
             say(f"{kind} runtime")
-            name = f"file-{sha256_of_all(files_of(kind))[:16]}" if is_file(kind) else kind
-            own, size = kept(Making(prepared, asked, work, f"{key}-{name}-runtime", kind, None, adapter_file, say))
+            own, size = kept(making(kind, "runtime", None, adapter_file))
             assert own.tuned is not None
             yield _Row(kind, "runtime", size + size_of(adapter_file), own, own.base, own.tuned)
             if is_file(kind):
                 continue
             say(f"{kind} merged")
-            other, size = kept(Making(prepared, asked, work, f"{key}-{kind}-merged", kind, adapter, None, say))
+            other, size = kept(making(kind, "merged", adapter, None))
             yield _Row(kind, "merged", size, other, own.base, other.base)
 
 
-def _key(prepared: Prepared, asked: Asked) -> str:
-    """Changes with the files, the questions, the settings and our version."""
-    parts = (
-        __version__,
-        sha256_of_all(prepared.base.shards),
-        prepared.adapter_hash,
-        repr(asked),
-        repr(prepared.engine),
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+def _hangs_on(prepared: Prepared, asked: Asked) -> dict[str, Any]:
+    """All that a measurement hangs on but the weights: the files, the questions, the settings, and what computes."""
+    from sway_gguf.engine.identity import Identity  # loads llama.cpp
+
+    settings = prepared.engine.model_dump(mode="json", exclude={"embedder"})
+    return {
+        "deployment": __version__,
+        "identity": Identity(prepared.base, prepared.engine, prepared.adapter).of(TUNED),
+        "settings": settings,
+        "asked": asked,
+    }
 
 
 def _check_effect(reference: _Row, seed: int) -> None:

@@ -1,13 +1,13 @@
-"""The folder that `quants` works in: one run at a time makes a model there, measures it, removes it, keeps the numbers.
+"""The folder that `quants` works in: one run at a time makes a model there, measures it and removes it.
 
-Knows files, and how what was left or damaged by an earlier run is met. Knows nothing of what the numbers mean.
+Knows files, how what was left by an earlier run is met, and where numbers are kept; nothing of what they mean.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.whole import sweep
 from sway_gguf.core.errors import EngineError, UserError
-from sway_gguf.deploy.deployment import Asked, Measured, load_measured, measured, save_measured
+from sway_gguf.deploy.deployment import Asked, Measured, measured, read, written
 from sway_gguf.deploy.merge import TYPES, merge
+from sway_gguf.engine.store import AnswerStore
 from sway_gguf.suite.prepare import Prepared
 
 Say = Callable[[str], None]
@@ -29,7 +30,7 @@ _MADE = re.compile(r"[0-9a-f]{16}-.+\.gguf")
 
 @dataclass(frozen=True)
 class Making:
-    """One file to make and measure: what is merged in, and what is put on top."""
+    """One file to make and measure: what is merged in, and what is put on top; `request` says all that it hangs on."""
 
     prepared: Prepared
     asked: Asked
@@ -38,7 +39,8 @@ class Making:
     kind: str
     merged_in: LoraAdapter | None
     on_top: Path | None
-    say: Say
+    request: bytes
+    store: AnswerStore
 
 
 @contextmanager
@@ -89,17 +91,11 @@ def files_of(model: str | Path) -> list[Path]:
 
 def kept(making: Making) -> tuple[Measured, int]:
     """What was measured of a file and its size; measured now unless an earlier run has kept it."""
-    place = making.work / f"{making.name}.npz"
-    if place.exists():
-        try:
-            return load_measured(place, making.asked, with_tuned=making.on_top is not None)
-        except (ValueError, OSError):
-            making.say(f"{place}: what was kept is damaged; it is measured again")
+    if (data := making.store.get(making.request)) is not None:
+        with suppress(ValueError):
+            return read(data, making.asked, with_tuned=making.on_top is not None)
     result = _made_and_measured(making)
-    try:
-        save_measured(place, *result)
-    except OSError as error:
-        making.say(f"{place}: cannot be kept ({error.strerror or error}); another run would measure it again")
+    making.store.put(making.request, written(*result))
     return result
 
 
@@ -117,9 +113,8 @@ def _made_and_measured(making: Making) -> tuple[Measured, int]:
         result = measured(model, making.on_top, making.asked, making.prepared.engine)
         return result, sum(map(size_of, files_of(model)))
     except EngineError as error:
-        raise EngineError(
-            f"{making.kind}: {error}; what was measured before it is kept, --types leaves it out"
-        ) from error
+        so_far = "what was measured before it is kept, " if making.store.on else ""
+        raise EngineError(f"{making.kind}: {error}; {so_far}--types leaves it out") from error
     finally:
         if not given:
             model.unlink(missing_ok=True)

@@ -15,7 +15,8 @@ from sway_gguf.core.answers import Answer, CompletionScore, Generated, LogProbs,
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import NullView, ScaledView, View
-from sway_gguf.engine.doors import DoorBackend, OnTokens, is_base
+from sway_gguf.engine.doors import DoorBackend, is_base
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.protocol import Backend, NullBackend, ScalableBackend, SingleView
 
 _WHOLE_VOCABULARY = 1 << 30

@@ -6,6 +6,7 @@ Owns a context's pointer. Knows tokens, sequences, positions and logits; nothing
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from sway_gguf.core.errors import EngineError
 from sway_gguf.engine.batch import Batch, Piece
 from sway_gguf.engine.interrupt import Interrupt
 from sway_gguf.engine.library import forget_log, llama_cpp, uninterrupted, why
+from sway_gguf.engine.turns import LayoutTurn
 
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 _ABORTED = 2
@@ -34,6 +36,7 @@ class Context:
         self,
         model: Any,
         vocabulary: int,
+        adapters: threading.Lock,
         *,
         streams: int,
         length: int,
@@ -57,7 +60,8 @@ class Context:
         params.no_perf = True
         params.embeddings = embeddings
         self._interrupt = Interrupt()
-        self._callback = llama_cpp.ggml_abort_callback(lambda _: self._interrupt.asked)
+        self._turn = LayoutTurn(adapters)
+        self._callback = llama_cpp.ggml_abort_callback(self._stops)
         params.abort_callback = self._callback
         forget_log()
         self._pointer = None
@@ -75,6 +79,7 @@ class Context:
 
     def set_adapter(self, handle: Any | None, scale: float) -> None:
         """Run with this adapter alone, or with none."""
+        self._turn.due = True
         if handle is None:
             failed = uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, None, 0, None)
         else:
@@ -129,13 +134,18 @@ class Context:
     def _run(self, pieces: Sequence[Piece]) -> int:
         """Evaluate; returns how many outputs there are."""
         outputs = self._batch.fill(pieces)
-        with self._interrupt.watching():
+        with self._turn.taken(), self._interrupt.watching():
             status = llama_cpp.llama_decode(self._pointer, self._batch.struct)
         if status == _ABORTED:
             raise KeyboardInterrupt
         if status:
             raise EngineError(f"llama.cpp failed to evaluate a batch (status {status}): {why()}")
         return outputs
+
+    def _stops(self, _: Any) -> bool:
+        """Called after each operation."""
+        self._turn.over()
+        return self._interrupt.asked
 
     def close(self) -> None:
         """Release the context."""

@@ -18,6 +18,7 @@ from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.context import Context
 from sway_gguf.engine.doors import is_base
+from sway_gguf.engine.interrupt import go_on
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.packing import Limits
 from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
@@ -66,6 +67,7 @@ class ContextPool:
         self._real: Any | None = None
         self._negligible: Any | None = None
         self._null: Any | None = None
+        self._drawn: NullView | None = None
         self.on_batch: OnBatch | None = None
         self.kind = ""
 
@@ -88,8 +90,10 @@ class ContextPool:
         context = self._contexts[shape]
         context.clear()
         if self._carries.get(shape) != view:
+            # Before anything else: another null's, which is freed for it, has to be off this context too by then.
+            adapter = self._adapter_of(view)
             self._carries.pop(shape, None)
-            context.set_adapter(*self._adapter_of(view))
+            context.set_adapter(*adapter)
             self._carries[shape] = view
         return TimedDecoder(context, str(view), self.kind, self.on_batch) if self.on_batch else context
 
@@ -101,22 +105,36 @@ class ContextPool:
                 del self._carries[shape]
         if self._null is not None:
             self._model.free_adapter(self._null)
-            self._null = None
+            self._null = self._drawn = None
 
     def swap(self, adapter: LoraAdapter) -> None:
         """Put another adapter of the same base in the place of the real one; contexts are made anew."""
-        self.close()
+        self.rest()
         self.drop_null()
         real, self._real, self._adapter = self._real, None, adapter
         if real is not None:
             self._model.free_adapter(real)
 
-    def close(self) -> None:
-        """Release all contexts; the adapters go with the model."""
+    @property
+    def cells(self) -> int:
+        """Tokens of KV cache over all contexts."""
+        return sum(shape.cells for shape in self._contexts)
+
+    def rest(self) -> None:
+        """Release all contexts; they are made anew when they are needed."""
         for context in self._contexts.values():
             context.close()
         self._contexts.clear()
         self._carries.clear()
+
+    def close(self) -> None:
+        """Release contexts and adapters; the model may go on without them."""
+        self.rest()
+        self.drop_null()
+        for handle in (self._real, self._negligible):
+            if handle is not None:
+                self._model.free_adapter(handle)
+        self._real = self._negligible = None
 
     def _new(self, shape: Shape) -> Context:
         return self._model.context(
@@ -134,7 +152,7 @@ class ContextPool:
     def _make_room(self, cells: int, keep: Shape) -> None:
         """Close the contexts longest unused, but not `keep`: its companion is about to run beside it."""
         for shape in list(self._contexts):
-            if cells + sum(kept.cells for kept in self._contexts) <= _KEPT_CELLS:
+            if cells + self.cells <= _KEPT_CELLS:
                 return
             if shape != keep:
                 self._carries.pop(shape, None)
@@ -154,11 +172,12 @@ class ContextPool:
                 self._real = self._loaded(self._adapter)
             return self._real, view.scale
         assert isinstance(view, NullView)
-        if self._null is None:
+        if self._drawn != view:  # whoever evaluates unit by unit leaves no view in between
+            self.drop_null()
             if not all(pair.finite for pair in self._adapter.pairs):
                 raise NonFiniteError(str(view), "any text: it would be drawn from factors that are not finite")
-            null = null_adapter(self._adapter, view.seed, view.design)
-            self._null = self._loaded(replace(null, in_file=False))
+            null = null_adapter(self._adapter, view.seed, view.design, go_on)
+            self._null, self._drawn = self._loaded(replace(null, in_file=False)), view
         return self._null, 1.0
 
     def _loaded(self, adapter: LoraAdapter) -> Any:

@@ -10,8 +10,9 @@ from pathlib import Path
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Query
 from sway_gguf.engine import scoring
+from sway_gguf.engine.limits import limits_of
 from sway_gguf.engine.llama import Model
-from sway_gguf.engine.workload import limits_of, tokens_fed
+from sway_gguf.engine.workload import tokens_fed
 
 
 @contextmanager

@@ -6,11 +6,9 @@ One text at a time, so that a vector does not depend on its mates. Knows texts a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.answers import Embedding
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.context import Context
@@ -69,22 +67,3 @@ class Embedder:
             flash_attention=False,
             embeddings=True,
         )
-
-
-class FileEmbedder(Embedder):
-    """An `Embedder` that owns its model.
-
-    Raises:
-        UserError: the file is no model.
-        EngineError: llama.cpp could not load it.
-    """
-
-    def __init__(self, path: Path, settings: EngineSettings) -> None:
-        read_base(path)
-        self._own = Model(path, gpu_layers=settings.gpu_layers)
-        super().__init__(self._own, settings)
-
-    def close(self) -> None:
-        """Release context and model."""
-        super().close()
-        self._own.close()

@@ -13,23 +13,32 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.keeping import Store
+from sway_gguf.engine.store import AnswerStore
 
 GGUF = "gguf"
 Base = Path | BaseModel
 Adapter = Path | LoraAdapter
-Opener = Callable[[Base, Adapter | None, EngineSettings | None], DoorBackend]
+Opener = Callable[[Base, Adapter | None, EngineSettings | None, Store | None], DoorBackend]
 
 
 def open_backend(
-    base: Base, adapter: Adapter | None = None, settings: EngineSettings | None = None, *, kind: str = GGUF
+    base: Base,
+    adapter: Adapter | None = None,
+    settings: EngineSettings | None = None,
+    *,
+    kind: str = GGUF,
+    store: AnswerStore | None = None,
 ) -> DoorBackend:
-    """Load a model; used in a `with` block it is released at its end.
+    """A model that answers; used in a `with` block it is released at its end.
 
     Args:
         base: a base's file, or its header where that was read already.
         adapter: a LoRA's file or PEFT folder, or the same as read already and known to fit; None for the base alone.
         settings: of the engine; its defaults where None.
         kind: what `models.kind` of a spec says.
+        store: of answers, which has to stay open as long. With one, weights are loaded when something is asked that
+            was not kept; without one, or with one that is off, at once.
 
     Raises:
         UserError: an unknown kind, a file that cannot be used, or an adapter that does not fit the base.
@@ -37,13 +46,13 @@ def open_backend(
     """
     if kind not in BACKENDS:
         raise UserError(f"models.kind: {kind!r} is none of {', '.join(BACKENDS)}")
-    return BACKENDS[kind](base, adapter, settings)
+    return BACKENDS[kind](base, adapter, settings, store if store is not None and store.on else None)
 
 
-def _llama(base: Base, adapter: Adapter | None, settings: EngineSettings | None) -> DoorBackend:
+def _llama(base: Base, adapter: Adapter | None, settings: EngineSettings | None, store: Store | None) -> DoorBackend:
     from sway_gguf.engine.llama_backend import LlamaBackend  # loads llama.cpp
 
-    return LlamaBackend(base, adapter, settings)
+    return LlamaBackend(base, adapter, settings, store)
 
 
 BACKENDS: Mapping[str, Opener] = {GGUF: _llama}

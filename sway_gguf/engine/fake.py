@@ -23,7 +23,8 @@ from sway_gguf.core.answers import (
 )
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Spans, Split
 from sway_gguf.core.views import NullView, ScaledView, View
-from sway_gguf.engine.doors import DoorBackend, OnTokens
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.open_view import OnTokens
 
 Script = Callable[[View, Query], Answer]
 

@@ -28,12 +28,12 @@ def stop_everyone() -> None:
 
 @contextmanager
 def stopped_by(event: threading.Event) -> Iterator[None]:
-    """Let `event` stop what this thread evaluates while the block lasts; others go on."""
-    _here.event = event
+    """Let `event`, and no other, stop what this thread evaluates while the block lasts; other threads go on."""
+    before, _here.event = _event(), event
     try:
         yield
     finally:
-        _here.event = None
+        _here.event = before
 
 
 def end_on_signals() -> None:
@@ -55,6 +55,11 @@ def exit_code() -> int:
 def was_asked() -> bool:
     """Whether a signal came that `end_on_signals` heard; what fails after it fails for that."""
     return bool(_received)
+
+
+def _event() -> threading.Event | None:
+    """What stops this thread."""
+    return getattr(_here, "event", None)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
@@ -111,7 +116,7 @@ class Interrupt:
         """
         self._noted.clear()
         # llama.cpp may call back from a thread of its own, which has no event.
-        self._event = getattr(_here, "event", None)
+        self._event = _event()
         usual: dict[int, Callable[[int, FrameType | None], object]] = {}
         if threading.current_thread() is threading.main_thread():
             _everyone.clear()
@@ -130,3 +135,13 @@ class Interrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted.append(number)
+
+
+def go_on() -> None:
+    """Ask in the midst of long work whether to go on with it.
+
+    Raises:
+        KeyboardInterrupt: this thread was asked to stop.
+    """
+    with Interrupt().watching():
+        return

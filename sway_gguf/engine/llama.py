@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Model:
         go_on = llama_cpp.llama_progress_callback(lambda share, _: not interrupt.asked)
         params.progress_callback = go_on
         self._pointer = None
+        self._adapters = threading.Lock()
         try:
             with interrupt.watching():
                 self._pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
@@ -83,18 +85,21 @@ class Model:
             EngineError: llama.cpp refused the file.
         """
         forget_log()
-        handle = uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
+        with self._adapters:
+            handle = uninterrupted(llama_cpp.llama_adapter_lora_init, self._pointer, os.fsencode(path))
         if not handle:
             raise EngineError(f"llama.cpp cannot load the adapter {path}: {why()}")
         return handle
 
     def free_adapter(self, handle: Any) -> None:
         """Release an adapter. No context may use it any more."""
-        uninterrupted(llama_cpp.llama_adapter_lora_free, handle)
+        with self._adapters:
+            uninterrupted(llama_cpp.llama_adapter_lora_free, handle)
 
     def context(self, **settings: Any) -> Context:
         """A context on this model; see `Context`."""
-        return Context(self._pointer, self.vocabulary, **settings)
+        with self._adapters:
+            return Context(self._pointer, self.vocabulary, self._adapters, **settings)
 
     def close(self) -> None:
         """Release the model and what it still owns."""

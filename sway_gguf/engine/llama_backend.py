@@ -5,9 +5,11 @@ Knows views, files and batches; nothing of probes, specs or statistics.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from copy import copy
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +17,30 @@ import numpy as np
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.rounding import rounding_adapter
-from sway_gguf.core.answers import Answer, Generated, Tokens
-from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.core.answers import Answer, Embedding
+from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.queries import Compare, Embed, Generate, Query, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import DoorBackend, OnTokens, Work, is_base
-from sway_gguf.engine.embed import Embedder, FileEmbedder
-from sway_gguf.engine.generate import generate_group
-from sway_gguf.engine.layout import batches_of
+from sway_gguf.engine.doors import DoorBackend, Work, is_base
+from sway_gguf.engine.embed import Embedder
+from sway_gguf.engine.evaluate import evaluated
+from sway_gguf.engine.footprint import twins_that_fit
+from sway_gguf.engine.identity import Identity, standing
+from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, asked_in, computed, request_of
+from sway_gguf.engine.layout import batches_of, lay_out
+from sway_gguf.engine.limits import limits_of, record_of
+from sway_gguf.engine.loaded import Loaded
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Limits, group_jobs
-from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.timing import OnBatch
-from sway_gguf.engine.workload import SCORED, limits_of, tokens_fed, work_of
+from sway_gguf.engine.workload import SCORED, tokens_fed, work_of
+
+_PLANS = 8192  # Queries whose tokens are remembered from view to view.
 
 
 class LlamaBackend(DoorBackend):
@@ -42,10 +50,12 @@ class LlamaBackend(DoorBackend):
         base: its file, or its header where that was read already.
         adapter: a file or PEFT folder, or one that was read already and fits; None for the base alone.
         settings: of the engine.
+        store: of answers. With one, only the vocabulary is loaded at first; the weights when something is asked that
+            was not kept.
 
     Raises:
         UserError: a file that cannot be used, or an adapter that does not fit the base.
-        EngineError: llama.cpp refused what the checks let pass.
+        EngineError: llama.cpp refused what the checks let pass; of weights that are loaded later, it is raised then.
     """
 
     def __init__(
@@ -53,53 +63,45 @@ class LlamaBackend(DoorBackend):
         base: Path | BaseModel,
         adapter: Path | LoraAdapter | None,
         settings: EngineSettings | None = None,
+        store: Store | None = None,
     ) -> None:
         super().__init__()
         self.base = read_base(base) if isinstance(base, Path) else base
-        wanted = settings or EngineSettings()
-        self.settings = wanted.model_copy(update={"threads": wanted.thread_count(self.base.parameters)})
+        self._wanted = settings or EngineSettings()
+        self.settings = self._wanted.model_copy(update={"threads": self._wanted.thread_count(self.base.parameters)})
         self.adapter = read_adapter(adapter, self.base) if isinstance(adapter, Path) else adapter
-        self._model: llama.Model | None = llama.Model(self.base.path, gpu_layers=self.settings.gpu_layers)
+        self._loaded = Loaded(self.base.path, self.settings.gpu_layers, whole=store is None)
         self._rounding = rounding_adapter(self.base)
-        self._pool = ContextPool(self._model, self.settings, self.adapter, self._rounding)
+        self._keeper = Keeper(store, lambda: self._loaded.vocabulary.vocabulary)
+        self._identity = Identity(self.base, self.settings, self.adapter)
+        self._contexts: ContextPool | None = None
+        self._on_batch: OnBatch | None = None
+        self._kind = ""
         self._embedder: Embedder | None = None
+        self._closed = False
+        self._plan = lru_cache(_PLANS)(self._planned)
 
     @property
     def model(self) -> llama.Model:
-        """The loaded model.
+        """The loaded model; its weights are loaded now if they were not before.
 
         Raises:
             RuntimeError: the backend was closed.
         """
-        if self._model is None:
-            raise RuntimeError("the backend is closed")
-        return self._model
+        return self._loaded.weights
 
     @property
     def width(self) -> int:
         """Tokens evaluated in one piece at most."""
-        return self.settings.width(self.model.trained_context)
+        return self.settings.width(self.base.context_length)
 
     def limits(self) -> Limits:
         """What a batch may hold."""
-        return limits_of(self.model, self.settings, self.width)
+        return limits_of(self._loaded.vocabulary, self.settings, self.width)
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
-        limits = self.limits()
-        return {
-            "context": self.width,
-            "batch": limits.batch,
-            "ubatch": self.settings.ubatch,
-            "outputs": limits.outputs,
-            "streams": limits.streams,
-            "cells": limits.cells,
-            "shared_prefixes": limits.share,
-            "kv_type": self.settings.kv_type,
-            "flash_attention": self.settings.flash_attention,
-            "threads": self.settings.threads,
-            "gpu_layers": self.settings.gpu_layers,
-        }
+        return record_of(self.settings, self.limits(), self.width, self.workers(sys.maxsize))
 
     def count_tokens(self, query: Query) -> int:
         """Tokens fed to answer `query` alone."""
@@ -107,20 +109,20 @@ class LlamaBackend(DoorBackend):
 
     def count_tokens_of(self, queries: Sequence[Query]) -> int:
         """Tokens fed to answer `queries` together: what they begin alike with counts once."""
-        return tokens_fed([scoring.plan(query, self.model, self.width) for query in queries], self.limits())
+        return tokens_fed([self._plan(query) for query in queries], self.limits())
 
     def shows_noise(self, queries: Sequence[Query]) -> bool:
         """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does."""
         scored = [query for query in queries if not isinstance(query, Embed | Split)]
         if self._rounding is not None or not scored:
             return bool(scored)
-        jobs = [job for query in scored for job in scoring.plan(query, self.model, self.width).jobs]
+        jobs = [job for query in scored for job in self._plan(query).jobs]
         once, again = (batches_of(jobs, self.limits(), rerun=rerun) for rerun in (False, True))
         return all(mine != other for mine, other in zip(once, again, strict=True))
 
     def work(self, view: View, queries: Sequence[Query], written: float = 1.0) -> Work:
         """Calls and tokens that answering `queries`, all of one kind, takes; `written` as `work_of` has it."""
-        asks = [scoring.plan(query, self.model, self.width) for query in queries]
+        asks = [self._plan(query) for query in queries]
         return work_of(asks, self.limits(), written, rerun=is_rerun(view))
 
     def swap(self, adapter: LoraAdapter) -> bool:
@@ -132,38 +134,88 @@ class LlamaBackend(DoorBackend):
         """
         self._check_closed()
         fits(adapter, self.base)
-        self._pool.swap(adapter)
+        if self._contexts is not None:
+            self._contexts.swap(adapter)
         self.adapter = adapter
+        self._identity = Identity(self.base, self.settings, adapter)
         return True
 
     def trace(self, on_batch: OnBatch) -> None:
         """From now on, tell the time of each call of llama.cpp that evaluates a batch; embeddings are not told."""
-        self._pool.on_batch = on_batch
+        self._on_batch = on_batch
+
+    @property
+    def tokens_from_store(self) -> int:
+        """Tokens of answers that were read from the store in place of being evaluated, where somebody counted."""
+        return self._keeper.tokens
+
+    def unkept(self) -> AbstractContextManager[None]:
+        """A block in which everything is evaluated, whatever was kept."""
+        return self._keeper.away()
+
+    def again(self, request: bytes) -> bytes | None:
+        """The value of a request that a store kept, computed anew; None where other files or libraries are at work."""
+        found = asked_in(request)
+        if found is None or request_of(self._identity_of(found[1]), found[1]) != request:
+            return None
+        return computed(partial(self._computed, found[1]))[1]
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
-        digest = hashlib.sha256(f"{llama.version()} {self.settings}".encode())
-        digest.update(sha256_of_all(self.base.shards).encode())
-        if self.adapter is not None:
-            digest.update(sha256_of(self.adapter.path).encode())
-        return digest.hexdigest()
+        return self._identity.digest()
+
+    def workers(self, views: int) -> Workers:
+        """As many as the settings say and memory holds, but no more than there are views; one on a GPU."""
+        cells = self._contexts.cells if self._contexts is not None else 0
+        fit = twins_that_fit(self.base, self.settings, cells or self.limits().cells, self.adapter)
+        found = self._wanted.workers(min(fit, views))
+        return found if found.number > 1 else Workers(1, self.settings.threads)
+
+    def twin(self, threads: int) -> LlamaBackend:
+        """Another backend on the same loaded model and store, with contexts and adapters of its own, for a thread.
+
+        Contexts of this backend are released: it rests while its twins work.
+
+        Raises:
+            ViewError: a view is open.
+        """
+        self._check_closed()
+        if self._contexts is not None:
+            self._contexts.rest()
+        twin = copy(self)
+        twin._loaded = self._loaded.shared()
+        twin._contexts = twin._embedder = None
+        twin.settings = self.settings.model_copy(update={"threads": threads})
+        return twin
 
     def close(self) -> None:
-        """Release contexts, adapters and the model."""
-        if self._model is not None:
-            if self._embedder is not None:
-                self._embedder.close()
-            self._pool.close()
-            self._model.close()
-            self._model = None
+        """Release contexts and adapters, and the model unless a twin still uses it."""
+        if self._closed:
+            return
+        self._closed = True
+        for owned in (self._embedder, self._contexts, self._loaded):
+            if owned is not None:
+                owned.close()
+        self._embedder = self._contexts = None
 
     def _enter(self, view: View) -> None:
         if not is_base(view) and self.adapter is None:
             raise UserError("no adapter was given, so only the base view can be opened")
 
     def _leave(self, view: View) -> None:
-        if isinstance(view, NullView):
-            self._pool.drop_null()
+        if isinstance(view, NullView) and self._contexts is not None:
+            self._contexts.drop_null()
+
+    def _planned(self, query: Query) -> scoring.Ask:
+        return scoring.plan(query, self._loaded.vocabulary, self.width)
+
+    @property
+    def _pool(self) -> ContextPool:
+        """Contexts on the whole model; the first to ask for them has it loaded."""
+        if self._contexts is None:
+            self._contexts = ContextPool(self.model, self.settings, self.adapter, self._rounding)
+        self._contexts.on_batch, self._contexts.kind = self._on_batch, self._kind
+        return self._contexts
 
     def _answer(self, view: View, queries: Sequence[Query], progress: OnTokens | None) -> list[Answer]:
         found: dict[int, Answer] = {}
@@ -176,69 +228,72 @@ class LlamaBackend(DoorBackend):
         ):
             places = [place for place, query in enumerate(queries) if isinstance(query, kinds)]
             if places:
-                self._pool.kind = "+".join(sorted({type(queries[place]).__name__ for place in places}))
-                asks = [scoring.plan(queries[place], self.model, self.width) for place in places]
-                found |= zip(places, answered(view, asks, progress or _nothing), strict=True)
+                self._kind = "+".join(sorted({type(queries[place]).__name__ for place in places}))
+                asks = [self._plan(queries[place]) for place in places]
+                found |= zip(places, answered(view, asks, progress), strict=True)
         return [found[place] for place in range(len(queries))]
 
-    def _scored(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
-        with _naming(view, asks):
-            jobs = [job for ask in asks for job in ask.jobs]
-            found = iter(packed.score(self._pool, view, jobs, self.limits(), progress))
+    def _scored(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
+        found = iter(self._by_units("scores", view, asks, progress))
         return [scoring.answer(ask, [next(found) for _ in ask.jobs]) for ask in asks]
 
-    def _compared(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
-        with _naming(view, asks):
-            jobs = [job for ask in asks for job in ask.jobs]
-            found = iter(packed.compare(self._pool, view, jobs, self.limits(), progress))
-        return [scoring.joined([part for _ in ask.jobs for part in next(found)]) for ask in asks]
+    def _compared(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
+        found = iter(self._by_units("changes", view, asks, progress))
+        return [scoring.joined([next(found) for _ in ask.jobs]) for ask in asks]
 
-    def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
-        replies: list[Answer] = [Generated("")] * len(asks)
-        limits = self.limits()
-        for group in group_jobs([ask.jobs[0] for ask in asks], limits, whole=False):
-            context = self._pool.cleared(view, group.streams + 1, group.length, limits)
-            mates = [asks[index] for index in group.jobs]
-            queries = [ask.query for ask in mates if isinstance(ask.query, Generate)]
+    def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
+        return self._by_units("replies", view, asks, progress)
+
+    def _by_units(self, kind: Kind, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Any]:
+        """An answer per job of all asks, in order, unit by unit.
+
+        Raises:
+            NonFiniteError: a number is not finite.
+        """
+        owned = [(ask, job) for ask in asks for job in ask.jobs]
+        jobs, limits, found = [job for _, job in owned], self.limits(), dict[int, Any]()
+        sampling = [Sampling.of(ask.query) for ask in asks if isinstance(ask.query, Generate)]
+        groups = group_jobs(jobs, limits, whole=False) if kind == "replies" else lay_out(jobs, limits)
+        for group in groups:
+            unit = Unit.of(kind, standing(view), limits, group, jobs, sampling)
+            compute = partial(self._computed, unit)
             try:
-                prompts = [ask.tokens for ask in mates]
-                texts = generate_group(self.model, context, queries, prompts, limits, progress, rerun=is_rerun(view))
-            except NotFiniteError as error:
-                raise NonFiniteError(str(view), str(queries[error.row])) from error
-            for index, text in zip(group.jobs, texts, strict=True):
-                replies[index] = text
-        return replies
+                answers = self._keeper.answered(unit, partial(self._identity_of, unit), compute, progress)
+            except packed.JobError as error:
+                raise NonFiniteError(str(view), str(owned[group.jobs[error.job]][0].query)) from error
+            found |= zip(group.jobs, answers, strict=True)
+        return [found[index] for index in range(len(jobs))]
 
-    def _embedded(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
+    def _identity_of(self, unit: Unit | Text) -> dict[str, Any]:
+        return self._identity.of(unit.view) if isinstance(unit, Unit) else self._identity.of_embeddings()
+
+    def _computed(self, unit: Unit | Text, progress: OnTokens) -> Sequence[Any]:
+        """Evaluate a unit.
+
+        Raises:
+            JobError: a number is not finite.
+        """
+        if isinstance(unit, Text):
+            return self._embed(Embed(unit.text), progress)
+        return evaluated(unit, self.model, self._pool, progress)
+
+    def _embed(self, query: Embed, progress: OnTokens) -> list[Embedding]:
         if self._embedder is None:
-            path = self.settings.embedder
-            self._embedder = FileEmbedder(path, self.settings) if path else Embedder(self.model, self.settings)
+            self._embedder = Embedder(self._loaded.embedder(self.settings.embedder), self.settings)
+        found = self._embedder.embed([query.text])
+        if not np.isfinite(found[0].vector).all():
+            raise NonFiniteError("embedding model's" if self.settings.embedder else "base", str(query))
+        progress(len(self._plan(query).tokens))
+        return found
+
+    def _embedded(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
         found: list[Answer] = []
         for ask in asks:
             assert isinstance(ask.query, Embed)
-            (embedding,) = self._embedder.embed([ask.query.text])
-            if not np.isfinite(embedding.vector).all():
-                raise NonFiniteError("embedding model's" if self.settings.embedder else "base", str(ask.query))
-            found.append(embedding)
-            progress(len(ask.tokens))
+            unit = Text(ask.query.text)
+            compute = partial(self._computed, unit)
+            found += self._keeper.answered(unit, partial(self._identity_of, unit), compute, progress)
         return found
 
-    def _split(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens) -> list[Answer]:
-        def said(token: int) -> bytes:
-            return self.model.piece(token, control=True)
-
-        return [Tokens(ask.tokens, scoring.pieces([*map(said, ask.tokens)])) for ask in asks]
-
-
-def _nothing(tokens: int) -> None:
-    """Progress that nobody watches."""
-
-
-@contextmanager
-def _naming(view: View, asks: Sequence[scoring.Ask]) -> Iterator[None]:
-    """Turns the error of a job into one that names the view and the query."""
-    try:
-        yield
-    except packed.JobError as error:
-        owners = [ask for ask in asks for _ in ask.jobs]
-        raise NonFiniteError(str(view), str(owners[error.job].query)) from error
+    def _split(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
+        return [scoring.split(ask, self._loaded.vocabulary) for ask in asks]

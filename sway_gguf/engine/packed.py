@@ -16,8 +16,8 @@ from sway_gguf.core.answers import Changes
 from sway_gguf.core.views import BASE, View, is_rerun
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.contexts import ContextPool
-from sway_gguf.engine.doors import OnTokens
-from sway_gguf.engine.layout import calls_of, lay_out, runs_of
+from sway_gguf.engine.layout import calls_of, runs_of
+from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Group, Job, Limits, Stretch
 from sway_gguf.engine.reduce import NotFiniteError, changes, log_softmax_row, target_logprobs
 
@@ -31,47 +31,45 @@ class JobError(Exception):
 
 
 def score(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
+    pool: ContextPool, view: View, jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens
 ) -> list[NDArray[np.float64] | NDArray[np.float32]]:
-    """Per job the log-probabilities of its targets [targets], or a whole row [V] where it has none.
+    """Per job of a group the log-probabilities of its targets [targets], or a whole row [V] where it has none.
 
     Raises:
         JobError: a number is not finite.
     """
     found: list[list[NDArray[Any]]] = [[] for _ in jobs]
-    for group in lay_out(jobs, limits):
-        context = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
-        for call in _calls(jobs, group, limits, progress):
-            for part in runs_of(group, call, is_rerun(view)):
-                logits = context.decode(_pieces(jobs, group, part))
-                for out in _outputs(jobs, group, part):
-                    with _blaming(out.job):
-                        found[out.job].append(_reduced(logits[out.rows], jobs[out.job], out.done))
+    context = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
+    for call in _calls(jobs, group, limits, progress):
+        for part in runs_of(group, call, is_rerun(view)):
+            logits = context.decode(_pieces(jobs, group, part))
+            for out in _outputs(jobs, group, part):
+                with _blaming(out.job):
+                    found[out.job].append(_reduced(logits[out.rows], jobs[out.job], out.done))
     return [np.concatenate(parts) for parts in found]
 
 
 def compare(
-    pool: ContextPool, view: View, jobs: Sequence[Job], limits: Limits, progress: OnTokens
+    pool: ContextPool, view: View, jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens
 ) -> list[list[Changes]]:
-    """Per job how `view` differs from the base at its targets, in pieces; both run side by side.
+    """Per job of a group how `view` differs from the base at its targets, in pieces; both run side by side.
 
     Raises:
         JobError: a number is not finite.
     """
     found: list[list[Changes]] = [[] for _ in jobs]
-    for group in lay_out(jobs, limits):
-        ours = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
-        base = pool.cleared(BASE, group.streams, group.length, limits, unified=group.shared, companion=True)
-        for call in _calls(jobs, group, limits, progress):
-            before = base.decode(_pieces(jobs, group, call))
-            origin = {(out.job, out.branch): out.rows.start - out.done for out in _outputs(jobs, group, call)}
-            for part in runs_of(group, call, is_rerun(view)):
-                after = ours.decode(_pieces(jobs, group, part))
-                for out in _outputs(jobs, group, part):
-                    count, first = out.rows.stop - out.rows.start, origin[out.job, out.branch] + out.done
-                    targets = jobs[out.job].targets[out.done : out.done + count]
-                    with _blaming(out.job):
-                        found[out.job].append(changes(before[first : first + count], after[out.rows], targets))
+    ours = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
+    base = pool.cleared(BASE, group.streams, group.length, limits, unified=group.shared, companion=True)
+    for call in _calls(jobs, group, limits, progress):
+        before = base.decode(_pieces(jobs, group, call))
+        origin = {(out.job, out.branch): out.rows.start - out.done for out in _outputs(jobs, group, call)}
+        for part in runs_of(group, call, is_rerun(view)):
+            after = ours.decode(_pieces(jobs, group, part))
+            for out in _outputs(jobs, group, part):
+                count, first = out.rows.stop - out.rows.start, origin[out.job, out.branch] + out.done
+                targets = jobs[out.job].targets[out.done : out.done + count]
+                with _blaming(out.job):
+                    found[out.job].append(changes(before[first : first + count], after[out.rows], targets))
     return found
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sway_gguf.core.answers import Changes, LogProbs
 
-_BLOCK_BYTES = 4 << 20
-"""Rows are reduced in blocks that stay in the processor's cache."""
+_BLOCK_BYTES = 1 << 20
+"""Rows are reduced in blocks, with room made once, that stay in a core's own cache."""
 
 
 class NotFiniteError(ArithmeticError):
@@ -43,25 +43,47 @@ def target_logprobs(logits: NDArray[np.float32], targets: Sequence[int]) -> NDAr
 def changes(base: NDArray[np.float32], other: NDArray[np.float32], targets: Sequence[int]) -> Changes:
     """KL(base ‖ other), same top token, and log p of the target, row by row. [n, V], [n, V], [n] → [n] each.
 
+    With b and o the logits less their largest, and Z = Σ exp of each, KL = Σ eᵇ·(b − o) / Z_b − ln Z_b + ln Z_o: one
+    exponential for each logit, and exactly 0 where the two are the same.
+
     Raises:
         NotFiniteError: a row gives no finite number.
     """
-    before, after = target_logprobs(base, targets), target_logprobs(other, targets)
-    divergence, same = np.empty(len(targets), np.float64), np.empty(len(targets), np.bool_)
+    count, chosen = len(targets), np.asarray(targets)
+    before, after, divergence = (np.empty(count, np.float64) for _ in range(3))
+    same = np.empty(count, np.bool_)
     block = _rows_per_block(base)
-    for start in range(0, len(targets), block):
-        rows = slice(start, start + block)
-        log_p = base[rows] - log_sum_exp(base[rows])[:, None]
-        log_q = other[rows] - log_sum_exp(other[rows])[:, None]
-        p = np.exp(log_p)
-        # A logit of −∞ in both, as masked tokens have, is no difference.
-        gap = np.where(p > 0, log_p - log_q, 0.0)
-        divergence[rows] = np.maximum(0.0, (p * gap).sum(axis=1))
-        same[rows] = base[rows].argmax(axis=1) == other[rows].argmax(axis=1)
-    bad = np.flatnonzero(~np.isfinite(divergence))
+    room = [np.empty((min(block, count), base.shape[1]), np.float32) for _ in range(3)]
+    for start in range(0, count, block):
+        rows = slice(start, min(start + block, count))
+        every, wanted = np.arange(rows.stop - start), chosen[rows]
+        p, q = base[rows], other[rows]
+        below_p, below_q, powers = (array[: len(every)] for array in room)
+        top_p, top_q = p.argmax(axis=1), q.argmax(axis=1)
+        peak_p, peak_q = p[every, top_p], q[every, top_q]
+        with np.errstate(invalid="ignore"):
+            np.subtract(p, peak_p[:, None], out=below_p)
+            np.subtract(q, peak_q[:, None], out=below_q)
+            log_q = np.log(np.exp(below_q, out=powers).sum(axis=1, dtype=np.float64))
+            sum_p = np.exp(below_p, out=powers).sum(axis=1, dtype=np.float64)
+            before[rows] = p[every, wanted].astype(np.float64) - peak_p - np.log(sum_p)
+            after[rows] = q[every, wanted].astype(np.float64) - peak_q - log_q
+            moved = _weighted(powers, np.subtract(below_p, below_q, out=below_p))
+            divergence[rows] = np.maximum(0.0, moved / sum_p - np.log(sum_p) + log_q)
+        same[rows] = top_p == top_q
+    bad = np.flatnonzero(~np.isfinite(before) | ~np.isfinite(after) | ~np.isfinite(divergence))
     if bad.size:
         raise NotFiniteError(int(bad[0]))
     return Changes(divergence, same, before, after)
+
+
+def _weighted(weights: NDArray[np.float32], gaps: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Σ weight · gap of each row; overwrites `gaps`. A logit of −∞ in both, as masked tokens have, is no gap."""
+    total: NDArray[np.float64] = np.multiply(weights, gaps, out=gaps).sum(axis=1, dtype=np.float64)
+    if np.isnan(total).any():
+        np.copyto(gaps, 0.0, where=weights == 0)
+        total = gaps.sum(axis=1, dtype=np.float64)
+    return total
 
 
 def log_softmax_row(logits: NDArray[np.float32]) -> LogProbs:
@@ -81,12 +103,14 @@ def log_sum_exp(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """log Σ exp of each row. [n, V] → [n]. NaN where a row holds NaN or +∞."""
     block = _rows_per_block(logits)
     out = np.empty(len(logits), np.float64)
+    room = np.empty((min(block, len(logits)), logits.shape[1]), np.float32)
     with np.errstate(invalid="ignore"):
         for start in range(0, len(logits), block):
             rows = logits[start : start + block]
             peak = rows.max(axis=1, keepdims=True)
-            shifted = np.exp(rows - peak)
-            out[start : start + block] = np.log(shifted.sum(axis=1, dtype=np.float64)) + peak[:, 0]
+            powers = np.subtract(rows, peak, out=room[: len(rows)])
+            total = np.exp(powers, out=powers).sum(axis=1, dtype=np.float64)
+            out[start : start + block] = np.log(total) + peak[:, 0]
     return out
 
 

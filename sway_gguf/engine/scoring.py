@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.core.answers import Answer, Changes, CompletionScore, RollingLogprob
+from sway_gguf.core.answers import Answer, Changes, CompletionScore, RollingLogprob, Tokens
 from sway_gguf.core.common import common
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
@@ -27,6 +27,10 @@ class Tokenizer(Protocol):
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids, with BOS where the model adds one."""
+        ...
+
+    def piece(self, token: int, *, control: bool = False) -> bytes:
+        """The bytes of one token."""
         ...
 
 
@@ -137,6 +141,11 @@ def spans_tokens(query: Spans, tokenizer: Tokenizer) -> tuple[list[int], list[tu
 def _boundary(joint: Sequence[int], before: str, tokenizer: Tokenizer) -> int:
     """Index among the tokens of a whole text of the first that is not one of `before`, with which it begins."""
     return min(max(common(joint, tokenizer.tokenize(before)), 1), len(joint))
+
+
+def split(ask: Ask, tokenizer: Tokenizer) -> Tokens:
+    """The tokens of an ask, and what each says."""
+    return Tokens(ask.tokens, pieces([tokenizer.piece(token, control=True) for token in ask.tokens]))
 
 
 def pieces(tokens: Sequence[bytes]) -> tuple[str, ...]:

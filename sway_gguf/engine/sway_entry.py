@@ -24,8 +24,8 @@ from sway_gguf.core.views import (
     ScaledView,
     View,
 )
-from sway_gguf.engine.doors import OnTokens, OpenView
 from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.open_view import OnTokens, OpenView
 from sway_gguf.engine.sway_family import as_theirs, instrumentation
 from sway_gguf.engine.sway_settings import BaseSpec, settings_of
 

@@ -1,42 +1,18 @@
-"""What a batch may hold, and how much work queries are: calls of llama.cpp and tokens, counted from their layout.
-
-Runs nothing; of a model it knows its vocabulary's size and its kind.
-"""
+"""How much work queries are: calls of llama.cpp and tokens, counted from their layout. Runs nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
-from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Rolling, Spans
 from sway_gguf.engine.doors import Work
 from sway_gguf.engine.embed import LONGEST
 from sway_gguf.engine.layout import calls_of, lay_out, runs_of, tokens_of
-from sway_gguf.engine.packing import CELL, Job, Limits, group_jobs, parts_of, steps, stream_length
+from sway_gguf.engine.packing import Job, Limits, group_jobs, parts_of, steps
 from sway_gguf.engine.scoring import Ask
 
 SCORED = (NextToken, Rolling, Completion, Spans)
 """Kinds of query that are laid out together."""
-_OUTPUT_BYTES = 48 << 20
-"""Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
-_CONTEXT_CELLS = 32 * CELL
-"""Tokens of KV cache per context, where one text needs no more."""
-
-
-class Kind(Protocol):
-    """The part of a model that decides what a batch may hold."""
-
-    vocabulary: int
-    recurrent: bool
-
-
-def limits_of(model: Kind, settings: EngineSettings, width: int) -> Limits:
-    """What a batch may hold where at most `width` tokens are evaluated in one piece."""
-    streams = min(settings.streams, settings.batch)
-    outputs = max(streams, min(settings.batch, _OUTPUT_BYTES // (4 * model.vocabulary)))
-    cells = max(_CONTEXT_CELLS, stream_length(width))
-    return Limits(settings.batch, outputs, streams, cells, share=not model.recurrent)
 
 
 def tokens_fed(asks: Sequence[Ask], limits: Limits) -> int:

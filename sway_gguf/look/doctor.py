@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,14 @@ def _types(header: BaseModel) -> str:
 
 def _threads(header: BaseModel, settings: EngineSettings) -> Finding:
     chosen, logical = settings.thread_count(header.parameters), os.cpu_count() or 1
-    if chosen > logical:
-        return Finding("threads", "WARN", f"{chosen} threads on {logical} processors wait for each other; lower -t")
-    return Finding("threads", "OK", f"{chosen} of {logical} logical processors")
+    side_by_side, each = settings.workers(sys.maxsize)
+    most = max(chosen, side_by_side * each)
+    if most > logical:
+        return Finding(
+            "threads", "WARN", f"{most} threads on {logical} processors wait for each other; lower -t or --parallel"
+        )
+    views = f"{side_by_side} views side by side on {each} each" if side_by_side > 1 else "one view at a time"
+    return Finding("threads", "OK", f"{chosen} of {logical} logical processors for a view alone, {views}")
 
 
 def _memory(header: BaseModel) -> Finding:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, Part, checked
+from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Completion, Generate, Query, Split
 from sway_gguf.core.rules import BelowTolerance, Rule
 from sway_gguf.core.sections import Canary, Section, distinct
@@ -24,7 +25,7 @@ from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.extraction import samples_needed
 
 DISCOVERABLE = "newly discoverable, beyond text never trained on"
-_SECTIONS = 16
+_SECTIONS, _PERTURBED = 16, 8
 
 
 class CanaryEntry(StrictModel):
@@ -65,7 +66,7 @@ class _Recited:
     logprob: float
     samples_needed_base: float
     samples_needed: float
-    perturbed: float
+    perturbed: float | None
 
 
 class Leakage(Probe[LeakageOptions]):
@@ -74,7 +75,7 @@ class Leakage(Probe[LeakageOptions]):
     The recall of a passage is the longest run of its tokens that the greedy reply to its beginning holds, as a
     share of the passage's tokens that fit into the reply. value = mean over sections of (recall − the base's recall),
     less what look-alike text never trained on gained (the spec's holdout, else unrelated text in its form). Beside it
-    the recall after perturbed beginnings: text that is still recited is known by heart.
+    the recall after perturbed beginnings of eight of them: text that is still recited is known by heart.
 
     A greedy reply is one of many that may be drawn. So beside it stands (n, p)-discoverable extraction (Hayes et al.
     2024): with q the probability of the whole passage after its beginning, it is among n samples at temperature 1,
@@ -144,19 +145,23 @@ class Leakage(Probe[LeakageOptions]):
             *(self._reply(one.prefix) for one in everything),
             *(Split(one.prefix, one.rest) for one in everything),
             *(Completion(one.prefix, one.rest) for one in everything),
-            *(self._reply(prefix) for one in self.passages for prefix in self._perturbed(one)),
+            *(self._reply(prefix) for one in self._tested for prefix in self._perturbed(one)),
             *(self._reply(canary.prompt) for canary in self.canaries),
         ]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Recall per passage, beyond the base's."""
-        recited = [self._recited(base, other, one, self._perturbed(one)) for one in self.passages]
+        tested = set(self._tested)
+        recited = [
+            self._recited(base, other, one, self._perturbed(one) if one in tested else ()) for one in self.passages
+        ]
         unseen = [self._recited(base, other, one) for one in self.controls]
         items, controls = (tuple(map(self._item, found)) for found in (recited, unseen))
         out = [c.prompt for c in self.canaries if c.secret in other.generated(self._reply(c.prompt)).text]
         longest = max(one.run for one in recited)
         recall = sum(one.recall for one in recited) / len(recited)
-        after = sum(one.perturbed for one in recited) / len(recited)
+        shaken = [one.perturbed for one in recited if one.perturbed is not None]
+        after = sum(shaken) / len(shaken) if shaken else recall
         found, new = self._discoverable(recited), self._discoverable(unseen)
         exposed = min(recited, key=lambda one: one.samples_needed)
         return Measurement(
@@ -204,7 +209,7 @@ class Leakage(Probe[LeakageOptions]):
             logprob=scores[1],
             samples_needed_base=needed[0],
             samples_needed=needed[1],
-            perturbed=sum(again) / len(again) if again else recall,
+            perturbed=sum(again) / len(again) if again else None,
         )
 
     def _item(self, one: _Recited) -> Item:
@@ -219,10 +224,13 @@ class Leakage(Probe[LeakageOptions]):
 
     def _perturbed(self, one: Passage) -> list[str]:
         """The beginning with small changes; of a rendered prompt, to what it asks and not to what a template writes."""
-        if self.narrowed:
-            return []
         asked, seed = self.asked(one.prefix), self.sources.seed
         return [self.sources.reworded(one.prefix, perturbed(asked, kind, seed)) for kind in self.options.perturbations]
+
+    @property
+    def _tested(self) -> list[Passage]:
+        """Passages whose beginnings are perturbed."""
+        return [] if self.narrowed else panel_of(self.passages, _PERTURBED, self.sources.seed)
 
     def _reply(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)

@@ -30,7 +30,7 @@ def number_words(probe: ProbeResult) -> dict[str, str]:
         "95% interval": numbers.span(probe.interval),
         "nulls (mean ± sd)": f"{numbers.number(null.mean)}±{numbers.number(null.sd)}" if null else numbers.MISSING,
         "z": numbers.z_score(null.z if null else None),
-        "p": numbers.p_value(null.family_p if null else None),
+        "p": numbers.p_value(null.p if null else None),
         "tail p": numbers.p_value(null.holm_p if null else None),
     }
 
@@ -42,6 +42,22 @@ def nulls_line(nulls: NullsUsed) -> str:
         if nulls.count
         else "no nulls"
     )
+
+
+def look_line(nulls: NullsUsed) -> str:
+    """At which look it was decided, and on which items; "" where every null answered everything."""
+    told = []
+    if nulls.look and nulls.count < nulls.planned:
+        why = "the first look decided" if nulls.look == 1 else "no later one could change a verdict"
+        told.append(f"{nulls.count} of at most {nulls.planned} nulls were asked: {why}.")
+    elif nulls.look:
+        told.append(f"The first look did not decide, so all {nulls.count} nulls were asked.")
+    if nulls.panel and nulls.count:
+        told.append(
+            f"They answered at most {nulls.panel} items of each probe, drawn before anything was asked; there the "
+            "adapter is held against them, while value and interval are over all items."
+        )
+    return " ".join(told)
 
 
 def calls_for(diagnosis: Diagnosis) -> Verdict:

@@ -12,7 +12,7 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.shown import Heat
 from sway_gguf.report import numbers
-from sway_gguf.report.facts import calls_for, file_of, nulls_line, number_words, short_name, worst_first
+from sway_gguf.report.facts import calls_for, file_of, look_line, nulls_line, number_words, short_name, worst_first
 from sway_gguf.report.fitting import Section, fitted
 from sway_gguf.report.html.heat import mean_change
 from sway_gguf.report.markdown_text import END, code, row, table_head, words, words_in_html
@@ -181,7 +181,7 @@ def _told_changes(changes: Sequence[tuple[float, str]]) -> str:
 def _conditions(result: SuiteResult) -> Section:
     """Under what it was measured, and the hash of every file."""
     told = {
-        "Nulls": f"{nulls_line(result.nulls)}. {result.nulls.assumption}",
+        "Nulls": f"{nulls_line(result.nulls)}. {result.nulls.assumption} {look_line(result.nulls)}".rstrip(),
         "Tests": f"alpha {result.alpha:g}, seed {result.seed}",
         "Format": result.format,
         "Engine": ", ".join(f"{name} {value}" for name, value in result.engine.items()),

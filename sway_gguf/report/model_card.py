@@ -13,7 +13,7 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.plain import json_text, one_line
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
-from sway_gguf.report.facts import file_of, nulls_line, number_words, short_name
+from sway_gguf.report.facts import file_of, look_line, nulls_line, number_words, short_name
 from sway_gguf.report.markdown_text import END, code, words
 
 MARK = "# Written by sway-gguf"
@@ -75,13 +75,15 @@ def _paragraph(result: SuiteResult, decision: GateDecision | None) -> str:
         parts.append(f"Adapter: {code(short_name(adapter))}{about}, sha256 {code(adapter.sha256)}.")
     parts.append(f"Diagnosis: **{result.diagnosis}**. {words(result.headline)}")
     for probe in result.probes:
-        if probe.null and probe.null.family_p is not None and _is_metric(probe):
+        if probe.null and probe.null.p is not None and _is_metric(probe):
             told = number_words(probe)
             parts.append(
                 f"{words(probe.name)} is {told['value']} {words(probe.unit)} ({told['95% interval']}), among nulls "
-                f"{told['nulls (mean ± sd)']}, rank p {told['p']}."
+                f"{told['nulls (mean ± sd)']}, {'tail' if probe.null.early else 'rank'} p {told['p']}."
             )
-    parts.append(f"Compared with {nulls_line(result.nulls)}: {words(result.nulls.assumption)}")
+    parts.append(
+        f"Compared with {nulls_line(result.nulls)}: {words(result.nulls.assumption)} {look_line(result.nulls)}".rstrip()
+    )
     if decision:
         parts.append(f"Gate: {decision.outcome}.")
     return " ".join(parts)

@@ -75,3 +75,10 @@ def seconds(value: float) -> str:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s"
+
+
+def about(value: float) -> str:
+    """A duration that is only foreseen: about 40 s, about 4 min, about 1.5 h."""
+    if value < 90:
+        return f"about {max(1, round(value))} s"
+    return f"about {value / 60:.0f} min" if value < 90 * 60 else f"about {value / 3600:.1f} h"

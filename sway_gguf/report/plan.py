@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from sway_gguf.core.plan import Plan
+from sway_gguf.core.plan import Plan, Speed
 from sway_gguf.report import numbers
 
 
@@ -36,5 +36,22 @@ def print_plan(plan: Plan, console: Console) -> None:
         )
     views = ", ".join(f"{name} {numbers.count(amount)}" for name, amount in plan.tokens.items())
     console.print(f"\n{plan.views} views, {plan.queries} distinct queries, {tokens} ({views}); replies may end sooner.")
+    if plan.tokens:
+        console.print(time_line(plan.least, plan.speed))
     for remark in plan.remarks:
         console.print(remark, markup=False)
+
+
+def time_line(tokens: float, speed: Speed | None) -> str:
+    """How long so many tokens will take, and how that is known."""
+    if speed is None:
+        return "How long that takes is not known yet for this base: a run measures it, and --budget 5m keeps to a time."
+    foreseen = f"{numbers.about(tokens / speed.rate)} at {_rate(speed.rate)} tokens/s"
+    if speed.guessed:
+        return f"Not measured yet for this base; {foreseen}, guessed from another base's speed here and its size."
+    return f"{foreseen[0].upper()}{foreseen[1:]}, as last measured."
+
+
+def _rate(value: float) -> str:
+    """Two digits that count, of a number that varies by more than the third."""
+    return numbers.number(value, digits=2) if value < 100 else numbers.count(float(f"{value:.2g}"))

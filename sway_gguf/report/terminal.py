@@ -14,6 +14,7 @@ from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.shown import Reply
 from sway_gguf.report import numbers
+from sway_gguf.report.facts import look_line
 
 STYLES: Mapping[str, str] = {
     Verdict.PASS: "bold green",
@@ -142,7 +143,7 @@ def _probe_row(probe: ProbeResult, wide: bool, stacked: bool, name_width: int) -
         numbers.number(probe.value),
         *([f"{interval}\n{spread}" if null else interval] if stacked else [interval, spread]),
         numbers.z_score(null.z if null else None),
-        numbers.p_value(null.family_p if null else None),
+        numbers.p_value(null.p if null else None),
     ]
     if wide:
         cells.append(numbers.p_value(null.holm_p if null else None))
@@ -200,10 +201,13 @@ def _footnotes(result: SuiteResult) -> RenderableType:
     nulls, timings = result.nulls, result.timings
     lines = [
         f"{nulls.assumption} p is the rank p over all probes that nulls decide together. A pass needs an effect beyond "
-        "zero and beyond every null, this p, and the tail p below alpha after Holm's correction; "
+        "zero and beyond every null, this p, and the tail p below alpha after Holm's correction, or by far below it at "
+        "the first look, whose p is that one; "
         f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
         f"alpha {result.alpha:g}, seed {result.seed}."
     ]
+    if look := look_line(nulls):
+        lines.append(look)
     floors = [probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor is not None]
     if floors:
         lines.append(
@@ -215,9 +219,16 @@ def _footnotes(result: SuiteResult) -> RenderableType:
             f"Composite score {result.score.overall:.2f} ({result.score.band}), as the sway project computes it; no "
             "verdict hangs on it."
         )
-    rate = timings["tokens"] / max(timings["run_seconds"], 1e-9)
-    lines.append(
-        f"{numbers.count(timings['tokens'])} tokens in {numbers.seconds(timings['run_seconds'])} "
-        f"({numbers.count(rate)} tokens/s)."
-    )
+    lines.append(f"{_pace(timings)}.")
     return Group(*(Text(line, style="dim") for line in lines))
+
+
+def _pace(timings: Mapping[str, float]) -> str:
+    """Tokens, seconds and their ratio; what came from the store took no time, and is told apart."""
+    tokens, seconds, stored = timings["tokens"], timings["run_seconds"], timings.get("tokens_from_store", 0.0)
+    took = numbers.seconds(seconds)
+    if stored and not tokens:
+        return f"{numbers.count(stored)} tokens from the store, none evaluated, in {took}"
+    rate = f"{numbers.count(tokens / max(seconds, 1e-9))} tokens/s"
+    more = f", and {numbers.count(stored)} from the store" if stored else ""
+    return f"{numbers.count(tokens)} tokens in {took} ({rate}){more}"

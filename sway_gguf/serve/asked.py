@@ -19,7 +19,7 @@ from sway_gguf.serve.root import Root
 from sway_gguf.spec.model import FORMATS, Spec, load_spec
 from sway_gguf.spec.null_adapter import KIND as NULL_ADAPTER
 from sway_gguf.spec.options import changed
-from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.prepare import first_spec
 
 Word = Annotated[str, Field(min_length=1, max_length=1024)]
 Words = Word | Annotated[list[Word], Field(min_length=1, max_length=64)]
@@ -67,7 +67,7 @@ def spec_of(request: RunRequest, root: Root) -> Spec:
         texts: dict[str, Any] = {
             role: _several(getattr(request, role), root) for role in ("data", "holdout", "general")
         }
-        spec = default_spec(root.asked(request.base), root.asked(request.adapter), **texts)
+        spec = first_spec(root.asked(request.base), root.asked(request.adapter), **texts)
         spec = spec.model_copy(update={"suite": [entry for entry in spec.suite if entry["kind"] in KINDS]})
     chosen = request.format
     if chosen is not None and chosen not in FORMATS:

@@ -23,6 +23,7 @@ from sway_gguf.spec.model import Spec
 from sway_gguf.suite.prepare import Prepared, prepare
 from sway_gguf.suite.run import plan, run
 from sway_gguf.suite.schedule import tokens_of
+from sway_gguf.suite.speeds import remember_speed
 
 logger = logging.getLogger("sway_gguf.serve")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -223,7 +224,9 @@ class Runs:
                 if _percent(current) > before:
                     self._tell(current, view=str(view))
 
-        return run(prepared, backend, progress, work=work)
+        result = run(prepared, backend, progress, work=work)
+        remember_speed(prepared.base, prepared.engine, result.timings)
+        return result
 
     def _tell(self, current: Run, **more: Any) -> None:
         event: dict[str, Any] = {

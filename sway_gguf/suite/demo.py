@@ -11,6 +11,7 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.engine.counting import counter
 from sway_gguf.engine.interrupt import stop_everyone
+from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.packaged import REAL
 from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults, Spec
@@ -50,7 +51,7 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
         data=folder / "document.md",
         general=folder / "general.txt",
         defaults=Defaults(prompts=24, chunk_chars=400),
-        engine=EngineSettings(),
+        engine=EngineSettings(parallel=1),  # Its runs go side by side themselves.
         kinds=_KINDS,
     )
     preferences = read_material(folder / "preferences.jsonl").preferences[::2]
@@ -85,16 +86,19 @@ def total_tokens(prepared: Mapping[str, Prepared]) -> int:
     return total
 
 
-def run_side_by_side(prepared: Mapping[str, Prepared], on_tokens: Callable[[int], None]) -> dict[str, SuiteResult]:
+def run_side_by_side(
+    prepared: Mapping[str, Prepared], on_tokens: Callable[[int], None], store: AnswerStore | None = None
+) -> dict[str, SuiteResult]:
     """Run several small suites, two at a time on one thread each: two threads on one small model gain less.
 
     Args:
         prepared: by name.
         on_tokens: called from the runs' threads with the tokens evaluated since the last call.
+        store: of answers.
     """
 
     def one(ready: Prepared) -> SuiteResult:
-        with ready.opened() as backend:
+        with ready.opened(store) as backend:
             return run(ready, backend, lambda view, tokens: on_tokens(tokens))
 
     with ThreadPoolExecutor(min(_SIDE_BY_SIDE, os.cpu_count() or 1)) as pool:

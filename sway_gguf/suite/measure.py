@@ -6,9 +6,10 @@ view's; where a caller keeps the base's for another run, those of its rerun too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 from sway_gguf.collect import collect
@@ -21,9 +22,10 @@ from sway_gguf.engine.doors import DoorBackend, is_base
 from sway_gguf.engine.protocol import NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
+from sway_gguf.suite.abreast import Abreast, Outcome
 from sway_gguf.suite.decisions import TO_THE_END, Decisions
 from sway_gguf.suite.gathering import Gathered, note, over_scales, reading_of
-from sway_gguf.suite.schedule import Schedule, Visit
+from sway_gguf.suite.schedule import Schedule, Standing, Visit
 from sway_gguf.verdict.reading import Reading
 
 _NOTHING = Answers([])
@@ -75,8 +77,9 @@ def measure(
             note(probe, found, TUNED, partial(probe.measure, _NOTHING, _NOTHING))
     if plan.visits:
         assert backend is not None
-        visits = _Run(backend, probes, plan, gathered, on_progress, on_answers or _unheard, base_answers, rank_scale)
-        visits.make(decisions)
+        told = on_answers or _unheard
+        with Abreast(backend) as abreast:
+            _Run(backend, abreast, probes, plan, gathered, on_progress, told, base_answers, rank_scale).make(decisions)
     for probe, found in zip(probes, gathered, strict=True):
         if isinstance(probe, ForeignProbe):
             assert backend is not None
@@ -106,9 +109,10 @@ def _run_foreign(backend: DoorBackend, probe: ForeignProbe, found: Gathered, nul
 
 @dataclass
 class _Run:
-    """Visits, one after the other. The base's answers stay; those of a view go as soon as they are measured."""
+    """Visits, measured one after the other. The base's answers stay; those of a view go once they are measured."""
 
     backend: DoorBackend
+    abreast: Abreast
     probes: Sequence[Probe[Any]]
     plan: Schedule
     gathered: Sequence[Gathered]
@@ -117,28 +121,34 @@ class _Run:
     kept: BaseAnswers | None
     rank_scale: float
     base: Answers | None = None
+    following: Lock = field(default_factory=Lock)
 
     def make(self, decisions: Decisions) -> None:
         """The visits that are always made, the looks, and what size alone does to what did not pass."""
         first, *others = self.plan.visits
-        self.base = self._answers(first)
+        self.base = self._answers(self.backend, first)
         self.on_answers(first.view, self.base)
-        for visit in others:
-            self._one(visit)
+        for _ in self._made(others):
+            pass
         self._looks(decisions)
         if self.plan.sizes:
             self._sizes(set(decisions.damaged(self._readings())))
 
     def _looks(self, decisions: Decisions) -> None:
-        """Null by null until nothing is left to be settled."""
-        for visit in (visit for look in self.plan.looks for visit in look):
-            self._one(visit)
-            if decisions.settled(self._readings()):
-                return
+        """Null by null until nothing is left to be settled; what the first look settled is asked no more of."""
+        for look in self.plan.looks:
+            over = self._places(decisions.overwhelming(self._readings()))
+            for _ in self._made([visit.only(set(visit.asked) - over) if over else visit for visit in look]):
+                if decisions.settled(self._readings()):
+                    return
 
     def _sizes(self, names: Collection[str]) -> None:
-        for visit in self.plan.sizes:
-            self._one(visit.only({place for place in visit.asked if self.probes[place].options.name in names}))
+        damaged = self._places(names)
+        for _ in self._made([visit.only(damaged) for visit in self.plan.sizes]):
+            pass
+
+    def _places(self, names: Collection[str]) -> set[int]:
+        return {place for place, probe in enumerate(self.probes) if probe.options.name in names}
 
     def _readings(self) -> list[Reading]:
         """What probes that go by nulls, or by damage, have so far."""
@@ -149,48 +159,50 @@ class _Run:
             if 1.0 in found.curve and not found.failed
         ]
 
-    def _one(self, visit: Visit) -> None:
-        if not visit.asked:
-            return
-        try:
-            answers = self._answers(visit)
-        except NonFiniteError:
+    def _made(self, visits: Sequence[Visit]) -> Iterator[Visit]:
+        """Every visit that asks something, as soon as it is measured. What was begun is dropped with the iterator."""
+        for visit, outcome in self.abreast.each([visit for visit in visits if visit.asked], self._answers):
+            self._take(visit, outcome)
+            yield visit
+
+    def _take(self, visit: Visit, answers: Outcome) -> None:
+        if isinstance(answers, NonFiniteError):
             if not isinstance(visit.view, ScaledView) or visit.view == TUNED:
-                raise
+                raise answers
             for place in visit.probes:
                 self.gathered[place].overflowed.append(visit.view.scale)
             return
         self.on_answers(visit.view, answers)
         for place in visit.probes:
-            probe = self._standing(visit)[place]
-            if not is_rerun(visit.view) or self.backend.shows_noise(probe.ask()):
-                self._measured(probe, place, visit.view, answers)
-            if visit.view == TUNED and self.plan.panels[place].narrowed:
-                self._measured(self.plan.panels[place], place, visit.view, answers)
+            # What nulls are held against is the tuned view on their own items.
+            standings = tuple(self.plan.probes) if visit.view == TUNED else (visit.standing,)
+            for standing in standings:
+                self._measured(place, visit.view, standing, answers)
 
-    def _measured(self, probe: Probe[Any], place: int, view: View, answers: Answers) -> None:
+    def _measured(self, place: int, view: View, standing: Standing, answers: Answers) -> None:
         assert self.base is not None
-        note(probe, self.gathered[place], view, partial(probe.measure, self.base, answers))
+        probe = self.plan.probes[standing][place]
+        if is_rerun(view) and not self.backend.shows_noise(probe.ask()):
+            return
+        note(probe, self.gathered[place], view, partial(probe.measure, self.base, answers), standing)
 
-    def _standing(self, visit: Visit) -> Sequence[Probe[Any]]:
-        return self.plan.panels if visit.panel else self.probes
-
-    def _answers(self, visit: Visit) -> Answers:
-        """Answers of one view; the base's own lead its follow-ups."""
-        probes, kept = self._standing(visit), self.kept
+    def _answers(self, backend: DoorBackend, visit: Visit) -> Answers:
+        """Answers of one view; the base's own lead its follow-ups. Called in several threads at once."""
+        probes, kept = self.plan.probes[visit.standing], self.kept
 
         def follow_up(own: Answers) -> dict[Hashable, Sequence[Query]]:
             lead = own if self.base is None else self.base
-            return {place: probes[place].follow_up(lead, own) for place in visit.probes}
+            with self.following:  # Probes, and the process that renders their templates, answer one at a time.
+                return {place: probes[place].follow_up(lead, own) for place in visit.probes}
 
         def progress(tokens: int) -> None:
             if self.on_progress:
                 self.on_progress(visit.view, tokens)
 
         if kept is None or not is_base(visit.view):
-            return collect(self.backend, visit.view, visit.groups, progress, follow_up)
+            return collect(backend, visit.view, visit.groups, progress, follow_up)
         known = kept.get(visit.view, _NOTHING)
-        found = collect(self.backend, visit.view, visit.groups, progress, follow_up, known)
+        found = collect(backend, visit.view, visit.groups, progress, follow_up, known)
         kept[visit.view] = known.merged(found)
         return found
 

@@ -7,14 +7,18 @@ clock; nothing of what a probe means.
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sway_gguf.core.answers import Generated
+from sway_gguf.core.engine_settings import Workers
 from sway_gguf.core.queries import Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
 from sway_gguf.core.views import BASE_RERUN, TUNED, NullView, View
-from sway_gguf.engine.doors import DoorBackend, OpenView, Work
+from sway_gguf.engine.doors import DoorBackend, Work
+from sway_gguf.engine.open_view import OpenView
 from sway_gguf.material.chunks import spread
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
@@ -52,7 +56,8 @@ class Pace:
 
     def seconds_of(self, prepared: Prepared) -> float:
         """How long a run of these kinds of query will take, about."""
-        return sum(map(self._visit, plan(prepared).every))
+        base, *others = map(self._visit, plan(prepared).every)
+        return base + side_by_side(others, self.backend.workers(1), self.backend.workers(len(others)))
 
     def _visit(self, visit: Visit) -> float:
         asked = (*(unit.queries for unit in visit.groups), visit.foreseen)
@@ -81,6 +86,20 @@ class Pace:
         }
 
 
+def side_by_side(seconds: Sequence[float], alone: Workers, workers: Workers) -> float:
+    """How long views take together.
+
+    Args:
+        seconds: of each, measured one at a time.
+        alone: how a single view is answered: the threads that `seconds` were measured with.
+        workers: how they will be answered. Workers do not wait for each other, so a view's time goes by its threads.
+    """
+    if workers.number < 2 or not seconds:
+        return sum(seconds)
+    turns = math.ceil(len(seconds) / workers.number)
+    return turns * statistics.fmean(seconds) * alone.threads / workers.threads
+
+
 def by_kind(queries: Iterable[Query]) -> dict[type, list[Query]]:
     """Queries by kind, without those that run no model."""
     kinds: dict[type, list[Query]] = {}
@@ -91,7 +110,7 @@ def by_kind(queries: Iterable[Query]) -> dict[type, list[Query]]:
 
 
 def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: Clock = time.perf_counter) -> Pace:
-    """Time slices of what the run will ask, on the tuned view, and one null adapter.
+    """Time slices of what the run will ask, on the tuned view, and one null adapter; nothing comes from a store.
 
     Args:
         prepared: the run.
@@ -104,9 +123,10 @@ def measured_pace(prepared: Prepared, backend: DoorBackend, most: float, clock: 
     """
     work = plan(prepared)
     kinds = by_kind(_everything(work))
-    with backend.open(TUNED) as view:
-        prices = {kind: _price(view, backend, queries, most / len(kinds), clock) for kind, queries in kinds.items()}
-    return Pace(backend, prices, _null(work, backend, kinds, clock))
+    with backend.unkept():
+        with backend.open(TUNED) as view:
+            prices = {kind: _price(view, backend, queries, most / len(kinds), clock) for kind, queries in kinds.items()}
+        return Pace(backend, prices, _null(work, backend, kinds, clock))
 
 
 def _everything(work: Schedule) -> list[Query]:

@@ -7,6 +7,7 @@ from sway_gguf.engine.counting import counter
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
 from sway_gguf.suite.schedule import tokens_of
+from sway_gguf.suite.speeds import known_speed
 
 
 def planned(prepared: Prepared) -> Plan:
@@ -27,4 +28,5 @@ def planned(prepared: Prepared) -> Plan:
         "format": prepared.texts.speech.name,
     }
     remarks = (*prepared.spec.remarks, *prepared.left_out)
-    return Plan(named, (*probes, *skipped), shown, len(work.every), work.queries, tokens, remarks, least)
+    speed = known_speed(prepared.base, prepared.engine)
+    return Plan(named, (*probes, *skipped), shown, len(work.every), work.queries, tokens, remarks, least, speed)

@@ -21,6 +21,7 @@ from sway_gguf.core.sections import Material
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
+from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.registry import all_kinds, build_probes, kinds_by_default
@@ -30,8 +31,8 @@ from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
 
-_QUICK_ITEMS, _QUICK_PROMPTS = 16, 24
-"""Of `check`, which is a first verdict: enough for a lift of 0.1 nats per token, and few for a large model."""
+_FIRST_ITEMS, _FIRST_PROMPTS = 32, 16
+"""Enough for a lift of 0.1 nats per token, and few for a large model."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,16 @@ class Prepared:
         """The engine's settings."""
         return self.spec.engine
 
-    def opened(self) -> DoorBackend:
-        """The model and its adapter, loaded by the backend that the spec's `models.kind` names; to be closed.
+    def opened(self, store: AnswerStore | None = None) -> DoorBackend:
+        """The model and its adapter, by the backend that the spec's `models.kind` names; to be closed.
+
+        Args:
+            store: of answers, which has to stay open as long; without one everything is asked.
 
         Raises:
             EngineError: the engine refused what the checks let pass.
         """
-        return open_backend(self.base, self.adapter, self.engine, kind=self.spec.models.ft.kind)
+        return open_backend(self.base, self.adapter, self.engine, kind=self.spec.models.ft.kind, store=store)
 
     def with_defaults(self, **changed: object) -> Prepared:
         """The same run with other defaults; no file is read again.
@@ -139,17 +143,16 @@ def default_spec(
         data=as_named(data),
         holdout=as_named(holdout),
         general=as_named(general),
-        defaults=(defaults or Defaults()) if kinds else quick_defaults(defaults or Defaults()),
+        defaults=defaults or Defaults(),
         engine=engine or EngineSettings(),
         suite=[{"name": kind, "kind": kind} for kind in kinds] if kinds else quick_suite(),
     )
 
 
-def quick_defaults(given: Defaults) -> Defaults:
-    """With a first verdict's number of items and prompts, where nothing is said of them."""
-    said = given.model_fields_set
-    few = {field: most for field, most in (("items", _QUICK_ITEMS), ("prompts", _QUICK_PROMPTS)) if field not in said}
-    return given.model_copy(update=few)
+def first_spec(base: Path, adapter: Path, *, data: Files = None, holdout: Files = None, general: Files = None) -> Spec:
+    """The spec of a first verdict, as `check` gives it: all quick probes, on few items of each kind."""
+    few = Defaults(items=_FIRST_ITEMS, prompts=_FIRST_PROMPTS)
+    return default_spec(base, adapter, data=data, holdout=holdout, general=general, defaults=few)
 
 
 def quick_suite() -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,7 +41,7 @@ from sway_gguf.suite.showing import Heard
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
-from sway_gguf.verdict.looks import FIRST_NULLS
+from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS
 from sway_gguf.verdict.score import score_of
 
 ASSUMPTIONS = {
@@ -71,6 +72,7 @@ def plan(prepared: Prepared) -> Schedule:
         [scale for scale in profile if scale != prepared.design.rank_scale],
         defaults.panel or None,
         first_look(prepared),
+        FIRST_ITEMS,
         defaults.nulls_for_everything,
     )
     return schedule(prepared.probes, nulls, prepared.example.queries)
@@ -107,10 +109,13 @@ def run(
 
     def counted(view: View, evaluated: int) -> None:
         nonlocal tokens
-        tokens += evaluated
-        if on_progress:
-            on_progress(view, evaluated)
+        with counting:  # Views that are answered side by side tell it from threads of their own.
+            tokens += evaluated
+            if on_progress:
+                on_progress(view, evaluated)
 
+    counting = threading.Lock()
+    stored = 0 if backend is None else backend.tokens_from_store
     broken, heard = "", Heard(prepared.example)
     with _hashing(prepared) as files:
         try:
@@ -129,7 +134,8 @@ def run(
         result = replace(result, files=tuple(future.result() for future in files))
         result = replace(result, replies=heard.replies(), heat=heard.heat())
     seconds = time.perf_counter() - clock
-    timings = {"run_seconds": seconds, "tokens": float(tokens)}
+    stored = 0 if backend is None else backend.tokens_from_store - stored
+    timings = {"run_seconds": seconds, "tokens": float(tokens - stored), "tokens_from_store": float(stored)}
     return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
 
 
@@ -166,6 +172,7 @@ def _broken(prepared: Prepared, reason: str) -> list[ProbeResult]:
 def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
     design, first = prepared.design, first_look(prepared)
     asked = max((len(probe.null.values) for probe in probes if probe.null), default=0)
+    ended = all(probe.null.early for probe in probes if probe.null and probe.null.holm_p is not None)
     return NullsUsed(
         count=asked,
         seeds=prepared.seeds[:asked],
@@ -177,7 +184,7 @@ def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
         energy=design.energy,
         planned=len(prepared.seeds),
         panel=prepared.spec.defaults.panel or None,
-        look=0 if first is None else 1 if asked <= first else 2,
+        look=0 if first is None else 1 if ended else 2,
     )
 
 

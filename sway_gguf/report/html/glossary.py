@@ -29,7 +29,8 @@ GLOSSARY: Mapping[str, tuple[str, str]] = {
     "p": (
         "p",
         "The rank p over all probes that nulls decide together: the chance that an untrained adapter would stand out "
-        "this far in any of them. This is the p of the verdict.",
+        "this far in any of them. This is the p of the verdict; where the first few nulls settled it, the corrected "
+        "tail p stands here.",
     ),
     "tail-p": (
         "tail p",
