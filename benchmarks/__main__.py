@@ -28,6 +28,7 @@ ALL = {
     "memory": "memory beyond llama.cpp's own",
     "generation": "replies side by side",
     "headers": "reading a header",
+    "abreast": "views side by side",
     "busy": "beside busy programs",
     "budget": "what --budget foresees",
     "whole": "the whole check",

@@ -64,7 +64,8 @@ def check(
         store: folder of the answer store, which keeps the model's answers so that nothing is asked twice; None for the
             usual one, False for none.
         progress: None shows a bar in a terminal or a notebook and a line now and then elsewhere, False nothing; a
-            function is called with the tokens done, all tokens, and the view that is being asked.
+            function is called with the tokens done, all tokens, and the view that is being asked: by one thread at a
+            time, which need not be the caller's.
 
     Raises:
         UserError: a file or an argument is wrong; nothing was run.
