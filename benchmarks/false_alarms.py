@@ -30,7 +30,7 @@ from sway_gguf.suite.measure import measure
 from sway_gguf.suite.schedule import Nulls, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
-from sway_gguf.verdict.looks import FIRST_NULLS
+from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS
 
 DEFAULTS = Defaults()
 KINDS = ("delta_kl", "section_internalization", "preference_flip", "content", "paraphrase_invariance")
@@ -60,14 +60,14 @@ class Outcome(NamedTuple):
         axis: signal or direction is answered with yes.
         healthy: the diagnosis.
         sections: section_internalization passes.
-        nulls: that were visited.
+        visits: to nulls, over both looks.
     """
 
     probe: int
     axis: int
     healthy: int
     sections: int
-    nulls: int
+    visits: int
 
 
 def outcomes(world: World, kinds: Sequence[str], rules: Sequence[Rule]) -> list[Outcome]:
@@ -76,16 +76,16 @@ def outcomes(world: World, kinds: Sequence[str], rules: Sequence[Rule]) -> list[
     seeds = tuple(range(1, world.nulls + 1))
     found = []
     for rule in rules:
-        plan = schedule(probes, Nulls(seeds, panel=rule.panel, first=rule.first))
+        plan = schedule(probes, Nulls(seeds, panel=rule.panel, first=rule.first, part=FIRST_ITEMS))
         decisions = decisions_of(rule.first, alpha=DEFAULTS.alpha, seed=world.run)
         readings = measure(FakeBackend(world), probes, plan, decisions=decisions).readings
         results = judge(readings, alpha=DEFAULTS.alpha, seed=world.run, first=rule.first)
         axes = axes_of(results)
         claimed = any(axis.verdict == Verdict.PASS for axis in axes if axis.axis in ("signal", "direction"))
         sections = [r for r in results if r.kind == "section_internalization" and r.verdict == Verdict.PASS]
-        visited = max(len(reading.nulls) for reading in readings)
+        visits = max(len(r.early) for r in readings) + max(len(r.nulls) for r in readings)
         healthy = diagnose(axes, results)[0] == Diagnosis.HEALTHY
-        found.append(Outcome(any(map(_let_through, results)), claimed, healthy, len(sections), visited))
+        found.append(Outcome(any(map(_let_through, results)), claimed, healthy, len(sections), visits))
     return found
 
 
@@ -152,7 +152,7 @@ def _rates(found: Outcome, runs: int) -> Iterator[str]:
         interval = proportion_interval(count, runs)
         assert interval is not None
         yield f"{what} {count / runs:.3f} ({interval.low:.3f}…{interval.high:.3f})"
-    yield f"nulls {found.nulls / runs:.1f}"
+    yield f"visits {found.visits / runs:.1f}"
 
 
 if __name__ == "__main__":

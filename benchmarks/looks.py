@@ -4,7 +4,7 @@ Draws values straight from a law, hundreds of thousands of runs at once, so that
 own path, far slower, is held to the same level by false_alarms.py. Knows tables of numbers and the two rules; neither
 probes nor models.
 
-    python benchmarks/looks.py --runs 200000
+    python -m benchmarks.looks --runs 200000
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sway_gguf.spec.model import Defaults
-from sway_gguf.verdict.looks import BAR, FIRST_NULLS
+from sway_gguf.stats.calibration import MIN_NULLS
+from sway_gguf.verdict.looks import BAR, FIRST_ITEMS, FIRST_NULLS
 
 Values = NDArray[np.float64]
 """[runs, 1 + nulls, probes]: the real adapter's value first, then those of the nulls; higher is better."""
@@ -37,13 +38,11 @@ class Passed(NamedTuple):
 
     Attributes:
         probes: [runs, probes] which probes pass.
-        visited: [runs] nulls that were visited.
-        asked: [runs] nulls times probes that were asked of them.
+        visits: [runs] to nulls, over both looks.
     """
 
     probes: Flags
-    visited: NDArray[np.int64]
-    asked: NDArray[np.int64]
+    visits: NDArray[np.int64]
 
 
 def tail_p(values: Values) -> NDArray[np.float64]:
@@ -87,22 +86,25 @@ def one_look(values: Values, within: Flags | None = None) -> Passed:
     corrected = stepped(np.where(inside, tail_p(values), 0.0))
     beyond = (values[:, :1] > values[:, 1:]).all(1)
     passed = inside & beyond & (corrected < ALPHA) & (family_p(values, inside) <= max(ALPHA, 1 / (nulls + 1)) + 1e-12)
-    visited = np.full(len(values), nulls)
-    return Passed(passed, visited, visited * values.shape[2])
+    return Passed(passed, np.full(len(values), nulls))
 
 
-def two_looks(values: Values, first: int = FIRST_NULLS, bar: float = BAR) -> Passed:
-    """A look at the first nulls, which ends it where every probe is overwhelming or beaten, and one at all of them."""
-    nulls, probes = values.shape[1] - 1, values.shape[2]
-    early = values[:, : first + 1]
-    overwhelming = (stepped(tail_p(early), 2) < bar) & (early[:, :1] > early[:, 1:]).all(1)
+def two_looks(values: Values, early: Values | None = None, first: int = FIRST_NULLS, bar: float = BAR) -> Passed:
+    """A look at the first nulls, which ends it where every probe is overwhelming, and one at all of them for the rest.
+
+    Args:
+        values: at the last look, on the whole panel.
+        early: at the first one, on a part of it; None for the same values.
+        first: nulls of the first look.
+        bar: of the first look.
+    """
+    seen = (values if early is None else early)[:, : first + 1]
+    overwhelming = (stepped(tail_p(seen), 2) < bar) & (seen[:, :1] > seen[:, 1:]).all(1)
     beaten = values[:, 1:] >= values[:, :1]
-    # The first null that does as well, counted from 1; `nulls` where none does.
-    until = np.where(beaten.any(1), beaten.argmax(1) + 1, nulls)
-    needed = np.where(overwhelming, first, np.maximum(until, first)).max(1)
+    # The first null that does as well, counted from 1; all of them where none does.
+    until = np.where(beaten.any(1), np.maximum(beaten.argmax(1) + 1, MIN_NULLS), values.shape[1] - 1)
     last = one_look(values, ~overwhelming).probes
-    asked = first * probes + (needed - first) * (~overwhelming).sum(1)
-    return Passed(overwhelming | last, needed, asked)
+    return Passed(overwhelming | last, first + np.where(overwhelming, 0, until).max(1))
 
 
 def draw(law: str, alike: float, runs: int, rng: np.random.Generator, probes: int = 6, nulls: int = NULLS) -> Values:
@@ -127,12 +129,12 @@ def draw(law: str, alike: float, runs: int, rng: np.random.Generator, probes: in
 
 
 class Rates(NamedTuple):
-    """Shares of runs in which some probe passes, in points; nulls visited by two looks, on average."""
+    """Shares of runs in which some probe passes, in points; visits to nulls by two looks, on average."""
 
     one: float
     two: float
     added: float
-    visited: float
+    visits: float
 
 
 def level(law: str, alike: float, runs: int, seed: int, first: int, bar: float) -> dict[int, Rates]:
@@ -143,9 +145,9 @@ def level(law: str, alike: float, runs: int, seed: int, first: int, bar: float) 
         values = draw(law, alike, min(runs, CHUNK), rng, max(PROBES))
         for probes in PROBES:
             some = values[:, :, :probes]
-            once, twice = one_look(some), two_looks(some, first, bar)
+            once, twice = one_look(some), two_looks(some, None, first, bar)
             one, two = once.probes.any(1), twice.probes.any(1)
-            sums[probes] += 100 * one.mean(), 100 * two.mean(), 100 * (two & ~one).mean(), twice.visited.mean()
+            sums[probes] += 100 * one.mean(), 100 * two.mean(), 100 * (two & ~one).mean(), twice.visits.mean()
     return {probes: Rates(*(total / max(1, runs // CHUNK))) for probes, total in sums.items()}
 
 
@@ -189,14 +191,15 @@ def power(lift: Lift, panels: Sequence[int], runs: int, seed: int) -> tuple[floa
         return np.concatenate([each[:, :, :panel].mean(2, keepdims=True), others], axis=2)
 
     once = (one_look(family(lift.items)).probes[:, 0] & clear).mean()
-    kept = [(two_looks(family(panel)).probes[:, 0] & clear).mean() / once for panel in panels]
+    early = family(FIRST_ITEMS)
+    kept = [(two_looks(family(panel), early).probes[:, 0] & clear).mean() / once for panel in panels]
     return float(once), [float(share) for share in kept]
 
 
 def main() -> None:
     """Print the level, law by law, then the power, panel by panel."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=200_000, help="per law")
+    parser.add_argument("--runs", type=int, default=20_000, help="per law and correlation")
     parser.add_argument("--first", type=int, default=FIRST_NULLS, help="nulls of the first look")
     parser.add_argument("--bar", type=float, default=BAR, help="of the first look")
     asked = parser.parse_args()
@@ -204,11 +207,11 @@ def main() -> None:
     for law, alike in product(LAWS, ALIKE):
         found = level(law, alike, asked.runs, 0, asked.first, asked.bar)
         shown = (
-            f"{n} probes: {r.one:.2f} → {r.two:.2f} (+{r.added:.2f}, {r.visited:.1f} nulls)" for n, r in found.items()
+            f"{n} probes: {r.one:.2f} → {r.two:.2f} (+{r.added:.2f}, {r.visits:.1f} visits)" for n, r in found.items()
         )
         print(f"{law:6} alike {alike}  {'   '.join(shown)}", flush=True)
     panels = (8, 12, 16, 20, 24)
-    print(f"a lift of 0.1 nats/token: passes with one look at all items; two looks at {panels} items keep")
+    print(f"a lift of 0.1 nats/token: passes with one look at all items; two looks whose last has {panels} items keep")
     for lift in LIFTS:
         once, kept = power(lift, panels, 4000, 0)
         print(

@@ -18,7 +18,7 @@ def test_the_family_wise_false_alarm_rate_of_two_looks_is_at_most_alpha(law: str
     # More alarms than this would have a chance below 1 in 500 at a rate of 5%.
     assert found.probe <= stats.binom.ppf(0.998, runs, 0.05)
     assert found.healthy <= found.axis <= found.probe
-    assert found.nulls < 19 * runs, "what a null beat needs no further null"
+    assert found.visits < 19 * runs, "what a null beat needs no further null"
 
 
 def test_a_small_lift_that_its_items_share_is_found_with_one_look_and_with_two() -> None:
