@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TypeVar
 
-import numpy as np
-
 Item = TypeVar("Item")
-_STREAM = 0x50414E45
-"""Keeps these draws apart from others of the same seed."""
 
 
 def panel_of(items: Sequence[Item], most: int, seed: int) -> list[Item]:
-    """At most `most` of `items`, drawn without looking at them, order kept.
+    """At most `most` of `items`, drawn whatever stands beside them, order kept.
 
-    A larger panel of the same items holds the smaller one, and lists of the same length are drawn from alike, so that
-    probes which share their items share their panel.
+    Each item has a place in the draw by a digest of the seed and of itself. So a larger panel holds the smaller one,
+    one more item changes a panel by one at most, and probes that share items share them in their panels too.
     """
     if len(items) <= most:
         return list(items)
-    order = np.random.Generator(np.random.PCG64([seed, _STREAM, len(items)])).permutation(len(items))
-    return [items[place] for place in sorted(order[:most])]
+    drawn = sorted(range(len(items)), key=lambda place: (_digest(items[place], seed), place))
+    return [items[place] for place in sorted(drawn[:most])]
+
+
+def _digest(item: object, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {item!r}".encode("utf-8", "surrogatepass")).digest()

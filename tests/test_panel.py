@@ -1,0 +1,34 @@
+"""The panel: drawn by seed and content alone, so that it stands whatever stands beside it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as s
+
+from sway_gguf.core.panel import panel_of
+
+ITEMS = s.lists(s.text(max_size=5), unique=True, max_size=40)
+
+
+@given(ITEMS, s.integers(0, 40), s.integers(0, 40), s.integers(0, 5))
+def test_a_larger_panel_holds_the_smaller_in_the_order_of_the_items(
+    items: list[str], one: int, other: int, seed: int
+) -> None:
+    small, large = (panel_of(items, most, seed) for most in sorted((one, other)))
+    assert set(small) <= set(large)
+    assert len(large) == min(max(one, other), len(items))
+    assert large == [item for item in items if item in large]
+
+
+@given(ITEMS, s.text(max_size=5), s.integers(1, 40), s.integers(0, 5))
+def test_one_more_item_changes_a_panel_by_one_at_most(items: list[str], more: str, most: int, seed: int) -> None:
+    before, after = set(panel_of(items, most, seed)), set(panel_of([*items, more], most, seed))
+    assert len(after - before) <= 1
+
+
+def test_another_seed_draws_another_panel() -> None:
+    items = [f"item {number}" for number in range(40)]
+    panels = {tuple(panel_of(items, 8, seed)) for seed in range(20)}
+    assert len(panels) == 20
+    drawn = [sum(item in panel for panel in panels) for item in items]
+    assert max(drawn) < 20
