@@ -36,7 +36,7 @@ from sway_gguf.core.answers import Changes
 from sway_gguf.core.views import TUNED
 from sway_gguf.engine import packed
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.engine.packing import Job
+from sway_gguf.engine.packing import Job, group_jobs
 from sway_gguf.material.packaged import DATA, REAL
 from sway_gguf.probes.top1_flips import kl_table
 
@@ -86,7 +86,12 @@ def ours(base: Path, adapter: Path, text: str, options: argparse.Namespace) -> d
     with LlamaBackend(base, adapter, settings_of(options)) as backend:
         jobs = windows(backend.model.tokenize(text), options.width, backend.model.bos)
         with backend.open(TUNED):
-            parts = packed.compare(backend._pool, TUNED, jobs, backend.limits(), lambda tokens: None)
+            limits = backend.limits()
+            parts = [
+                job
+                for group in group_jobs(jobs, limits)
+                for job in packed.compare(backend._pool, TUNED, jobs, group, limits, lambda tokens: None)
+            ]
         found: list[Changes] = [piece for job in parts for piece in job]
     table = kl_table(found)
     return dict(zip(table.columns, table.rows[0].cells, strict=True))

@@ -135,6 +135,6 @@ def test_the_words_say_how_it_is_known(tokens: int, speed: Speed | None, words: 
 
 
 def test_a_plan_has_seconds_where_it_has_a_speed() -> None:
-    plan = Plan({}, (), None, 3, 4, {"base": 100, "null": 500}, speed=Speed(20.0))
-    assert plan.seconds == 30.0
+    plan = Plan({}, (), None, 3, 4, {"base": 100, "null": 500}, least=300, speed=Speed(20.0))
+    assert plan.seconds == 15.0
     assert Plan({}, (), None, 3, 4, {"base": 100}).seconds is None

@@ -20,6 +20,7 @@ from sway_gguf.artifacts.cache import cache_folder
 from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.plan import Speed
+from sway_gguf.engine.store_place import store_folder
 
 _NAME = "speeds.json"
 _KEPT = 200
@@ -70,8 +71,8 @@ def remember_speed(base: BaseModel, settings: EngineSettings, timings: Mapping[s
 
 
 def _file() -> Path | None:
-    """Where speeds are kept; None where nothing is to be."""
-    return None if os.environ.get("SWAY_GGUF_STORE") == "off" else cache_folder() / _NAME
+    """Where speeds are kept; None where nothing is to be, neither answers nor speeds."""
+    return None if store_folder() is None else cache_folder() / _NAME
 
 
 def _read(file: Path | None) -> list[_Known]:
