@@ -29,13 +29,11 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# All of them take about an hour and a half on two quiet processors; BENCH="throughput --repeat 3" runs some, and
+# BENCH="--markdown docs/benchmarks.md" writes the figures of the documentation.
+BENCH ?=
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/generation.py
-	$(BIN)/python benchmarks/headers.py
-	$(BIN)/python benchmarks/busy.py
-	$(BIN)/python benchmarks/budget.py
+	$(BIN)/python -m benchmarks $(BENCH)
 	$(BIN)/python benchmarks/false_alarms.py
 
 # 20,000 damaged inputs, about ten minutes; what they find comes out as lines of JSON.

@@ -4,7 +4,7 @@ Knows how to time and which variables OpenMP's runtimes read. Every measurement 
 read them once; all sides take turns within a round, so that a machine which changes its pace changes it for all. The
 side `bounded` sets nothing itself: it shows what the engine chooses. One thread, which waits for nobody, stands beside.
 
-    python benchmarks/busy.py --base model.gguf
+    python -m benchmarks.busy --base model.gguf
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.random_model import random_texts, write_random_model
+from benchmarks.sides import Finding, Goal, main, ratio_of
+from sway_gguf.material.packaged import DEMO
 
-_GAIN, _LOSS = 2.0, 0.05
+_GAIN, _KEPT = Goal("≥", 2.0), Goal("≥", 0.95)
 _MODEL = {"vocabulary": 32_000, "hidden": 768, "layers": 10, "heads": 12, "feed_forward": 2048}
-_DEMO = Path(__file__).parents[1] / "sway_gguf" / "data" / "demo" / "base.f32.gguf"
 _VARIABLES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY", "OMP_WAIT_POLICY")
 _UNBOUNDED = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
 """What the runtimes take where nothing is set."""
@@ -68,9 +70,13 @@ def speed_of(side: Side, base: Path, options: argparse.Namespace) -> float:
     work = (("--base", base), ("--threads", side.threads), ("--texts", options.texts), ("--words", options.words))
     words = [str(word) for pair in work for word in pair] + ["--seconds", str(options.seconds), "--child"]
     done = subprocess.run(
-        [sys.executable, __file__, *words], env=inherited | dict(side.variables), check=True, stdout=subprocess.PIPE
+        [sys.executable, "-m", "benchmarks.busy", *words],
+        env=inherited | dict(side.variables),
+        check=True,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
     )
-    return float(done.stdout)
+    return float(done.stderr.splitlines()[-1])
 
 
 @contextmanager
@@ -88,7 +94,7 @@ def neighbours(count: int) -> Iterator[None]:
 def measure(sides: Sequence[Side], base: Path, options: argparse.Namespace) -> Speeds:
     """All sides in turns; every other round runs backwards."""
     speeds: Speeds = {side.name: [] for side in sides}
-    for turn in range(options.rounds):
+    for turn in range(options.repeat):
         for side in sides[:: -1 if turn % 2 else 1]:
             speeds[side.name].append(speed_of(side, base, options))
     return speeds
@@ -102,59 +108,55 @@ def sides_of(options: argparse.Namespace) -> list[Side]:
     return [*usual, *further, Side("passive", threads, {"OMP_WAIT_POLICY": "passive"})]
 
 
-def compare(base: Path, options: argparse.Namespace) -> None:
-    """Quiet and beside busy processes: all speeds, and every side over the unbounded one."""
+def compare(base: Path, options: argparse.Namespace) -> Iterator[Finding]:
+    """Quiet and beside busy processes: all speeds are printed; bounded over unbounded has goals."""
     sides = sides_of(options)
     print(f"{base.name}, {sides[0].threads} threads on {os.cpu_count()} logical processors, tokens/s")
     print(f"{'':<14}{'':<14}{'median':>9}{'min':>9}{'max':>9}{'ratio':>9}{'min':>9}{'max':>9}")
-    ratios = {}
-    for count in (0, options.neighbours):
+    for count, goal in ((0, _KEPT), (options.neighbours, _GAIN)):
         where = f"{count} busy" if count else "quiet"
         with neighbours(count):
             speeds = measure(sides, base, options)
         first = speeds[sides[0].name]
         for name, found in speeds.items():
-            against = [own / other for own, other in zip(found, first, strict=True)]
-            ratios[where, name] = statistics.median(found) / statistics.median(first)
+            ratio, spread = ratio_of(found, first)
             print(
                 f"{where:<14}{name:<14}{statistics.median(found):9.1f}{min(found):9.1f}{max(found):9.1f}"
-                f"{ratios[where, name]:9.2f}{min(against):9.2f}{max(against):9.2f}"
+                f"{ratio:9.2f}{spread[0]:9.2f}{spread[1]:9.2f}"
             )
-    gain, kept = ratios[f"{options.neighbours} busy", "bounded"], ratios["quiet", "bounded"]
-    print(f"goal ≥ {_GAIN:g} beside {options.neighbours} busy processes: {gain:.2f}, {_said(gain >= _GAIN)}")
-    print(f"goal ≥ {1 - _LOSS:g} when quiet: {kept:.2f}, {_said(kept >= 1 - _LOSS)}\n", flush=True)
+            if name == "bounded":
+                middle = [statistics.median(each) for each in (found, first)]
+                bounded = Finding(f"{base.stem}, {where}", middle[0], "tokens/s", "unbounded", middle[1], ratio, spread)
+        yield replace(bounded, goal=goal)
 
 
-def _said(reached: bool) -> str:
-    return "reached" if reached else "missed"
+def measured(options: argparse.Namespace) -> Iterator[Finding]:
+    """On the model that was given, or on the demo's and one made at random."""
+    if options.child:
+        print(child(options), file=sys.stderr)
+        return
+    if options.quick:
+        options.seconds = 0.5
+    if options.base:
+        yield from compare(options.base, options)
+        return
+    yield from compare(DEMO / "base.f32.gguf", options)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "random-f16.gguf"
+        write_random_model(path, **_MODEL)
+        yield from compare(path, options)
 
 
-def main() -> None:
-    """Read the options, make the model if none was given, compare."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def own_options(parser: argparse.ArgumentParser) -> None:
+    """The model, what runs beside, and the work."""
     parser.add_argument("--base", type=Path, help="a GGUF to use; else the demo's model and one made at random")
-    parser.add_argument("--threads", type=int, default=0, help="of the sides that wait; 0 is all logical processors")
     parser.add_argument("--neighbours", type=int, default=2, help="busy processes beside")
     parser.add_argument("--spins", nargs="*", default=[], metavar="N", help="further values of GOMP_SPINCOUNT to try")
     parser.add_argument("--texts", type=int, default=8)
     parser.add_argument("--words", type=int, default=19, help="words per text, about 3.25 tokens each")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of work per measurement")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        print(child(options))
-        return
-    print(f"load average before: {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "")
-    if options.base:
-        compare(options.base, options)
-        return
-    compare(_DEMO, options)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "random-f16.gguf"
-        write_random_model(path, **_MODEL)
-        compare(path, options)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measured, own_options)

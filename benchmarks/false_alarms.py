@@ -1,143 +1,158 @@
-"""How often does an adapter that learned nothing pass? Simulated runs in which it is one more null.
+"""How often does an adapter that learned nothing pass, and how often one that learned a little?
 
-Goes through the product's own path: probes, measurements, calibration, Holm, axes, diagnosis. Knows the fake
-backend; no model is loaded. Prints three family-wise rates with their exact 95% intervals, for several shapes of
-noise: of runs in which nulls let some probe through, in which signal or direction is answered with yes, and that are
-called healthy. A probe may fall short of its own further conditions, so the first counts every rejection by the nulls.
+Simulated runs through the product's own path: schedule, panel, looks, probes, measurements, judge, axes, diagnosis.
+First the real adapter is one more null, and the family-wise rates are those of runs in which nulls let some probe
+through, in which signal or direction is answered with yes, and that are called healthy. A probe may fall short of its
+own further conditions, so the first counts every rejection by the nulls. Then the adapter lifts its material by 0.1
+nats per token. One look is all nulls on all items; two are what a run does by itself. Knows the simulated worlds; no
+model is loaded. benchmarks/looks.py draws values straight from a law, and far more of them.
 
-    python benchmarks/false_alarms.py --runs 300
+    python -m benchmarks.false_alarms --runs 2000 --processes 2
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
 from typing import NamedTuple
 
-import numpy as np
-
-from sway_gguf.core.queries import NextToken, Query, Rolling
+from benchmarks.worlds import Effect, Law, World, texts_of
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
-from sway_gguf.core.sections import Preference, Section
-from sway_gguf.core.views import NullView, ScaledView, View
-from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
-from sway_gguf.probes.base import Sources
+from sway_gguf.engine.fake import FakeBackend
 from sway_gguf.probes.registry import build_probes
+from sway_gguf.spec.model import Defaults
 from sway_gguf.stats.binomial import proportion_interval
+from sway_gguf.suite.decisions import decisions_of
 from sway_gguf.suite.measure import measure
 from sway_gguf.suite.schedule import Nulls, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
+from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS
 
-ALPHA = 0.05
-CALIBRATED = ("delta_kl", "section_internalization", "preference_flip")
-Draw = Callable[[np.random.Generator], float]
+DEFAULTS = Defaults()
+KINDS = ("delta_kl", "section_internalization", "preference_flip", "content", "paraphrase_invariance")
+ITEMS = 10
+LAWS = ("normal", "t4", "0.3", "0.6", "0.9", "1.2")
+ALIKE = (0.5,)
+LIFTED = 24
+SPREADS = (0.05, 0.1, 0.2)
 
-NOISES: dict[str, Draw] = {
-    "normal": lambda rng: float(rng.normal()),
-    "heavy tails (t, 4 degrees)": lambda rng: float(rng.standard_t(4)),
-    "skewed (lognormal)": lambda rng: float(rng.lognormal(0.0, 0.6)),
-}
+
+class Rule(NamedTuple):
+    """How nulls are asked: items of the panel (None for all), nulls of the first look (None for a single look)."""
+
+    panel: int | None
+    first: int | None
+
+
+RULES = {1: Rule(None, None), 2: Rule(DEFAULTS.panel, FIRST_NULLS)}
+"""By the number of looks."""
 
 
 class Outcome(NamedTuple):
-    """What one run let through.
+    """What one run let through, or how many of several runs did.
 
     Attributes:
         probe: nulls alone let some probe through, whatever else it needs.
         axis: signal or direction is answered with yes.
         healthy: the diagnosis.
+        sections: section_internalization passes.
+        visits: to nulls, over both looks.
     """
 
-    probe: bool
-    axis: bool
-    healthy: bool
+    probe: int
+    axis: int
+    healthy: int
+    sections: int
+    visits: int
 
 
-def outcome(run: int, noise: Draw, nulls: int = 19, shared: float = 0.5) -> Outcome:
-    """One run whose adapter is drawn like its nulls.
-
-    Args:
-        run: its number; every random draw depends on it.
-        noise: one draw of a view's effect on one item.
-        nulls: to compare with.
-        shared: part of the effect that all items of a view share, which makes items and probes dependent.
-    """
-    sources = Sources(
-        sections=tuple(Section(f"s{n}", f"run {run} section {n} tells of something") for n in range(8)),
-        preferences=tuple(Preference(f"run {run} question {n}", " yes", " no") for n in range(8)),
-        general=tuple(f"run {run} general text {n} is here" for n in range(6)),
-        prompts=tuple(f"run {run} prompt {n}" for n in range(8)),
-    )
-    probes = build_probes([{"name": kind, "kind": kind} for kind in ("applied", *CALIBRATED)], sources)
-    plan = schedule(probes, Nulls(tuple(range(1, nulls + 1))))
-    readings = measure(FakeBackend(_script(run, noise, shared)), probes, plan).readings
-    results = judge(readings, alpha=ALPHA, seed=run)
-    axes = axes_of(results)
-    claimed = any(axis.verdict == Verdict.PASS for axis in axes if axis.axis in ("signal", "direction"))
-    return Outcome(any(map(_let_through, results)), claimed, diagnose(axes, results)[0] == Diagnosis.HEALTHY)
+def outcomes(world: World, kinds: Sequence[str], rules: Sequence[Rule]) -> list[Outcome]:
+    """One run of a world, rule by rule."""
+    probes = build_probes([{"name": kind, "kind": kind} for kind in ("applied", *kinds)], world.sources)
+    seeds = tuple(range(1, world.nulls + 1))
+    found = []
+    for rule in rules:
+        plan = schedule(probes, Nulls(seeds, panel=rule.panel, first=rule.first, part=FIRST_ITEMS))
+        decisions = decisions_of(rule.first, alpha=DEFAULTS.alpha, seed=world.run)
+        readings = measure(FakeBackend(world), probes, plan, decisions=decisions).readings
+        results = judge(readings, alpha=DEFAULTS.alpha, seed=world.run, first=rule.first)
+        axes = axes_of(results)
+        claimed = any(axis.verdict == Verdict.PASS for axis in axes if axis.axis in ("signal", "direction"))
+        sections = [r for r in results if r.kind == "section_internalization" and r.verdict == Verdict.PASS]
+        visits = max(len(r.early) for r in readings) + max(len(r.nulls) for r in readings)
+        healthy = diagnose(axes, results)[0] == Diagnosis.HEALTHY
+        found.append(Outcome(any(map(_let_through, results)), claimed, healthy, len(sections), visits))
+    return found
 
 
 def _let_through(result: ProbeResult) -> bool:
+    """Whether the nulls reject: as the rule asks, without the further conditions on the interval and the floor."""
     null = result.null
     if null is None or null.holm_p is None or null.family_p is None:
         return False
-    beats_all = result.value is not None and result.value > max(null.values)
-    return beats_all and null.holm_p < ALPHA and null.family_p <= max(ALPHA, 1 / (len(null.values) + 1))
+    if null.early:
+        return True
+    beyond = null.value > max(null.values)
+    return beyond and null.holm_p < DEFAULTS.alpha and null.family_p <= max(DEFAULTS.alpha, 1 / (len(null.values) + 1))
 
 
-def _script(run: int, noise: Draw, shared: float) -> Script:
-    def shift(view: View, query: Query) -> float:
-        name = _drawn_as(view)
-        if not name:
-            return 0.0
-        own, common = _rng(run, name, _key(query)), _rng(run, name, "all")
-        return 0.3 * ((1 - shared) * noise(own) + shared * noise(common))
-
-    return wordy_script(shift)
+def learned_nothing(law: Law, kinds: Sequence[str], rules: Sequence[Rule], nulls: int, run: int) -> list[Outcome]:
+    """A run whose adapter is drawn like its nulls."""
+    return outcomes(World(run, law, texts_of(ITEMS), nulls), kinds, rules)
 
 
-def _drawn_as(view: View) -> str:
-    if isinstance(view, NullView):
-        return f"null {view.seed}"
-    return "real" if isinstance(view, ScaledView) else ""
+def small_lift(items: int, spread: float, rules: Sequence[Rule], nulls: int, run: int) -> list[Outcome]:
+    """A run whose adapter moves next tokens clearly and its sections by 0.1 nats per token, by `spread` from one to
+    the next. The nulls are SmolLM2's: their means stand 0.02 apart, and 0.03 more on every text.
+    """
+    effects = {"prompts": Effect(2.0), "sections": Effect(0.1, spread)}
+    world = World(run, Law(views=0.02, texts=0.03), texts_of(items), nulls, effects)
+    return outcomes(world, ("delta_kl", "section_internalization", "content"), rules)
 
 
-def _key(query: Query) -> str:
-    if isinstance(query, NextToken):
-        return query.prompt
-    return query.text if isinstance(query, Rolling) else f"{query.prompt}{query.completion}"
-
-
-def _rng(run: int, name: str, key: str) -> np.random.Generator:
-    digest = hashlib.sha256(f"{run}\0{name}\0{key}".encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
-
-
-def false_alarms(runs: int, noise: Draw, nulls: int = 19) -> Outcome:
-    """How many of `runs` let something through, field by field."""
-    found = [outcome(run, noise, nulls) for run in range(runs)]
-    return Outcome(*(sum(field) for field in zip(*found, strict=True)))
+def total(runs: Iterable[Sequence[Outcome]]) -> list[Outcome]:
+    """Sums field by field, rule by rule."""
+    return [Outcome(*map(sum, zip(*of_rule, strict=True))) for of_rule in zip(*runs, strict=True)]
 
 
 def main() -> None:
-    """Print one line per shape of noise."""
+    """Print a line per law and number of looks, then the power."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=300)
-    parser.add_argument("--nulls", type=int, default=19)
-    options = parser.parse_args()
-    print(f"{options.runs} runs, {options.nulls} nulls, {len(CALIBRATED)} calibrated probes, alpha {ALPHA}")
-    for name, noise in NOISES.items():
-        alarms = false_alarms(options.runs, noise, options.nulls)
-        shown = (f"{what} {_rate(count, options.runs)}" for what, count in alarms._asdict().items())
-        print(f"{name:28} {'   '.join(shown)}")
+    parser.add_argument("--nulls", type=int, default=DEFAULTS.nulls)
+    parser.add_argument("--looks", type=int, nargs="+", default=list(RULES), choices=list(RULES))
+    parser.add_argument("--laws", nargs="*", default=LAWS, help="normal, t4, or the σ of a lognormal")
+    parser.add_argument("--alike", type=float, nargs="*", default=ALIKE, help="correlation of a view's effects")
+    parser.add_argument("--spreads", type=float, nargs="*", default=SPREADS, help="of a small lift, item by item")
+    parser.add_argument("--processes", type=int, default=1)
+    asked = parser.parse_args()
+    rules = [RULES[looks] for looks in asked.looks]
+    print(f"{asked.runs} runs, {asked.nulls} nulls, {len(KINDS)} probes that nulls decide, alpha {DEFAULTS.alpha}")
+    with ProcessPoolExecutor(asked.processes) as pool:
+        for law, alike in product(asked.laws, asked.alike):
+            one = partial(learned_nothing, Law(law, alike=alike), KINDS, rules, asked.nulls)
+            for looks, found in zip(asked.looks, total(pool.map(one, range(asked.runs), chunksize=5)), strict=True):
+                print(f"{law:6} alike {alike}  looks {looks}  {'  '.join(_rates(found, asked.runs))}", flush=True)
+        for spread in asked.spreads:
+            one = partial(small_lift, LIFTED, spread, list(RULES.values()), asked.nulls)
+            before, after = (found.sections for found in total(pool.map(one, range(asked.runs), chunksize=5)))
+            passed = (
+                f"passes {before / asked.runs:.3f} and {after / asked.runs:.3f}, ratio {after / max(1, before):.3f}"
+            )
+            print(f"a lift of 0.1, {LIFTED} items that differ by {spread}: {passed}", flush=True)
 
 
-def _rate(count: int, runs: int) -> str:
-    interval = proportion_interval(count, runs)
-    assert interval is not None
-    return f"{count / runs:.3f} ({interval.low:.3f}…{interval.high:.3f})"
+def _rates(found: Outcome, runs: int) -> Iterator[str]:
+    for what in ("probe", "axis", "healthy"):
+        count = getattr(found, what)
+        interval = proportion_interval(count, runs)
+        assert interval is not None
+        yield f"{what} {count / runs:.3f} ({interval.low:.3f}…{interval.high:.3f})"
+    yield f"visits {found.visits / runs:.1f}"
 
 
 if __name__ == "__main__":

@@ -3,21 +3,22 @@
 Knows how to time and how to count what Python allocates. Both sides read the same file of a large vocabulary and end
 with the number of its tokens and tensors.
 
-    python benchmarks/headers.py
+    python -m benchmarks.headers
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
-import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gguf
 
 from benchmarks.random_model import write_random_model
+from benchmarks.sides import Finding, in_turns, main, ratio_of
 from sway_gguf.artifacts.base import read_base
 
 _MODEL = {"vocabulary": 150_000, "hidden": 64, "layers": 2, "heads": 2, "feed_forward": 128}
@@ -36,33 +37,35 @@ def theirs(path: Path) -> tuple[int, int]:
     return (len(field.data) if field else 0), len(reader.tensors)
 
 
-def cost(read: Callable[[Path], tuple[int, int]], path: Path) -> tuple[float, float, tuple[int, int]]:
-    """Seconds of one run, and the peak in MB of another, which is slower for being watched."""
-    start = time.perf_counter()
-    found = read(path)
-    seconds = time.perf_counter() - start
+def peak(read: Callable[[Path], tuple[int, int]], path: Path) -> float:
+    """MB that Python allocates at most; a run is slower for being watched."""
     tracemalloc.start()
     read(path)
-    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    found = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
-    return seconds, peak, found
+    return found
 
 
-def main() -> None:
-    """Make the file, read it both ways, print both sides and the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="a GGUF to use; made at random when absent")
-    options = parser.parse_args()
+def measured(options: argparse.Namespace) -> Iterator[Finding]:
+    """Seconds and memory of both sides, and that they read the same."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = options.model or Path(scratch) / "random-150k.gguf"
-        if not options.model:
-            write_random_model(path, **_MODEL)
-        mine, other = cost(ours, path), cost(theirs, path)
-    print(f"{mine[2][0]} tokens, {mine[2][1]} tensors; both sides agree: {mine[2] == other[2]}")
-    print(f"sway_gguf    {mine[0]:8.3f} s  {mine[1]:8.1f} MB")
-    print(f"gguf         {other[0]:8.3f} s  {other[1]:8.1f} MB")
-    print(f"ratio        {mine[0] / other[0]:8.4f}    {mine[1] / other[1]:8.4f}")
+        path = options.base or Path(scratch) / "random-150k.gguf"
+        if not options.base:
+            write_random_model(path, **_MODEL | ({"vocabulary": 5_000} if options.quick else {}))
+        agreed = "the same number of tokens and tensors" if ours(path) == theirs(path) else "they do not agree"
+        times = in_turns({"ours": lambda: ours(path), "theirs": lambda: theirs(path)}, options.repeat)
+        memory = [peak(read, path) for read in (ours, theirs)]
+    ratio, spread = ratio_of(times["ours"], times["theirs"])
+    seconds = [statistics.median(times[name]) for name in ("ours", "theirs")]
+    yield Finding("reading a header", seconds[0], "s", "gguf.GGUFReader", seconds[1], ratio, spread, note=agreed)
+    what = "memory of reading a header"
+    yield Finding(what, memory[0], "MB", "gguf.GGUFReader", memory[1], memory[0] / memory[1])
+
+
+def own_options(parser: argparse.ArgumentParser) -> None:
+    """The model."""
+    parser.add_argument("--base", type=Path, metavar="GGUF", help="a model to use; made at random when absent")
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measured, own_options)

@@ -8,7 +8,7 @@ logged, of all contexts alive. Pages of a compute buffer that were never touched
 figure takes none of the compute buffers off: the truth is between the two. llama.cpp's logits ("output buffer") are
 the engine's to bound and stay in; so do the imports, which are shown apart.
 
-    python benchmarks/memory.py
+    python -m benchmarks.memory
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.random_model import random_texts, write_random_model
+from benchmarks.sides import Finding, Goal, main
 
-_GOAL = 300.0
+_GOAL = Goal("<", 300.0)
 _MODEL = {"vocabulary": 150_000, "hidden": 256, "layers": 2, "heads": 4, "feed_forward": 512}
 _BUFFER = re.compile(r"(\S+) +(model|KV|compute|output) buffer size *= *([0-9.]+) MiB")
 _TOKENS, _PROMPTS = 10_000, 48
@@ -92,8 +93,8 @@ def mapped(path: Path) -> float:
     return sum(int(line.split()[1]) for line in sizes) / 1024
 
 
-def report(found: dict[str, float]) -> None:
-    """Print every part, the differences and the verdict."""
+def report(found: dict[str, float]) -> Finding:
+    """Print every part and the differences; returns what the goal is about."""
     most = found["peak"] - found["mapped"] - found["KV"]
     beyond = most - found["compute"]
     rows = [
@@ -116,24 +117,26 @@ def report(found: dict[str, float]) -> None:
         print(f"{name:<78}" + ("" if size is None else f"{size:8.1f} MiB"))
     if found["evicted"]:
         print(f"{found['evicted']:.0f} contexts were closed before the end: their buffers were taken off all the same")
-    megabytes = beyond * 2**20 / 1e6
-    print(f"goal < {_GOAL:.0f} MB: {megabytes:.0f} MB, {'reached' if megabytes < _GOAL else 'missed'}")
+    return Finding("beyond model, KV cache and compute buffers", beyond * 2**20 / 1e6, "MB", goal=_GOAL)
 
 
-def main() -> None:
-    """Make the model, measure in a child, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def measured(options: argparse.Namespace) -> Iterator[Finding]:
+    """Make the model, measure in a child, print every part."""
     if options.child:
-        print(json.dumps(child(options.child)))
+        print(json.dumps(child(options.child)), file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "random-150k.gguf"
         write_random_model(path, **_MODEL)
-        command = [sys.executable, __file__, "--child", str(path)]
-        report(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+        command = [sys.executable, "-m", "benchmarks.memory", "--child", str(path)]
+        done = subprocess.run(command, check=True, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1])
+        yield report(json.loads(done.stderr.splitlines()[-1]))
+
+
+def own_options(parser: argparse.ArgumentParser) -> None:
+    """What the child is told."""
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measured, own_options)

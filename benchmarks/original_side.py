@@ -24,7 +24,11 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     """The dequantized base with its tokenizer, in float32, and the texts of external_perplexity."""
     path = Path(job["gguf"])
     AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(job["base"])
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    # What was read from a GGUF counts as quantized, and is not saved; its weights in a model that was not are.
+    config = type(read.config)(**{k: v for k, v in read.config.to_dict().items() if k != "quantization_config"})
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(read.state_dict())
     model.save_pretrained(job["base"])
     (entry,) = [entry for entry in job["suite"] if entry["kind"] == "external_perplexity"]
     return {"texts": chunk_corpus(load_corpus("public_domain_en"), chunk_chars=2048, max_chunks=entry["max_chunks"])}

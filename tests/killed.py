@@ -34,14 +34,10 @@ KINDS = ("applied", "delta_kl", "section_internalization", "leakage")
 
 
 def small() -> Prepared:
-    """A run of some dozens of units that takes a second or two, one view at a time: each worker may lose a unit."""
-    defaults = Defaults(nulls=5, items=3)
+    """A run of some dozens of units that takes a second or two, two views side by side."""
+    defaults, engine = Defaults(nulls=5, items=3), EngineSettings(parallel=2)
     files = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
-    return prepare(
-        default_spec(
-            *files, data=DEMO / "document.md", defaults=defaults, engine=EngineSettings(parallel=1), kinds=KINDS
-        )
-    )
+    return prepare(default_spec(*files, data=DEMO / "document.md", defaults=defaults, engine=engine, kinds=KINDS))
 
 
 def without_times(prepared: Prepared, folder: Path | None) -> dict[str, Any]:

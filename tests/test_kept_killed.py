@@ -14,7 +14,7 @@ KILLS = 50
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks")
-def test_fifty_kills_change_no_bit_and_lose_a_unit_each_at_most(tmp_path: Path) -> None:
+def test_fifty_kills_change_no_bit_and_lose_a_unit_of_each_view_at_work_at_most(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.killed", str(tmp_path), "0", str(KILLS)]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
@@ -22,4 +22,4 @@ def test_fifty_kills_change_no_bit_and_lose_a_unit_each_at_most(tmp_path: Path) 
     assert found["units"] > 30
     for chain in found["chains"]:
         assert chain["same"]
-        assert found["units"] <= chain["evaluated"] <= found["units"] + chain["killed"]
+        assert found["units"] <= chain["evaluated"] <= found["units"] + 2 * chain["killed"]

@@ -18,8 +18,10 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.chat import chat_renderer
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.peft import read_peft
+from sway_gguf.core.answers import RollingLogprob
 from sway_gguf.core.dialogue import Dialogue, Turn
 from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.core.queries import Rolling
 from sway_gguf.core.views import BASE, TUNED, View
 from sway_gguf.deploy.merge import merge
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -93,6 +95,21 @@ def test_text_becomes_the_same_tokens(floats: LlamaBackend, reference: dict[str,
 @VIEWS
 def test_log_probabilities_agree(floats: LlamaBackend, reference: dict[str, Any], view: View, side: str) -> None:
     assert np.abs(errors(floats, reference, view, side)).max() < NATS
+
+
+@VIEWS
+def test_they_agree_where_texts_that_begin_alike_are_read_together(
+    floats: LlamaBackend, reference: dict[str, Any], view: View, side: str
+) -> None:
+    dialogues = reference["dialogues"][:4]
+    queries = [Rolling(dialogue["rendered"] + more) for dialogue in dialogues for more in ("", "user", "Ahoy there")]
+    assert floats.count_tokens_of(queries) < 0.4 * sum(map(floats.count_tokens, queries))
+    with floats.open(view) as opened:
+        found = opened.answer(queries)
+    for place, answer in enumerate(found):
+        wanted = np.array(dialogues[place // 3][f"{side}_logprobs"])
+        assert isinstance(answer, RollingLogprob)
+        assert np.abs(answer.logprobs[: len(wanted)] - wanted).max() < NATS
 
 
 @VIEWS

@@ -69,7 +69,7 @@ force_option = click.option("--force", is_flag=True, help="Replace a file that i
 
 
 def engine_options(command: Command) -> Command:
-    """-t, -c, -b, -ngl under llama.cpp's own names, and --parallel."""
+    """-t, -c, -b, -ub, -fa, -ngl under llama.cpp's own names, and --parallel."""
     for option in (
         click.option(
             "--parallel",
@@ -79,6 +79,15 @@ def engine_options(command: Command) -> Command:
             "memory holds; on a GPU 1). No number depends on it.",
         ),
         click.option("-ngl", "--gpu-layers", type=click.IntRange(-1), help="Layers on the GPU, -1 for all."),
+        click.option(
+            "-fa",
+            "--flash-attn",
+            "flash_attention",
+            type=click.Choice(["on", "off"]),
+            callback=lambda ctx, param, value: None if value is None else value == "on",
+            help="Flash attention (default off).",
+        ),
+        click.option("-ub", "--ubatch", "--ubatch-size", type=click.IntRange(16), help="Tokens per step of a call."),
         click.option("-b", "--batch", "--batch-size", type=click.IntRange(16), help="Tokens per call of llama.cpp."),
         click.option(
             "-c",
@@ -122,6 +131,8 @@ def overridden(
     context: int | None,
     batch: int | None,
     gpu_layers: int | None,
+    ubatch: int | None = None,
+    flash_attention: bool | None = None,
     parallel: int | None = None,
     show: int | None = None,
     looks: int | None = None,
@@ -142,6 +153,8 @@ def overridden(
         "context": context,
         "batch": batch,
         "gpu_layers": gpu_layers,
+        "ubatch": ubatch,
+        "flash_attention": flash_attention,
         "parallel": parallel,
     }
     defaults = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,11 +27,7 @@ def doctor(
     adapter: Path | None,
     peft: Path | None,
     as_json: bool,
-    threads: int | None,
-    context: int | None,
-    batch: int | None,
-    gpu_layers: int | None,
-    parallel: int | None,
+    **engine: Any,
 ) -> None:
     """Look over the build, and with BASE and ADAPTER the files: memory, tokenizer, template, fit, noise.
 
@@ -49,14 +46,7 @@ def doctor(
         raise UserError("--peft compares with a base; name it: sway-gguf doctor BASE --peft FOLDER")
     if peft is not None and not peft.is_dir():
         raise UserError(f"--peft {peft}: no such folder; give the one that training left")
-    usual = EngineSettings()
-    settings = EngineSettings(
-        threads=threads or 0,
-        context=context or 0,
-        batch=batch or usual.batch,
-        gpu_layers=gpu_layers or 0,
-        parallel=parallel or 0,
-    )
+    settings = EngineSettings(**{name: value for name, value in engine.items() if value is not None})
     found = []
     for finding in examine(base, adapter, settings, peft):
         found.append(finding)

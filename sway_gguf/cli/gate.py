@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OF_A_RUN = {
     "nulls": "--nulls", "seed": "--seed", "show": "--show", "looks": "--looks",
     "nulls_for_everything": "--nulls-for-everything", "threads": "-t", "context": "-c", "batch": "-b",
-    "gpu_layers": "-ngl", "parallel": "--parallel", "format": "--format",
+    "gpu_layers": "-ngl", "ubatch": "-ub", "flash_attention": "-fa", "parallel": "--parallel", "format": "--format",
     "chat_template_kwargs": "--chat-template-kwargs",
 }  # fmt: skip
 

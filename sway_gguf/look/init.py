@@ -180,11 +180,16 @@ def _kinds(base: Path, adapter: Path, material: Material, spoken: Spoken) -> tup
     return [probe.kind for probe in prepared.probes], {skip.kind: skip.reason for skip in prepared.skipped}
 
 
+_FIELDS = {"calibration_drift": "items_limit: 120"}
+"""What a suite says beyond name and kind, so that a run stays short; the user may take it away."""
+
+
 def _entries(ready: Sequence[str]) -> Iterator[str]:
     kinds = all_kinds()
     for kind in ready:
+        fields = "".join(f", {field}" for field in (_FIELDS.get(kind),) if field)
         yield f"  # {one_line(kinds[kind].question)}"
-        yield f"  - {{name: {kind}, kind: {kind}}}"
+        yield f"  - {{name: {kind}, kind: {kind}{fields}}}"
 
 
 def _data_lines(names: list[str], picked: Sample, kept: Kept) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from sway_gguf.core.sections import Section
@@ -63,7 +64,7 @@ def shuffled(sections: Sequence[Section], seed: int) -> tuple[Section, ...]:
     found = []
     for section in sections:
         words = section.text.split()[:_SHUFFLED_WORDS]
-        mixed = _mixed(words, f"{seed} {section.text}")
+        mixed = list(_mixed(tuple(words), f"{seed} {section.text}"))
         if len(words) >= _FEWEST and mixed != words:
             found.append(_with_words(section, mixed))
     return tuple(found)
@@ -74,14 +75,16 @@ def scrambled(sections: Sequence[Section], seed: int) -> tuple[Section, ...]:
     found = []
     for section in sections:
         words = section.text.split()[:_SCRAMBLED_WORDS]
-        mixed = ["".join(_mixed(list(word), f"{seed} {word}")) for word in words]
+        mixed = ["".join(_mixed(tuple(word), f"{seed} {word}")) for word in words]
         if max(map(len, words), default=0) >= _FEWEST and mixed != words:
             found.append(_with_words(section, mixed))
     return tuple(found)
 
 
-def _mixed(parts: list[str], seed: str) -> list[str]:
-    return random.Random(seed).sample(parts, len(parts))
+@lru_cache(maxsize=1 << 14)
+def _mixed(parts: tuple[str, ...], seed: str) -> tuple[str, ...]:
+    """Every view is asked about the same mixtures, and seeding a generator takes longer than mixing a word."""
+    return tuple(random.Random(seed).sample(parts, len(parts)))
 
 
 def _with_words(section: Section, words: Sequence[str]) -> Section:
@@ -97,6 +100,6 @@ def pairs(texts: Sequence[str], most: int, seed: int) -> list[Pair]:
         words = text.split()
         after = words[_HALF_WORDS : 2 * _HALF_WORDS]
         if len(after) == _HALF_WORDS:
-            mixed = _mixed(after, f"{seed} {text}")
+            mixed = _mixed(tuple(after), f"{seed} {text}")
             found.append(Pair(" ".join(words[:_HALF_WORDS]), " " + " ".join(after), " " + " ".join(mixed)))
     return spread(found, most)

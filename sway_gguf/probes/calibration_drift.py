@@ -55,7 +55,7 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
     passing = "the whole interval of the change lies above the tolerance (WARN where too many items regressed)"
     caveat = "knowing the answer's words is not answering; items that the base never knew are not looked at."
     options_type = CalibrationDriftOptions
-    quick_options: ClassVar[Mapping[str, Any]] = {"items_limit": 36}
+    quick_options: ClassVar[Mapping[str, Any]] = {"items_limit": 32}
     retired: ClassVar[Mapping[str, str]] = {"assert_z_gte": "nulls are shown beside the value, the tolerance decides"}
 
     @property

@@ -25,7 +25,7 @@ from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.extraction import samples_needed
 
 DISCOVERABLE = "newly discoverable, beyond text never trained on"
-_SECTIONS, _PERTURBED = 16, 8
+_SECTIONS, _UNSEEN, _PERTURBED = 16, 10, 8
 
 
 class CanaryEntry(StrictModel):
@@ -109,7 +109,7 @@ class Leakage(Probe[LeakageOptions]):
     def controls(self) -> list[Passage]:
         """The same of text that was never trained on: the holdout, or unrelated text in the form of the material."""
         options = self.options
-        count = len(self._sections())
+        count = min(_UNSEEN, len(self._sections()))
         unseen = self.sources.holdout[:count] or unrelated_of(self.sources, count)
         found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in unseen)
         return self.drawn(self.held((one for one in found if one), lambda one: self._reply(one.prefix)), share=CONTROLS)

@@ -65,7 +65,7 @@ class TemplateFit(Probe[TemplateFitOptions]):
         "a template that none of the candidates resembles is not found, and templates that differ little look alike."
     )
     options_type = TemplateFitOptions
-    quick_options: ClassVar[Mapping[str, Any]] = {"items": 6}
+    quick_options: ClassVar[Mapping[str, Any]] = {"items": 5}
 
     @property
     def rule(self) -> Findings:

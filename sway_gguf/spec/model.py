@@ -62,7 +62,7 @@ class Defaults(StrictModel):
     seed: int = Field(default=0, ge=0, description="of everything random")
     nulls: int = Field(default=19, ge=0, le=999, description="null adapters; 19 let a rank p reach 0.05")
     looks: int = Field(default=2, ge=1, le=2, description="2 ends a clear case after a few nulls, 1 asks them all")
-    panel: int = Field(default=8, ge=0, description="items that nulls answer for each probe; 0 for all items")
+    panel: int = Field(default=20, ge=0, description="items that nulls answer for each probe; 0 for all items")
     nulls_for_everything: bool = Field(
         default=False, description="nulls also for what they do not decide, such as damage that passed"
     )

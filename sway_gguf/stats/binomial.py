@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import stats
 
 from sway_gguf.stats.bootstrap import Interval
 
 
+@lru_cache(maxsize=1 << 12)
 def proportion_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval | None:
     """Exact interval of successes / trials (Clopper & Pearson 1934), or None without trials.
 

@@ -16,16 +16,28 @@ from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.stats.noise import noise_limit
+from sway_gguf.suite.schedule import Standing
 from sway_gguf.verdict.reading import Reading
 
 
 @dataclass
 class Gathered:
-    """What one probe has measured so far: by λ, over all λ, on the panel, by the nulls' rank scale; λ where the model
-    overflowed."""
+    """What one probe has measured so far.
+
+    Attributes:
+        curve: by λ.
+        panels: of the tuned view, on the panel and the part of it.
+        early: of the nulls at the first look.
+        nulls: of the others, by rank scale.
+        floor: what rounding may do.
+        tuned: over all λ.
+        overflowed: λ where the model gave no numbers.
+        failed: why it could not measure.
+    """
 
     curve: dict[float, Measurement] = field(default_factory=dict)
-    panel: Measurement | None = None
+    panels: dict[Standing, Measurement] = field(default_factory=dict)
+    early: list[Measurement] = field(default_factory=list)
     nulls: dict[float, list[Measurement]] = field(default_factory=dict)
     floor: float | None = None
     tuned: Measurement = field(default_factory=lambda: Measurement(0.0))
@@ -33,7 +45,13 @@ class Gathered:
     failed: str = ""
 
 
-def note(probe: Probe[Any], found: Gathered, view: View | None, measure_it: Callable[[], Measurement]) -> None:
+def note(
+    probe: Probe[Any],
+    found: Gathered,
+    view: View | None,
+    measure_it: Callable[[], Measurement],
+    standing: Standing = Standing.WHOLE,
+) -> None:
     """Measure on a view, or over all of them, and keep it; a probe that could not measure once is left alone.
 
     An error of a probe of ours that is none of arithmetic is a bug and goes up; a foreign one may do as it likes.
@@ -53,7 +71,7 @@ def note(probe: Probe[Any], found: Gathered, view: View | None, measure_it: Call
             f"it could not measure{f' on the {view} view' if view else ''}: {str(error) or type(error).__name__}"
         )
     else:
-        _keep(probe, found, view, measurement)
+        _keep(probe, found, view, measurement, standing)
 
 
 def _finite(measurement: Measurement) -> bool:
@@ -61,15 +79,17 @@ def _finite(measurement: Measurement) -> bool:
     return all(map(math.isfinite, (measurement.value, *(item.value for item in items))))
 
 
-def _keep(probe: Probe[Any], found: Gathered, view: View | None, measurement: Measurement) -> None:
+def _keep(probe: Probe[Any], found: Gathered, view: View | None, measurement: Measurement, standing: Standing) -> None:
     if view is None:
         found.tuned = measurement
     elif is_rerun(view):
         found.floor = _noise(measurement)
-    elif isinstance(view, ScaledView) and probe.narrowed:
-        found.panel = measurement
+    elif isinstance(view, ScaledView) and standing != Standing.WHOLE:
+        found.panels[standing] = measurement
     elif isinstance(view, ScaledView):
         found.curve[view.scale] = measurement
+    elif standing == Standing.PART:
+        found.early.append(measurement)
     elif isinstance(view, NullView) and not (isinstance(probe, ForeignProbe) and measurement.undecided):
         found.nulls.setdefault(view.design.rank_scale, []).append(measurement)
 
@@ -100,6 +120,7 @@ def _remarked(probe: Probe[Any], measurement: Measurement) -> Measurement:
 
 
 def reading_of(probe: Probe[Any], found: Gathered, rank_scale: float) -> Reading:
+    """All that was measured for a probe; nulls of other rank scales go into its profile."""
     return Reading(
         name=probe.options.name,
         kind=probe.kind,
@@ -107,7 +128,9 @@ def reading_of(probe: Probe[Any], found: Gathered, rank_scale: float) -> Reading
         unit=probe.unit,
         rule=probe.rule,
         tuned=_remarked(probe, found.tuned),
-        panel=found.panel,
+        panel=found.panels.get(Standing.PANEL),
+        part=found.panels.get(Standing.PART),
+        early=tuple(found.early),
         nulls=tuple(found.nulls.get(rank_scale, ())),
         profile={scale: tuple(nulls) for scale, nulls in found.nulls.items() if scale != rank_scale},
         floor=found.floor,

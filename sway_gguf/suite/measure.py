@@ -25,7 +25,7 @@ from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.suite.abreast import Abreast, Outcome
 from sway_gguf.suite.decisions import TO_THE_END, Decisions
 from sway_gguf.suite.gathering import Gathered, note, over_scales, reading_of
-from sway_gguf.suite.schedule import Schedule, Visit
+from sway_gguf.suite.schedule import Schedule, Standing, Visit
 from sway_gguf.verdict.reading import Reading
 
 _NOTHING = Answers([])
@@ -135,15 +135,20 @@ class _Run:
             self._sizes(set(decisions.damaged(self._readings())))
 
     def _looks(self, decisions: Decisions) -> None:
-        """Null by null until nothing is left to be settled."""
-        for _ in self._made([visit for look in self.plan.looks for visit in look]):
-            if decisions.settled(self._readings()):
-                return
+        """Null by null until nothing is left to be settled; what the first look settled is asked no more of."""
+        for look in self.plan.looks:
+            over = self._places(decisions.overwhelming(self._readings()))
+            for _ in self._made([visit.only(set(visit.asked) - over) if over else visit for visit in look]):
+                if decisions.settled(self._readings()):
+                    return
 
     def _sizes(self, names: Collection[str]) -> None:
-        damaged = {place for place, probe in enumerate(self.probes) if probe.options.name in names}
+        damaged = self._places(names)
         for _ in self._made([visit.only(damaged) for visit in self.plan.sizes]):
             pass
+
+    def _places(self, names: Collection[str]) -> set[int]:
+        return {place for place, probe in enumerate(self.probes) if probe.options.name in names}
 
     def _readings(self) -> list[Reading]:
         """What probes that go by nulls, or by damage, have so far."""
@@ -169,22 +174,21 @@ class _Run:
             return
         self.on_answers(visit.view, answers)
         for place in visit.probes:
-            probe = self._standing(visit)[place]
-            if not is_rerun(visit.view) or self.backend.shows_noise(probe.ask()):
-                self._measured(probe, place, visit.view, answers)
-            if visit.view == TUNED and self.plan.panels[place].narrowed:
-                self._measured(self.plan.panels[place], place, visit.view, answers)
+            # What nulls are held against is the tuned view on their own items.
+            standings = tuple(self.plan.probes) if visit.view == TUNED else (visit.standing,)
+            for standing in standings:
+                self._measured(place, visit.view, standing, answers)
 
-    def _measured(self, probe: Probe[Any], place: int, view: View, answers: Answers) -> None:
+    def _measured(self, place: int, view: View, standing: Standing, answers: Answers) -> None:
         assert self.base is not None
-        note(probe, self.gathered[place], view, partial(probe.measure, self.base, answers))
-
-    def _standing(self, visit: Visit) -> Sequence[Probe[Any]]:
-        return self.plan.panels if visit.panel else self.probes
+        probe = self.plan.probes[standing][place]
+        if is_rerun(view) and not self.backend.shows_noise(probe.ask()):
+            return
+        note(probe, self.gathered[place], view, partial(probe.measure, self.base, answers), standing)
 
     def _answers(self, backend: DoorBackend, visit: Visit) -> Answers:
         """Answers of one view; the base's own lead its follow-ups. Called in several threads at once."""
-        probes, kept = self._standing(visit), self.kept
+        probes, kept = self.plan.probes[visit.standing], self.kept
 
         def follow_up(own: Answers) -> dict[Hashable, Sequence[Query]]:
             lead = own if self.base is None else self.base

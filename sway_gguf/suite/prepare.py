@@ -31,7 +31,7 @@ from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
 
-_FIRST_ITEMS, _FIRST_PROMPTS = 16, 24
+_FIRST_ITEMS, _FIRST_PROMPTS = 32, 16
 """Enough for a lift of 0.1 nats per token, and few for a large model."""
 
 

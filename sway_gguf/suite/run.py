@@ -41,7 +41,7 @@ from sway_gguf.suite.showing import Heard
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
-from sway_gguf.verdict.looks import FIRST_NULLS
+from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS
 from sway_gguf.verdict.score import score_of
 
 ASSUMPTIONS = {
@@ -72,6 +72,7 @@ def plan(prepared: Prepared) -> Schedule:
         [scale for scale in profile if scale != prepared.design.rank_scale],
         defaults.panel or None,
         first_look(prepared),
+        FIRST_ITEMS,
         defaults.nulls_for_everything,
     )
     return schedule(prepared.probes, nulls, prepared.example.queries)
@@ -171,6 +172,7 @@ def _broken(prepared: Prepared, reason: str) -> list[ProbeResult]:
 def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
     design, first = prepared.design, first_look(prepared)
     asked = max((len(probe.null.values) for probe in probes if probe.null), default=0)
+    ended = all(probe.null.early for probe in probes if probe.null and probe.null.holm_p is not None)
     return NullsUsed(
         count=asked,
         seeds=prepared.seeds[:asked],
@@ -182,7 +184,7 @@ def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
         energy=design.energy,
         planned=len(prepared.seeds),
         panel=prepared.spec.defaults.panel or None,
-        look=0 if first is None else 1 if asked <= first else 2,
+        look=0 if first is None else 1 if ended else 2,
     )
 
 

@@ -1,13 +1,14 @@
 """Which views a run visits, and which probes want something of each. Knows probes' wishes, no engine.
 
 Base and tuned view answer everything. Nulls, and the base's rerun, answer a panel: the items that are compared, drawn
-before anything is asked. Nulls come in looks, and what is asked only where damage did not pass comes last.
+before anything is asked; at the first look a part of it. What is asked only where damage did not pass comes last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,14 @@ from sway_gguf.probes.base import SHOWN_NULLS, Probe
 _SHOWING = (BASE, TUNED)
 
 
+class Standing(StrEnum):
+    """On how much of its items a probe stands: all, the panel, or the part of it that the first look takes."""
+
+    WHOLE = "whole"
+    PANEL = "panel"
+    PART = "part"
+
+
 @dataclass(frozen=True)
 class Visit:
     """One view, and what is asked of it.
@@ -28,14 +37,14 @@ class Visit:
         asked: what each probe asks of it, by the probe's place.
         groups: the same, in the groups that are answered together.
         foreseen: what may follow.
-        panel: whether probes stand on their panel here.
+        standing: on how much of their items probes stand here.
     """
 
     view: View
     asked: Mapping[int, tuple[Query, ...]]
     groups: tuple[QueryGroup, ...]
     foreseen: tuple[Query, ...] = ()
-    panel: bool = False
+    standing: Standing = Standing.WHOLE
 
     @property
     def probes(self) -> tuple[int, ...]:
@@ -43,9 +52,10 @@ class Visit:
         return tuple(self.asked)
 
     def only(self, places: Collection[int]) -> Visit:
-        """The same null for these probes of damage alone."""
+        """The same null for these probes alone."""
         asked = {place: queries for place, queries in self.asked.items() if place in places}
-        return replace(self, asked=asked, groups=tuple(wanted_by(self.groups, {("size", place) for place in asked})))
+        wanted = {query for queries in asked.values() for query in queries}
+        return replace(self, asked=asked, groups=tuple(g for g in self.groups if wanted.intersection(g.queries)))
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,9 @@ class Schedule:
     Attributes:
         visits: the base first; all of them are made.
         looks: nulls that decide, by the look at which they are read; a look may end before its last null, or not begin.
+            The last one has all of them, also those of the first.
         sizes: nulls that show what size alone does, made for the probes of damage that did not pass.
-        panels: the probes as nulls and the rerun see them, by place.
+        probes: as they stand, by place.
         queries: distinct questions of the probes.
         shown: what base and tuned view are asked in addition, to be shown.
     """
@@ -64,7 +75,7 @@ class Schedule:
     visits: tuple[Visit, ...]
     looks: tuple[tuple[Visit, ...], ...]
     sizes: tuple[Visit, ...]
-    panels: tuple[Probe[Any], ...] = field(compare=False)
+    probes: Mapping[Standing, tuple[Probe[Any], ...]] = field(compare=False)
     queries: int
     shown: tuple[Query, ...] = ()
 
@@ -108,6 +119,7 @@ class Nulls:
         profile: further rank scales at which the same seeds are drawn, to be shown beside.
         panel: items that they answer; None for all.
         first: how many the first look takes; None for a single look.
+        part: items that those of the first look answer.
         everything: whether they answer for every probe that shows nulls, whatever came out.
     """
 
@@ -116,6 +128,7 @@ class Nulls:
     profile: Sequence[float] = ()
     panel: int | None = None
     first: int | None = None
+    part: int = 8
     everything: bool = False
 
 
@@ -135,30 +148,40 @@ class _Planner:
     """Puts wishes together; the groups follow from which views share what."""
 
     def __init__(self, probes: Sequence[Probe[Any]], nulls: Nulls) -> None:
-        self._probes, self._nulls = probes, nulls
-        most = nulls.panel
-        self._panels = tuple(probe if most is None else probe.on_panel(most) for probe in probes)
+        self._nulls = nulls
+        panel = tuple(probe if nulls.panel is None else probe.on_panel(nulls.panel) for probe in probes)
+        least = nulls.part if nulls.panel is None else min(nulls.part, nulls.panel)
+        self._probes: dict[Standing, tuple[Probe[Any], ...]] = {Standing.WHOLE: tuple(probes), Standing.PANEL: panel}
+        if nulls.first is not None:
+            self._probes[Standing.PART] = tuple(probe.on_panel(least) for probe in probes)
         self._everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
         self._decided = [place for place in self._everyone if probes[place].rule.by_nulls]
         self._sized = [p for p in self._everyone if p not in self._decided and probes[p].nulls != 0]
-        self._whole = {place: tuple(probes[place].ask()) for place in self._everyone}
-        self._part = {place: tuple(self._panels[place].ask()) for place in self._everyone}
+        self._asked = {
+            standing: {place: tuple(standers[place].ask()) for place in self._everyone}
+            for standing, standers in self._probes.items()
+        }
         self._groups = groups_of(self._askers())
 
     def _askers(self) -> dict[Hashable, Sequence[Query]]:
-        """What is asked, by views that ask alike: base and tuned view; the rerun; nulls; each λ; nulls for size.
+        """What is asked, by views that ask alike: base and tuned view; rerun; each λ; the first look; nulls by probe.
 
         The fewer groups, the more beginnings are read once for all that follows them.
         """
-        asks: dict[Hashable, list[Query]] = {"all": [], "rerun": [], "null": [], "scaled": []}
+        first = self._asked.get(Standing.PART, {})
+        asks: dict[Hashable, list[Query]] = {"all": [], "rerun": [], "scaled": []}
+        asks["first"] = [query for place in self._decided for query in first.get(place, ())]
+        early = set(asks["first"])
         for place in self._everyone:
-            probe, part = self._probes[place], self._part[place]
-            asks["all"] += [*self._whole[place], *part]
-            asks["rerun"] += part if probe.rule.floored else ()
-            asks["null"] += part if place in self._decided else ()
-            asks["scaled"] += self._whole[place] if probe.scales else ()
+            probe, panel = self._probes[Standing.WHOLE][place], self._asked[Standing.PANEL][place]
+            for asked in self._asked.values():
+                asks["all"] += asked[place]
+            asks["rerun"] += panel if probe.rule.floored else ()
+            asks["scaled"] += self._asked[Standing.WHOLE][place] if probe.scales else ()
+            if place in self._decided:
+                asks["null", place] = [query for query in panel if query not in early]
             if place in self._sized:
-                asks["size", place] = list(part)
+                asks["size", place] = list(panel)
         return dict(asks)
 
     def schedule(self, shown: Sequence[Query]) -> Schedule:
@@ -172,31 +195,34 @@ class _Planner:
             tuple(visit for visit in visits if visit.asked),
             tuple(tuple(look) for look in looks if look),
             tuple(visit for visit in sizes if visit.asked),
-            self._panels,
+            self._probes,
             len(asked),
             more,
         )
 
     def _usual(self, shown: tuple[Query, ...]) -> list[Visit]:
         apart = (QueryGroup(shown, frozenset()),) if shown else ()
-        floored = [place for place in self._everyone if self._probes[place].rule.floored]
-        base, tuned = (self._visit(view, self._everyone, {"all"}, apart) for view in (BASE, TUNED))
-        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, panel=True)
-        scales = sorted({scale for probe in self._probes for scale in probe.scales})
+        probes = self._probes[Standing.WHOLE]
+        floored = [place for place in self._everyone if probes[place].rule.floored]
+        base, tuned = (self._visit(view, self._everyone, {"all"}, more=apart) for view in (BASE, TUNED))
+        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, Standing.PANEL)
+        scales = sorted({scale for probe in probes for scale in probe.scales})
         return [base, rerun, tuned, *map(self._scaled, scales)]
 
     def _scaled(self, scale: float) -> Visit:
-        places = [place for place in self._everyone if scale in self._probes[place].scales]
+        places = [place for place in self._everyone if scale in self._probes[Standing.WHOLE][place].scales]
         return self._visit(ScaledView(scale), places, {"scaled"})
 
     def _looks(self) -> list[list[Visit]]:
         always = set(self._shown_seeds) if self._nulls.everything else set()
-        nulls = [
+        last = [
             self._null(seed, [*self._decided, *(self._sized if seed in always else [])]) for seed in self._nulls.seeds
         ]
-        first = len(nulls) if self._nulls.first is None else self._nulls.first
-        made = [visit for visit in nulls if visit.asked]
-        return [made[:first], made[first:]]
+        first = [
+            self._visit(NullView(seed, self._nulls.design), self._decided, {"first"}, Standing.PART)
+            for seed in self._nulls.seeds[: self._nulls.first or 0]
+        ]
+        return [[visit for visit in look if visit.asked] for look in (first, last)]
 
     def _profile(self) -> list[Visit]:
         return [self._null(seed, self._decided, scale) for scale in self._nulls.profile for seed in self._nulls.seeds]
@@ -207,23 +233,23 @@ class _Planner:
 
     def _null(self, seed: int, places: Sequence[int], scale: float | None = None) -> Visit:
         design = self._nulls.design if scale is None else replace(self._nulls.design, rank_scale=scale)
-        askers: set[Hashable] = {("size", place) for place in places if place in self._sized}
-        decided = {"null"} if any(place in self._decided for place in places) else set()
-        return self._visit(NullView(seed, design), places, askers | decided, panel=True)
+        askers: set[Hashable] = {("size" if place in self._sized else "null", place) for place in places}
+        if any(place in self._decided for place in places):
+            askers.add("first")
+        return self._visit(NullView(seed, design), places, askers, Standing.PANEL)
 
     def _visit(
         self,
         view: View,
         places: Sequence[int],
         askers: set[Hashable],
-        more: tuple[QueryGroup, ...] = (),
+        standing: Standing = Standing.WHOLE,
         *,
-        panel: bool = False,
+        more: tuple[QueryGroup, ...] = (),
     ) -> Visit:
-        probes, asked = (self._panels, self._part) if panel else (self._probes, self._whole)
-        foreseen = tuple(query for place in places for query in probes[place].foresee())
-        wanted = wanted_by(self._groups, askers)
-        return Visit(view, {place: asked[place] for place in places}, (*wanted, *more), foreseen, panel)
+        foreseen = tuple(query for place in places for query in self._probes[standing][place].foresee())
+        asked = {place: self._asked[standing][place] for place in places}
+        return Visit(view, asked, (*wanted_by(self._groups, askers), *more), foreseen, standing)
 
 
 def _kind(view: View) -> str:

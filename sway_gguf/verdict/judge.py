@@ -34,7 +34,7 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int, first: int | 
         first: nulls of the first look; None where there was but one look.
     """
     early = overwhelming(readings, first)
-    readings = [replace(r, nulls=r.nulls[:first]) if i in early else r for i, r in enumerate(readings)]
+    readings = [reading.at_first if place in early else reading for place, reading in enumerate(readings)]
     calibrations = [calibration_of(reading) for reading in readings]
     decided = [i for i, r in enumerate(readings) if r.rule.by_nulls and calibrations[i] and i not in early]
     raw = [found.tail_p for i in decided if (found := calibrations[i])]

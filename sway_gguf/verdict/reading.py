@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.result import PartResult
@@ -21,6 +21,8 @@ class Reading:
         rule: how it is judged.
         tuned: measured on the real adapter.
         panel: the same on the panel that nulls answer; None where they answer everything.
+        part: the same on the part of the panel that the nulls of the first look answer.
+        early: measured on those nulls.
         nulls: measured on nulls, in the order of their seeds.
         profile: measured on nulls of other ranks, by rank scale; shown, never the gate.
         floor: |value| of base against base in another batch layout; None where there is none to measure.
@@ -40,11 +42,18 @@ class Reading:
     passing: str = ""
     caveat: str = ""
     panel: Measurement | None = None
+    part: Measurement | None = None
+    early: tuple[Measurement, ...] = ()
 
     @property
     def compared(self) -> Measurement:
         """What is held against the nulls."""
         return self.panel or self.tuned
+
+    @property
+    def at_first(self) -> Reading:
+        """The same as the first look has it."""
+        return replace(self, panel=self.part, nulls=self.early)
 
 
 @dataclass(frozen=True, slots=True)
