@@ -34,7 +34,7 @@ format: $(VENV)/.installed-dev
 BENCH ?=
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks $(BENCH)
-	$(BIN)/python benchmarks/false_alarms.py
+	$(BIN)/python -m benchmarks.false_alarms
 
 # 20,000 damaged inputs, about ten minutes; what they find comes out as lines of JSON.
 FUZZ ?= 20000
