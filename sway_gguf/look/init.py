@@ -180,7 +180,7 @@ def _kinds(base: Path, adapter: Path, material: Material, spoken: Spoken) -> tup
     return [probe.kind for probe in prepared.probes], {skip.kind: skip.reason for skip in prepared.skipped}
 
 
-_FIELDS = {"calibration_drift": "items_limit: 80"}
+_FIELDS = {"calibration_drift": "items_limit: 64"}
 """What a suite says beyond name and kind, so that a run stays short; the user may take it away."""
 
 
