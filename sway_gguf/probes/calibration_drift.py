@@ -14,7 +14,7 @@ from sway_gguf.core.queries import Completion, Query, shorten
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.knowledge import knowledge
-from sway_gguf.probes.base import mean_of
+from sway_gguf.probes.base import CONTROLS, mean_of
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 
@@ -63,7 +63,7 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
         """(prompt, gold) in use."""
         path = None if self.options.pack == "builtin" else self.sources.folder / self.options.pack
         pairs = self.options.items or knowledge(path)
-        return self.drawn(list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs)))), share=2.0)
+        return self.drawn(list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs)))), share=CONTROLS)
 
     def missing(self) -> str:
         """Nothing: items ship with the package."""

@@ -57,7 +57,7 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
     passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
     caveat = "a good reply that is as likely as before may still not be the one that the model gives."
     options_type = EverydayRepliesOptions
-    quick_options: ClassVar[Mapping[str, Any]] = {"max_requests": 10}
+    quick_options: ClassVar[Mapping[str, Any]] = {"max_requests": 8}
 
     @property
     def sections(self) -> list[Section]:

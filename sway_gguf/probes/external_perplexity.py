@@ -45,7 +45,7 @@ class ExternalPerplexity(ToleranceProbe[ExternalPerplexityOptions]):
     passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
     caveat = "likelihood of prose does not show lost skills such as arithmetic, code or following instructions."
     options_type = ExternalPerplexityOptions
-    quick_options: ClassVar[Mapping[str, Any]] = {"chunk_chars": 400, "max_chunks": 12}
+    quick_options: ClassVar[Mapping[str, Any]] = {"chunk_chars": 400, "max_chunks": 10}
     retired: ClassVar[Mapping[str, str]] = {
         "assert_z_gte": "nulls are shown beside the value, the tolerance decides",
         "corpus": "general: FILE of the spec, or the packaged prose",

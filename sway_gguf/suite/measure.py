@@ -128,19 +128,23 @@ class _Run:
         first, *others = self.plan.visits
         self.base = self._answers(self.backend, first)
         self.on_answers(first.view, self.base)
-        for _ in self._made(others):
+        # The first look is always made whole, so its nulls go beside what comes before them.
+        early = [visit for look in self.plan.looks for visit in look if visit.standing == Standing.PART]
+        for _ in self._made([*others, *early]):
             pass
-        self._looks(decisions)
+        self._last_look(decisions)
         if self.plan.sizes:
             self._sizes(set(decisions.damaged(self._readings())))
 
-    def _looks(self, decisions: Decisions) -> None:
+    def _last_look(self, decisions: Decisions) -> None:
         """Null by null until nothing is left to be settled; what the first look settled is asked no more of."""
-        for look in self.plan.looks:
-            over = self._places(decisions.overwhelming(self._readings()))
-            for _ in self._made([visit.only(set(visit.asked) - over) if over else visit for visit in look]):
-                if decisions.settled(self._readings()):
-                    return
+        if decisions.settled(self._readings()):
+            return
+        over = self._places(decisions.overwhelming(self._readings()))
+        visits = [visit for look in self.plan.looks for visit in look if visit.standing == Standing.PANEL]
+        for _ in self._made([visit.only(set(visit.asked) - over) if over else visit for visit in visits]):
+            if decisions.settled(self._readings()):
+                return
 
     def _sizes(self, names: Collection[str]) -> None:
         damaged = self._places(names)
