@@ -51,7 +51,7 @@ def look_line(nulls: NullsUsed) -> str:
         why = "the first look decided" if nulls.look == 1 else "no later one could change a verdict"
         told.append(f"{nulls.count} of at most {nulls.planned} nulls were asked: {why}.")
     elif nulls.look:
-        told.append(f"The first look did not decide, so all {nulls.count} nulls were asked.")
+        told.append(f"The first look did not decide everything, so all {nulls.count} nulls were asked.")
     if nulls.panel and nulls.count:
         told.append(
             f"They answered at most {nulls.panel} items of each probe, drawn before anything was asked; there the "
