@@ -262,15 +262,13 @@ def run_with_progress(
 def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progress_bar) -> SuiteResult:
     """Run the suite on a loaded model and show progress."""
     from sway_gguf.suite.run import plan, run
-    from sway_gguf.suite.schedule import tokens_of
     from sway_gguf.suite.speeds import remember_speed
 
     work = plan(prepared)
-    least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
+    least, most = work.span(backend.count_tokens_of)
     with progress(least, most, opening=_opening(prepared, least)) as advance:
         result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
-    if not result.timings.get("tokens_from_store"):
-        remember_speed(prepared.base, prepared.engine, result.timings)
+    remember_speed(prepared.base, prepared.engine, result.timings)
     return result
 
 

@@ -178,8 +178,8 @@ class NullsUsed:
         count, seeds, design, rank_scale, init_scale, energy: as drawn; those that were asked.
         smallest_rank_p: 1 / (count + 1).
         planned: how many would have been asked at most; 0 in records of a time when all were.
-        panel: most items that they answered for a probe; None for all of them.
-        look: at which look it was decided, 1 or 2; 0 for a run of a single one.
+        panel: most items that they answered for a probe that they decide; None for all of them.
+        look: at which look it was decided, 1 or 2; 0 for a run of a single one, or where nulls decide nothing.
         assumption: the sentence behind the p-values.
     """
 

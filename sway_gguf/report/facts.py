@@ -54,8 +54,8 @@ def look_line(nulls: NullsUsed) -> str:
         told.append(f"The first look did not decide everything, so all {nulls.count} nulls were asked.")
     if nulls.panel and nulls.count:
         told.append(
-            f"They answered at most {nulls.panel} items of each probe, drawn before anything was asked; there the "
-            "adapter is held against them, while value and interval are over all items."
+            f"They answered at most {nulls.panel} items of each probe that they decide, drawn before anything was "
+            "asked; there the adapter is held against them, while value and interval are over all items."
         )
     return " ".join(told)
 

@@ -22,7 +22,6 @@ from sway_gguf.engine.warm import Warm
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.prepare import Prepared, prepare
 from sway_gguf.suite.run import plan, run
-from sway_gguf.suite.schedule import tokens_of
 from sway_gguf.suite.speeds import remember_speed
 
 logger = logging.getLogger("sway_gguf.serve")
@@ -213,7 +212,7 @@ class Runs:
         _go_on(current)
         backend = self._warm.backend(prepared.base, prepared.adapter, prepared.adapter_hash, prepared.engine)
         work = plan(prepared)
-        least, most = (sum(tokens_of(visits, backend.count_tokens_of).values()) for visits in (work.fewest, work.every))
+        least, most = work.span(backend.count_tokens_of)
 
         def progress(view: object, tokens: int) -> None:
             _go_on(current)

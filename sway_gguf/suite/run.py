@@ -72,8 +72,7 @@ def plan(prepared: Prepared) -> Schedule:
         [scale for scale in profile if scale != prepared.design.rank_scale],
         defaults.panel or None,
         first_look(prepared),
-        FIRST_ITEMS,
-        defaults.nulls_for_everything,
+        everything=defaults.nulls_for_everything,
     )
     return schedule(prepared.probes, nulls, prepared.example.queries)
 
@@ -172,7 +171,9 @@ def _broken(prepared: Prepared, reason: str) -> list[ProbeResult]:
 def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
     design, first = prepared.design, first_look(prepared)
     asked = max((len(probe.null.values) for probe in probes if probe.null), default=0)
-    ended = all(probe.null.early for probe in probes if probe.null and probe.null.holm_p is not None)
+    decided = [probe.null for probe in probes if probe.null and probe.null.holm_p is not None]
+    look = 0 if first is None or not decided else 1 if all(null.early for null in decided) else 2
+    panel = prepared.spec.defaults.panel or None
     return NullsUsed(
         count=asked,
         seeds=prepared.seeds[:asked],
@@ -183,8 +184,8 @@ def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
         assumption=ASSUMPTIONS[design.design],
         energy=design.energy,
         planned=len(prepared.seeds),
-        panel=prepared.spec.defaults.panel or None,
-        look=0 if first is None else 1 if ended else 2,
+        panel=min(FIRST_ITEMS, panel or FIRST_ITEMS) if look == 1 else panel,
+        look=look,
     )
 
 

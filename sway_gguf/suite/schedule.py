@@ -16,6 +16,7 @@ from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, 
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
+from sway_gguf.verdict.looks import FIRST_ITEMS
 
 _SHOWING = (BASE, TUNED)
 
@@ -89,6 +90,11 @@ class Schedule:
         """The run that the first look ends, and in which no damage is found."""
         return (*self.visits, *(self.looks[0] if self.looks else ()))
 
+    def span(self, count: CountTokens) -> tuple[int, int]:
+        """Tokens to evaluate: of the shortest run that it can become, and of the longest."""
+        least, most = (sum(tokens_of(visits, count).values()) for visits in (self.fewest, self.every))
+        return least, most
+
     def shown_cost(self, count: CountTokens) -> int:
         """Tokens that are evaluated for what is shown alone."""
         return len(_SHOWING) * count(self.shown)
@@ -128,7 +134,7 @@ class Nulls:
     profile: Sequence[float] = ()
     panel: int | None = None
     first: int | None = None
-    part: int = 8
+    part: int = FIRST_ITEMS
     everything: bool = False
 
 
@@ -188,9 +194,10 @@ class _Planner:
         """All visits."""
         asked = {query for group in self._groups for query in group.queries}
         more = tuple(query for query in dict.fromkeys(shown) if query not in asked) if self._everyone else ()
-        visits = [*self._usual(more), *self._profile()]
-        looks = self._looks()
-        sizes = [] if self._nulls.everything else [self._null(seed, self._sized) for seed in self._shown_seeds]
+        visits, looks = [*self._usual(more), *self._profile()], self._looks()
+        sizes = [] if self._together else [self._null(seed, self._sized) for seed in self._shown_seeds]
+        if self._nulls.everything:
+            visits, sizes = [*visits, *sizes], []
         return Schedule(
             tuple(visit for visit in visits if visit.asked),
             tuple(tuple(look) for look in looks if look),
@@ -213,8 +220,13 @@ class _Planner:
         places = [place for place in self._everyone if scale in self._probes[Standing.WHOLE][place].scales]
         return self._visit(ScaledView(scale), places, {"scaled"})
 
+    @property
+    def _together(self) -> bool:
+        """Whether the nulls that decide show in the same visit what size does; a last look may not come to be made."""
+        return self._nulls.everything and self._nulls.first is None
+
     def _looks(self) -> list[list[Visit]]:
-        always = set(self._shown_seeds) if self._nulls.everything else set()
+        always = set(self._shown_seeds) if self._together else set()
         last = [
             self._null(seed, [*self._decided, *(self._sized if seed in always else [])]) for seed in self._nulls.seeds
         ]

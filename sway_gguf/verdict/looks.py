@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
+from sway_gguf.verdict.parts import stands_out
 from sway_gguf.verdict.reading import Reading
 
 FIRST_NULLS, FIRST_ITEMS = 5, 8
@@ -55,4 +56,7 @@ def _settled(reading: Reading) -> bool:
     if reading.tuned.undecided:
         return True
     found = calibration_of(reading)
-    return found is not None and len(reading.nulls) >= MIN_NULLS and not found.beats_all
+    if found is None or len(reading.nulls) < MIN_NULLS or found.beats_all:
+        return False
+    # A part that speaks where the value misses speaks for as long as no null does as well there.
+    return not any(part.instead and stands_out(part, reading) for part in reading.tuned.parts)

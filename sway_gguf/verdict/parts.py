@@ -25,13 +25,21 @@ def value_of(part: Part) -> float:
     return float(contrast(part.values, part.controls))
 
 
+def stands_out(part: Part, reading: Reading) -> bool:
+    """Whether its value, on the items that nulls answered, lies beyond that of every null so far."""
+    compared = next(map(value_of, _named(reading.compared, part.name)), value_of(part))
+    return compared > max(_of_nulls(part, reading), default=compared)
+
+
+def _of_nulls(part: Part, reading: Reading) -> tuple[float, ...]:
+    return tuple(value_of(same) for null in reading.nulls for same in _named(null, part.name))
+
+
 def _result(part: Part, reading: Reading, seed: int) -> PartResult:
-    value, span = value_of(part), _interval(part, seed)
-    compared = next(map(value_of, _named(reading.compared, part.name)), value)
-    nulls = tuple(value_of(same) for null in reading.nulls for same in _named(null, part.name))
+    value, span, nulls = value_of(part), _interval(part, seed), _of_nulls(part, reading)
     above = None
     if span is not None and len(nulls) >= MIN_NULLS:
-        above = span.low > (reading.floor or 0.0) and compared > max(nulls)
+        above = span.low > (reading.floor or 0.0) and stands_out(part, reading)
     interval = None if span is None else (span.low, span.high)
     return PartResult(part.name, value, len(part.values), interval, nulls, above)
 
