@@ -6,6 +6,7 @@ import json
 import pickle
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sway_gguf.core.queries import Compare, Embed, Generate, NextToken, Query, R
 from sway_gguf.core.result_json import to_json
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
 from sway_gguf.engine import footprint
+from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.fake import FakeBackend, wordy_script
 from sway_gguf.engine.footprint import twin_bytes, twins_that_fit
@@ -44,6 +46,7 @@ QUERIES: list[Query] = [
 ]
 VIEWS: list[View] = [BASE_RERUN, TUNED, ScaledView(0.5), *(NullView(seed, NullDesign()) for seed in range(9))]
 SOME = Answers([])
+CREW = Crew(Workers(1, 1), Workers(3, 1))
 
 
 @pytest.fixture
@@ -225,9 +228,9 @@ def test_one_worker_and_one_view_are_answered_by_the_backend_in_the_callers_thre
 
 def test_a_twin_has_adapters_of_its_own_and_the_model_goes_with_its_last_user(three: LlamaBackend) -> None:
     with three.open(TUNED), pytest.raises(ViewError):
-        three.twin(1)
+        three.twin(CREW)
     expected = bits(asked(three, VIEWS[4]))
-    twin, other = three.twin(1), three.twin(1)
+    twin, other = three.twin(CREW), three.twin(CREW)
     assert twin.model is three.model
     with twin.open(VIEWS[4]), other.open(VIEWS[5]):
         pass
@@ -336,7 +339,22 @@ def test_free_memory_is_read_from_the_system_and_from_a_containers_bound(tmp_pat
 def test_an_estimate_takes_views_in_turns_of_as_many_as_there_are_workers() -> None:
     seconds = [2.0] * 5
     assert side_by_side(seconds, Workers(1, 2), Workers(1, 2)) == 10.0
-    # Two workers of one thread each: three turns, and a view takes twice as long as on both threads.
-    assert side_by_side(seconds, Workers(1, 2), Workers(2, 1)) == 12.0
+    # Two workers of one thread each: a view takes twice as long as on both threads, the last one has both.
+    assert side_by_side(seconds, Workers(1, 2), Workers(2, 1)) == 10.0
+    assert side_by_side(seconds, Workers(1, 4), Workers(4, 1)) == 10.0
     # A small model, measured on one thread.
     assert side_by_side(seconds, Workers(1, 1), Workers(2, 1)) == 6.0
+
+
+def test_a_worker_that_is_left_alone_has_the_threads_of_the_others() -> None:
+    crew = Crew(alone=Workers(1, 4), together=Workers(4, 1))
+    found = []
+    with ExitStack() as others:
+        for _ in range(4):
+            others.enter_context(crew.at_work())
+            found.append(crew.threads)
+    assert (found, crew.threads) == ([4, 2, 1, 1], 4)
+    # A small model is answered by one thread even where it has the processor to itself.
+    small = Crew(alone=Workers(1, 1), together=Workers(2, 1))
+    with small.at_work():
+        assert small.threads == 1

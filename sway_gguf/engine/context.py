@@ -89,6 +89,10 @@ class Context:
         if failed:
             raise EngineError(f"llama.cpp refused the adapter: {why()}")
 
+    def use_threads(self, threads: int) -> None:
+        """Evaluate on so many threads from the next batch on."""
+        llama_cpp.llama_set_n_threads(self._pointer, threads, threads)
+
     def clear(self) -> None:
         """Forget all sequences."""
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._pointer), False)

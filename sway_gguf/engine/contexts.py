@@ -17,6 +17,7 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.context import Context
+from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.interrupt import go_on
 from sway_gguf.engine.llama import Model
@@ -49,6 +50,7 @@ class ContextPool:
         model, settings: what contexts are made of.
         adapter: the real one.
         rounding: what the base's rerun carries, if anything.
+        crew: knows the threads, where they are shared with others; without it the settings do.
 
     Attributes:
         on_batch: called with the time of each batch; None where nobody wants it.
@@ -56,7 +58,12 @@ class ContextPool:
     """
 
     def __init__(
-        self, model: Model, settings: EngineSettings, adapter: LoraAdapter | None, rounding: LoraAdapter | None = None
+        self,
+        model: Model,
+        settings: EngineSettings,
+        adapter: LoraAdapter | None,
+        rounding: LoraAdapter | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self._model = model
         self._settings = settings
@@ -64,6 +71,7 @@ class ContextPool:
         self._contexts: OrderedDict[Shape, Context] = OrderedDict()
         self._carries: dict[Shape, View] = {}
         self._rounding = rounding
+        self._crew = crew
         self._real: Any | None = None
         self._negligible: Any | None = None
         self._null: Any | None = None
@@ -89,6 +97,8 @@ class ContextPool:
         self._contexts.move_to_end(shape)
         context = self._contexts[shape]
         context.clear()
+        if self._crew:
+            context.use_threads(self._crew.threads)
         if self._carries.get(shape) != view:
             # Before anything else: another null's, which is freed for it, has to be off this context too by then.
             adapter = self._adapter_of(view)

@@ -27,6 +27,7 @@ from sway_gguf.core.views import (
     ScaledView,
     View,
 )
+from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.open_view import OnTokens, OpenView
 from sway_gguf.engine.timing import OnBatch
 
@@ -150,10 +151,10 @@ class DoorBackend(ABC):
         """How many twins should answer so many views side by side, and on how many threads each; one is itself."""
         return Workers(1, 1)
 
-    def twin(self, threads: int) -> DoorBackend | None:
+    def twin(self, crew: Crew) -> DoorBackend | None:
         """Another backend on the same loaded model, for another thread of Python; None where there can be none.
 
-        It evaluates on `threads`, and is to be closed. Raises ViewError where a view is open.
+        It evaluates on the threads that `crew` has for it, and is to be closed. Raises ViewError where a view is open.
         """
         return None
 

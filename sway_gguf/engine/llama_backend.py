@@ -26,6 +26,7 @@ from sway_gguf.core.queries import Compare, Embed, Generate, Query, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
+from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import DoorBackend, Work, is_base
 from sway_gguf.engine.embed import Embedder
 from sway_gguf.engine.evaluate import evaluated
@@ -75,10 +76,10 @@ class LlamaBackend(DoorBackend):
         self._keeper = Keeper(store, lambda: self._loaded.vocabulary.vocabulary)
         self._identity = Identity(self.base, self.settings, self.adapter)
         self._contexts: ContextPool | None = None
+        self._crew: Crew | None = None
         self._on_batch: OnBatch | None = None
-        self._kind = ""
         self._embedder: Embedder | None = None
-        self._closed = False
+        self._kind, self._closed = "", False
         self._plan = lru_cache(_PLANS)(self._planned)
 
     @property
@@ -171,7 +172,7 @@ class LlamaBackend(DoorBackend):
         found = self._wanted.workers(min(fit, views))
         return found if found.number > 1 else Workers(1, self.settings.threads)
 
-    def twin(self, threads: int) -> LlamaBackend:
+    def twin(self, crew: Crew) -> LlamaBackend:
         """Another backend on the same loaded model and store, with contexts and adapters of its own, for a thread.
 
         Contexts of this backend are released: it rests while its twins work.
@@ -183,9 +184,9 @@ class LlamaBackend(DoorBackend):
         if self._contexts is not None:
             self._contexts.rest()
         twin = copy(self)
-        twin._loaded = self._loaded.shared()
+        twin._loaded, twin._crew = self._loaded.shared(), crew
         twin._contexts = twin._embedder = None
-        twin.settings = self.settings.model_copy(update={"threads": threads})
+        twin.settings = self.settings.model_copy(update={"threads": crew.least})
         return twin
 
     def close(self) -> None:
@@ -213,7 +214,7 @@ class LlamaBackend(DoorBackend):
     def _pool(self) -> ContextPool:
         """Contexts on the whole model; the first to ask for them has it loaded."""
         if self._contexts is None:
-            self._contexts = ContextPool(self.model, self.settings, self.adapter, self._rounding)
+            self._contexts = ContextPool(self.model, self.settings, self.adapter, self._rounding, self._crew)
         self._contexts.on_batch, self._contexts.kind = self._on_batch, self._kind
         return self._contexts
 
@@ -291,8 +292,8 @@ class LlamaBackend(DoorBackend):
         for ask in asks:
             assert isinstance(ask.query, Embed)
             unit = Text(ask.query.text)
-            compute = partial(self._computed, unit)
-            found += self._keeper.answered(unit, partial(self._identity_of, unit), compute, progress)
+            identity, compute = partial(self._identity_of, unit), partial(self._computed, unit)
+            found += self._keeper.answered(unit, identity, compute, progress)
         return found
 
     def _split(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.engine_settings import Workers
 from sway_gguf.core.errors import NonFiniteError
+from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.interrupt import go_on, stopped_by
 
@@ -36,7 +37,8 @@ class Abreast:
     def __init__(self, backend: DoorBackend) -> None:
         self._backend = backend
         self._twins: list[DoorBackend] = []
-        self._workers: Workers | None = None
+        self._workers = Workers(1, 1)
+        self._crew = Crew(self._workers, self._workers)
         self._team: _Team | None = None
 
     def __enter__(self) -> Self:
@@ -67,7 +69,7 @@ class Abreast:
             for visit in visits:
                 yield visit, _outcome(answer, self._backend, visit)
             return
-        team = self._team = _Team(twins, visits, answer)
+        team = self._team = _Team(twins, self._crew, visits, answer)
         try:
             for place, visit in enumerate(visits):
                 yield visit, team.outcome(place)
@@ -80,9 +82,9 @@ class Abreast:
         wanted = self._backend.workers(views)
         if wanted != self._workers:
             self._release()
-        while len(self._twins) < wanted.number > 1 and (twin := self._backend.twin(wanted.threads)):
+            self._workers, self._crew = wanted, Crew(self._backend.workers(1), wanted)
+        while len(self._twins) < wanted.number > 1 and (twin := self._backend.twin(self._crew)):
             self._twins.append(twin)
-        self._workers = wanted
         return self._twins
 
     def _dismiss(self) -> None:
@@ -107,8 +109,13 @@ class _Team:
     """
 
     def __init__(
-        self, twins: Sequence[DoorBackend], visits: Sequence[Any], answer: Callable[[DoorBackend, Any], Answers]
+        self,
+        twins: Sequence[DoorBackend],
+        crew: Crew,
+        visits: Sequence[Any],
+        answer: Callable[[DoorBackend, Any], Answers],
     ) -> None:
+        self._crew = crew
         self._visits = visits
         self._answer = answer
         self._stop = threading.Event()
@@ -149,7 +156,8 @@ class _Team:
             while (place := self._next()) is not None:
                 found: Outcome | BaseException
                 try:
-                    found = _outcome(self._answer, twin, self._visits[place])
+                    with self._crew.at_work():
+                        found = _outcome(self._answer, twin, self._visits[place])
                 except BaseException as error:
                     found = error
                 self._keep(place, found)

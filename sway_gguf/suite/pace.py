@@ -92,10 +92,13 @@ def side_by_side(seconds: Sequence[float], alone: Workers, workers: Workers) -> 
     Args:
         seconds: of each, measured one at a time.
         alone: how a single view is answered: the threads that `seconds` were measured with.
-        workers: how they will be answered. Workers do not wait for each other, so a view's time goes by its threads.
+        workers: how they will be answered. Workers do not wait for each other, so a view's time goes by its threads;
+            one that is left alone takes the others'.
     """
     if workers.number < 2 or not seconds:
         return sum(seconds)
+    if alone.threads > workers.threads:
+        return sum(seconds) * alone.threads / (workers.number * workers.threads)
     turns = math.ceil(len(seconds) / workers.number)
     return turns * statistics.fmean(seconds) * alone.threads / workers.threads
 
