@@ -20,7 +20,7 @@ from scipy import stats
 
 from sway_gguf.spec.model import Defaults
 from sway_gguf.stats.calibration import MIN_NULLS
-from sway_gguf.verdict.looks import BAR, FIRST_ITEMS, FIRST_NULLS
+from sway_gguf.verdict.looks import BAR, FALL, FIRST_ITEMS, FIRST_NULLS, MOST_FIRST_NULLS
 
 Values = NDArray[np.float64]
 """[runs, 1 + nulls, probes]: the real adapter's value first, then those of the nulls; higher is better."""
@@ -89,22 +89,47 @@ def one_look(values: Values, within: Flags | None = None) -> Passed:
     return Passed(passed, np.full(len(values), nulls))
 
 
-def two_looks(values: Values, early: Values | None = None, first: int = FIRST_NULLS, bar: float = BAR) -> Passed:
+class Early(NamedTuple):
+    """How the first look goes: nulls that it begins with, takes at most, its bar, and that bar's fall with each."""
+
+    first: int = FIRST_NULLS
+    most: int = MOST_FIRST_NULLS
+    bar: float = BAR
+    fall: float = FALL
+
+
+RULE = Early()
+
+
+def first_look(values: Values, early: Early) -> tuple[Flags, NDArray[np.int64]]:
+    """[runs, probes] which probes it settles, and [runs] the nulls it takes: more while what is left beats them all."""
+    over = np.zeros(values[:, 0].shape, bool)
+    taken, on = np.full(len(values), early.first), np.ones(len(values), bool)
+    for nulls in range(early.first, early.most + 1):
+        seen = values[:, : nulls + 1]
+        beats = (seen[:, :1] > seen[:, 1:]).all(1)
+        # What is settled leads the order and keeps its place in the count.
+        far = stepped(np.where(over, 0.0, tail_p(seen)), 2) < early.bar * early.fall ** (nulls - early.first)
+        taken[on] = nulls
+        over |= far & beats & on[:, None]
+        on &= ~over.all(1) & (beats | over).all(1)
+    return over, taken
+
+
+def two_looks(values: Values, early: Values | None = None, rule: Early = RULE) -> Passed:
     """A look at the first nulls, which ends it where every probe is overwhelming, and one at all of them for the rest.
 
     Args:
         values: at the last look, on the whole panel.
         early: at the first one, on a part of it; None for the same values.
-        first: nulls of the first look.
-        bar: of the first look.
+        rule: of the first look.
     """
-    seen = (values if early is None else early)[:, : first + 1]
-    overwhelming = (stepped(tail_p(seen), 2) < bar) & (seen[:, :1] > seen[:, 1:]).all(1)
+    overwhelming, taken = first_look(values if early is None else early, rule)
     beaten = values[:, 1:] >= values[:, :1]
     # The first null that does as well, counted from 1; all of them where none does.
     until = np.where(beaten.any(1), np.maximum(beaten.argmax(1) + 1, MIN_NULLS), values.shape[1] - 1)
     last = one_look(values, ~overwhelming).probes
-    return Passed(overwhelming | last, first + np.where(overwhelming, 0, until).max(1))
+    return Passed(overwhelming | last, taken + np.where(overwhelming, 0, until).max(1))
 
 
 def draw(law: str, alike: float, runs: int, rng: np.random.Generator, probes: int = 6, nulls: int = NULLS) -> Values:
@@ -137,7 +162,7 @@ class Rates(NamedTuple):
     visits: float
 
 
-def level(law: str, alike: float, runs: int, seed: int, first: int, bar: float) -> dict[int, Rates]:
+def level(law: str, alike: float, runs: int, seed: int, rule: Early) -> dict[int, Rates]:
     """What the rules let through where nothing was learned, by the number of probes."""
     rng = np.random.default_rng(seed)
     sums = {probes: np.zeros(4) for probes in PROBES}
@@ -145,7 +170,7 @@ def level(law: str, alike: float, runs: int, seed: int, first: int, bar: float) 
         values = draw(law, alike, min(runs, CHUNK), rng, max(PROBES))
         for probes in PROBES:
             some = values[:, :, :probes]
-            once, twice = one_look(some), two_looks(some, None, first, bar)
+            once, twice = one_look(some), two_looks(some, None, rule)
             one, two = once.probes.any(1), twice.probes.any(1)
             sums[probes] += 100 * one.mean(), 100 * two.mean(), 100 * (two & ~one).mean(), twice.visits.mean()
     return {probes: Rates(*(total / max(1, runs // CHUNK))) for probes, total in sums.items()}
@@ -200,12 +225,15 @@ def main() -> None:
     """Print the level, law by law, then the power, panel by panel."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20_000, help="per law and correlation")
-    parser.add_argument("--first", type=int, default=FIRST_NULLS, help="nulls of the first look")
+    parser.add_argument("--first", type=int, default=FIRST_NULLS, help="nulls that the first look begins with")
+    parser.add_argument("--most", type=int, default=MOST_FIRST_NULLS, help="nulls that it takes at most")
     parser.add_argument("--bar", type=float, default=BAR, help="of the first look")
+    parser.add_argument("--fall", type=float, default=FALL, help="what each further null makes of the bar")
     asked = parser.parse_args()
-    print(f"{asked.runs} runs, {NULLS} nulls, first look {asked.first}, bar {asked.bar:g}; points of family-wise rate")
+    rule = Early(asked.first, asked.most, asked.bar, asked.fall)
+    print(f"{asked.runs} runs, {NULLS} nulls, {rule}; points of family-wise rate")
     for law, alike in product(LAWS, ALIKE):
-        found = level(law, alike, asked.runs, 0, asked.first, asked.bar)
+        found = level(law, alike, asked.runs, 0, rule)
         shown = (
             f"{n} probes: {r.one:.2f} → {r.two:.2f} (+{r.added:.2f}, {r.visits:.1f} visits)" for n, r in found.items()
         )

@@ -130,7 +130,7 @@ def test_a_null_adapter_entry_sets_the_nulls_wherever_it_stands(tmp_path: Path) 
     kl = {"name": "kl", "kind": "delta_kl", "prompts": ["a", "b"]}
     plans = [plan(prepare(load_spec(written(tmp_path, suite=suite)))) for suite in ([null, kl], [kl, null])]
     assert plans[0] == plans[1]
-    visits = (*plans[0].visits, *plans[0].looks[-1])
+    visits = (*plans[0].visits, *plans[0].last)
     nulls = [visit.view.design for visit in visits if isinstance(visit.view, NullView)]
     assert sorted(design.rank_scale for design in nulls) == [0.5] * 6 + [1.0] * 6 + [2.0] * 6
     assert {(design.design, design.init_scale) for design in nulls} == {("rotation", 0.05)}

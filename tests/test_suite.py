@@ -98,7 +98,7 @@ def plan_of(seeds: int = 7) -> Schedule:
 
 def test_each_view_is_visited_once_and_the_base_comes_first() -> None:
     plan = plan_of()
-    views = [visit.view for visit in (*plan.visits, *plan.looks[0])]
+    views = [visit.view for visit in (*plan.visits, *plan.last)]
     assert views[:3] == [BASE, BASE_RERUN, TUNED]
     assert len(set(views)) == len(views)
     assert sum(isinstance(view, NullView) for view in views) == 7
@@ -125,7 +125,7 @@ def test_shown_nulls_are_few_and_scales_are_for_ablation_alone() -> None:
     visits = plan_of().every
     nulls = [visit for visit in visits if isinstance(visit.view, NullView)]
     assert sum(places["external_perplexity"] in visit.probes for visit in nulls) == SHOWN_NULLS
-    assert all(places["delta_kl"] in visit.probes for look in plan_of().looks for visit in look)
+    assert all(places["delta_kl"] in visit.probes for visit in (*plan_of().first, *plan_of().last))
     scaled = [visit for visit in visits if isinstance(visit.view, ScaledView) and visit.view != TUNED]
     assert all(visit.probes == (places["adapter_ablation"],) for visit in scaled)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sway_gguf.core.result import Verdict
 from sway_gguf.verdict.judge import judge
-from sway_gguf.verdict.looks import overwhelming, settled
+from sway_gguf.verdict.looks import near, overwhelming, settled
 from sway_gguf.verdict.reading import Reading
 
 
@@ -18,17 +18,20 @@ class Decisions:
     Attributes:
         settled: whether no further null could change a verdict.
         overwhelming: names of probes that the first look settled.
+        near: names of probes that one more null of the first look may settle.
         damaged: names of probes that nulls do not decide and that did not pass.
     """
 
     settled: Callable[[Sequence[Reading]], bool]
     overwhelming: Callable[[Sequence[Reading]], Collection[str]]
+    near: Callable[[Sequence[Reading]], Collection[str]]
     damaged: Callable[[Sequence[Reading]], Collection[str]]
 
 
 TO_THE_END = Decisions(
     settled=lambda readings: False,
     overwhelming=lambda readings: (),
+    near=lambda readings: (),
     damaged=lambda readings: [reading.name for reading in readings],
 )
 """Every null that is planned."""
@@ -42,9 +45,10 @@ def decisions_of(first: int | None, *, alpha: float, seed: int) -> Decisions:
         return [found.name for found in judge(others, alpha=alpha, seed=seed) if found.verdict != Verdict.PASS]
 
     if first is None:
-        return Decisions(TO_THE_END.settled, TO_THE_END.overwhelming, damaged)
+        return replace(TO_THE_END, damaged=damaged)
     return Decisions(
         settled=lambda readings: settled(readings, first),
         overwhelming=lambda readings: [readings[place].name for place in overwhelming(readings, first)],
+        near=lambda readings: [readings[place].name for place in near(readings, first)],
         damaged=damaged,
     )

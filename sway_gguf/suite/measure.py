@@ -1,7 +1,8 @@
 """Runs a schedule on a backend and turns every view's answers into measurements at once.
 
-Nulls are asked look by look, for as long as one of them could change a verdict. Holds the base's answers and one
-view's; where a caller keeps the base's for another run, those of its rerun too. Knows probes and views; judges nothing.
+Nulls are asked look by look, for as long as one of them could change a verdict. Holds the base's answers, one view's
+and the first look's; where a caller keeps the base's for another run, those of its rerun too. Knows probes and views;
+judges nothing.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def _run_foreign(backend: DoorBackend, probe: ForeignProbe, found: Gathered, nul
 
 @dataclass
 class _Run:
-    """Visits, measured one after the other. The base's answers stay; those of a view go once they are measured."""
+    """Visits, measured one after the other. A view's answers go once they are measured, unless it is asked again."""
 
     backend: DoorBackend
     abreast: Abreast
@@ -121,6 +122,7 @@ class _Run:
     kept: BaseAnswers | None
     rank_scale: float
     base: Answers | None = None
+    early: dict[View, Answers] = field(default_factory=dict)
     following: Lock = field(default_factory=Lock)
 
     def make(self, decisions: Decisions) -> None:
@@ -129,20 +131,29 @@ class _Run:
         self.base = self._answers(self.backend, first)
         self.on_answers(first.view, self.base)
         # The first look is always made whole, so its nulls go beside what comes before them.
-        early = [visit for look in self.plan.looks for visit in look if visit.standing == Standing.PART]
-        for _ in self._made([*others, *early]):
+        for _ in self._made([*others, *self.plan.first]):
             pass
+        self._first_look(decisions)
         self._last_look(decisions)
         if self.plan.sizes:
             self._sizes(set(decisions.damaged(self._readings())))
+
+    def _first_look(self, decisions: Decisions) -> None:
+        """Null by null while that may settle what is left; what is settled takes no further one."""
+        near = self._places(decisions.near(self._readings()))
+        visits = [visit.only(near) for visit in self.plan.further] if near else []
+        for visit, outcome in self.abreast.each(visits, self._answers):
+            self._take(visit.only(near), outcome)
+            near = self._places(decisions.near(self._readings()))
+            if not near:
+                return
 
     def _last_look(self, decisions: Decisions) -> None:
         """Null by null until nothing is left to be settled; what the first look settled is asked no more of."""
         if decisions.settled(self._readings()):
             return
         over = self._places(decisions.overwhelming(self._readings()))
-        visits = [visit for look in self.plan.looks for visit in look if visit.standing == Standing.PANEL]
-        for _ in self._made([visit.only(set(visit.asked) - over) if over else visit for visit in visits]):
+        for _ in self._made([visit.only(set(visit.asked) - over) if over else visit for visit in self.plan.last]):
             if decisions.settled(self._readings()):
                 return
 
@@ -203,6 +214,12 @@ class _Run:
             if self.on_progress:
                 self.on_progress(visit.view, tokens)
 
+        if visit.standing == Standing.PART or visit.view in self.early:
+            known = self.early.get(visit.view, _NOTHING)
+            found = collect(backend, visit.view, visit.groups, progress, follow_up, known)
+            if visit.standing == Standing.PART:
+                self.early[visit.view] = found
+            return found
         if kept is None or not is_base(visit.view):
             return collect(backend, visit.view, visit.groups, progress, follow_up)
         known = kept.get(visit.view, _NOTHING)

@@ -16,9 +16,11 @@ from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, 
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
-from sway_gguf.verdict.looks import FIRST_ITEMS
+from sway_gguf.verdict.looks import FIRST_ITEMS, MOST_FIRST_NULLS
 
 _SHOWING = (BASE, TUNED)
+_FIRST = "first"
+"""Who asks at the first look."""
 
 
 class Standing(StrEnum):
@@ -58,6 +60,10 @@ class Visit:
         wanted = {query for queries in asked.values() for query in queries}
         return replace(self, asked=asked, groups=tuple(g for g in self.groups if wanted.intersection(g.queries)))
 
+    def without(self, asker: Hashable) -> Visit:
+        """The same view, but for the groups of which `asker` asked: it has answered them."""
+        return replace(self, groups=tuple(group for group in self.groups if asker not in group.askers))
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -65,8 +71,9 @@ class Schedule:
 
     Attributes:
         visits: the base first; all of them are made.
-        looks: nulls that decide, by the look at which they are read; a look may end before its last null, or not begin.
-            The last one has all of them, also those of the first.
+        first: nulls of the first look, all of them made.
+        further: that the first look takes in addition, one by one, while they may settle what is left.
+        last: all nulls that decide, also those of the first look. It may end before its last null, or not begin.
         sizes: nulls that show what size alone does, made for the probes of damage that did not pass.
         probes: as they stand, by place.
         queries: distinct questions of the probes.
@@ -74,7 +81,9 @@ class Schedule:
     """
 
     visits: tuple[Visit, ...]
-    looks: tuple[tuple[Visit, ...], ...]
+    first: tuple[Visit, ...]
+    further: tuple[Visit, ...]
+    last: tuple[Visit, ...]
     sizes: tuple[Visit, ...]
     probes: Mapping[Standing, tuple[Probe[Any], ...]] = field(compare=False)
     queries: int
@@ -82,13 +91,16 @@ class Schedule:
 
     @property
     def every(self) -> tuple[Visit, ...]:
-        """The longest run that it can become."""
-        return (*self.visits, *(visit for look in self.looks for visit in look), *self.sizes)
+        """The longest run that it can become; the last look asks a null nothing that it answered at the first."""
+        early = (*self.first, *self.further)
+        answered = {visit.view for visit in early}
+        last = (visit.without(_FIRST) if visit.view in answered else visit for visit in self.last)
+        return (*self.visits, *early, *last, *self.sizes)
 
     @property
     def fewest(self) -> tuple[Visit, ...]:
-        """The run that the first look ends, and in which no damage is found."""
-        return (*self.visits, *(self.looks[0] if self.looks else ()))
+        """The run that the first nulls end, and in which no damage is found."""
+        return (*self.visits, *(self.first or self.last))
 
     def span(self, count: CountTokens) -> tuple[int, int]:
         """Tokens to evaluate: of the shortest run that it can become, and of the longest."""
@@ -124,7 +136,8 @@ class Nulls:
         design: of them.
         profile: further rank scales at which the same seeds are drawn, to be shown beside.
         panel: items that they answer; None for all.
-        first: how many the first look takes; None for a single look.
+        first: how many the first look begins with; None for a single look.
+        most: how many it takes.
         part: items that those of the first look answer.
         everything: whether they answer for every probe that shows nulls, whatever came out.
     """
@@ -134,6 +147,7 @@ class Nulls:
     profile: Sequence[float] = ()
     panel: int | None = None
     first: int | None = None
+    most: int = MOST_FIRST_NULLS
     part: int = FIRST_ITEMS
     everything: bool = False
 
@@ -176,8 +190,8 @@ class _Planner:
         """
         first = self._asked.get(Standing.PART, {})
         asks: dict[Hashable, list[Query]] = {"all": [], "rerun": [], "scaled": []}
-        asks["first"] = [query for place in self._decided for query in first.get(place, ())]
-        early = set(asks["first"])
+        asks[_FIRST] = [query for place in self._decided for query in first.get(place, ())]
+        early = set(asks[_FIRST])
         for place in self._everyone:
             probe, panel = self._probes[Standing.WHOLE][place], self._asked[Standing.PANEL][place]
             for asked in self._asked.values():
@@ -194,14 +208,16 @@ class _Planner:
         """All visits."""
         asked = {query for group in self._groups for query in group.queries}
         more = tuple(query for query in dict.fromkeys(shown) if query not in asked) if self._everyone else ()
-        visits, looks = [*self._usual(more), *self._profile()], self._looks()
+        visits = [*self._usual(more), *self._profile()]
         sizes = [] if self._together else [self._null(seed, self._sized) for seed in self._shown_seeds]
         if self._nulls.everything:
             visits, sizes = [*visits, *sizes], []
         return Schedule(
-            tuple(visit for visit in visits if visit.asked),
-            tuple(tuple(look) for look in looks if look),
-            tuple(visit for visit in sizes if visit.asked),
+            _asking(visits),
+            _asking(self._early(0, self._nulls.first or 0)),
+            _asking(self._early(self._nulls.first or 0, self._nulls.most if self._nulls.first else 0)),
+            _asking(self._last()),
+            _asking(sizes),
             self._probes,
             len(asked),
             more,
@@ -225,16 +241,17 @@ class _Planner:
         """Whether the nulls that decide show in the same visit what size does; a last look may not come to be made."""
         return self._nulls.everything and self._nulls.first is None
 
-    def _looks(self) -> list[list[Visit]]:
+    def _early(self, start: int, end: int) -> list[Visit]:
+        return [
+            self._visit(NullView(seed, self._nulls.design), self._decided, {_FIRST}, Standing.PART)
+            for seed in self._nulls.seeds[start:end]
+        ]
+
+    def _last(self) -> list[Visit]:
         always = set(self._shown_seeds) if self._together else set()
-        last = [
+        return [
             self._null(seed, [*self._decided, *(self._sized if seed in always else [])]) for seed in self._nulls.seeds
         ]
-        first = [
-            self._visit(NullView(seed, self._nulls.design), self._decided, {"first"}, Standing.PART)
-            for seed in self._nulls.seeds[: self._nulls.first or 0]
-        ]
-        return [[visit for visit in look if visit.asked] for look in (first, last)]
 
     def _profile(self) -> list[Visit]:
         return [self._null(seed, self._decided, scale) for scale in self._nulls.profile for seed in self._nulls.seeds]
@@ -247,7 +264,7 @@ class _Planner:
         design = self._nulls.design if scale is None else replace(self._nulls.design, rank_scale=scale)
         askers: set[Hashable] = {("size" if place in self._sized else "null", place) for place in places}
         if any(place in self._decided for place in places):
-            askers.add("first")
+            askers.add(_FIRST)
         return self._visit(NullView(seed, design), places, askers, Standing.PANEL)
 
     def _visit(
@@ -262,6 +279,10 @@ class _Planner:
         foreseen = tuple(query for place in places for query in self._probes[standing][place].foresee())
         asked = {place: self._asked[standing][place] for place in places}
         return Visit(view, asked, (*wanted_by(self._groups, askers), *more), foreseen, standing)
+
+
+def _asking(visits: Sequence[Visit]) -> tuple[Visit, ...]:
+    return tuple(visit for visit in visits if visit.asked)
 
 
 def _kind(view: View) -> str:

@@ -1,9 +1,10 @@
 """Two looks at the nulls: which probes a few of them settle, so that the rest need not be asked.
 
 At the first look a few nulls answer a part of the panel. A probe is overwhelming where it stands so far beyond them
-that the level of the last look stays whole (Haybittle 1971, Peto et al. 1976). What is not goes on to all nulls and the
-whole panel, until each probe is settled: once a null did as well there, no further null changes that. Knows readings;
-neither views nor how anything was measured.
+that the level of the last look stays whole (Haybittle 1971, Peto et al. 1976). It takes a null more, up to a most,
+while each probe left is beyond all: the spread of five says little, and the bar is fewer spreads away with every one.
+What is left then goes on to all nulls and the whole panel, until each probe is settled: once a null did as well there,
+no further null changes that. Knows readings; neither views nor how anything was measured.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
 from sway_gguf.verdict.parts import stands_out
 from sway_gguf.verdict.reading import Reading
 
-FIRST_NULLS, FIRST_ITEMS = 5, 8
-"""Of the first look."""
-BAR = 1e-5
-"""Tail p, times the square of the number of probes left, below which the first look ends it. Under heavy-tailed nulls a
-tail p overstates, its true size goes about like its root, so the plain count of Holm would pay too little. With five
-nulls this adds at most 0.3 points to the family-wise rate, whatever the nulls' law (benchmarks/looks.py)."""
+FIRST_NULLS, MOST_FIRST_NULLS, FIRST_ITEMS = 5, 9, 8
+"""Of the first look: what it begins with, what it takes at most, and what each of them answers."""
+BAR, FALL = 1e-5, 0.3
+"""Tail p, times the square of the number of probes left, below which the first look ends it, and what each further null
+of it makes of that. Under heavy-tailed nulls a tail p overstates, its true size goes about like its root, so the plain
+count of Holm would pay too little; with more degrees of freedom it overstates more. This adds at most 0.3 points to the
+family-wise rate, whatever the nulls' law (benchmarks/looks.py)."""
+
+
+def bar_of(nulls: int) -> float:
+    """The bar of the first look once it has seen so many nulls."""
+    return BAR * FALL ** (nulls - FIRST_NULLS)
 
 
 def calibration_of(reading: Reading) -> Calibration | None:
@@ -28,28 +35,49 @@ def calibration_of(reading: Reading) -> Calibration | None:
 
 
 def overwhelming(readings: Sequence[Reading], first: int | None) -> dict[int, float]:
-    """Places of readings that the first look's `first` nulls settle in their favour, with their corrected tail p.
+    """Places of readings that the first look's nulls, `first` or more, settle in their favour; their corrected tail p.
 
-    From the smallest p down, for as long as they lie below the bar. None for a run of a single look, which has none.
+    From the smallest p up, for as long as they lie below the bar. None for a run of a single look, which has none.
     """
     found = {
         place: calibration
         for place, reading in enumerate(readings)
-        if reading.rule.by_nulls and len(reading.early) == first and (calibration := calibration_of(reading.at_first))
+        if reading.rule.by_nulls and _seen(reading, first) and (calibration := calibration_of(reading.at_first))
     }
+    bars = {place: bar_of(len(calibration.nulls)) for place, calibration in found.items()}
     over, left = dict[int, float](), len(found)
-    for place in sorted(found, key=lambda place: found[place].tail_p):
+    for place in sorted(found, key=lambda place: found[place].tail_p / bars[place]):
         corrected = found[place].tail_p * left**2
-        if not (found[place].beats_all and corrected < BAR):
+        if not (found[place].beats_all and corrected < bars[place]):
             break
         over[place], left = corrected, left - 1
     return over
+
+
+def near(readings: Sequence[Reading], first: int | None) -> list[int]:
+    """Places that one more null of the first look may settle; none where that is in vain.
+
+    It is where one of them did not beat every null that it saw: the last look has to be made for it anyway.
+    """
+    over = overwhelming(readings, first)
+    left = [
+        place
+        for place, reading in enumerate(readings)
+        if reading.rule.by_nulls and place not in over and not reading.tuned.undecided
+    ]
+    found = [calibration_of(readings[place].at_first) for place in left]
+    return left if all(calibration and calibration.beats_all for calibration in found) else []
 
 
 def settled(readings: Sequence[Reading], first: int | None) -> bool:
     """Whether no further null could change a verdict: each probe that nulls decide is overwhelming, beaten or void."""
     over = overwhelming(readings, first)
     return all(place in over or _settled(reading) for place, reading in enumerate(readings) if reading.rule.by_nulls)
+
+
+def _seen(reading: Reading, first: int | None) -> bool:
+    """Whether the first look has seen enough nulls of it; never in a run of a single look."""
+    return first is not None and len(reading.early) >= first
 
 
 def _settled(reading: Reading) -> bool:
