@@ -9,12 +9,16 @@ from sway_gguf.core.measurement import Item, Measurement, Part
 from sway_gguf.core.result import NullsUsed, Verdict
 from sway_gguf.core.rules import AboveNull
 from sway_gguf.core.views import NullView
+from sway_gguf.engine.fake import FakeBackend
+from sway_gguf.probes.registry import build_probes
 from sway_gguf.report.facts import look_line
-from sway_gguf.suite.schedule import Nulls, Standing, schedule
+from sway_gguf.suite.decisions import decisions_of
+from sway_gguf.suite.measure import measure
+from sway_gguf.suite.schedule import Nulls, Schedule, Standing, schedule
 from sway_gguf.verdict.judge import judge
-from sway_gguf.verdict.looks import FIRST_NULLS, settled
+from sway_gguf.verdict.looks import FIRST_NULLS, MOST_FIRST_NULLS, near, settled
 from sway_gguf.verdict.reading import Reading
-from tests.test_suite import all_probes
+from tests.test_suite import SOURCES, all_probes, effect
 
 FEW = [0.1, -0.2, 0.0, 0.2, -0.1]
 """Standard deviation 0.158, so t = x / 0.173: 23 and a tail p of 1e-5 on 4 degrees at x = 4."""
@@ -59,6 +63,56 @@ def test_the_more_probes_are_left_the_higher_is_the_bar() -> None:
     assert settled([reading(5.0)], FIRST_NULLS)
     assert not settled([replace(reading(5.0), name=name) for name in "abc"], FIRST_NULLS)
     assert settled([replace(reading(9.0), name=name) for name in "abc"], FIRST_NULLS)
+
+
+def test_another_null_of_the_first_look_may_settle_what_beats_all_of_them() -> None:
+    close = reading(3.0)
+    assert near([close], FIRST_NULLS) == [0]
+    assert near([close, reading(9.0)], FIRST_NULLS) == [0]
+    assert not settled([close], FIRST_NULLS)
+    # The same spread over two nulls more: t = 3 / 0.158 / √(8/7) on six degrees, and a bar of 9e-7.
+    assert settled([reading(3.0, early=[*FEW, 0.1, -0.1])], FIRST_NULLS)
+    assert not settled([reading(2.0, early=[*FEW, 0.1, -0.1])], FIRST_NULLS)
+
+
+def test_no_further_null_is_taken_where_the_last_look_has_to_be_made_anyway() -> None:
+    assert near([reading(3.0), reading(0.15)], FIRST_NULLS) == []
+    assert near([reading(5.0)], FIRST_NULLS) == []
+    assert near([reading(3.0)], None) == []
+    undecided = replace(reading(0.15), tuned=replace(measured(0.15), undecided="no items"))
+    assert near([reading(3.0), undecided], FIRST_NULLS) == [0]
+
+
+def scripted(scatter: float) -> tuple[list[Reading], list[tuple[int, str]], Schedule]:
+    """The readings of a run over scripted text, seeds and queries that nulls were asked, the schedule."""
+    backend = FakeBackend(effect(section=1.0, logit=1.0, scatter=scatter))
+    probes = build_probes([{"name": "section_internalization", "kind": "section_internalization"}], SOURCES)
+    plan = schedule(probes, Nulls(tuple(range(1, 20)), panel=6, first=FIRST_NULLS, part=5))
+    found = measure(backend, probes, plan, decisions=decisions_of(FIRST_NULLS, alpha=0.05, seed=0))
+    asked = [(view.seed, str(query)) for view, query in backend.asked if isinstance(view, NullView)]
+    return found.readings, asked, plan
+
+
+def test_the_first_look_takes_a_null_more_until_it_decides() -> None:
+    [(clear,), (close,), (doubtful,)] = [scripted(scatter)[0] for scatter in (0.01, 0.12, 0.2)]
+    assert (len(clear.early), len(clear.nulls)) == (FIRST_NULLS, 0)
+    assert FIRST_NULLS < len(close.early) <= MOST_FIRST_NULLS
+    assert close.nulls == ()
+    assert (len(doubtful.early), len(doubtful.nulls)) == (MOST_FIRST_NULLS, 19)
+
+
+def test_what_a_null_answered_at_the_first_look_it_is_not_asked_at_the_last() -> None:
+    readings, asked, plan = scripted(0.2)
+    assert readings[0].nulls
+    assert len(asked) == len(set(asked))
+    planned = [
+        (visit.view.seed, str(query))
+        for visit in plan.every
+        if isinstance(visit.view, NullView)
+        for group in visit.groups
+        for query in group.queries
+    ]
+    assert sorted(planned) == sorted(asked)
 
 
 def test_the_last_look_ends_once_a_null_did_as_well() -> None:

@@ -57,7 +57,7 @@ def overwhelming(readings: Sequence[Reading], first: int | None) -> dict[int, fl
 def near(readings: Sequence[Reading], first: int | None) -> list[int]:
     """Places that one more null of the first look may settle; none where that is in vain.
 
-    It is where one of them did not beat every null that it saw: the last look has to be made for it anyway.
+    It is where one of them was beaten, or saw no null: the last look has to be made for it anyway.
     """
     over = overwhelming(readings, first)
     left = [
@@ -65,8 +65,8 @@ def near(readings: Sequence[Reading], first: int | None) -> list[int]:
         for place, reading in enumerate(readings)
         if reading.rule.by_nulls and place not in over and not reading.tuned.undecided
     ]
-    found = [calibration_of(readings[place].at_first) for place in left]
-    return left if all(calibration and calibration.beats_all for calibration in found) else []
+    found = [calibration_of(readings[place].at_first) for place in left if _seen(readings[place], first)]
+    return left if len(found) == len(left) and all(each and each.beats_all for each in found) else []
 
 
 def settled(readings: Sequence[Reading], first: int | None) -> bool:
