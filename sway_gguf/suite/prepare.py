@@ -116,6 +116,22 @@ class Prepared:
         found = _probes(spec, self.texts, self.base, adapter, digest, room)
         return Prepared(spec, self.base, adapter, digest, self.texts, room, *found)
 
+    def at_scale(self, scale: float) -> Prepared:
+        """The same run of the adapter `scale` times as strong, as llama.cpp's --lora-scaled has it; nulls follow.
+
+        Raises:
+            UserError: no probe is left that could run.
+        """
+        if scale == 1:
+            return self
+        # llama.cpp multiplies scale and alpha, so the adapter that is so much stronger is one of so much more alpha.
+        adapter = replace(self.adapter, alpha=self.adapter.alpha * scale, in_file=False)
+        remark = f"The adapter runs at scale {scale:g}: its alpha is {adapter.alpha:g} here."
+        spec = self.spec.model_copy(update={"remarks": (*self.spec.remarks, remark)})
+        room = Room(self.base, self.room.width)
+        found = _probes(spec, self.texts, self.base, adapter, self.adapter_hash, room)
+        return Prepared(spec, self.base, adapter, self.adapter_hash, self.texts, room, *found)
+
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
         return replace(self, spec=self.spec.model_copy(update={"remarks": remarks}))

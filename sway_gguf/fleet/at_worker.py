@@ -1,0 +1,42 @@
+"""What Dask calls in its workers: each of their processes has one `Worker` of ours.
+
+Knows Dask by the arguments that it gets alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.hand import Build, Measure, Outcome
+from sway_gguf.fleet.worker import Worker
+
+RESOURCE = "sway-gguf model"
+"""Each worker has one: whatever its threads, and whoever asks, it holds one model at a time."""
+
+
+@cache
+def _worker() -> Worker:
+    return Worker()
+
+
+def outcome_of(measure: Measure, cell: Cell) -> Outcome:
+    """What comes of a cell here."""
+    return _worker().outcome(measure, cell)
+
+
+def build_there(build: Callable[[], Build]) -> Build:
+    """What computes here."""
+    return _worker().call(build)
+
+
+async def welcomed(dask_worker: Any) -> None:
+    """Give the worker its one model."""
+    await dask_worker.set_resources(**{RESOURCE: 1})
+
+
+def stopped() -> None:
+    """Release the model, and end what is being measured."""
+    _worker().stop()
