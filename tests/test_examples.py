@@ -16,7 +16,7 @@ from sway_gguf.material.packaged import DEMO
 from tests.test_peft import folder
 
 FAST = ["--nulls", "5"]
-MORE = {"check": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST}
+MORE = {"check": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST, "sweep": FAST}
 """What keeps an example short, or lets it end."""
 PARSED = {
     "demo": "tests/test_cli.py runs it",
@@ -51,6 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "prompts.txt").write_text("The heron\nA nest of\nEvery year\n", encoding="utf-8")
     folder(here / "my-adapter")
     (here / "models").mkdir()
+    (here / "sweep.yaml").write_text("bases: [base.gguf]\nadapters: [adapter.gguf]\nsuites: [sway.yaml]\n", "utf-8")
     (here / "sway.yaml").write_text(
         "version: 1\n"
         "models: {base: {kind: gguf, base: base.gguf}, ft: {kind: gguf, base: base.gguf, adapter: adapter.gguf}}\n"

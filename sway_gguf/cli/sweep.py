@@ -54,12 +54,13 @@ class SweepGroup(click.Group):
 @click.group(
     cls=SweepGroup,
     short_help="Measure a grid of adapters, bases, scales, seeds and suites.",
-    epilog="Example:  sway-gguf sweep sweep.yaml --nulls 9",
+    epilog="Example:  sway-gguf sweep sweep.yaml",
 )
 def sweep() -> None:
     """Measure every cell of the grid that a SWEEP.YAML describes.
 
-    `sweep SWEEP.YAML` is short for `sweep run SWEEP.YAML`. Results stand in one table, which a second start goes on with.
+    `sweep SWEEP.YAML` is short for `sweep run SWEEP.YAML`. Results stand in one table, which a second start goes on
+    with.
     """
 
 
@@ -93,7 +94,7 @@ def run(
     in the table, the sweep goes on, and the exit code is 1. What was measured is kept at once; the same command goes
     on after a kill.
     """
-    from sway_gguf.fleet.cells import cells_of, shard_of, threads_shared
+    from sway_gguf.fleet.cells import cells_of, shard_of
     from sway_gguf.fleet.table import open_table, table_name
     from sway_gguf.spec.sweep import load_sweep
 
@@ -107,11 +108,11 @@ def run(
         from sway_gguf.fleet.dask_quiet import check_dask
 
         check_dask(option)
-    asked, share = load_sweep(sweep_path), threads_shared(workers or 1)
+    asked = load_sweep(sweep_path)
     folder = results or Path(f"{sweep_path.stem}-results")
     with store.opened():
         _warn_of_hashing(asked)
-        cells = cells_of(asked, lambda spec: share(overridden(spec, seed=None, **overrides)), _tell)
+        cells = cells_of(asked, lambda spec: overridden(spec, seed=None, **overrides), _tell)
     if shard:
         cells = shard_of(cells, *shard)
     if dry_run:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.core.engine_settings import usual_threads
+from sway_gguf.fleet.cells import Cell, with_threads
 from sway_gguf.fleet.hand import Build, Measure, Outcome
 from sway_gguf.fleet.worker import Worker
 
@@ -22,9 +23,9 @@ def _worker() -> Worker:
     return Worker()
 
 
-def outcome_of(measure: Measure, cell: Cell) -> Outcome:
-    """What comes of a cell here."""
-    return _worker().outcome(measure, cell)
+def outcome_of(measure: Measure, cell: Cell, threads: int) -> Outcome:
+    """What comes of a cell here, on the threads that Dask gives this worker, or as many as a model takes here."""
+    return _worker().outcome(measure, with_threads(cell, min(threads, usual_threads())))
 
 
 def build_there(build: Callable[[], Build]) -> Build:

@@ -11,8 +11,8 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -192,14 +192,10 @@ def _named_in(value: Any, folder: Path, option: str = "") -> Iterator[Path]:
                 yield path
 
 
-def threads_shared(workers: int) -> Callable[[Spec], Spec]:
-    """Gives each of so many workers on this machine its part of the threads, where nobody says how many."""
-    return partial(_with_threads, workers)
-
-
-def _with_threads(workers: int, spec: Spec) -> Spec:
-    settings = spec.engine
-    if settings.threads or settings.gpu_layers or workers < 2:
-        return spec
-    share = max(1, settings.workers(1 << 30).number // workers)
-    return spec.model_copy(update={"engine": settings.model_copy(update={"threads": share})})
+def with_threads(cell: Cell, threads: int) -> Cell:
+    """The cell on so many threads where nobody says how many; no number depends on it, and no key."""
+    settings = cell.spec.engine
+    if settings.threads or settings.gpu_layers:
+        return cell
+    engine = settings.model_copy(update={"threads": threads})
+    return replace(cell, spec=cell.spec.model_copy(update={"engine": engine}))

@@ -60,6 +60,7 @@ class Cluster:
         self._local, self._address = local, address
         self._opened = ExitStack()
         self._ready: set[str] = set()
+        self._threads: dict[str, int] = {}
         self._refused: set[str] = set()
         self._build: Build | None = None
         self._looked, self._started, self._told = 0.0, False, False
@@ -70,8 +71,8 @@ class Cluster:
         """How many are ready."""
         return max(1, len(self._ready))
 
-    def build(self) -> Build:
-        """What computes on the workers.
+    def build(self) -> str | None:
+        """Digest of what computes on the workers; None where they may differ in it.
 
         Raises:
             UserError: they differ in it, have no sway-gguf, or none comes.
@@ -84,7 +85,7 @@ class Cluster:
         if self._build is None:
             raise UserError(f"{self._address}: no worker came within {_STARTS_WITHIN:.0f} s; start one (dask worker …)")
         self._started = True
-        return self._build
+        return None if self._mixed else self._build.digest
 
     def run(self, cells: Sequence[Cell], watcher: Watcher) -> None:
         """Measure all of them.
@@ -132,7 +133,7 @@ class Cluster:
         self._opened.close()
 
     def _sent(self, worker: str, cell: Cell, ended: queue.SimpleQueue[tuple[str, Future[Outcome]]]) -> Future[Outcome]:
-        future = self._submit(worker, outcome_of, self._measure, cell)
+        future = self._submit(worker, outcome_of, self._measure, cell, self._threads[worker])
         future.add_done_callback(lambda done: ended.put((worker, done)))
         return future
 
@@ -168,7 +169,8 @@ class Cluster:
 
     def _addresses(self) -> set[str]:
         with self._there() as client:
-            return set(client.nthreads())
+            self._threads = client.nthreads()
+            return set(self._threads)
 
     def _look(self) -> None:
         """Who came, and who is gone.

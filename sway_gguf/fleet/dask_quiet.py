@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from sway_gguf.core.engine_settings import usual_threads
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check_dask(option: str) -> None:
 
 @contextmanager
 def local_cluster(count: int, resources: Mapping[str, float]) -> Iterator[str]:
-    """So many worker processes on this machine; the address of their scheduler."""
+    """So many worker processes on this machine, which share its threads; the address of their scheduler."""
     _quieten()
     from distributed import LocalCluster
 
@@ -48,7 +49,7 @@ def local_cluster(count: int, resources: Mapping[str, float]) -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="sway-gguf-", ignore_cleanup_errors=True) as scratch,
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=count,
-            threads_per_worker=1,
+            threads_per_worker=max(1, usual_threads() // count),
             processes=True,
             dashboard_address=None,
             memory_limit=None,  # The model is in a process of its own, of which Dask knows nothing.

@@ -5,7 +5,7 @@ Knows cells, workers and who is told; not what becomes of an outcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -38,8 +38,8 @@ class Pool(Protocol):
     def workers(self) -> int:
         """How many there are."""
 
-    def build(self) -> Build:
-        """What computes there, looked at before the first cell.
+    def build(self) -> str | None:
+        """Digest of what computes there, looked at before the first cell; None where workers may differ in it.
 
         Raises:
             UserError: workers differ in it, or there are none.
@@ -64,18 +64,19 @@ class Here:
 
     Args:
         measure: measures a cell.
+        build: of what does, looked at in the process that does.
     """
 
     workers = 1
 
-    def __init__(self, measure: Measure) -> None:
-        self._measure = measure
+    def __init__(self, measure: Measure, build: Callable[[], Build] = build_of) -> None:
+        self._measure, self._build_of = measure, build
         self._share = lambda share: None
         self._worker = Worker(lambda share: self._share(share))
 
-    def build(self) -> Build:
-        """What computes here."""
-        return self._worker.call(build_of)
+    def build(self) -> str:
+        """Digest of what computes here."""
+        return self._worker.call(self._build_of).digest
 
     def run(self, cells: Sequence[Cell], watcher: Watcher) -> None:
         """Measure all of them, base by base."""

@@ -45,7 +45,7 @@ def sweep(cells: Sequence[Cell], table: Table, pool: Pool, show: Show) -> list[C
         UserError: the workers do not fit together or went away, or the disk takes no more; the rows so far are kept.
     """
     with pool:
-        build = pool.build().digest
+        build = pool.build()
         known = measured(cells, table.folder, show.say, build)
         show.start(len(cells), len(known), pool.workers)
         keeping = _Keeping(table, show)
