@@ -72,6 +72,20 @@ def test_an_adapter_that_was_written_anew_is_another_cell(place: Path) -> None:
     assert demo_cells(place)[0].key != before.key
 
 
+def test_a_folder_of_checkpoints_is_known_by_their_content_too(place: Path) -> None:
+    def key() -> str:
+        return demo_cells(place, adapters=["out"])[0].key
+
+    keys = []
+    for step, weights in ((10, "one"), (20, "two"), (20, "three")):
+        folder = place / "out" / f"checkpoint-{step}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+        (folder / "adapter_model.safetensors").write_text(weights, encoding="utf-8")
+        keys.append(key())
+    assert len(set(keys)) == 3
+
+
 def test_a_file_that_an_entry_of_the_suite_names_counts(place: Path) -> None:
     suite = (place / "small.yaml").read_text(encoding="utf-8")
     (place / "named.yaml").write_text(suite.replace("applied}]", "applied, prompts: [notes.txt]}]"), encoding="utf-8")

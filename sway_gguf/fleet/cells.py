@@ -20,6 +20,7 @@ from typing import Any
 from sway_gguf import __version__
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
+from sway_gguf.artifacts.peft_config import CONFIG
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
@@ -76,12 +77,13 @@ def cells_of(
     Raises:
         UserError: a suite or a text that cannot be read.
     """
+    digest_of_adapter = cache(_digest_of_adapter)
     digest, found, same = cache(_digest), dict[str, Cell](), list[Cell]()
     digest_of_base = cache(_digest_of_base)
     suites = {name: said(_suite(sweep, name)) for name in sweep.suites}
     for base in sweep.bases:
         for adapter in sweep.adapters:
-            digests = {"base": digest_of_base(sweep.at(base)), "adapter": digest(sweep.at(adapter))}
+            digests = {"base": digest_of_base(sweep.at(base)), "adapter": digest_of_adapter(sweep.at(adapter))}
             for name, suite in suites.items():
                 for seed in sweep.seeds or [suite.defaults.seed]:
                     spec = _on(suite, sweep.at(base), sweep.at(adapter), seed)
@@ -175,6 +177,17 @@ def _digest_of_base(path: Path) -> str:
     with suppress(OSError, UserError):
         return sha256_of_all(read_base(path).shards)
     return _digest(path)
+
+
+def _digest_of_adapter(path: Path) -> str:
+    """Of a file or a folder; of one that holds no adapter itself, also of the checkpoints in it."""
+    whole = _digest(path)
+    if not path.is_dir() or (path / CONFIG).is_file():
+        return whole
+    with suppress(OSError):
+        parts = [f"{part.name} {sha256_of(part)}" for part in sorted(path.iterdir()) if (part / CONFIG).is_file()]
+        whole = hashlib.sha256("\n".join([whole, *parts]).encode()).hexdigest() if parts else whole
+    return whole
 
 
 def _named_in(value: Any, folder: Path, option: str = "") -> Iterator[Path]:

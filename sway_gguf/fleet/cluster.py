@@ -119,12 +119,13 @@ class Cluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
+            keys = None
             if self._local:
                 self._say(f"starting {self._local} workers")
                 # Ctrl-C at a terminal reaches them too; what to end is ours to say.
                 with signals_kept_from_children():
-                    self._address = opening.enter_context(local_cluster(self._local, {RESOURCE: 1}))
-            self.client = opening.enter_context(quiet_client(self._address))
+                    self._address, keys = opening.enter_context(local_cluster(self._local, {RESOURCE: 1}))
+            self.client = opening.enter_context(quiet_client(self._address, keys))
             opening.callback(self._release)
             self._opened = opening.pop_all()
         return self
@@ -169,8 +170,9 @@ class Cluster:
 
     def _addresses(self) -> set[str]:
         with self._there() as client:
-            self._threads = client.nthreads()
-            return set(self._threads)
+            found = client.nthreads()
+        self._threads |= found
+        return set(found)
 
     def _look(self) -> None:
         """Who came, and who is gone.

@@ -18,7 +18,7 @@ from sway_gguf.core.engine_settings import usual_threads
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Security
 
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh")
 _CONNECTS_WITHIN = "10s"
@@ -39,10 +39,16 @@ def check_dask(option: str) -> None:
 
 
 @contextmanager
-def local_cluster(count: int, resources: Mapping[str, float]) -> Iterator[str]:
-    """So many worker processes on this machine, which share its threads; the address of their scheduler."""
+def local_cluster(count: int, resources: Mapping[str, float]) -> Iterator[tuple[str, Security | None]]:
+    """So many worker processes on this machine, which share its threads; their scheduler's address, and keys to it.
+
+    Whoever reaches a scheduler may have any code run. Keys of this cluster alone keep other users of the machine out,
+    where there is a library to make them.
+    """
     _quieten()
-    from distributed import LocalCluster
+    from distributed import LocalCluster, Security
+
+    keys = Security.temporary() if find_spec("cryptography") else None  # type: ignore[no-untyped-call]
 
     # Its folder for spilled data would otherwise stay behind in the system's.
     with (
@@ -56,14 +62,15 @@ def local_cluster(count: int, resources: Mapping[str, float]) -> Iterator[str]:
             local_directory=scratch,
             resources=dict(resources),
             silence_logs=logging.CRITICAL,
+            security=keys,
         ) as cluster,
     ):
-        yield cluster.scheduler_address
+        yield cluster.scheduler_address, keys
 
 
 @contextmanager
-def quiet_client(address: str) -> Iterator[Client]:
-    """A client of a scheduler.
+def quiet_client(address: str, keys: Security | None = None) -> Iterator[Client]:
+    """A client of a scheduler; without keys those of Dask's own configuration are taken, if any.
 
     Raises:
         UserError: there is none.
@@ -74,7 +81,7 @@ def quiet_client(address: str) -> Iterator[Client]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of versions and ports; versions that matter are compared by us.
         try:
-            client = Client(address, timeout=_CONNECTS_WITHIN, set_as_default=False)
+            client = Client(address, timeout=_CONNECTS_WITHIN, set_as_default=False, security=keys)
         except (OSError, ValueError) as error:
             words = (str(error).splitlines() or [""])[0]
             raise UserError(f"{address}: no Dask scheduler answers there ({words}); check --scheduler") from error

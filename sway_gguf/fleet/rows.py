@@ -78,8 +78,11 @@ def _finite(value: float | None) -> float | None:
 
 def _other_file(cell: Cell, result: SuiteResult) -> str:
     """The file of the result that is not the cell's; "" where both are."""
-    found = {record.role: record for record in result.files}
-    for role, digest in cell.digests.items():
-        if role in found and digest and found[role].sha256 != digest:
-            return found[role].path
+    models = cell.spec.models
+    named = {"base": models.base.base, "adapter": models.ft.adapter}
+    for record in result.files:
+        wanted = cell.digests.get(record.role, "")
+        # Of a folder, an adapter below it may have been taken; then the folder's own content says nothing of it.
+        if wanted and record.path == str(named[record.role]) and record.sha256 != wanted:
+            return record.path
     return ""
