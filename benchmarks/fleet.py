@@ -19,7 +19,8 @@ from benchmarks.models import base_of, base_option, random_adapter
 from benchmarks.sides import Finding, Goal, in_turns, left_out, main, ratio_of
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.errors import EngineError, UserError
-from sway_gguf.fleet.cells import Cell, cells_of
+from sway_gguf.fleet.cell import Cell
+from sway_gguf.fleet.cells import cells_of
 from sway_gguf.fleet.cluster import Cluster
 from sway_gguf.fleet.dask_quiet import check_dask
 from sway_gguf.fleet.hand import Outcome, Place, measure

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import yaml
 
+from sway_gguf.artifacts.digest import sha256_of
+from sway_gguf.core.file_records import FileRecord
+from sway_gguf.core.queries import NextToken
+from sway_gguf.core.result import AxisResult, Diagnosis, NullsUsed, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import to_json
 from sway_gguf.core.sweep import CellRow
-from sway_gguf.core.views import ScaledView
+from sway_gguf.core.views import BASE, TUNED
 from sway_gguf.engine.fake import FakeBackend, wordy_script
-from sway_gguf.fleet.cells import Cell, cells_of
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.fleet.hand import Build, Outcome
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.spec.model import Defaults
-from sway_gguf.spec.sweep import load_sweep
-from sway_gguf.suite.prepare import Prepared, default_spec, prepare
-from sway_gguf.suite.run import run
 
 SMALL = """version: 1
 models: {base: {base: none.gguf}, ft: {base: none.gguf, adapter: none.gguf}}
@@ -37,22 +37,25 @@ def demo_files(folder: Path) -> None:
     (folder / "small.yaml").write_text(SMALL, encoding="utf-8")
 
 
-def sweep_file(folder: Path, **fields: object) -> Path:
+def sweep_file(folder: Path, /, **fields: object) -> Path:
     """A sweep.yaml there."""
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump({"bases": ["base.gguf"], "adapters": ["good.gguf"], **fields}), encoding="utf-8")
     return path
 
 
-def demo_cells(folder: Path, **fields: object) -> list[Cell]:
+def demo_cells(folder: Path, /, **fields: object) -> list[Cell]:
     """The cells of such a sweep."""
+    from sway_gguf.fleet.cells import cells_of  # loads the probes, which who measures a fake has no need of
+    from sway_gguf.spec.sweep import load_sweep
+
     return cells_of(load_sweep(sweep_file(folder, **fields)))
 
 
 @cache
-def _prepared(base: Path, adapter: Path) -> Prepared:
-    defaults = Defaults(nulls=0, prompts=2)
-    return prepare(default_spec(base, adapter, kinds=("applied",), defaults=defaults))
+def digest_of(path: Path) -> str:
+    """Of a file; what stands there does not change under a sweep."""
+    return sha256_of(path)
 
 
 def fake_build() -> Build:
@@ -61,11 +64,26 @@ def fake_build() -> Build:
 
 
 def measured_by_fake(cell: Cell) -> Outcome:
-    """A run of the cell's suite on the fake backend; its effect is the cell's scale."""
-    assert cell.spec.models.ft.adapter is not None
-    prepared = _prepared(cell.spec.models.base.base, cell.spec.models.ft.adapter).with_remarks((str(cell),))
-    effect = wordy_script(lambda view, query: cell.scale if isinstance(view, ScaledView) and view.scale else 0.0)
-    return Outcome(to_json(run(prepared, FakeBackend(effect))), build=fake_build().digest)
+    """How far the fake backend's next token moves where the effect is the cell's scale; the headline names the cell."""
+    backend = FakeBackend(wordy_script(lambda view, query: cell.scale if view != BASE else 0.0))
+    rows = []
+    for view in (BASE, TUNED):
+        with backend.open(view) as opened:
+            rows.append(opened.answer([NextToken(str(cell))])[0])
+    change = float(abs(rows[1] - rows[0]).max())
+    named = {"base": cell.spec.models.base.base, "adapter": cell.spec.models.ft.adapter}
+    files = tuple(FileRecord(role, str(path), digest_of(path), 0) for role, path in named.items() if path)
+    result = SuiteResult(
+        Diagnosis.HEALTHY,
+        str(cell),
+        (AxisResult("applied", Verdict.PASS, ""),),
+        (ProbeResult("applied", "applied", "applied", Verdict.PASS, "", value=change),),
+        NullsUsed(0, (), "rotation", 1.0, 0.02, 1.0, ""),
+        0.05,
+        cell.seed,
+        files,
+    )
+    return Outcome(to_json(result), build=fake_build().digest)
 
 
 def dying_by_name(cell: Cell) -> Outcome:

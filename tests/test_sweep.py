@@ -14,7 +14,7 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.result_json import read_result
 from sway_gguf.core.sweep import CellRow
 from sway_gguf.fleet import dask_quiet
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.fleet.cluster import Cluster
 from sway_gguf.fleet.hand import Build, Measure, Outcome
 from sway_gguf.fleet.pools import Here
@@ -45,9 +45,9 @@ def test_each_cell_has_its_own_row_and_result(place: Path, tmp_path: Path) -> No
     rows = swept(cells, tmp_path / "out")
     assert [row.key for row in rows] == [cell.key for cell in cells]
     for cell, row in zip(cells, rows, strict=True):
-        assert read_result(tmp_path / "out" / row.result).remarks[-1] == str(cell)
+        assert read_result(tmp_path / "out" / row.result).headline == str(cell)
         assert row.place == (cell.base, cell.adapter, cell.scale, cell.seed, cell.suite)
-    assert rows[0].values["applied"] < rows[2].values["applied"] < rows[4].values["applied"]
+    assert rows[0].values["applied"] < rows[1].values["applied"] < rows[2].values["applied"]
     assert rows[0].axes["applied"] == "PASS"
 
 
@@ -142,11 +142,11 @@ def test_a_thousand_cells_lose_nothing_where_workers_are_killed(
 ) -> None:
     pytest.importorskip("distributed")
     cells = demo_cells(place, adapters=["good.gguf", "zero.gguf"], scales=[0.25, 0.5, 1.0, 2.0], seeds=list(range(125)))
-    shown, said = Killing(every=240), list[str]()
+    shown, said = Killing(every=400), list[str]()
     with open_table(tmp_path / "out") as table:
-        pool = Cluster(measured_by_fake, local=3, say=said.append, build=fake_build)
+        pool = Cluster(measured_by_fake, local=2, say=said.append, build=fake_build)
         rows = sweep(cells, table, pool, shown)
-    assert len(shown.killed) == 4
+    assert len(shown.killed) == 2
     workers = {row.worker for row in shown.rows}
     assert len(shown.killed) / len(workers) >= 0.1
     assert len(cells) == 1000
@@ -154,7 +154,7 @@ def test_a_thousand_cells_lose_nothing_where_workers_are_killed(
     assert [row.headline for row in rows if row.failed] == []
     assert keys_of(read_rows(tmp_path / "out")) == keys_of(cells)
     for cell, row in zip(cells[::50], rows[::50], strict=True):
-        assert read_result(tmp_path / "out" / row.result).remarks[-1] == str(cell)
+        assert read_result(tmp_path / "out" / row.result).headline == str(cell)
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
 

@@ -9,7 +9,8 @@ import pytest
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.fleet.assign import Assignment
-from sway_gguf.fleet.cells import Cell, cells_of, shard_of
+from sway_gguf.fleet.cell import Cell
+from sway_gguf.fleet.cells import cells_of, shard_of
 from sway_gguf.spec.sweep import load_sweep
 from tests.sweep_files import demo_cells, demo_files, keys_of, sweep_file
 

@@ -15,7 +15,7 @@ from sway_gguf.cli.storing import StoreWish, store_options
 
 if TYPE_CHECKING:
     from sway_gguf.core.sweep import CellRow
-    from sway_gguf.fleet.cells import Cell
+    from sway_gguf.fleet.cell import Cell
     from sway_gguf.fleet.pools import Pool
     from sway_gguf.fleet.table import Table
     from sway_gguf.spec.sweep import Sweep

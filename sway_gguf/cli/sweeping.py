@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from sway_gguf.fleet.cells import Cell
+    from sway_gguf.fleet.cell import Cell
 
 _LATEST = 8
 """Rows that are shown while others run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 
 
 class Assignment:

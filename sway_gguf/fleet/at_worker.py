@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from sway_gguf.core.engine_settings import usual_threads
-from sway_gguf.fleet.cells import Cell, with_threads
+from sway_gguf.fleet.cell import Cell, with_threads
 from sway_gguf.fleet.hand import Build, Measure, Outcome
 from sway_gguf.fleet.worker import Worker
 

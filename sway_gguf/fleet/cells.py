@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.peft_config import CONFIG
 from sway_gguf.core.errors import UserError
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
 from sway_gguf.spec.options import changed
@@ -35,31 +35,6 @@ _NOT_CONTENT = {"models", "gate", "folder", "remarks", "version", "format", *_TE
 _FOLDER = "checkpoint"
 _NO_NUMBER = {"threads", "parallel", "embedder"}
 """Settings on which no number depends; an embedder counts by its content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One measurement to make.
-
-    Attributes:
-        key: digest of all that its result hangs on.
-        base, adapter, scale, seed, suite: which, by the names that the sweep gives.
-        spec: to run, with the adapter at scale 1.
-        digests: of base and adapter, by role; "" for what is not there.
-    """
-
-    key: str
-    base: str
-    adapter: str
-    scale: float
-    seed: int
-    suite: str
-    spec: Spec
-    digests: Mapping[str, str]
-
-    def __str__(self) -> str:
-        at = "" if self.scale == 1 else f" at {self.scale:g}"
-        return f"{self.adapter}{at} on {self.base}, {self.suite}, seed {self.seed}"
 
 
 def cells_of(
@@ -203,12 +178,3 @@ def _named_in(value: Any, folder: Path, option: str = "") -> Iterator[Path]:
             path = folder / Path(value).expanduser()
             if path.is_file() or (option == _FOLDER and path.is_dir()):
                 yield path
-
-
-def with_threads(cell: Cell, threads: int) -> Cell:
-    """The cell on so many threads where nobody says how many; no number depends on it, and no key."""
-    settings = cell.spec.engine
-    if settings.threads or settings.gpu_layers:
-        return cell
-    engine = settings.model_copy(update={"threads": threads})
-    return replace(cell, spec=cell.spec.model_copy(update={"engine": engine}))

@@ -18,7 +18,7 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.engine.child import signals_kept_from_children
 from sway_gguf.fleet.assign import Assignment
 from sway_gguf.fleet.at_worker import RESOURCE, build_there, outcome_of, stopped, welcomed
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.fleet.dask_quiet import local_cluster, quiet_client
 from sway_gguf.fleet.hand import Build, Measure, Outcome, build_of
 from sway_gguf.fleet.pools import Watcher

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sway_gguf import __version__
-from sway_gguf.core.views import View
-from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.helper import tell
-from sway_gguf.engine.warm import Warm
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
+
+if TYPE_CHECKING:
+    from sway_gguf.core.views import View
+    from sway_gguf.engine.warm import Warm
 
 _EVERY = 0.25
 """Seconds between two words on how far a cell is."""
@@ -136,8 +138,10 @@ class _Teller:
 def _warm(place: Place) -> Warm:
     """The one loaded backend of this process, on the store that is open as long as the process lives."""
     from sway_gguf.artifacts.digest import remembering
+    from sway_gguf.engine.factory import open_backend
     from sway_gguf.engine.store_digests import RememberedDigests
     from sway_gguf.engine.store_place import usual_store
+    from sway_gguf.engine.warm import Warm
 
     opened = ExitStack()
     store = opened.enter_context(usual_store(place.folder, off=place.off))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.sweep import PlannedPart
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 
 
 def planned_sweep(cells: Sequence[Cell], done: Collection[str]) -> list[PlannedPart]:

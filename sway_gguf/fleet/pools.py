@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from sway_gguf.fleet.assign import Assignment
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.fleet.hand import Build, Measure, Outcome, build_of
 from sway_gguf.fleet.worker import Worker, worker_name
 

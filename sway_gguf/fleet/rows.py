@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.core.result_json import from_json
 from sway_gguf.core.sweep import ERROR, CellRow
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.fleet.hand import Outcome
 
 _LIFT, _COLLATERAL = "section_internalization", "external_perplexity"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sway_gguf.core.sweep import CellRow
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.fleet.hand import Outcome
 from sway_gguf.fleet.pools import Pool
 from sway_gguf.fleet.rows import row_of

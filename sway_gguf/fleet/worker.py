@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine.helper import Helper
-from sway_gguf.fleet.cells import Cell
+from sway_gguf.fleet.cell import Cell
 from sway_gguf.fleet.hand import Measure, Outcome
 
 Result = TypeVar("Result")
