@@ -136,8 +136,7 @@ def test_shards_are_joined_to_the_whole_sweep(place: Path) -> None:
     assert joined.exit_code == 0, joined.output
     assert "2 cells:" in joined.output
     assert (place / "out" / "grid.html").exists()
-    again = command("sweep.yaml", "--results", "out")
-    assert "2 of 2 cells were measured before" in again.output
+    assert len((place / "out" / "table.jsonl").read_bytes().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -193,23 +192,23 @@ def test_two_workers_measure_what_one_process_does_and_say_nothing_else(place: P
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_sweep_that_is_ended_goes_on_where_it_was(place: Path, number: int) -> None:
-    sweep_file(place, seeds=list(range(8)), **SMALL)
-    table = place / "sweep-results" / "table.jsonl"
-    running = started(place, "sweep.yaml")
-    until = time.monotonic() + 60
-    while not (table.exists() and table.read_bytes().count(b"\n") >= 2) and time.monotonic() < until:
-        time.sleep(0.01)
-    os.killpg(running.pid, number)
-    _, err = running.communicate(timeout=30)
-    assert "Traceback" not in err
-    if number == signal.SIGINT:
-        assert running.returncode == 130
-        assert err.endswith("sway-gguf: stopped; nothing half-written is left\n")
-    before = len(read_rows(place / "sweep-results"))
-    assert 2 <= before < 8
+def test_a_sweep_that_is_ended_goes_on_where_it_was(place: Path) -> None:
+    sweep_file(place, seeds=list(range(9)), **SMALL)
+    table, before = place / "sweep-results" / "table.jsonl", 0
+    for number in (signal.SIGINT, signal.SIGKILL):
+        running = started(place, "sweep.yaml")
+        until = time.monotonic() + 60
+        while not (table.exists() and table.read_bytes().count(b"\n") > before) and time.monotonic() < until:
+            time.sleep(0.01)
+        os.killpg(running.pid, number)
+        _, err = running.communicate(timeout=30)
+        assert "Traceback" not in err
+        if number == signal.SIGINT:
+            assert running.returncode == 130
+            assert err.endswith("sway-gguf: stopped; nothing half-written is left\n")
+        assert before < len(read_rows(place / "sweep-results")) < 9
+        before = len(read_rows(place / "sweep-results"))
     again = command("sweep.yaml")
     assert again.exit_code == 0, again.output
-    assert f"{before} of 8 cells were measured before" in again.output
-    assert len(read_rows(place / "sweep-results")) == 8
+    assert f"{before} of 9 cells were measured before" in again.output
+    assert len(read_rows(place / "sweep-results")) == 9

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.child import signals_kept_from_children
@@ -148,7 +148,7 @@ class Cluster:
 
         while True:
             try:
-                return future.result(timeout=_GATHER)
+                return cast(Outcome, future.result(timeout=_GATHER))
             except TimeoutError:
                 if worker not in self._addresses():
                     self._looked = 0.0

@@ -48,12 +48,12 @@ def local_cluster(count: int, resources: Mapping[str, float]) -> Iterator[tuple[
     _quieten()
     from distributed import LocalCluster, Security
 
-    keys = Security.temporary() if find_spec("cryptography") else None  # type: ignore[no-untyped-call]
+    keys = Security.temporary() if find_spec("cryptography") else None
 
     # Its folder for spilled data would otherwise stay behind in the system's.
     with (
         tempfile.TemporaryDirectory(prefix="sway-gguf-", ignore_cleanup_errors=True) as scratch,
-        LocalCluster(  # type: ignore[no-untyped-call]
+        LocalCluster(
             n_workers=count,
             threads_per_worker=max(1, usual_threads() // count),
             processes=True,

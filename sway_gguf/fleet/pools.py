@@ -6,6 +6,7 @@ Knows cells, workers and who is told; not what becomes of an outcome.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -71,8 +72,8 @@ class Here:
 
     def __init__(self, measure: Measure, build: Callable[[], Build] = build_of) -> None:
         self._measure, self._build_of = measure, build
-        self._share = lambda share: None
-        self._worker = Worker(lambda share: self._share(share))
+        self._on_share: Callable[[float], None] = lambda share: None
+        self._worker = Worker(lambda share: self._on_share(share))
 
     def build(self) -> str:
         """Digest of what computes here."""
@@ -83,8 +84,7 @@ class Here:
         name, waiting = worker_name(), Assignment(cells)
         while (cell := waiting.take(name)) is not None:
             watcher.began(cell, name)
-            now = cell
-            self._share = lambda share, cell=now: watcher.shared(cell, share)
+            self._on_share = partial(watcher.shared, cell)
             watcher.ended(cell, self._worker.outcome(self._measure, cell))
 
     def __enter__(self) -> Self:
