@@ -34,6 +34,7 @@ def demo_files(folder: Path) -> None:
     for name, file in (("base", "base.f32.gguf"), ("good", "healthy.lora.gguf"), ("zero", "zero.lora.gguf")):
         shutil.copy(DEMO / file, folder / f"{name}.gguf")
     shutil.copy(DEMO / "document.md", folder / "train.md")
+    shutil.copy(DEMO / "general.txt", folder / "notes.txt")
     (folder / "small.yaml").write_text(SMALL, encoding="utf-8")
 
 

@@ -92,22 +92,18 @@ class LiveSweep:
 
     def _drawn(self) -> RenderableType:
         from rich.console import Group
-        from rich.table import Table
         from rich.text import Text
 
-        from sway_gguf.report.sweep import row_line
+        from sway_gguf.report.sweep import live_table
 
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
         now = time.monotonic()
-        for cell, began, share in list(self._running.values()):
-            part = f"{share:.0%}" if share else ""
-            table.add_row(Text("running", style="dim"), str(cell), numbers.seconds(now - began), part)
-        return Group(*map(row_line, list(self._latest)), table, Text(self._head(now)))
+        running = [(str(cell), now - began, share) for cell, began, share in list(self._running.values())]
+        return Group(live_table(list(self._latest), running), Text(self._head(now)))
 
     def _head(self, now: float) -> str:
         parts = [f"{self._before + self._done} of {self._total} cells"]
         parts += [f"{self._counts[ERROR]} {ERROR}"] if self._counts[ERROR] else []
-        if self._done:
-            left = (now - self._began) / self._done * (self._total - self._before - self._done)
-            parts.append(f"{numbers.about(left)} left")
+        left = self._total - self._before - self._done
+        if self._done and left:
+            parts.append(f"{numbers.about((now - self._began) / self._done * left)} left")
         return ", ".join(parts)

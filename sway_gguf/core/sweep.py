@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -74,6 +74,27 @@ class CellRow:
     def line(self) -> str:
         """One line of JSON, with its end."""
         return json_text(asdict(self)) + "\n"
+
+
+class Named(Protocol):
+    """A cell by the names that its sweep gives."""
+
+    @property
+    def base(self) -> str: ...
+    @property
+    def adapter(self) -> str: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def suite(self) -> str: ...
+
+
+def named(cell: Named) -> str:
+    """A cell in a line."""
+    scale = "" if cell.scale == 1 else f" × {cell.scale:g}"
+    return f"{cell.adapter}{scale} on {cell.base}, {cell.suite}, seed {cell.seed}"
 
 
 _ROW: TypeAdapter[CellRow] = TypeAdapter(CellRow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from sway_gguf.core.sweep import named
 from sway_gguf.spec.model import Spec
 
 
@@ -29,8 +30,7 @@ class Cell:
     digests: Mapping[str, str]
 
     def __str__(self) -> str:
-        at = "" if self.scale == 1 else f" at {self.scale:g}"
-        return f"{self.adapter}{at} on {self.base}, {self.suite}, seed {self.seed}"
+        return named(self)
 
 
 def with_threads(cell: Cell, threads: int) -> Cell:

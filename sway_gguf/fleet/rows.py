@@ -24,7 +24,7 @@ def row_of(cell: Cell, outcome: Outcome) -> CellRow:
         return _row(
             cell, outcome, ERROR, f"{outcome.worker}: {other} is another file there; copy ours, and start again"
         )
-    by_kind = {probe.kind: probe.value for probe in reversed(result.probes)}
+    by_kind = {probe.kind: probe.value for probe in reversed(result.probes) if probe.items}
     values = {probe.name: probe.value for probe in result.probes if probe.value is not None}
     return _row(
         cell,

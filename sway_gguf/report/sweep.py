@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sway_gguf.core.sweep import CellRow, PlannedPart
+from sway_gguf.core.sweep import CellRow, PlannedPart, named
 from sway_gguf.report import numbers
 from sway_gguf.report.grid import Box, Grid, grids, sums, verdict_of
 from sway_gguf.report.terminal import STYLES
@@ -43,13 +43,27 @@ def row_line(row: CellRow) -> Text:
     """What came of one cell."""
     lift = "" if row.lift is None else f", lift {numbers.number(row.lift, True, 2)}"
     why = f": {row.headline}" if row.failed else f"{lift} ({numbers.seconds(row.seconds)})"
-    return Text.assemble(cell_name(row), "  ", (row.diagnosis, STYLES[verdict_of(row)]), why)
+    return Text.assemble(named(row), "  ", (row.diagnosis, STYLES[verdict_of(row)]), why)
 
 
-def cell_name(row: CellRow) -> str:
-    """A cell in a line."""
-    scale = "" if row.scale == 1 else f" × {row.scale:g}"
-    return f"{row.adapter}{scale} on {row.base}, {row.suite}, seed {row.seed}"
+def live_table(latest: Sequence[CellRow], running: Sequence[tuple[str, float, float]]) -> Table:
+    """What came of the latest cells, and those at work.
+
+    Args:
+        latest: rows, the newest last.
+        running: a cell's name, its seconds so far, and the share of it that is done, 0 where that is not known.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    for row in latest:
+        lift = "" if row.lift is None else f"lift {numbers.number(row.lift, True, 2)}"
+        diagnosis = Text(row.diagnosis, style=STYLES[verdict_of(row)])
+        table.add_row(named(row), diagnosis, lift, Text(numbers.seconds(row.seconds), style="dim"))
+    for name, seconds, share in running:
+        table.add_row(name, Text("running", style="dim"), f"{share:.0%}" if share else "", numbers.seconds(seconds))
+    return table
 
 
 def print_sweep_plan(parts: Sequence[PlannedPart], workers: int, console: Console) -> None:
@@ -107,7 +121,7 @@ def _errors(rows: Sequence[CellRow]) -> list[Text]:
     lines = []
     for why, where in list(struck.items())[:_ERRORS]:
         more = f" and {len(where) - 1} more" if len(where) > 1 else ""
-        lines.append(Text.assemble(("ERROR ", "bold red"), f"{cell_name(where[0])}{more}: {why}"))
+        lines.append(Text.assemble(("ERROR ", "bold red"), f"{named(where[0])}{more}: {why}"))
     if len(struck) > _ERRORS:
         lines.append(Text(f"and {len(struck) - _ERRORS} other errors; the table has them all", style="dim"))
     return lines
