@@ -195,7 +195,7 @@ def test_two_workers_measure_what_one_process_does_and_say_nothing_else(place: P
 def test_a_sweep_that_is_ended_goes_on_where_it_was(place: Path) -> None:
     sweep_file(place, seeds=list(range(9)), **SMALL)
     table, before = place / "sweep-results" / "table.jsonl", 0
-    for number in (signal.SIGINT, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         running = started(place, "sweep.yaml")
         until = time.monotonic() + 60
         while not (table.exists() and table.read_bytes().count(b"\n") > before) and time.monotonic() < until:
@@ -203,8 +203,8 @@ def test_a_sweep_that_is_ended_goes_on_where_it_was(place: Path) -> None:
         os.killpg(running.pid, number)
         _, err = running.communicate(timeout=30)
         assert "Traceback" not in err
-        if number == signal.SIGINT:
-            assert running.returncode == 130
+        if number == signal.SIGTERM:
+            assert running.returncode == 143
             assert err.endswith("sway-gguf: stopped; nothing half-written is left\n")
         assert before < len(read_rows(place / "sweep-results")) < 9
         before = len(read_rows(place / "sweep-results"))
