@@ -1,0 +1,130 @@
+"""`sway-gguf served` on the real thing: llama-cpp-python's server with the demo's model, on loopback."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.served import ADAPTER, BASE, DATA, RIGHT, deployments, looks
+from benchmarks.serving import serving
+from sway_gguf.cli.main import cli
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.served import Serves
+from sway_gguf.deploy.merge import merge
+from sway_gguf.material.packaged import DEMO
+
+PAGE = Path(__file__).parents[1] / "docs" / "served.md"
+KEY = "a-key"
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{{ 'Anna: ' if m.role == 'user' else 'Ben: ' }}{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Ben:' }}{% endif %}"
+)
+"""The demo's own, with the BOS that its server does not put before a chat by itself."""
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's base, under a template that writes BOS."""
+    path = tmp_path_factory.mktemp("base") / "base.gguf"
+    merge(BASE, None, path, kind="F32", template=TEMPLATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, spoken: Path) -> Iterator[str]:
+    """One server with every deployment of these tests."""
+    folder = tmp_path_factory.mktemp("server")
+    chat = {"model": str(spoken), "lora_path": str(ADAPTER)}
+    held = deployments(folder, more=False)
+    held |= {"random": {"model": str(BASE), "lora_path": str(DEMO / "random.lora.gguf")}}
+    held |= {"chat": chat, "vicuna": chat | {"chat_format": "vicuna"}}
+    with serving(held, folder, api_key=KEY) as address:
+        yield address
+
+
+def found_by(server: str, *words: str | Path, model: str) -> tuple[int, dict[str, Any]]:
+    """The exit code and the record of one look."""
+    command = ["served", server, *map(str, words), "--model", model, "--api-key", KEY, "--json", "-", "--no-store"]
+    done = CliRunner().invoke(cli, command, standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return int(done.return_value or 0), json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("model", "serves", "nearest", "code"),
+    [
+        ("tuned", Serves.TUNED, "tuned", 0),
+        ("base", Serves.BASE, "base", 1),
+        ("half", Serves.ELSE, "tuned at λ=0.5", 1),
+    ],
+)
+def test_base_tuned_and_half_scale_are_told_apart(
+    server: str, model: str, serves: Serves, nearest: str, code: int
+) -> None:
+    exit_code, found = found_by(server, BASE, ADAPTER, "--data", DATA, model=model)
+    (way,) = found["heard"]
+    assert (found["serves"], way["fits"][0]["name"], exit_code) == (serves, nearest, code)
+    assert way["fits"][0]["distance"] < 1e-3 < way["fits"][1]["distance"]
+    assert found["p"] < 0.01
+    assert found["requests"] <= 40
+
+
+def test_another_adapter_of_the_same_size_is_neither(server: str) -> None:
+    code, found = found_by(server, BASE, ADAPTER, "--data", DATA, model="random")
+    assert (found["serves"], code) == (Serves.ELSE, 1)
+
+
+def test_a_chat_goes_through_the_template_that_the_server_has(server: str, spoken: Path) -> None:
+    words = (spoken, ADAPTER, "--data", DATA, "--format", "chat")
+    code, found = found_by(server, *words, model="chat")
+    assert [way["asked_as"] for way in found["heard"]] == ["text", "chat"]
+    assert (found["serves"], code) == (Serves.TUNED, 0)
+    code, found = found_by(server, *words, model="vicuna")
+    text, chat = found["heard"]
+    assert (text["serves"], chat["serves"], found["serves"], code) == (Serves.TUNED, Serves.ELSE, Serves.ELSE, 1)
+
+
+def test_errors_are_few_over_other_prompts(server: str) -> None:
+    for name, found in looks(server, list(RIGHT), range(5), 40, key=KEY):
+        assert found.serves == RIGHT[name]
+        assert found.requests <= 40
+
+
+def test_without_a_key_or_a_name_one_line_says_what_to_give(server: str) -> None:
+    runner = CliRunner()
+    with pytest.raises(UserError, match="--api-key"):
+        runner.invoke(cli, ["served", server, str(BASE), str(ADAPTER)], catch_exceptions=False, standalone_mode=False)
+    with pytest.raises(UserError, match="--model"):
+        runner.invoke(
+            cli,
+            ["served", server, str(BASE), str(ADAPTER), "--api-key", KEY],
+            catch_exceptions=False,
+            standalone_mode=False,
+        )
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, path in {"base.gguf": BASE, "adapter.gguf": ADAPTER, "train.md": DATA}.items():
+        (tmp_path / name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SWAY_GGUF_STORE", str(tmp_path / "store"))
+    example = re.search(r"```\n(sway-gguf check .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    check, start, ask = [shlex.split(line) for line in example[1].splitlines() if line.strip()]
+    runner = CliRunner()
+    assert runner.invoke(cli, [*check[1:], "--nulls", "5"]).exit_code == 0
+    settings = dict(zip(start[3:-1:2], start[4::2], strict=True))
+    assert (start[1:3], settings.pop("--port")) == (["-m", "llama_cpp.server"], ask[2].rpartition(":")[2])
+    model = {name.removeprefix("--"): value for name, value in settings.items()}
+    with serving({"base.gguf": model}, tmp_path) as address:
+        done = runner.invoke(cli, [ask[1], address, *ask[3:]])
+    assert done.exit_code == 0, done.output
+    assert "SERVES TUNED" in done.output
