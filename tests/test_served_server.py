@@ -43,7 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, spoken: Path) -> Iterator[s
     folder = tmp_path_factory.mktemp("server")
     chat = {"model": str(spoken), "lora_path": str(ADAPTER)}
     held = deployments(folder, more=False)
-    held |= {"random": {"model": str(BASE), "lora_path": str(DEMO / "random.lora.gguf")}}
+    for name in ("random", "overtrained"):
+        held[name] = {"model": str(BASE), "lora_path": str(DEMO / f"{name}.lora.gguf")}
     held |= {"chat": chat, "vicuna": chat | {"chat_format": "vicuna"}}
     with serving(held, folder, api_key=KEY) as address:
         yield address
@@ -77,8 +78,9 @@ def test_base_tuned_and_half_scale_are_told_apart(
     assert found["requests"] <= 40
 
 
-def test_another_adapter_of_the_same_size_is_neither(server: str) -> None:
-    code, found = found_by(server, BASE, ADAPTER, "--data", DATA, model="random")
+@pytest.mark.parametrize("model", ["random", "overtrained"])
+def test_another_adapter_is_neither(server: str, model: str) -> None:
+    code, found = found_by(server, BASE, ADAPTER, "--data", DATA, model=model)
     assert (found["serves"], code) == (Serves.ELSE, 1)
 
 

@@ -68,7 +68,7 @@ def candidates(spec: Spec, speech: Speech, asked_as: str, prompts: Sequence[Prom
     scales += [(ScaledView(scale), Serves.TUNED) for scale in _NEARLY]
     found = [*plain, *(Candidate(str(view), view, means) for view, means in scales)]
     for each in plain:
-        shaped = (Candidate(f"{each.name}, its log-probabilities shaped by a temperature of {heat:g}", each.view,
+        shaped = (Candidate(f"{each.name}, shaped by a temperature of {heat:g}", each.view,
                             each.means, temperature=heat) for heat in _TEMPERATURES)  # fmt: skip
         found += shaped
     known = {_texts(None, prompts)}

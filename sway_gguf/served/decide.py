@@ -21,8 +21,10 @@ from sway_gguf.stats.nearest import nearest, surely_above
 ALPHA = 0.01
 MOST_SHARE = 0.1
 """Of the adapter's effect, that the nearest candidate may be off."""
-MOST_NATS = 0.03
+MOST_NATS = 0.01
 """That it may be off in all; what another quantization of the same model comes to stands in the design notes."""
+SURELY_FARTHER = 0.03
+"""Nats from which on it is none of the candidates, whichever is nearest."""
 MOST_STRANGE = 0.3
 """Share of its tokens that a server may spell otherwise than we do."""
 MOST_OF_REPLIES = 0.35
@@ -78,44 +80,46 @@ def heard(found: Measured, seed: int) -> Heard:
 
 
 def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[Serves, float, str]:
-    best, count = found.candidates[row], found.distances.shape[1]
+    best, off, count = found.candidates[row], float(found.distances[row].mean()), found.distances.shape[1]
     if count < MIN_ITEMS:
         return Serves.UNSURE, 1.0, f"{count} prompts were answered, and fewer than {MIN_ITEMS} tell nothing"
     if (strange := surely_above(found.strange, MOST_STRANGE, seed=seed) * found.ways) < ALPHA:
         return Serves.ELSE, strange, "its tokens are not those of the base's vocabulary: another model"
-    off, effect = found.distances[row], float(found.effect.mean())
-    share = float(off.mean()) / effect if effect > 0 else float("inf")
+    effect = float(found.effect.mean())
     limit = min(MOST_NATS, MOST_SHARE * effect) if found.evidence == LOGPROBS else MOST_OF_REPLIES * effect
-    fits = float(off.mean()) <= limit
-    rivals = [other for other, each in enumerate(found.candidates) if each.means != best.means]
-    rival = max(rivals, key=p.__getitem__)
-    name, told = best.name, f"off by {share:.2g} of what the adapter changes"
-    if fits and p[rival] < ALPHA:
-        return best.means, p[rival], f"nearest to {name}, {told}{_rounding(found.floor, float(off.mean()))}"
-    if fits:
-        return Serves.UNSURE, p[rival], f"{name} and {found.candidates[rival].name} are both as near as that"
-    most = MOST_NATS if found.evidence == LOGPROBS else MOST_OF_REPLIES
-    beyond = surely_above(off, max(most, limit), seed=seed) * len(found.candidates)
+    told = f"nearest to {best.name}, {_off(off, effect, found.floor)}"
+    rival = max(_others(found, best.means), key=p.__getitem__)
+    if off <= limit and p[rival] < ALPHA:
+        return best.means, p[rival], told
+    most = max(limit, SURELY_FARTHER if found.evidence == LOGPROBS else MOST_OF_REPLIES)
+    beyond = min(1.0, surely_above(found.distances[row], most, seed=seed) * len(found.candidates) * found.ways)
     if beyond < ALPHA:
-        return Serves.ELSE, beyond, f"nearest to {name}, and {told}: {_FARTHER}"
-    if best.means == Serves.ELSE and p[rival] < ALPHA:
-        return Serves.ELSE, p[rival], f"nearest to {name}, {told}"
-    if effect <= MOST_NATS and p[rival] >= ALPHA:
-        return Serves.UNSURE, p[rival], f"base and tuned model hardly differ on these prompts ({effect:.2g})"
-    return Serves.UNSURE, p[rival], f"nearest to {name}, but {told}: {_NEAR}"
+        return Serves.ELSE, beyond, f"{told}: another model, adapter or checkpoint, or a coarse quantization"
+    tuned = max(p[other] for other, each in enumerate(found.candidates) if each.means == Serves.TUNED)
+    if tuned < ALPHA:
+        return Serves.ELSE, tuned, told if off > limit else f"{told}; {found.candidates[rival].name} is as near"
+    if off <= limit:
+        return Serves.UNSURE, p[rival], f"{told}; {found.candidates[rival].name} is as near"
+    if p[rival] >= ALPHA:
+        return Serves.UNSURE, p[rival], f"{told}; base and tuned model differ by {effect:.2g} on these prompts"
+    return Serves.UNSURE, p[rival], f"{told}: hold it against the base file that the server has"
 
 
-def _rounding(floor: float | None, off: float) -> str:
-    """What it means that a fitting candidate is off by more than rounding, where it is."""
-    if floor is None or off <= max(_FEW * floor, _NOTHING):
-        return ""
-    return ": more than rounding makes, as another quantization, build or neighbouring checkpoint does"
+def _others(found: Measured, means: Serves) -> list[int]:
+    """Candidates that mean something else."""
+    return [other for other, each in enumerate(found.candidates) if each.means != means]
+
+
+def _off(off: float, effect: float, floor: float | None) -> str:
+    """How far the nearest candidate is off, in words."""
+    if floor is not None and off <= max(_FEW * floor, _NOTHING):
+        return "no farther than rounding goes"
+    share = off / effect if effect > 0 else float("inf")
+    return f"off by {share:.1%} of what the adapter changes" if share < 1 else "farther off than base is from tuned"
 
 
 _FEW, _NOTHING = 5.0, 1e-5
 """How many times the floor, and how many nats, are still rounding."""
-_FARTHER = "another model, adapter or checkpoint, or a coarse quantization"
-_NEAR = "another quantization, or another checkpoint; hold it against the base file that the server has"
 
 
 def together(found: Sequence[Heard]) -> tuple[Serves, float]:

@@ -28,7 +28,7 @@ _TRIED = 3
 _SENTENCES = {
     Serves.TUNED: "The server serves the adapter on its base.",
     Serves.BASE: "The adapter is not applied: the server answers as the base alone does.",
-    Serves.ELSE: "What the server serves is neither the adapter as it was tested nor the base alone.",
+    Serves.ELSE: "Neither the adapter as it was tested nor the base alone: nearest to {nearest}.",
     Serves.UNSURE: "What the server told does not decide.",
 }
 
@@ -80,7 +80,7 @@ class Look:
             url=server.root,
             model=name,
             serves=serves,
-            sentence=_SENTENCES[serves],
+            sentence=_SENTENCES[serves].format(nearest=_nearest(found)),
             p=p,
             heard=tuple(found),
             requests=server.requests,
@@ -162,3 +162,9 @@ class Look:
     def _candidates(self, way: str, prompts: Sequence[Prompt]) -> list[Candidate]:
         prepared = self._expected.prepared
         return candidates(prepared.spec, prepared.texts.speech, way, prompts)
+
+
+def _nearest(found: Sequence[Heard]) -> str:
+    """What the way of asking that does not find the adapter found, or else the first."""
+    told = [*(each for each in found if each.serves == Serves.ELSE), *found]
+    return told[0].fits[0].name + (f", as {told[0].asked_as}" if len(found) > 1 else "")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_ALL_SIGNS = 14
+_ALL_SIGNS = 16
 """Up to so many items every assignment of signs is taken; beyond, as many are drawn by seed as would be here."""
 _TIE = 1e-9
 
