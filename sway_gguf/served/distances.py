@@ -103,4 +103,4 @@ def of_replies(one: str, other: str) -> float:
 
 def _logs(chances: NDArray[np.float64]) -> NDArray[np.float32]:
     found = np.maximum(chances, _LEAST)
-    return np.log(found / found.sum()).astype(np.float32)
+    return np.asarray(np.log(found / found.sum()), np.float32)

@@ -183,15 +183,15 @@ def _told(entry: Any) -> Told | None:
     """One token; None where the entry is none."""
     if not isinstance(entry, Mapping):
         return None
-    value, chance = entry.get("logprob"), entry.get("prob")
-    if not _number(value):
-        if not _number(chance) or not 0 <= chance <= 1 + _ROUNDING:
+    value, chance = _number(entry.get("logprob")), _number(entry.get("prob"))
+    if value is None:
+        if chance is None or not 0 <= chance <= 1 + _ROUNDING:
             return None
         value = math.log(chance) if chance > 0 else _LEAST
     text, number, data = entry.get("token", entry.get("tok_str")), entry.get("id"), entry.get("bytes")
     whole = isinstance(data, list) and all(type(byte) is int and 0 <= byte < 256 for byte in data)
     return Told(
-        max(float(value), _LEAST),
+        max(value, _LEAST),
         _text(text),
         number if type(number) is int else None,
         bytes(data) if whole and data else None,
@@ -211,10 +211,11 @@ def _sane(found: Any) -> tuple[Told, ...]:
     return tuple(sorted(apart.values(), key=lambda each: -each.logprob))
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> float | None:
+    """A number as a float; None where it is none, or none that a probability comes to."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < _HUGE or value == -math.inf
+        return None
+    return float(value) if abs(value) < _HUGE or value == -math.inf else None
 
 
 def _text(value: Any) -> str:

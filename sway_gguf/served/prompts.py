@@ -95,7 +95,8 @@ def picked(
     """
     apart = {prompt: min(js(base[p], half[p]), js(half[p], tuned[p])) for prompt in pool if (p := prompt.text) in base}
     taken: dict[str, int] = {}
-    first, later = [], []
+    first: list[Prompt] = []
+    later: list[Prompt] = []
     for prompt in sorted(apart, key=lambda prompt: -apart[prompt]):
         taken[prompt.source] = taken.get(prompt.source, 0) + 1
         (first if taken[prompt.source] <= each else later).append(prompt)

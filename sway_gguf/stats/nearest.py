@@ -20,7 +20,7 @@ class Nearest(NamedTuple):
     p: tuple[float, ...]
 
 
-def nearest(table: Sequence[ArrayLike], *, seed: int, comparisons: int | None = None) -> Nearest:
+def nearest(table: Sequence[ArrayLike] | NDArray[np.float64], *, seed: int, comparisons: int | None = None) -> Nearest:
     """The nearest of several predictions of the same items.
 
     If another one were as near as the nearest, the difference of the two distances of an item would be as likely to
@@ -68,4 +68,4 @@ def _signs(count: int, seed: int) -> NDArray[np.float64]:
         bits = (np.arange(1 << count)[:, None] >> np.arange(count)) & 1
     else:
         bits = np.random.default_rng(seed).integers(0, 2, (1 << _ALL_SIGNS, count))
-    return 1.0 - 2.0 * bits
+    return np.asarray(1.0 - 2.0 * bits, np.float64)
