@@ -94,15 +94,16 @@ def looks(address: str, names: list[str], seeds: range, requests: int, key: str 
     servers = {name: Remembering(address, key) for name in names}
     ready = prepare(default_spec(BASE, ADAPTER, data=DATA, kinds=KINDS))
     with ready.opened() as backend:
-        expected = Expected(ready, backend, _silent)
+        expected = Expected(ready, backend, silent)
         for seed in seeds:
-            look = Look(expected, (), requests, seed, _silent)
+            look = Look(expected, (), requests, seed, silent)
             for name, server in servers.items():
                 yield name, look.at(server, name)
 
 
 @contextmanager
-def _silent(total: int, **_: object) -> Iterator[Advance]:
+def silent(total: int, **_: object) -> Iterator[Advance]:
+    """No progress is shown."""
     yield lambda what, done: None
 
 

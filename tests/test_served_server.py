@@ -12,13 +12,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.served import ADAPTER, BASE, DATA, RIGHT, deployments, looks
+from benchmarks.served import ADAPTER, BASE, DATA, RIGHT, deployments, looks, silent
 from benchmarks.serving import serving
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Serves
 from sway_gguf.deploy.merge import merge
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.served.expected import Expected
+from sway_gguf.served.http import Server
+from sway_gguf.served.prompts import CHAT, TEXT
+from sway_gguf.served.run import Look
+from sway_gguf.served.source import KINDS
+from sway_gguf.suite.prepare import default_spec, prepare
 
 PAGE = Path(__file__).parents[1] / "docs" / "served.md"
 KEY = "a-key"
@@ -46,6 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, spoken: Path) -> Iterator[s
     for name in ("random", "overtrained"):
         held[name] = {"model": str(BASE), "lora_path": str(DEMO / f"{name}.lora.gguf")}
     held |= {"chat": chat, "vicuna": chat | {"chat_format": "vicuna"}}
+    held |= {f"silent{name}": {**held[of], "logits_all": False} for name, of in (("", "tuned"), (" base", "base"))}
     with serving(held, folder, api_key=KEY) as address:
         yield address
 
@@ -84,18 +91,30 @@ def test_another_adapter_is_neither(server: str, model: str) -> None:
     assert (found["serves"], code) == (Serves.ELSE, 1)
 
 
+@pytest.mark.parametrize(("model", "serves"), [("silent", Serves.TUNED), ("silent base", Serves.BASE)])
+def test_where_no_log_probabilities_are_given_greedy_replies_are_compared(
+    server: str, model: str, serves: Serves
+) -> None:
+    _, found = found_by(server, BASE, ADAPTER, "--data", DATA, model=model)
+    (way,) = found["heard"]
+    assert (way["evidence"], found["serves"]) == ("replies", serves)
+    assert "no log-probabilities" in found["remarks"][0]
+
+
 def test_a_chat_goes_through_the_template_that_the_server_has(server: str, spoken: Path) -> None:
-    words = (spoken, ADAPTER, "--data", DATA, "--format", "chat")
-    code, found = found_by(server, *words, model="chat")
-    assert [way["asked_as"] for way in found["heard"]] == ["text", "chat"]
-    assert (found["serves"], code) == (Serves.TUNED, 0)
-    code, found = found_by(server, *words, model="vicuna")
-    text, chat = found["heard"]
-    assert (text["serves"], chat["serves"], found["serves"], code) == (Serves.TUNED, Serves.ELSE, Serves.ELSE, 1)
+    run = default_spec(spoken, ADAPTER, data=DATA, kinds=KINDS).model_copy(update={"format": "chat"})
+    ready = prepare(run)
+    with ready.opened() as backend:
+        look = Look(Expected(ready, backend, silent), (), 40, 0, silent)
+        own, other = (look.at(Server(server, KEY), name) for name in ("chat", "vicuna"))
+    assert [(way.asked_as, way.serves) for way in own.heard] == [(TEXT, Serves.TUNED), (CHAT, Serves.TUNED)]
+    assert [(way.asked_as, way.serves) for way in other.heard] == [(TEXT, Serves.TUNED), (CHAT, Serves.ELSE)]
+    assert (own.serves, other.serves) == (Serves.TUNED, Serves.ELSE)
+    assert max(own.requests, other.requests) <= 40
 
 
 def test_errors_are_few_over_other_prompts(server: str) -> None:
-    for name, found in looks(server, list(RIGHT), range(5), 40, key=KEY):
+    for name, found in looks(server, list(RIGHT), range(3), 40, key=KEY):
         assert found.serves == RIGHT[name]
         assert found.requests <= 40
 
@@ -122,7 +141,7 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert example is not None
     check, start, ask = [shlex.split(line) for line in example[1].splitlines() if line.strip()]
     runner = CliRunner()
-    assert runner.invoke(cli, [*check[1:], "--nulls", "5"]).exit_code == 0
+    assert runner.invoke(cli, [*check[1:], "--nulls", "0"]).exit_code == 0
     settings = dict(zip(start[3:-1:2], start[4::2], strict=True))
     assert (start[1:3], settings.pop("--port")) == (["-m", "llama_cpp.server"], ask[2].rpartition(":")[2])
     model = {name.removeprefix("--"): value for name, value in settings.items()}

@@ -149,7 +149,9 @@ CHAT_FORMS: tuple[Form, ...] = (Chat(),)
 
 
 def _named(question: Question) -> dict[str, Any]:
-    return {"stream": False, **({"model": question.model} if question.model else {})}
+    """What both OpenAI forms end with. A reply is the model's own: llama-cpp-python would penalize repeats."""
+    greedy = {"repeat_penalty": 1.0} if question.tokens > 1 else {}
+    return {"stream": False, **greedy, **({"model": question.model} if question.model else {})}
 
 
 def _choice(answer: Any) -> dict[str, Any] | None:
