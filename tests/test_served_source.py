@@ -94,13 +94,15 @@ def speech(format: str) -> Speech:
 
 
 def test_texts_are_cut_between_words_and_a_prompt_stands_whole() -> None:
-    section = Section("1", "one two three four five", prompt="Count: ")
-    pool = [prompt.text for prompt in text_pool([section], (), speech("plain"), 0)]
-    assert {"Count: ", "Count: one", "Count: one two", "Count: one two three"} <= set(pool)
-    assert len(pool) <= POOL
-    assert len(set(pool)) == len(pool)
-    assert text_pool([section], (), speech("plain"), 0) == text_pool([section], (), speech("plain"), 0)
-    assert text_pool([section], (), speech("plain"), 0) != text_pool([section], (), speech("plain"), 1)
+    sections = [Section(str(n), "one two three four five", prompt=f"Count {n}: ") for n in range(POOL // 4)]
+    pool = text_pool(sections, (), speech("plain"), 0)
+    ends = {"", "one", "one two", "one two three"}
+    assert {prompt.text for prompt in pool} == {section.prompt + end for section in sections for end in ends}
+    assert {prompt.source for prompt in pool} == {section.id for section in sections}
+    many = [*sections, *(Section(f"more {n}", "six seven eight", prompt=f"And {n}: ") for n in range(9))]
+    assert len(text_pool(many, (), speech("plain"), 0)) == POOL
+    assert text_pool(many, (), speech("plain"), 0) == text_pool(many, (), speech("plain"), 0)
+    assert text_pool(many, (), speech("plain"), 0) != text_pool(many, (), speech("plain"), 1)
 
 
 def test_a_chat_is_the_runs_dialogues_as_messages_and_none_that_calls_tools() -> None:

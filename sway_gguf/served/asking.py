@@ -32,6 +32,7 @@ class Asking:
     """
 
     def __init__(self, server: Server, asked_as: str, model: str = "", opening: str = "") -> None:
+        self.asked_as = asked_as
         self._server, self._model, self._opening = server, model, opening
         self._forms = list(CHAT_FORMS if asked_as == CHAT else TEXT_FORMS)
         self._form: Form | None = None

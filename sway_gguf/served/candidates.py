@@ -27,6 +27,8 @@ _NEARLY = (0.9, 1.1)
 _TEMPERATURES = (0.5, 0.7, 0.8, 1.25)
 _SYSTEMS = ("", "You are a helpful assistant.")
 """System turns that servers add by themselves."""
+_PICKING = (BASE, HALF, TUNED)
+"""Views by which prompts are picked."""
 Put = Callable[[Prompt], str]
 """The text that a server makes of a prompt."""
 
@@ -48,6 +50,16 @@ class Candidate:
     means: Serves
     put: Put | None = None
     temperature: float = 1.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is predicted where prompts are picked already."""
+        return self.put is None and self.view in _PICKING
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether its greedy replies are others than those of its neighbours."""
+        return self.view in _PICKING and self.temperature == 1.0
 
     def text(self, prompt: Prompt) -> str:
         """What stands before the first token.

@@ -110,9 +110,14 @@ def _others(found: Measured, means: Serves) -> list[int]:
     return [other for other, each in enumerate(found.candidates) if each.means != means]
 
 
+def is_rounding(off: float, floor: float | None) -> bool:
+    """Whether a distance is no more than rounding makes; never where that was not measured."""
+    return floor is not None and off <= max(_FEW * floor, _NOTHING)
+
+
 def _off(off: float, effect: float, floor: float | None) -> str:
     """How far the nearest candidate is off, in words."""
-    if floor is not None and off <= max(_FEW * floor, _NOTHING):
+    if is_rounding(off, floor):
         return "no farther than rounding goes"
     share = off / effect if effect > 0 else float("inf")
     return f"off by {share:.1%} of what the adapter changes" if share < 1 else "farther off than base is from tuned"

@@ -19,7 +19,7 @@ from sway_gguf.material.packaged import exchanges, general_prompts
 from sway_gguf.suite.speech import Speech
 
 TEXT, CHAT = "text", "chat"
-POOL = 48
+POOL = 40
 """Prompts of a kind that are tried here."""
 _CUTS = (0.0, 0.2, 0.4, 0.6)
 """Where a text is cut, as a share of the words that are looked at."""

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from sway_gguf.artifacts.chat import special_token
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Heard, Served, Serves
-from sway_gguf.core.views import BASE, BASE_RERUN, TUNED
 from sway_gguf.served.asking import Asking, model_of
-from sway_gguf.served.candidates import HALF, Candidate, candidates
-from sway_gguf.served.decide import LOGPROBS, REPLIES, Measured, heard, together
-from sway_gguf.served.distances import between, from_told, known, of_replies, tempered
+from sway_gguf.served.candidates import candidates
+from sway_gguf.served.decide import heard, is_rounding, together
 from sway_gguf.served.expected import Expected, Progress
 from sway_gguf.served.forms import Reply
 from sway_gguf.served.http import RefusedError, Server
+from sway_gguf.served.measuring import by_logprobs, by_replies
 from sway_gguf.served.prompts import Prompt
 
 _MOST_PROMPTS = 16
@@ -71,9 +68,7 @@ class Look:
             raise UserError(next(asking.refusal for asking in ways.values()))
         remarks = [f"as {way} it cannot be asked: {ways[way].refusal}" for way in ways if way not in able]
         each = max(1, (self._requests - server.requests) // len(able))
-        found = [
-            self._heard(way, asking, self._prompts[way][:each], len(able), remarks) for way, asking in able.items()
-        ]
+        found = [self._heard(asking, self._prompts[way][:each], len(able), remarks) for way, asking in able.items()]
         serves, p = together(found)
         prepared = self._expected.prepared
         return Served(
@@ -91,14 +86,19 @@ class Look:
             seed=self._seed,
         )
 
-    def _heard(self, way: str, asking: Asking, prompts: Sequence[Prompt], ways: int, remarks: list[str]) -> Heard:
+    def _heard(self, asking: Asking, prompts: Sequence[Prompt], ways: int, remarks: list[str]) -> Heard:
+        """The verdict of one way. What is told to rounding by tuned, base or half needs no further candidates."""
         answered = self._asked(asking, prompts, remarks)
-        if asking.tells:
-            measured = self._by_logprobs(way, asking, answered, ways)
-        else:
+        prepared, way = self._expected.prepared, asking.asked_as
+        everything = candidates(prepared.spec, prepared.texts.speech, way, [prompt for prompt, _ in answered])
+        if not asking.tells:
             remarks.append(f"as {way} it gives no log-probabilities; its greedy replies were compared, which tell less")
-            measured = self._by_replies(way, asking, answered, ways)
-        return heard(measured, self._seed)
+            return heard(by_replies(asking, answered, everything, self._expected, ways), self._seed)
+        for few in ([each for each in everything if each.is_plain], everything):
+            found = heard(by_logprobs(asking, answered, few, self._expected, self._pieces, ways), self._seed)
+            if found.serves != Serves.UNSURE and is_rounding(found.fits[0].distance, found.floor):
+                break
+        return found
 
     def _asked(self, asking: Asking, prompts: Sequence[Prompt], remarks: list[str]) -> list[tuple[Prompt, Reply]]:
         """Prompts with their answers; those that the server refuses, or answers with the end at once, are left out."""
@@ -118,50 +118,6 @@ class Look:
         if refused:
             remarks.append(f"some prompts were refused: {refused}")
         return found
-
-    def _by_logprobs(self, way: str, asking: Asking, answered: Sequence[tuple[Prompt, Reply]], ways: int) -> Measured:
-        expected, prompts = self._expected, [prompt for prompt, _ in answered]
-        found, rerun = self._candidates(way, prompts), Candidate("rounding", BASE_RERUN, Serves.BASE)
-        expected.answer([*found, rerun], prompts)
-        told = [known(reply.first, self._pieces) for _, reply in answered]
-        pairs = list(zip(prompts, told, strict=True))
-        tuned, base = found[:2]
-        distances = [
-            [from_told(each, tempered(expected.row(one, prompt), one.temperature)) for prompt, each in pairs]
-            for one in found
-        ]
-        effect = [between(each, expected.row(tuned, prompt), expected.row(base, prompt)) for prompt, each in pairs]
-        floor = [between(each, expected.row(base, prompt), expected.row(rerun, prompt)) for prompt, each in pairs]
-        return Measured(
-            way,
-            asking.endpoint,
-            LOGPROBS,
-            found,
-            np.array(distances),
-            np.array(effect),
-            np.array([each.strange for each in told]),
-            float(np.mean(floor)),
-            ways,
-        )
-
-    def _by_replies(self, way: str, asking: Asking, answered: Sequence[tuple[Prompt, Reply]], ways: int) -> Measured:
-        expected, prompts = self._expected, [prompt for prompt, _ in answered]
-        plain = (BASE, TUNED, HALF)
-        found = [each for each in self._candidates(way, prompts) if each.temperature == 1.0 and each.view in plain]
-        expected.answer(found, prompts, replies=True)
-        distances = [
-            [of_replies(reply.text, expected.reply(candidate, prompt)) for prompt, reply in answered]
-            for candidate in found
-        ]
-        tuned, base = found[:2]
-        effect = [of_replies(expected.reply(tuned, prompt), expected.reply(base, prompt)) for prompt in prompts]
-        strange = np.zeros(len(prompts))
-        table, effects = np.array(distances), np.array(effect)
-        return Measured(way, asking.endpoint, REPLIES, found, table, effects, strange, ways=ways)
-
-    def _candidates(self, way: str, prompts: Sequence[Prompt]) -> list[Candidate]:
-        prepared = self._expected.prepared
-        return candidates(prepared.spec, prepared.texts.speech, way, prompts)
 
 
 def _nearest(found: Sequence[Heard]) -> str:
