@@ -67,6 +67,12 @@ def test_other_files_than_those_of_the_result_are_told(
         source_of(kept(tmp_path, **changed))
 
 
+def test_a_result_of_several_adapters_has_to_be_told_apart_by_hand(tmp_path: Path) -> None:
+    twice = FileRecord("adapter", str(FILES["adapter"]), sha256_of(FILES["adapter"]), 1)
+    with pytest.raises(UserError, match="several adapters"):
+        source_of(kept(tmp_path, another=twice))
+
+
 @pytest.mark.parametrize(
     ("named", "wanted"),
     [

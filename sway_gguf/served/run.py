@@ -46,8 +46,8 @@ class Look:
 
     def __init__(self, expected: Expected, others: Sequence[str], requests: int, seed: int, progress: Progress) -> None:
         self._expected, self._requests, self._seed, self._progress = expected, requests, seed, progress
+        base, self._adapter = expected.prepared.base.path, str(expected.prepared.adapter.path)
         self._prompts = expected.prompts(others, _MOST_PROMPTS, seed)
-        base = expected.prepared.base.path
         self._pieces = Pieces(base)
         file = GGUFFile(base)
         adds = file.get("tokenizer.ggml.add_bos_token")
@@ -80,7 +80,7 @@ class Look:
             heard=tuple(found),
             requests=server.requests,
             base=str(prepared.base.path),
-            adapter=str(prepared.adapter.path),
+            adapter=self._adapter,
             format=prepared.texts.speech.name,
             remarks=tuple(remarks),
             seed=self._seed,

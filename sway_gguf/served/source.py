@@ -42,6 +42,8 @@ def source_of(path: Path, data: Files = None) -> Source:
     """
     result = read_result(path)
     records = {record.role: record for record in result.files}
+    if sum(record.role == "adapter" for record in result.files) > 1:
+        raise UserError(f"{path}: it tells of several adapters; give BASE and ADAPTER, or the run's sway.yaml, instead")
     base, adapter = (_found(records.get(role), role, path) for role in ("base", "adapter"))
     _same(base, records["base"], path)
     _same(adapter, records["adapter"], path)
