@@ -222,7 +222,9 @@ def test_a_store_is_named_or_not_wanted_never_both(folder: Path) -> None:
     assert "give one of them" in done.output
 
 
-@pytest.mark.parametrize("command", ["check", "run", "gate", "demo", "diff", "quants", "mine", "watch", "serve"])
+@pytest.mark.parametrize(
+    "command", ["check", "run", "gate", "demo", "diff", "quants", "mine", "watch", "serve", "served"]
+)
 def test_every_command_that_runs_a_model_takes_both_options(command: str) -> None:
     options = {name for option in cli.commands[command].params for name in option.opts}
     assert {"--store", "--no-store"} <= options
