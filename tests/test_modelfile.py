@@ -163,7 +163,8 @@ def test_a_bos_that_is_also_how_a_turn_opens_is_written_once(tmp_path: Path) -> 
     source, writer = GGUFFile(DEMO / "base.f32.gguf"), gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
     tokens = source.get("tokenizer.ggml.tokens")
     tokens[source.get("tokenizer.ggml.bos_token_id")] = "<|im_start|>"
-    own = {"general.architecture", TEMPLATE_KEY, "tokenizer.ggml.tokens", "tokenizer.ggml.add_bos_token"}
+    own = {"general.architecture", "llama.block_count", TEMPLATE_KEY}
+    own |= {"tokenizer.ggml.tokens", "tokenizer.ggml.add_bos_token"}
     copy_metadata(source, writer, lambda key: key not in own)
     writer.add_array("tokenizer.ggml.tokens", tokens)
     writer.add_bool("tokenizer.ggml.add_bos_token", False)
