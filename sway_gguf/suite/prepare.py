@@ -30,6 +30,7 @@ from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
+from sway_gguf.suite.trained import with_training
 
 _FIRST_ITEMS, _FIRST_PROMPTS = 32, 16
 """Enough for a lift of 0.1 nats per token, and few for a large model."""
@@ -188,7 +189,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     Raises:
         UserError: a wrong file, entry or fit.
     """
-    spec = with_null_settings(spec)
+    spec = with_training(with_null_settings(spec))
     if not spec.suite:
         raise UserError("the suite is empty; give at least one entry of {name, kind}")
     base = read_base(spec.models.base.base)
@@ -196,7 +197,9 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_adapter(spec.models.ft.adapter, base)
     digest, texts = sha256_of(adapter.path), read_texts(spec, material)
-    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks, *other_template(spec, texts.speech))})
+    spec = spec.model_copy(
+        update={"remarks": (*spec.remarks, *_told(adapter), *texts.remarks, *other_template(spec, texts.speech))}
+    )
     room = Room(base, spec.engine.width(base.context_length))
     return Prepared(spec, base, adapter, digest, texts, room, *_probes(spec, texts, base, adapter, digest, room))
 
@@ -225,6 +228,10 @@ def _probes(
         raise UserError(f"no probe of the suite can run: {reasons}")
     skipped = tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe)))
     return ready, skipped, left_out, example_of(sources, spec.defaults.show or 0)
+
+
+def _told(adapter: LoraAdapter) -> tuple[str, ...]:
+    return (adapter.said,) if adapter.said else ()
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:
