@@ -146,7 +146,8 @@ class AnswerStore:
 
     def shares(self, of: Callable[[bytes], str]) -> dict[str, Share]:
         """Its answers by what `of` reads in the first `BEGINNING` bytes of a request, the largest share first."""
-        found = self.file.tried(lambda: self._shares(of), {})
+        nothing: dict[str, Share] = {}
+        found = self.file.tried(lambda: self._shares(of), nothing)
         return dict(sorted(found.items(), key=lambda share: (-share[1].size, share[0])))
 
     def clear(self, unused_for: float | None = None) -> int:
