@@ -22,7 +22,7 @@ from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.material.chunks import prompts_from
 from sway_gguf.material.read import read_material, read_text
 from sway_gguf.material.records import holds_records
-from sway_gguf.probes.base import as_it_is
+from sway_gguf.probes.sources import as_it_is
 from sway_gguf.suite.speech import Speech
 
 
