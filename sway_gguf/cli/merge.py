@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sway_gguf.cli.common import FILE
 from sway_gguf.cli.finite import FINITE
+from sway_gguf.cli.loras import adapters_of, lora_options
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import Output
+
+if TYPE_CHECKING:
+    from sway_gguf.core.loras import Loras
 
 
 @click.command(
@@ -17,7 +22,8 @@ from sway_gguf.cli.saving import Output
     epilog="Example:  sway-gguf merge base.gguf adapter.gguf --type Q4_K_M -o merged.Q4_K_M.gguf",
 )
 @click.argument("base", type=FILE)
-@click.argument("adapter", type=FILE)
+@click.argument("adapter", type=FILE, required=False)
+@lora_options
 @click.option("--scale", type=FINITE, default=1.0, show_default=True, help="λ, as llama.cpp's --lora-scaled.")
 @click.option(
     "--type",
@@ -32,7 +38,8 @@ from sway_gguf.cli.saving import Output
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def merge(
     base: Path,
-    adapter: Path,
+    adapter: Path | None,
+    loras: Loras,
     scale: float,
     kind: str | None,
     template: Path | None,
@@ -43,26 +50,28 @@ def merge(
     """Write BASE with ADAPTER merged in, in any type; metadata and tokenizer are kept.
 
     Weights are read as floats, the update is added, and llama.cpp quantizes the result; one tensor is in memory at a
-    time. ADAPTER is a LoRA GGUF or a PEFT folder. BASE may be quantized itself, if a file of floats cannot be had.
+    time. ADAPTER is a LoRA GGUF or a PEFT folder; with --lora and --lora-scaled all adapters of a set are merged in,
+    each at its scale. BASE may be quantized itself, if a file of floats cannot be had.
     """
-    from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.lora import check_finite
+    from sway_gguf.artifacts.stack import read_stack
     from sway_gguf.artifacts.template_files import template_source
     from sway_gguf.deploy.merge import default_type
     from sway_gguf.deploy.merge import merge as merge_files
     from sway_gguf.report import numbers
 
-    model = read_base(base)
-    inputs = [*model.shards, adapter] + ([template] if template else [])
+    model, given = read_base(base), adapters_of(adapter, loras)
+    inputs = [*model.shards, *(each.path for each in given)] + ([template] if template else [])
     Output(output, "-o", "model", inputs, force).check()
     source = template_source(template) if template else None
-    found = read_adapter(adapter, model)
-    check_finite(found, "merging it would break the base")
+    stack = read_stack([each.lora for each in given], model)
+    for each in stack.adapters:
+        check_finite(each, "merging it would break the base")
     chosen = kind or default_type(model)
     merge_files(
         base,
-        found,
+        stack.as_one(),
         output,
         kind=chosen,
         scale=scale,

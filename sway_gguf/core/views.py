@@ -98,6 +98,17 @@ def is_rerun(view: View) -> bool:
     return isinstance(view, BaseView) and view.rerun
 
 
+def kind_of(view: View) -> str:
+    """Which sort of view it is: base, tuned, scaled, alone or null."""
+    if isinstance(view, NullView):
+        return "null"
+    if isinstance(view, MemberView):
+        return "alone"
+    if isinstance(view, ScaledView):
+        return "tuned" if view.scale == 1.0 else "scaled"
+    return "base"
+
+
 BASE = BaseView()
 BASE_RERUN = BaseView(rerun=True)
 TUNED = ScaledView(1.0)

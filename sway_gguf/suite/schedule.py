@@ -14,7 +14,7 @@ from typing import Any
 
 from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, wanted_by
 from sway_gguf.core.queries import Query
-from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View
+from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View, kind_of
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
 from sway_gguf.verdict.looks import FIRST_ITEMS, MOST_FIRST_NULLS
 
@@ -121,7 +121,7 @@ def tokens_of(visits: Sequence[Visit], count: CountTokens) -> dict[str, int]:
     totals: dict[str, int] = {}
     counted = cache(count)
     for visit in visits:
-        name = _kind(visit.view)
+        name = kind_of(visit.view)
         tokens = count_tokens(visit.groups, counted) + counted(visit.foreseen)
         totals[name] = totals.get(name, 0) + tokens
     return totals
@@ -292,13 +292,3 @@ class _Planner:
 
 def _asking(visits: Sequence[Visit]) -> tuple[Visit, ...]:
     return tuple(visit for visit in visits if visit.asked)
-
-
-def _kind(view: View) -> str:
-    if isinstance(view, NullView):
-        return "null"
-    if isinstance(view, MemberView):
-        return "alone"
-    if isinstance(view, ScaledView):
-        return "tuned" if view.scale == 1.0 else "scaled"
-    return "base"
