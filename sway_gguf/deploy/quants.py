@@ -6,6 +6,7 @@ was interrupted goes on where it stopped. Knows deployments; its verdict is that
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,8 @@ def _in_order(prepared: Prepared, types: Sequence[str]) -> Sequence[str]:
     if unknown := [kind for kind in types if kind not in TYPES and not is_file(kind)]:
         raise UserError(f"unknown type {unknown[0]!r}; one of {known}")
     for given in filter(is_file, types):
-        fits(prepared.adapter, read_base(Path(given)))
+        for adapter in prepared.stack.adapters:
+            fits(adapter, read_base(Path(given)))
     if not all(map(is_file, types)):
         check_readable(base)
     if base.quantized and not is_file(types[0]):
@@ -181,7 +183,8 @@ def _rows(
     importance: Path | None,
     say: Say,
 ) -> Iterator[_Row]:
-    adapter, key = prepared.adapter, prepared.adapter_hash[:16]
+    # Of a set the one adapter of the same update: merged in it is the same, and beside a base it differs by rounding.
+    adapter, key = prepared.stack.as_one(), hashlib.sha256(prepared.adapter_hash.encode()).hexdigest()[:16]
     hangs_on = _hangs_on(prepared, asked)
     digest = sha256_of(importance) if importance else ""
 
@@ -213,7 +216,7 @@ def _hangs_on(prepared: Prepared, asked: Asked) -> dict[str, Any]:
     settings = prepared.engine.model_dump(mode="json", exclude={"embedder"})
     return {
         "deployment": __version__,
-        "identity": Identity(prepared.base, prepared.engine, prepared.adapter).of(TUNED),
+        "identity": Identity(prepared.base, prepared.engine, prepared.stack).of(TUNED),
         "settings": settings,
         "asked": asked,
     }

@@ -87,7 +87,8 @@ def file_line(record: FileRecord) -> str:
         parts.append(f"{record.base.architecture}, {numbers.parameters(record.base.parameters)}, {types}")
     if record.adapter:
         ranks = "/".join(map(str, record.adapter.ranks))
-        parts.append(f"rank {ranks}, alpha {record.adapter.alpha:g}, {record.adapter.modules} modules")
+        scale = "" if record.adapter.scale == 1.0 else f"scale {record.adapter.scale:g}, "
+        parts.append(f"{scale}rank {ranks}, alpha {record.adapter.alpha:g}, {record.adapter.modules} modules")
     return "  ".join(parts)
 
 

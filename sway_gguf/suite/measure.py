@@ -25,7 +25,7 @@ from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.suite.abreast import Abreast, Outcome
 from sway_gguf.suite.decisions import TO_THE_END, Decisions
-from sway_gguf.suite.gathering import Gathered, note, over_scales, reading_of
+from sway_gguf.suite.gathering import Gathered, note, over_views, reading_of
 from sway_gguf.suite.schedule import Schedule, Standing, Visit
 from sway_gguf.suite.tally import Tally
 from sway_gguf.verdict.reading import Reading
@@ -91,7 +91,7 @@ def measure(
             assert backend is not None
             _run_foreign(backend, probe, found, nulls)
     for probe, found in zip(probes, gathered, strict=True):
-        note(probe, found, None, partial(over_scales, probe, found))
+        note(probe, found, None, partial(over_views, probe, found))
     pairs = list(zip(probes, gathered, strict=True))
     return Measured(
         [reading_of(probe, found, rank_scale) for probe, found in pairs if not found.failed],

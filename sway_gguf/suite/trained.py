@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sway_gguf.artifacts.training_folder import OPTIMIZER, STATE, folder_with
@@ -19,19 +20,18 @@ def with_training(spec: Spec) -> Spec:
 
     The trainer's files lie beside the adapter, or in the folder that holds its checkpoints.
     """
-    adapter = spec.models.ft.adapter
-    if adapter is None or not any(map(_asks, spec.suite)):
+    members = spec.models.ft.members
+    if len(members) != 1 or not any(map(_asks, spec.suite)):
         return spec
-    return spec.model_copy(update={"suite": [_with_folder(entry, spec) for entry in spec.suite]})
+    return spec.model_copy(update={"suite": [_with_folder(entry, members[0].path) for entry in spec.suite]})
 
 
 def _asks(entry: Mapping[str, Any]) -> bool:
     return entry.get("kind") in _FILES and not any(entry.get(name) for name in _NAMED)
 
 
-def _with_folder(entry: dict[str, Any], spec: Spec) -> dict[str, Any]:
-    adapter = spec.models.ft.adapter
-    if adapter is None or not _asks(entry):
+def _with_folder(entry: dict[str, Any], adapter: Path) -> dict[str, Any]:
+    if not _asks(entry):
         return entry
     folder = folder_with(_FILES[entry["kind"]], adapter)
     return entry if folder is None else entry | {"checkpoint": str(folder.absolute())}

@@ -46,10 +46,11 @@ class Watch:
         """Watch until interrupted; with `once`, until the first content was tested.
 
         Raises:
-            UserError: with `once`, the content cannot be tested.
+            UserError: the spec names a set of adapters; with `once`, the content cannot be tested.
         """
         adapter = self.spec.models.ft.adapter
-        assert adapter is not None
+        if adapter is None:
+            raise UserError("the spec names a set of adapters, and watch waits for one; name it in models.ft.adapter")
         arrival, said = Arrival(adapter), ""
         while True:
             digest = arrival.look()
