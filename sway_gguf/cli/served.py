@@ -107,6 +107,8 @@ def _source(files: tuple[Path, ...], result: Path | None, data: tuple[Path, ...]
     if result is None and len(files) == 2:
         return Source(default_spec(files[0], files[1], data=data, kinds=KINDS))
     if result is None and len(files) == 1:
+        if files[0].suffix.lower() not in (".yaml", ".yml"):
+            raise UserError(f"{files[0]}: name the adapter as well, or give a sway.yaml that names both")
         spec = load_spec(files[0])
         suite = [{"name": kind, "kind": kind} for kind in KINDS]
         return Source(spec.model_copy(update={"suite": suite, "data": as_named(data) or spec.data}))
