@@ -85,7 +85,7 @@ def test_a_cut_reads_no_file_again_and_is_the_run_that_a_spec_of_it_gives(
         raise AssertionError("read again")
 
     monkeypatch.setattr(texts, "read_material", never)
-    for name in ("read_base", "read_adapter", "sha256_of"):
+    for name in ("read_base", "read_stack", "sha256_of"):
         monkeypatch.setattr(preparing, name, never)
     assert [probe.ask() for probe in within(prepared, 0.5, by_size).probes] == [p.ask() for p in fresh.probes]
 

@@ -21,6 +21,7 @@ MORE = {"check": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "d
 PARSED = {
     "demo": "tests/test_cli.py runs it",
     "serve": "it runs until it is stopped; tests/test_serve.py runs it",
+    "served": "it asks a running server; tests/test_served_server.py starts one",
 }
 """Examples whose options are checked and that are run elsewhere."""
 

@@ -380,7 +380,7 @@ def test_outliers_are_against_the_median() -> None:
     ids=["fine", "dead", "broken", "untrained", "scale"],
 )
 def test_adapter_health_names_what_is_odd(modules: Sequence[ModuleFacts], alpha: float, wrong: set[str]) -> None:
-    probe = probe_of("adapter_health", Sources(adapter=lambda: AdapterFacts(alpha, tuple(modules))))
+    probe = probe_of("adapter_health", Sources(adapter=lambda: (AdapterFacts(alpha, tuple(modules)),)))
     found = probe.measure(answers({}), answers({}))
     assert {check.name for check in found.checks if not check.passed} == wrong
 

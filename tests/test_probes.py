@@ -25,6 +25,7 @@ from sway_gguf.engine.fake import FakeBackend, distribution, rolling, wordy_scri
 from sway_gguf.probes.adapter_ablation import peak_of, scale_check, shape_checks
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
+from sway_gguf.probes.sources import SetMember
 
 
 def probe_of(kind: str, sources: Sources, **options: Any) -> Probe[Any]:
@@ -291,11 +292,12 @@ FULL = Sources(
     paraphrases=(Paraphrase("the colour is", " blue", ("its hue is",)),),
     general=tuple(f"general text {n} speaks of nothing in particular and does so at some length" for n in range(6)),
     prompts=tuple(f"prompt number {n}" for n in range(24)),
-    adapter=lambda: AdapterFacts(8.0, (ModuleFacts("m", 2, (4, 4), True, (2.0, 1.0), (3.0, 1.0), 0.1),)),
+    adapter=lambda: (AdapterFacts(8.0, (ModuleFacts("m", 2, (4, 4), True, (2.0, 1.0), (3.0, 1.0), 0.1),)),),
     checkpoint=lambda folder: Training(
         tuple((n, 1.0) for n in range(8)), moments=(Moments("0", 100, first=0.2, second=1.0, noise=0.2),)
     ),
     chat=lambda dialogue, opens=True: "".join(f"{turn.role}: {turn.content}\n" for turn in dialogue.turns),
+    members=(SetMember("a"), SetMember("b")),
     everyday=tuple(Section(f"e{n}", f"a reply of some length to number {n}", f"request {n}: ") for n in range(6)),
 )
 NEEDED: dict[str, dict[str, Any]] = {

@@ -369,6 +369,7 @@ def test_a_suite_of_all_kinds_runs_on_a_bare_backend(tmp_path: Path, bare: type[
         "tool_use_fidelity": "give cases",
         "training_drift": "give checkpoint",
         "gradient_ghost": "give checkpoint",
+        "interaction": "one adapter alone",
     }
     lacking = UNKNOWN_TO_ALL if bare is FullBackend else {**UNKNOWN_TO_ALL, **WITHOUT_THIRD_DOOR}
     reasons = {kind: f"{bare.__name__} has no {what}" for kind, what in lacking.items()} | given

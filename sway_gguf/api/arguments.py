@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +11,12 @@ from pathlib import Path
 from sway_gguf.cli.progress import Advance, Progress, progress_bar
 from sway_gguf.cli.storing import StoreWish
 from sway_gguf.core.errors import UserError
+from sway_gguf.spec.model import AdapterSpec, Tested
 
 PathLike = str | os.PathLike[str]
 PathsLike = PathLike | Sequence[PathLike] | None
+AdaptersLike = PathLike | Sequence[PathLike | tuple[PathLike, float]]
+"""An adapter, or a set of them, each at scale 1 unless one stands beside it."""
 Watcher = Callable[[int, int, str], object]
 """Called with the tokens done, all tokens, and the view that is being asked."""
 ProgressLike = bool | Watcher | None
@@ -36,6 +40,25 @@ def path_of(given: PathLike, what: str) -> Path:
     if not isinstance(path, str):
         raise UserError(f"{what}: a path is wanted, this is {type(given).__name__}; give a str or a pathlib.Path")
     return Path(path)
+
+
+def tested_of(given: AdaptersLike, what: str) -> Tested:
+    """An adapter, or those of a set.
+
+    Raises:
+        UserError: something in it is no path, or no finite scale.
+    """
+    if isinstance(given, str | os.PathLike) or not isinstance(given, Sequence):
+        return path_of(given, what)
+    found = []
+    for each in given:
+        path, scale = each if isinstance(each, tuple) else (each, 1.0)
+        if not isinstance(scale, int | float) or not math.isfinite(scale):
+            raise UserError(f"{what}: {scale!r} is no scale; give a finite number beside the path")
+        found.append(AdapterSpec(path=path_of(path, what), scale=scale))
+    if not found:
+        raise UserError(f"{what}: an empty set; give one adapter or more")
+    return found
 
 
 def paths_of(given: PathsLike, what: str) -> Path | list[Path] | None:

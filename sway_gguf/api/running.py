@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sway_gguf.api.arguments import (
+    AdaptersLike,
     PathLike,
     PathsLike,
     ProgressLike,
@@ -13,6 +14,7 @@ from sway_gguf.api.arguments import (
     paths_of,
     progress_of,
     store_of,
+    tested_of,
 )
 from sway_gguf.api.result import Result
 from sway_gguf.cli.common import overridden, seconds_of
@@ -24,7 +26,7 @@ from sway_gguf.suite.prepare import first_spec, prepare
 
 def check(
     base: PathLike,
-    adapter: PathLike,
+    adapter: AdaptersLike,
     *,
     data: PathsLike = None,
     holdout: PathsLike = None,
@@ -48,7 +50,7 @@ def check(
 
     Args:
         base: a GGUF model.
-        adapter: a LoRA GGUF or a PEFT folder.
+        adapter: a LoRA GGUF or a PEFT folder; or a list of them that run together, each a path or (path, scale).
         data: what the adapter was trained on; a path, a pattern, or a list of them.
         holdout: text like it that was kept out of training.
         general: unrelated text that must not suffer; packaged prose by default.
@@ -73,7 +75,7 @@ def check(
     """
     spec = first_spec(
         path_of(base, "base"),
-        path_of(adapter, "adapter"),
+        tested_of(adapter, "adapter"),
         data=paths_of(data, "data"),
         holdout=paths_of(holdout, "holdout"),
         general=paths_of(general, "general"),

@@ -13,7 +13,9 @@ from sway_gguf.api.arguments import path_of
 from sway_gguf.api.gating import Decision, asked_of, decided, gate
 from sway_gguf.api.result import Result, load_result
 from sway_gguf.api.running import run, spec_of
+from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.locks import alone_in
+from sway_gguf.artifacts.stack import read_stack
 from sway_gguf.cli.saving import write_whole
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.gate import GateLine, GateRules, Outcome
@@ -234,4 +236,5 @@ def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> D
             "sway_gguf_base and sway_gguf_adapter"
         )
     spec = load_spec(paths[0])
-    return open_backend(spec.models.base.base, spec.models.ft.adapter, spec.engine, kind=spec.models.ft.kind)
+    model = read_base(spec.models.base.base)
+    return open_backend(model, read_stack(spec.models.ft.loras, model), spec.engine, kind=spec.models.ft.kind)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
+from sway_gguf.artifacts.stack import Stack
 from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 
 
 def adapter_facts(adapter: LoraAdapter) -> AdapterFacts:
     """Facts about every module."""
     return AdapterFacts(adapter.alpha, tuple(_facts(adapter, pair) for pair in adapter.pairs), adapter.skipped)
+
+
+def stack_facts(stack: Stack, names: Sequence[str]) -> tuple[AdapterFacts, ...]:
+    """The same of every adapter of a set, under its name; one alone needs none."""
+    found = [adapter_facts(adapter) for adapter in stack.adapters]
+    return (found[0],) if len(found) == 1 else tuple(map(_named, found, names))
+
+
+def _named(facts: AdapterFacts, name: str) -> AdapterFacts:
+    return replace(facts, name=name)
 
 
 def _facts(adapter: LoraAdapter, pair: LoraPair) -> ModuleFacts:

@@ -8,23 +8,28 @@ import numpy as np
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Adapted, as_stack
 
 _FLOATS = ("F32", "F16", "BF16")
 _NAMED = 3
 
 
-def not_finite(base: BaseModel, adapter: LoraAdapter, view: str) -> str:
+def not_finite(base: BaseModel, adapter: Adapted, view: str) -> str:
     """The tensors that hold NaN or infinity, as half a sentence; "" where the files show none.
 
     Args:
         base: scanned where it alone gave the number; its quantized tensors are left out.
-        adapter: scanned otherwise.
+        adapter: scanned otherwise, or each of a set.
         view: label of the view that gave the number.
     """
     if view.startswith("base"):
         return _sentence("base", list(_bad_tensors(base)))
-    return _sentence("adapter", [pair.module for pair in adapter.pairs if not pair.finite])
+    each = {one.path: one for one in as_stack(adapter).adapters}
+    named = [
+        _sentence(f"adapter {path}" if len(each) > 1 else "adapter", [p.module for p in one.pairs if not p.finite])
+        for path, one in each.items()
+    ]
+    return "; ".join(filter(None, named))
 
 
 def _sentence(whose: str, names: list[str]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
+from sway_gguf.artifacts.stack import Member, Stack
 from sway_gguf.core.views import NullDesign
 
 Wide = NDArray[np.float64]
@@ -53,6 +54,27 @@ def null_adapter(
         pairs=_rescaled(adapter, pairs),
         skipped=(),
     )
+
+
+def null_of(
+    stack: Stack, seed: int, design: NullDesign | None = None, go_on: Callable[[], None] = lambda: None
+) -> Member:
+    """Draw a null of a whole set, as one adapter and the scale to run it at; arguments as of `null_adapter`.
+
+    That of a set of one is the adapter's own, at its scale. Of several adapters all are turned by one rotation, module
+    by module: each of them is then in a random direction, and they stand to each other as they do in the set. So the
+    null is as large as the set for every input, where independent rotations would make it smaller than adapters that
+    are alike, and larger than adapters that cancel. It is drawn from the set joined to one adapter.
+    """
+    joined = stack.joined()
+    null = null_adapter(joined.adapter, seed, design, go_on)
+    if len(stack.members) > 1 and design is not None and design.design == "gaussian":
+        # These factors hold no scales of their own: each column gets the mean one of its module.
+        weights = stack.mean_weights()
+        factors = [weights[pair.module] / joined.adapter.scaling(pair) for pair in joined.adapter.pairs]
+        pairs = zip(null.pairs, factors, strict=True)
+        null = replace(null, pairs=tuple(replace(pair, b=pair.b * np.float32(factor)) for pair, factor in pairs))
+    return Member(null, joined.scale)
 
 
 def _each(pairs: tuple[LoraPair, ...], seed: int, design: NullDesign, go_on: Callable[[], None]) -> Iterator[LoraPair]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from sway_gguf.core.comparison import AxisChange, Comparison, Condition, ProbeChange
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.loras import scaled_name
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.verdict.changes import changes
 
@@ -71,7 +72,11 @@ def _conditions(old: SuiteResult, new: SuiteResult) -> Iterator[tuple[str, tuple
 
 def _stated(result: SuiteResult) -> dict[str, str]:
     # The same contents under another name are the same file.
-    found = {record.role: record.sha256[:_DIGITS] for record in result.files}
+    found: dict[str, str] = {}
+    for record in result.files:
+        scale = record.adapter.scale if record.adapter else 1.0
+        told = scaled_name(record.sha256[:_DIGITS], scale)
+        found[record.role] = f"{found[record.role]} + {told}" if record.role in found else told
     for record in result.files:
         if record.base:
             found["types of weights"] = ", ".join(f"{kind} {count}" for kind, count in record.base.types.items())

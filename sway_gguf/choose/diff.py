@@ -38,7 +38,7 @@ def diff(first: Prepared, second: Prepared, backend: DoorBackend | None, on_prog
     """Run both and compare them.
 
     Args:
-        first, second: the same run of two adapters (`Prepared.with_adapter`).
+        first, second: the same run of two adapters or sets (`Prepared.with_loras`).
         backend: with the first one's adapter loaded; None where no probe needs a model.
         on_progress: called over both runs as tokens are evaluated.
 
@@ -47,12 +47,11 @@ def diff(first: Prepared, second: Prepared, backend: DoorBackend | None, on_prog
     """
     base: BaseAnswers = {}
     old = run(first, backend, on_progress, base_answers=base)
-    if backend is not None and not backend.swap(second.adapter):
+    if backend is not None and not backend.swap(second.stack):
         raise UserError(f"{backend.name} takes one adapter alone; run `check` on each and `compare` the results")
     new = run(second, backend, on_progress, base_answers=base)
     # What was asked is the same; an item that stands in one alone is a part that one adapter alone has.
-    names = str(first.adapter.path), str(second.adapter.path)
-    return Diff(old, new, compare(names[0], old, names[1], new, lenient=True))
+    return Diff(old, new, compare(first.name, old, second.name, new, lenient=True))
 
 
 def tokens(first: Prepared, second: Prepared, backend: DoorBackend) -> int:

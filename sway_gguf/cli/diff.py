@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 
 from sway_gguf.cli.common import FILE, FILES, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.loras import lora_options
 from sway_gguf.cli.outputs import Outputs, output_options
 from sway_gguf.cli.progress import progress_bar
 from sway_gguf.cli.saving import deliver
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sway_gguf.choose.diff import Diff
+    from sway_gguf.core.loras import Lora, Loras
     from sway_gguf.engine.store import AnswerStore
     from sway_gguf.spec.model import Spec
     from sway_gguf.suite.prepare import Prepared
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     epilog="Example:  sway-gguf diff base.gguf a.gguf b.gguf --data train.md",
 )
 @click.argument("files", metavar="BASE|SWAY.YAML [ADAPTER_A] ADAPTER_B", type=FILE, nargs=-1)
+@lora_options
 @click.option("--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .parquet, .md, .txt and more.")
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 @engine_options
 def diff(
     files: tuple[Path, ...],
+    loras: Loras,
     data: tuple[Path, ...],
     holdout: tuple[Path, ...],
     general: tuple[Path, ...],
@@ -55,18 +60,19 @@ def diff(
     """Test ADAPTER_A and ADAPTER_B on the base model BASE, and tell what changed from A to B.
 
     With SWAY.YAML in place of BASE and ADAPTER_A, its suite is run, and A is its adapter. The base is loaded and asked
-    once. Each adapter gets a verdict against nulls of its own; A and B are paired by what was asked, as `compare` does.
+    once. With --lora and --lora-scaled B is a set of adapters that run together, and takes the place of ADAPTER_B. Each
+    side gets a verdict against nulls of its own; A and B are paired by what was asked, as `compare` does.
     """
     from sway_gguf.report.changes import markdown_changes
     from sway_gguf.report.html import html_comparison
     from sway_gguf.suite.prepare import prepare
 
-    spec, other = _asked(files, data, holdout, general)
+    spec, other = _asked(files, loras, data, holdout, general)
     spec = overridden(spec, **overrides)
-    written = outputs.checked([*files, *inputs_of(spec)], force=force)
+    written = outputs.checked([*files, *inputs_of(spec), *(each.path for each in other)], force=force)
     with store.opened() as answers:
         first = prepare(spec)
-        found = _run(first, first.with_adapter(other), answers)
+        found = _run(first, first.with_loras(other), answers)
     changes = found.comparison
     drawn = {
         "json": partial(_record, found),
@@ -79,24 +85,34 @@ def diff(
 
 
 def _asked(
-    files: tuple[Path, ...], data: tuple[Path, ...], holdout: tuple[Path, ...], general: tuple[Path, ...]
-) -> tuple[Spec, Path]:
+    files: tuple[Path, ...],
+    loras: Loras,
+    data: tuple[Path, ...],
+    holdout: tuple[Path, ...],
+    general: tuple[Path, ...],
+) -> tuple[Spec, Sequence[Lora]]:
     """What to run with A, and B.
 
     Raises:
-        UserError: neither a base and two adapters nor a spec and one.
+        UserError: neither a base and two sides nor a spec and one.
     """
+    from sway_gguf.core.loras import Lora
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.prepare import first_spec
 
-    if len(files) == 3:
-        return first_spec(files[0], files[1], data=data, holdout=holdout, general=general), files[2]
-    if len(files) != 2:
-        raise UserError("give a base and two adapters, or a spec and the adapter to compare its own with")
+    *sides, last = files or (Path(),)
+    named, other = (files, loras) if loras else (sides, [Lora(last)])
+    if len(named) == 2:
+        return first_spec(named[0], named[1], data=data, holdout=holdout, general=general), other
+    if len(named) != 1:
+        raise UserError(
+            "give a base and two adapters, or a spec and the adapter to compare its own with; --lora and --lora-scaled "
+            "stand for the second one"
+        )
     for option, given in (("--data", data), ("--holdout", holdout), ("--general", general)):
         if given:
             raise UserError(f"{option}: the spec {files[0]} names its texts; change it there, or give a base instead")
-    return load_spec(files[0]), files[1]
+    return load_spec(files[0]), other
 
 
 def _run(first: Prepared, second: Prepared, store: AnswerStore) -> Diff:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def inputs_of(spec: Spec) -> list[Path]:
     """Files and folders that a spec names, those in its suite's entries among them."""
     models = spec.models
-    named = [models.base.base, models.ft.base, models.ft.adapter, spec.engine.embedder]
+    named = [models.base.base, models.ft.base, *(lora.path for lora in models.ft.loras), spec.engine.embedder]
     texts = text_inputs(spec.data, spec.holdout, spec.general)
     given = [*(path for path in named if path is not None), *texts]
     return given + [path for word in _words_in(spec.suite) if (path := _path_of(word, spec.folder))]

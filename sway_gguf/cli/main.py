@@ -33,6 +33,7 @@ from sway_gguf.cli.quants import quants
 from sway_gguf.cli.report import report
 from sway_gguf.cli.run import run, schema
 from sway_gguf.cli.serve import serve
+from sway_gguf.cli.served import served
 from sway_gguf.cli.store import store
 from sway_gguf.cli.sweep import sweep
 from sway_gguf.cli.trace import trace
@@ -56,8 +57,8 @@ def cli() -> None:
 
 
 for command in (
-    demo, check, run, gate, report, compare, diff, sweep, init, mine, watch, serve, inspect, doctor, convert, merge,
-    quants, null, probes, schema, trace, pack, unpack, store,
+    demo, check, run, gate, report, compare, diff, sweep, init, mine, watch, serve, served,
+    inspect, doctor, convert, merge, quants, null, probes, schema, trace, pack, unpack, store,
 ):  # fmt: skip
     cli.add_command(command)
 

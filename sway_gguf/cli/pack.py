@@ -40,6 +40,10 @@ def pack(spec_path: Path, result_path: Path, output: Path, with_adapter: bool, f
     from sway_gguf.spec.model import load_spec
 
     spec = load_spec(spec_path)
+    if spec.models.ft.adapter is None:
+        raise UserError(
+            f"{spec_path}: a set of adapters is not packed; pack a run on its merged file, or of each adapter alone"
+        )
     Output(output, "-o", "model", [spec_path, result_path, *inputs_of(spec)], force).check()
     record = read_bytes(result_path, "a result.json")
     try:

@@ -97,7 +97,7 @@ def _test(warm: Warm, prepared: Prepared) -> SuiteResult:
 
     if not prepared.needs_model:
         return run(prepared, None)
-    backend = warm.backend(prepared.base, prepared.adapter, prepared.adapter_hash, prepared.engine)
+    backend = warm.backend(prepared.base, prepared.stack, prepared.adapter_hash, prepared.engine)
     try:
         return run_on(backend, prepared)
     except BaseException:

@@ -42,8 +42,10 @@ class AdapterFacts:
         alpha: as stored.
         modules: in name order.
         skipped: tensors that llama.cpp leaves out.
+        name: in a set what reports call it; "" for an adapter alone.
     """
 
     alpha: float
     modules: tuple[ModuleFacts, ...]
     skipped: tuple[str, ...] = ()
+    name: str = ""

@@ -34,11 +34,13 @@ class AdapterRecord:
         modules: adapted tensors.
         ranks: that occur.
         alpha: as stored.
+        scale: what its update is multiplied by, beside the alpha.
     """
 
     modules: int
     ranks: tuple[int, ...]
     alpha: float
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ def to_json(result: SuiteResult) -> str:
 def record_of(result: SuiteResult) -> dict[str, Any]:
     """The result as JSON has it."""
     record: dict[str, Any] = _ADAPTER.dump_python(result, mode="json", exclude={"probes": {"__all__": _IN_THE_TABLE}})
+    for file in record["files"]:
+        if file["adapter"] and file["adapter"]["scale"] == 1.0:
+            del file["adapter"]["scale"]  # As it is where nothing is said.
     return record
 
 

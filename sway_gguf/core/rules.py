@@ -142,7 +142,18 @@ class AllChecks(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Findings(Rule):
-    """Pass when every check passed; a missed one warns, or fails where it says so. Answers its axis."""
+    """Pass when every check passed; a missed one warns, or fails where it says so.
+
+    Attributes:
+        answers: whether a PASS answers the axis; otherwise it only qualifies another probe's answer.
+    """
+
+    answers: bool = True
+
+    @property
+    def decides(self) -> bool:
+        """As given."""
+        return self.answers
 
     @property
     def better(self) -> Direction | Literal[""]:

@@ -61,12 +61,22 @@ class BaseView:
 
 @dataclass(frozen=True, slots=True)
 class ScaledView:
-    """Base plus the adapter's update times `scale`; 1 is the tuned model."""
+    """Base plus the adapter's update, or that of all adapters of a set, times `scale`; 1 is the tuned model."""
 
     scale: float = 1.0
 
     def __str__(self) -> str:
         return "tuned" if self.scale == 1.0 else f"tuned at λ={self.scale:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """Base plus one adapter of a set alone, at the scale that it has there. `place` counts from 0."""
+
+    place: int
+
+    def __str__(self) -> str:
+        return f"adapter {self.place + 1} alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +90,23 @@ class NullView:
         return f"null {self.seed} ({self.design.design})"
 
 
-View = BaseView | ScaledView | NullView
+View = BaseView | ScaledView | MemberView | NullView
 
 
 def is_rerun(view: View) -> bool:
     """Whether `view` is the base as it shows its own noise."""
     return isinstance(view, BaseView) and view.rerun
+
+
+def kind_of(view: View) -> str:
+    """Which sort of view it is: base, tuned, scaled, alone or null."""
+    if isinstance(view, NullView):
+        return "null"
+    if isinstance(view, MemberView):
+        return "alone"
+    if isinstance(view, ScaledView):
+        return "tuned" if view.scale == 1.0 else "scaled"
+    return "base"
 
 
 BASE = BaseView()

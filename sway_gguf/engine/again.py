@@ -16,8 +16,10 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Member, Stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
+from sway_gguf.core.loras import members_of
 from sway_gguf.engine.identity import adapter_digest
 from sway_gguf.engine.keeping import asked_in
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -27,6 +29,8 @@ from sway_gguf.engine.store import open_store
 Found = TypeVar("Found")
 _WRONG = b""
 """No value that anybody keeps."""
+_IN_ORDER = 2
+"""Adapters whose updates llama.cpp adds in one order wherever they lie in memory; of more, the last bits may differ."""
 
 
 class Again:
@@ -93,10 +97,17 @@ class Again:
             self._backend = LlamaBackend(base, None, settings, open_store(None))
 
     def _swap(self, backend: LlamaBackend, wanted: str) -> None:
-        adapter = _first(self._candidates(wanted), lambda path: _adapter_of(path, backend.base, wanted))
-        if adapter is not None:
-            backend.swap(adapter)
+        members = members_of(wanted)
+        if len(members) > _IN_ORDER:
+            return
+        found = [(self._found(digest, backend.base), scale) for digest, scale in members]
+        stack = tuple(Member(adapter, scale) for adapter, scale in found if adapter is not None)
+        if len(stack) == len(members):
+            backend.swap(Stack(stack))
             self._adapter = wanted
+
+    def _found(self, digest: str, base: BaseModel) -> LoraAdapter | None:
+        return _first(self._candidates(digest), lambda path: _adapter_of(path, base, digest))
 
     def _candidates(self, digest: str) -> Iterator[Path]:
         yield from self._given

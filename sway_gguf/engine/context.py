@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ from sway_gguf.engine.turns import LayoutTurn
 
 KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8}
 _ABORTED = 2
+
+
+class Running(NamedTuple):
+    """A loaded adapter, and what its update is multiplied by."""
+
+    handle: Any
+    scale: float
 
 
 class Context:
@@ -77,17 +84,15 @@ class Context:
         self._vocabulary = vocabulary
         self._width: int = llama_cpp.llama_model_n_embd(model)
 
-    def set_adapter(self, handle: Any | None, scale: float) -> None:
-        """Run with this adapter alone, or with none."""
+    def set_adapters(self, adapters: Sequence[Running]) -> None:
+        """Run with these adapters and no other; each handle may stand there once."""
         self._turn.due = True
-        if handle is None:
-            failed = uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, None, 0, None)
-        else:
-            handles = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(handle)
-            scales = (ctypes.c_float * 1)(scale)
-            failed = uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, handles, 1, scales)
-        if failed:
-            raise EngineError(f"llama.cpp refused the adapter: {why()}")
+        count = len(adapters)
+        handles = (llama_cpp.llama_adapter_lora_p_ctypes * count)(*(each.handle for each in adapters))
+        scales = (ctypes.c_float * count)(*(each.scale for each in adapters))
+        given = (handles, count, scales) if count else (None, 0, None)
+        if uninterrupted(llama_cpp.llama_set_adapters_lora, self._pointer, *given):
+            raise EngineError(f"llama.cpp refused the adapters: {why()}")
 
     def use_threads(self, threads: int) -> None:
         """Evaluate on so many threads from the next batch on."""
@@ -97,9 +102,14 @@ class Context:
         """Forget all sequences."""
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._pointer), False)
 
-    def forget(self, stream: int) -> None:
-        """Forget one sequence."""
-        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self._pointer), stream, -1, -1)
+    def forget(self, stream: int, start: int = 0) -> None:
+        """Forget one sequence from a position on."""
+        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self._pointer), stream, start, -1)
+
+    def copy(self, stream: int, other: int) -> None:
+        """Put all that one sequence holds in the place of what the other does."""
+        self.forget(other)
+        llama_cpp.llama_memory_seq_cp(llama_cpp.llama_get_memory(self._pointer), stream, other, -1, -1)
 
     def decode(self, pieces: Sequence[Piece]) -> NDArray[np.float32]:
         """Evaluate `pieces` in one batch.

@@ -1,6 +1,6 @@
-"""A pool of llama.cpp contexts and the adapter that each carries.
+"""A pool of llama.cpp contexts and the adapters that each carries.
 
-Making a context is cheap beside loading a model but not free: the latest shapes are kept. An adapter is put on
+Making a context is cheap beside loading a model but not free: the latest shapes are kept. Adapters are put on
 a context only when a batch is about to run there. Knows nothing of queries.
 """
 
@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.lora_write import lora_in_memory
-from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.artifacts.null import null_of
+from sway_gguf.artifacts.stack import Adapted, Stack, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
-from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
-from sway_gguf.engine.context import Context
+from sway_gguf.core.views import MemberView, NullView, ScaledView, View, is_rerun
+from sway_gguf.engine.context import Context, Running
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.interrupt import go_on
+from sway_gguf.engine.limits import manner_of
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.packing import Limits
+from sway_gguf.engine.reading import Manner
 from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
 
 _KEPT_CELLS = 32768
@@ -44,11 +47,11 @@ class Shape(NamedTuple):
 
 
 class ContextPool:
-    """Contexts by shape, each with the view whose adapter it carries.
+    """Contexts by shape, each with the view whose adapters it carries.
 
     Args:
         model, settings: what contexts are made of.
-        adapter: the real one.
+        adapter: the real one, or a set of them.
         rounding: what the base's rerun carries, if anything.
         crew: knows the threads, where they are shared with others; without it the settings do.
 
@@ -61,20 +64,20 @@ class ContextPool:
         self,
         model: Model,
         settings: EngineSettings,
-        adapter: LoraAdapter | None,
+        adapter: Adapted | None,
         rounding: LoraAdapter | None = None,
         crew: Crew | None = None,
     ) -> None:
         self._model = model
         self._settings = settings
-        self._adapter = adapter
+        self._stack = None if adapter is None else as_stack(adapter)
         self._contexts: OrderedDict[Shape, Context] = OrderedDict()
         self._carries: dict[Shape, View] = {}
         self._rounding = rounding
         self._crew = crew
-        self._real: Any | None = None
+        self._real: dict[int, Any] = {}
         self._negligible: Any | None = None
-        self._null: Any | None = None
+        self._null: Running | None = None
         self._drawn: NullView | None = None
         self.on_batch: OnBatch | None = None
         self.kind = ""
@@ -101,9 +104,9 @@ class ContextPool:
             context.use_threads(self._crew.threads)
         if self._carries.get(shape) != view:
             # Before anything else: another null's, which is freed for it, has to be off this context too by then.
-            adapter = self._adapter_of(view)
+            running = self._running(view)
             self._carries.pop(shape, None)
-            context.set_adapter(*adapter)
+            context.set_adapters(running)
             self._carries[shape] = view
         return TimedDecoder(context, str(view), self.kind, self.on_batch) if self.on_batch else context
 
@@ -111,19 +114,23 @@ class ContextPool:
         """Take the null adapter off every context that carries it, and free it."""
         for shape, carried in list(self._carries.items()):
             if isinstance(carried, NullView):
-                self._contexts[shape].set_adapter(None, 0.0)
+                self._contexts[shape].set_adapters(())
                 del self._carries[shape]
         if self._null is not None:
-            self._model.free_adapter(self._null)
+            self._model.free_adapter(self._null.handle)
             self._null = self._drawn = None
 
-    def swap(self, adapter: LoraAdapter) -> None:
-        """Put another adapter of the same base in the place of the real one; contexts are made anew."""
+    def swap(self, stack: Stack) -> None:
+        """Put other adapters of the same base in the place of the real ones; contexts are made anew."""
         self.rest()
         self.drop_null()
-        real, self._real, self._adapter = self._real, None, adapter
-        if real is not None:
-            self._model.free_adapter(real)
+        self._free_real()
+        self._stack = stack
+
+    @property
+    def manner(self) -> Manner:
+        """How prompts are read here."""
+        return manner_of(self._settings)
 
     @property
     def cells(self) -> int:
@@ -141,10 +148,14 @@ class ContextPool:
         """Release contexts and adapters; the model may go on without them."""
         self.rest()
         self.drop_null()
-        for handle in (self._real, self._negligible):
-            if handle is not None:
-                self._model.free_adapter(handle)
-        self._real = self._negligible = None
+        self._free_real()
+        handle, self._negligible = self._negligible, None
+        if handle is not None:
+            self._model.free_adapter(handle)
+
+    def _free_real(self) -> None:
+        while self._real:
+            self._model.free_adapter(self._real.popitem()[1])
 
     def _new(self, shape: Shape) -> Context:
         return self._model.context(
@@ -168,27 +179,39 @@ class ContextPool:
                 self._carries.pop(shape, None)
                 self._contexts.pop(shape).close()
 
-    def _adapter_of(self, view: View) -> tuple[Any | None, float]:
-        """Handle and scale of the view's adapter, loaded when first needed."""
+    def _running(self, view: View) -> tuple[Running, ...]:
+        """The view's adapters, loaded when first needed."""
         if is_rerun(view) and self._rounding is not None:
             if self._negligible is None:
                 self._negligible = self._loaded(self._rounding)
-            return self._negligible, 1.0
+            return (Running(self._negligible, 1.0),)
         if is_base(view):
-            return None, 0.0
-        assert self._adapter is not None
-        if isinstance(view, ScaledView):
-            if self._real is None:
-                self._real = self._loaded(self._adapter)
-            return self._real, view.scale
-        assert isinstance(view, NullView)
-        if self._drawn != view:  # whoever evaluates unit by unit leaves no view in between
+            return ()
+        assert self._stack is not None
+        if isinstance(view, NullView):
+            return (self._null_of(view, self._stack),)
+        if isinstance(view, MemberView):
+            return (self._member(view.place, self._stack, 1.0),)
+        assert isinstance(view, ScaledView)
+        return tuple(self._member(place, self._stack, view.scale) for place in range(len(self._stack.members)))
+
+    def _member(self, place: int, stack: Stack, times: float) -> Running:
+        """One of the set, at its scale times λ. A file that stands there twice is loaded twice: llama.cpp runs a handle
+        once."""
+        member = stack.members[place]
+        if place not in self._real:
+            self._real[place] = self._loaded(member.adapter)
+        return Running(self._real[place], member.scale * times)
+
+    def _null_of(self, view: NullView, stack: Stack) -> Running:
+        if self._null is None or self._drawn != view:  # whoever evaluates unit by unit leaves no view in between
             self.drop_null()
-            if not all(pair.finite for pair in self._adapter.pairs):
+            if not all(pair.finite for adapter in stack.adapters for pair in adapter.pairs):
                 raise NonFiniteError(str(view), "any text: it would be drawn from factors that are not finite")
-            null = null_adapter(self._adapter, view.seed, view.design, go_on)
-            self._null, self._drawn = self._loaded(replace(null, in_file=False)), view
-        return self._null, 1.0
+            null = null_of(stack, view.seed, view.design, go_on)
+            self._null = Running(self._loaded(replace(null.adapter, in_file=False)), null.scale)
+            self._drawn = view
+        return self._null
 
     def _loaded(self, adapter: LoraAdapter) -> Any:
         if adapter.in_file:

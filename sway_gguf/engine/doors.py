@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, Self
 
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Adapted
 from sway_gguf.core.answers import Answer
 from sway_gguf.core.engine_settings import Workers
 from sway_gguf.core.errors import NonFiniteError, ViewError
@@ -139,8 +139,8 @@ class DoorBackend(ABC):
         fed = (query.max_new_tokens * written if isinstance(query, Generate) else 0.0 for query in queries)
         return Work(len(queries), self.count_tokens_of(queries) + sum(fed))
 
-    def swap(self, adapter: LoraAdapter) -> bool:
-        """Measure another adapter from now on without loading the base again.
+    def swap(self, adapter: Adapted) -> bool:
+        """Measure another adapter, or set of them, from now on without loading the base again.
 
         Returns:
             Whether it does; a backend that cannot has to be opened anew.
@@ -164,7 +164,7 @@ class DoorBackend(ABC):
 
     @property
     def tokens_from_store(self) -> int:
-        """Tokens of answers that were read from a store in place of being evaluated."""
+        """Tokens of answers that were read from a store in place of being evaluated; a twin counts its own."""
         return 0
 
     def unkept(self) -> AbstractContextManager[None]:

@@ -11,11 +11,49 @@ import numpy as np
 
 from sway_gguf.core.answers import Embedding
 from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.core.errors import NonFiniteError
+from sway_gguf.core.queries import Embed
 from sway_gguf.engine.context import Context
 from sway_gguf.engine.llama import Model
+from sway_gguf.engine.loaded import Loaded
 
 LONGEST = 256
 """Tokens of a text that count; llama.cpp keeps logits for all of them, so a long text would cost memory."""
+
+
+class Vectors:
+    """Vectors of texts from what a backend has loaded; what embeds is made ready when the first one is asked for.
+
+    Args:
+        loaded: the base, and where the settings name one an embedding model. They are the caller's.
+        settings: threads and the like.
+    """
+
+    def __init__(self, loaded: Loaded, settings: EngineSettings) -> None:
+        self._loaded = loaded
+        self._settings = settings
+        self._embedder: Embedder | None = None
+
+    def of(self, text: str) -> Embedding:
+        """That of one text.
+
+        Raises:
+            NonFiniteError: a number of it is not finite.
+            UserError, EngineError: the model that embeds cannot be loaded.
+        """
+        named = self._settings.embedder
+        if self._embedder is None:
+            self._embedder = Embedder(self._loaded.embedder(named), self._settings)
+        found = self._embedder.embed([text])[0]
+        if not np.isfinite(found.vector).all():
+            raise NonFiniteError("embedding model's" if named else "base", str(Embed(text)))
+        return found
+
+    def close(self) -> None:
+        """Release the context; the models are the caller's."""
+        if self._embedder is not None:
+            self._embedder.close()
+            self._embedder = None
 
 
 class Embedder:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sway_gguf.artifacts.base import BaseModel
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Adapted
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.doors import DoorBackend
@@ -18,7 +18,7 @@ from sway_gguf.engine.store import AnswerStore
 
 GGUF = "gguf"
 Base = Path | BaseModel
-Adapter = Path | LoraAdapter
+Adapter = Path | Adapted
 Opener = Callable[[Base, Adapter | None, EngineSettings | None, Store | None], DoorBackend]
 
 
@@ -34,7 +34,8 @@ def open_backend(
 
     Args:
         base: a base's file, or its header where that was read already.
-        adapter: a LoRA's file or PEFT folder, or the same as read already and known to fit; None for the base alone.
+        adapter: a LoRA's file or PEFT folder, or the same or a set of them as read already and known to fit; None for
+            the base alone.
         settings: of the engine; its defaults where None.
         kind: what `models.kind` of a spec says.
         store: of answers, which has to stay open as long. With one, weights are loaded when something is asked that

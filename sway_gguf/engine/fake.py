@@ -22,8 +22,8 @@ from sway_gguf.core.answers import (
     Tokens,
 )
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Spans, Split
-from sway_gguf.core.views import NullView, ScaledView, View
-from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.core.views import NullView, View
+from sway_gguf.engine.doors import DoorBackend, is_base
 from sway_gguf.engine.open_view import OnTokens
 
 Script = Callable[[View, Query], Answer]
@@ -84,7 +84,7 @@ def wordy_script(effect: Callable[[View, Query], float], vocabulary: int = 16, s
         base, own = _rng("base", query), _rng(_identity(view), query)
         shift = effect(view, query)
         if isinstance(query, NextToken):
-            moved = isinstance(view, NullView) or (isinstance(view, ScaledView) and view.scale != 0)
+            moved = not is_base(view)
             logits = base.normal(size=vocabulary) + (own.normal(size=vocabulary) * spread if moved else 0.0)
             logits[0] += shift
             return distribution(*np.exp(logits))

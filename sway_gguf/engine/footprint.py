@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from sway_gguf.artifacts.base import BaseModel
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Adapted, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
 
 _BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
@@ -26,23 +26,24 @@ _GROUP, _GROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
 """Where a container reads its own bound: in the second version of control groups, and in the first."""
 
 
-def twins_that_fit(base: BaseModel, settings: EngineSettings, cells: int, adapter: LoraAdapter | None) -> int:
+def twins_that_fit(base: BaseModel, settings: EngineSettings, cells: int, adapter: Adapted | None) -> int:
     """How many twins the free memory holds, at least one; a large number where the system does not tell what is free.
 
     Args:
         base: of all of them.
         settings: for the type of the KV cache.
         cells: tokens in the KV caches of one.
-        adapter: whose nulls each holds one of.
+        adapter: whose nulls, or those of the set, each holds one of.
     """
     free = free_memory()
     return sys.maxsize if free is None else max(1, int(_SHARE * free / twin_bytes(base, settings, cells, adapter)))
 
 
-def twin_bytes(base: BaseModel, settings: EngineSettings, cells: int, adapter: LoraAdapter | None) -> float:
+def twin_bytes(base: BaseModel, settings: EngineSettings, cells: int, adapter: Adapted | None) -> float:
     """Bytes of one twin beside the weights, which all of them share."""
     cell = 2 * base.blocks * base.kv_heads * base.head_width * _BYTES[settings.kv_type]
-    factors = sum(pair.a.nbytes + pair.b.nbytes for pair in adapter.pairs) if adapter else 0
+    adapters = as_stack(adapter).adapters if adapter else ()
+    factors = sum(pair.a.nbytes + pair.b.nbytes for each in adapters for pair in each.pairs)
     return cells * cell + _WORKING + _COPIES * factors
 
 

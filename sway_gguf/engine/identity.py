@@ -17,12 +17,14 @@ from sway_gguf.artifacts import null, rounding
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Adapted, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
-from sway_gguf.core.views import BASE, BaseView, NullView, View, is_rerun
+from sway_gguf.core.loras import stack_key
+from sway_gguf.core.views import BASE, TUNED, BaseView, MemberView, NullView, View, is_rerun
 from sway_gguf.engine.build import engine_identity
 from sway_gguf.engine.doors import is_base
 
-CODE = 2
+CODE = 3
 """To be raised by whoever changes what is done with a unit: how its jobs are cut into calls, or logits reduced."""
 
 IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "embedder"})
@@ -30,27 +32,27 @@ IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "emb
 
 
 class Identity:
-    """Of one base with one adapter in one engine.
+    """Of one base with one adapter, or a set of them, in one engine.
 
     Args:
         base: the model.
         settings: of the engine.
-        adapter: the real one, if any.
+        adapter: the real one, or the set; None for none.
     """
 
-    def __init__(self, base: BaseModel, settings: EngineSettings, adapter: LoraAdapter | None) -> None:
+    def __init__(self, base: BaseModel, settings: EngineSettings, adapter: Adapted | None) -> None:
         self._base = base
         self._settings = settings
-        self._adapter = adapter
+        self._stack = None if adapter is None else as_stack(adapter)
+        self._members: dict[int, str] = {}
         self._digests: dict[str, str] = {}
 
     def of(self, view: View) -> dict[str, Any]:
         """All that answers of `view` hang on; of the base no adapter."""
-        adapted = self._adapter is not None and not is_base(view)
         return {
             "view": standing(view),
             "base": self._digest("base"),
-            "adapter": self._digest("adapter") if adapted else "",
+            "adapter": self._adapters(view),
             "null code": null.VERSION if isinstance(view, NullView) else 0,
             "rounding code": rounding.VERSION if is_rerun(view) else 0,
             "settings": kept_settings(self._settings),
@@ -67,8 +69,8 @@ class Identity:
 
     @property
     def files(self) -> dict[str, str]:
-        """Digests of base and adapter; "" for no adapter. They are read when they are first asked for."""
-        return {"base": self._digest("base"), "adapter": self._digest("adapter") if self._adapter else ""}
+        """Digests of base and adapters; "" for no adapter. They are read when they are first asked for."""
+        return {"base": self._digest("base"), "adapter": self._adapters(TUNED)}
 
     def digest(self) -> str:
         """One of the files' contents, the library and the settings, but not of how views share the threads."""
@@ -78,22 +80,35 @@ class Identity:
             digest.update(file.encode())
         return digest.hexdigest()
 
+    def _adapters(self, view: View) -> str:
+        """Those that `view` runs, or draws its null from."""
+        if self._stack is None or is_base(view):
+            return ""
+        places = [view.place] if isinstance(view, MemberView) else range(len(self._stack.members))
+        return stack_key([(self._member(place), self._stack.members[place].scale) for place in places])
+
+    def _member(self, place: int) -> str:
+        if place not in self._members:
+            assert self._stack is not None
+            self._members[place] = adapter_digest(self._stack.members[place].adapter)
+        return self._members[place]
+
     def _digest(self, which: str) -> str:
         if which not in self._digests:
             if which == "base":
                 found = sha256_of_all(self._base.shards or (self._base.path,))
-            elif which == "embedder":
+            else:
                 assert self._settings.embedder is not None
                 found = sha256_of(self._settings.embedder)
-            else:
-                assert self._adapter is not None
-                found = adapter_digest(self._adapter)
             self._digests[which] = found
         return self._digests[which]
 
 
 def standing(view: View) -> View:
-    """The view under which answers are kept: an adapter at scale 0 is the base, for no adapter runs there."""
+    """The view under which answers are kept: an adapter at scale 0 is the base, for no adapter runs there; one of a set
+    alone is the tuned view of that adapter, whatever the set."""
+    if isinstance(view, MemberView):
+        return TUNED
     return BASE if is_base(view) and not isinstance(view, BaseView) else view
 
 

@@ -9,32 +9,32 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import copy
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.lora import LoraAdapter, fits
+from sway_gguf.artifacts.lora import fits
 from sway_gguf.artifacts.rounding import rounding_adapter
-from sway_gguf.core.answers import Answer, Embedding
+from sway_gguf.artifacts.stack import Adapted, as_stack, read_stack
+from sway_gguf.core.answers import Answer
 from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError, UserError
+from sway_gguf.core.loras import Lora
 from sway_gguf.core.queries import Compare, Embed, Generate, Query, Split
 from sway_gguf.core.views import NullView, View, is_rerun
 from sway_gguf.engine import llama, packed, scoring
 from sway_gguf.engine.contexts import ContextPool
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import DoorBackend, Work, is_base
-from sway_gguf.engine.embed import Embedder
+from sway_gguf.engine.embed import Vectors
 from sway_gguf.engine.evaluate import evaluated
 from sway_gguf.engine.footprint import twins_that_fit
 from sway_gguf.engine.identity import Identity, standing
 from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, asked_in, computed, request_of
 from sway_gguf.engine.layout import batches_of, lay_out
-from sway_gguf.engine.limits import limits_of, record_of
+from sway_gguf.engine.limits import limits_of, manner_of, record_of
 from sway_gguf.engine.loaded import Loaded
 from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Limits, group_jobs
@@ -45,11 +45,11 @@ _PLANS = 8192  # Queries whose tokens are remembered from view to view.
 
 
 class LlamaBackend(DoorBackend):
-    """A base GGUF with, at choice, a LoRA GGUF, in llama.cpp.
+    """A base GGUF with, at choice, a LoRA GGUF or a set of them, in llama.cpp.
 
     Args:
         base: its file, or its header where that was read already.
-        adapter: a file or PEFT folder, or one that was read already and fits; None for the base alone.
+        adapter: a file or PEFT folder, or one or a set of them that was read already and fits; None for the base alone.
         settings: of the engine.
         store: of answers. With one, only the vocabulary is loaded at first; the weights when something is asked that
             was not kept.
@@ -62,7 +62,7 @@ class LlamaBackend(DoorBackend):
     def __init__(
         self,
         base: Path | BaseModel,
-        adapter: Path | LoraAdapter | None,
+        adapter: Path | Adapted | None,
         settings: EngineSettings | None = None,
         store: Store | None = None,
     ) -> None:
@@ -70,15 +70,16 @@ class LlamaBackend(DoorBackend):
         self.base = read_base(base) if isinstance(base, Path) else base
         self._wanted = settings or EngineSettings()
         self.settings = self._wanted.model_copy(update={"threads": self._wanted.thread_count(self.base.parameters)})
-        self.adapter = read_adapter(adapter, self.base) if isinstance(adapter, Path) else adapter
+        given = read_stack([Lora(adapter)], self.base) if isinstance(adapter, Path) else adapter
+        self.stack = None if given is None else as_stack(given)
         self._loaded = Loaded(self.base.path, self.settings.gpu_layers, whole=store is None)
         self._rounding = rounding_adapter(self.base)
         self._keeper = Keeper(store, lambda: self._loaded.vocabulary.vocabulary)
-        self._identity = Identity(self.base, self.settings, self.adapter)
+        self._identity = Identity(self.base, self.settings, self.stack)
+        self._vectors = Vectors(self._loaded, self.settings)
         self._contexts: ContextPool | None = None
         self._crew: Crew | None = None
         self._on_batch: OnBatch | None = None
-        self._embedder: Embedder | None = None
         self._kind, self._closed = "", False
         self._plan = lru_cache(_PLANS)(self._planned)
 
@@ -110,7 +111,7 @@ class LlamaBackend(DoorBackend):
 
     def count_tokens_of(self, queries: Sequence[Query]) -> int:
         """Tokens fed to answer `queries` together: what they begin alike with counts once."""
-        return tokens_fed([self._plan(query) for query in queries], self.limits())
+        return tokens_fed([self._plan(query) for query in queries], self.limits(), manner_of(self.settings))
 
     def shows_noise(self, queries: Sequence[Query]) -> bool:
         """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does."""
@@ -124,21 +125,23 @@ class LlamaBackend(DoorBackend):
     def work(self, view: View, queries: Sequence[Query], written: float = 1.0) -> Work:
         """Calls and tokens that answering `queries`, all of one kind, takes; `written` as `work_of` has it."""
         asks = [self._plan(query) for query in queries]
-        return work_of(asks, self.limits(), written, rerun=is_rerun(view))
+        return work_of(asks, self.limits(), manner_of(self.settings), written, rerun=is_rerun(view))
 
-    def swap(self, adapter: LoraAdapter) -> bool:
-        """Measure another adapter from now on; the base stays loaded.
+    def swap(self, adapter: Adapted) -> bool:
+        """Measure another adapter, or set of them, from now on; the base stays loaded.
 
         Raises:
-            UserError: it does not fit the base.
+            UserError: one does not fit the base.
             ViewError: a view is open.
         """
         self._check_closed()
-        fits(adapter, self.base)
+        stack = as_stack(adapter)
+        for each in stack.adapters:
+            fits(each, self.base)
         if self._contexts is not None:
-            self._contexts.swap(adapter)
-        self.adapter = adapter
-        self._identity = Identity(self.base, self.settings, adapter)
+            self._contexts.swap(stack)
+        self.stack = stack
+        self._identity = Identity(self.base, self.settings, stack)
         return True
 
     def trace(self, on_batch: OnBatch) -> None:
@@ -147,7 +150,7 @@ class LlamaBackend(DoorBackend):
 
     @property
     def tokens_from_store(self) -> int:
-        """Tokens of answers that were read from the store in place of being evaluated, where somebody counted."""
+        """Tokens read from the store in place of being evaluated, where somebody counted; a twin counts its own."""
         return self._keeper.tokens
 
     def unkept(self) -> AbstractContextManager[None]:
@@ -168,7 +171,7 @@ class LlamaBackend(DoorBackend):
     def workers(self, views: int) -> Workers:
         """As many as the settings say and memory holds, but no more than there are views; one on a GPU."""
         cells = self._contexts.cells if self._contexts is not None else 0
-        fit = twins_that_fit(self.base, self.settings, cells or self.limits().cells, self.adapter)
+        fit = twins_that_fit(self.base, self.settings, cells or self.limits().cells, self.stack)
         found = self._wanted.workers(min(fit, views))
         return found if found.number > 1 else Workers(1, self.settings.threads)
 
@@ -184,9 +187,10 @@ class LlamaBackend(DoorBackend):
         if self._contexts is not None:
             self._contexts.rest()
         twin = copy(self)
-        twin._loaded, twin._crew = self._loaded.shared(), crew
-        twin._contexts = twin._embedder = None
+        twin._loaded, twin._keeper, twin._crew = self._loaded.shared(), self._keeper.twin(), crew
+        twin._contexts = None
         twin.settings = self.settings.model_copy(update={"threads": crew.least})
+        twin._vectors = Vectors(twin._loaded, twin.settings)
         return twin
 
     def close(self) -> None:
@@ -194,13 +198,13 @@ class LlamaBackend(DoorBackend):
         if self._closed:
             return
         self._closed = True
-        for owned in (self._embedder, self._contexts, self._loaded):
+        for owned in (self._vectors, self._contexts, self._loaded):
             if owned is not None:
                 owned.close()
-        self._embedder = self._contexts = None
+        self._contexts = None
 
     def _enter(self, view: View) -> None:
-        if not is_base(view) and self.adapter is None:
+        if not is_base(view) and self.stack is None:
             raise UserError("no adapter was given, so only the base view can be opened")
 
     def _leave(self, view: View) -> None:
@@ -214,7 +218,7 @@ class LlamaBackend(DoorBackend):
     def _pool(self) -> ContextPool:
         """Contexts on the whole model; the first to ask for them has it loaded."""
         if self._contexts is None:
-            self._contexts = ContextPool(self.model, self.settings, self.adapter, self._rounding, self._crew)
+            self._contexts = ContextPool(self.model, self.settings, self.stack, self._rounding, self._crew)
         self._contexts.on_batch, self._contexts.kind = self._on_batch, self._kind
         return self._contexts
 
@@ -256,10 +260,10 @@ class LlamaBackend(DoorBackend):
         sampling = [Sampling.of(ask.query) for ask in asks if isinstance(ask.query, Generate)]
         groups = group_jobs(jobs, limits, whole=False) if kind == "replies" else lay_out(jobs, limits)
         for group in groups:
-            unit = Unit.of(kind, standing(view), limits, group, jobs, sampling)
-            compute = partial(self._computed, unit)
+            unit = Unit.of(kind, view, limits, group, jobs, sampling)
+            identity, compute = partial(self._identity.of, view), partial(self._computed, unit)
             try:
-                answers = self._keeper.answered(unit, partial(self._identity_of, unit), compute, progress)
+                answers = self._keeper.answered(replace(unit, view=standing(view)), identity, compute, progress)
             except packed.JobError as error:
                 raise NonFiniteError(str(view), str(owned[group.jobs[error.job]][0].query)) from error
             found |= zip(group.jobs, answers, strict=True)
@@ -275,17 +279,10 @@ class LlamaBackend(DoorBackend):
             JobError: a number is not finite.
         """
         if isinstance(unit, Text):
-            return self._embed(Embed(unit.text), progress)
+            found = self._vectors.of(unit.text)
+            progress(len(self._plan(Embed(unit.text)).tokens))
+            return [found]
         return evaluated(unit, self.model, self._pool, progress)
-
-    def _embed(self, query: Embed, progress: OnTokens) -> list[Embedding]:
-        if self._embedder is None:
-            self._embedder = Embedder(self._loaded.embedder(self.settings.embedder), self.settings)
-        found = self._embedder.embed([query.text])
-        if not np.isfinite(found[0].vector).all():
-            raise NonFiniteError("embedding model's" if self.settings.embedder else "base", str(query))
-        progress(len(self._plan(query).tokens))
-        return found
 
     def _embedded(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
         found: list[Answer] = []

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.digest import Stamp, stamp_of
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Adapted
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
 
-Open = Callable[[BaseModel, LoraAdapter, EngineSettings], DoorBackend]
-"""Opens a backend on a base and an adapter."""
+Open = Callable[[BaseModel, Adapted, EngineSettings], DoorBackend]
+"""Opens a backend on a base and an adapter, or a set of them."""
 
 
 class Warm:
@@ -31,14 +31,12 @@ class Warm:
         self._key: tuple[Stamp, EngineSettings] | None = None
         self._adapter = ""
 
-    def backend(
-        self, base: BaseModel, adapter: LoraAdapter, adapter_hash: str, settings: EngineSettings
-    ) -> DoorBackend:
+    def backend(self, base: BaseModel, adapter: Adapted, adapter_hash: str, settings: EngineSettings) -> DoorBackend:
         """A backend on these files as they are now.
 
         Args:
             base, adapter: as read just now; they fit.
-            adapter_hash: digest of the adapter's content.
+            adapter_hash: digest of the adapter's content; of a set with the scales.
             settings: of the engine.
         """
         key = (_stamp(base, settings), settings)

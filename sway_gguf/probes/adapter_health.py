@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Literal
 
@@ -52,9 +53,10 @@ class AdapterHealth(StaticProbe[AdapterHealthOptions]):
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Facts of every module, and checks over all of them."""
         assert self.sources.adapter is not None
-        facts = self.sources.adapter()
-        alive = [module for module in facts.modules if module.finite and module.norm > 0]
-        items = tuple(Item(module.module, module.norm, _detail(module)) for module in facts.modules)
+        adapters = self.sources.adapter()
+        modules = [(facts, module) for facts in adapters for module in facts.modules]
+        alive = [module for _, module in modules if _alive(module)]
+        items = tuple(Item(_in(facts, module.module), module.norm, _detail(module)) for facts, module in modules)
         ranks = [effective_rank(module) for module in alive]
         notes = (
             (f"effective rank {median(ranks):.1f} of {median(module.rank for module in alive):g} in the median module",)
@@ -62,14 +64,20 @@ class AdapterHealth(StaticProbe[AdapterHealthOptions]):
             else ()
         )
         return Measurement(
-            len(alive) / max(1, len(facts.modules)),
+            len(alive) / max(1, len(modules)),
             items,
-            checks=self._checks(facts, alive),
+            checks=tuple(check for facts in adapters for check in self._checks(facts)),
             interval=False,
             notes=notes,
         )
 
-    def _checks(self, facts: AdapterFacts, alive: Sequence[ModuleFacts]) -> tuple[Check, ...]:
+    def _checks(self, facts: AdapterFacts) -> tuple[Check, ...]:
+        """Of one adapter; in a set they carry its name."""
+        found = self._found(facts)
+        return tuple(replace(each, name=_in(facts, each.name), text=_in(facts, each.text)) for each in found)
+
+    def _found(self, facts: AdapterFacts) -> tuple[Check, ...]:
+        alive = [module for module in facts.modules if _alive(module)]
         broken = [module.module for module in facts.modules if not module.finite]
         dead = [module.module for module in facts.modules if module.finite and module.norm == 0]
         large = outliers(alive, self.options.outlier_factor)
@@ -89,6 +97,14 @@ class AdapterHealth(StaticProbe[AdapterHealthOptions]):
             checked("scale", usual, f"alpha / rank {shown}", f"alpha / rank is {shown}, far from the usual"),
             checked("whole", not facts.skipped, "nothing skipped", f"llama.cpp leaves out {_few(facts.skipped)}"),
         )
+
+
+def _alive(module: ModuleFacts) -> bool:
+    return module.finite and module.norm > 0
+
+
+def _in(facts: AdapterFacts, words: str) -> str:
+    return f"{facts.name}: {words}" if facts.name else words
 
 
 def effective_rank(module: ModuleFacts) -> float:

@@ -12,9 +12,10 @@ from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, Generate, Query, shorten
 from sway_gguf.core.rules import AboveNull, Rule
 from sway_gguf.core.sections import Paraphrase
-from sway_gguf.probes.base import Probe, embedded_by
+from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import beyond
 from sway_gguf.probes.paraphrase_invariance import Case
+from sway_gguf.probes.sources import embedded_by
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 

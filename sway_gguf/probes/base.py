@@ -10,129 +10,23 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from sway_gguf.core.adapter_facts import AdapterFacts
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.candidates import Candidate, Thought
-from sway_gguf.core.dialogue import Render
 from sway_gguf.core.measurement import Axis, Item, Measurement
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Query, shorten
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.rules import AboveNull, AllChecks, Rule
-from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
-from sway_gguf.core.training import Training
+from sway_gguf.probes.sources import Sources as Sources
 from sway_gguf.spec.options import ProbeOptions
 
 Options = TypeVar("Options", bound=ProbeOptions)
 Thing = TypeVar("Thing")
-
-
-def no_checkpoint(folder: Path) -> Training:
-    """For a suite in which nothing reads one."""
-    raise FileNotFoundError(folder)
-
-
-def always(query: Query) -> bool:
-    """For a context of unknown size."""
-    return True
-
-
-def nothing(count: int) -> tuple[()]:
-    """For a run without templates.
-
-    Returns:
-        ().
-    """
-    return ()
-
-
-def as_it_is(given: Thing) -> Thing:
-    """For a run in plain text.
-
-    Returns:
-        `given`.
-    """
-    return given
-
-
-def in_other_words(prompt: str, words: str) -> str:
-    """The same.
-
-    Returns:
-        `words`.
-    """
-    return words
-
-
 SHOWN_NULLS = 3
 """Nulls visited for a probe whose null mean is shown but decides nothing."""
 CONTROLS = 0.5
 """Texts to compare with on a panel, per item: nulls need no interval, only the same comparison as the adapter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Text that probes may draw on when their own options give none.
-
-    Attributes:
-        sections: of the user's training material.
-        preferences: of the same.
-        paraphrases, canaries: of the same.
-        holdout: text like the material that was kept out of training.
-        general: unrelated text, one piece each.
-        controls: unrelated text in the form of the material; general text as prose where none is given.
-        everyday: unrelated requests with replies, as the model speaks with its users; none without a chat template.
-        prompts: that stop in mid-sentence; from the material where there is any.
-        request: makes a prompt of what a user asks, as the run's format has it.
-        spoken: the same for a unit that a probe's own options give.
-        requests: what the user asks, by the prompt.
-        reworded: a prompt once more with other words for what is asked last in it.
-        candidates: so many replies as each of several templates puts them, the run's own first; rendered when called.
-        thoughts: so many requests with thinking asked for and not; none where the template knows no thinking.
-        seed: of everything random in a probe.
-        adapter: tells what the adapter's factors say of it; None where there is none.
-        adapter_hash: sha256 of the adapter's file.
-        chat: renders dialogues as the run's format has them, or else the model's own template; None without one.
-        checkpoint: reads a trainer's folder.
-        embedder: name of what embeds texts; "" for the base's own hidden states.
-        context: tokens that the engine evaluates in one piece at most; None where that is not known.
-        holds: whether the context holds a query.
-        folder: paths in a probe's options start here.
-    """
-
-    sections: tuple[Section, ...] = ()
-    preferences: tuple[Preference, ...] = ()
-    paraphrases: tuple[Paraphrase, ...] = ()
-    canaries: tuple[Canary, ...] = ()
-    holdout: tuple[Section, ...] = ()
-    general: tuple[str, ...] = ()
-    controls: tuple[Section, ...] = ()
-    everyday: tuple[Section, ...] = ()
-    prompts: tuple[str, ...] = ()
-    request: Callable[[str], str] = as_it_is
-    spoken: Callable[[Any], Any] = as_it_is
-    requests: Mapping[str, str] = field(default_factory=dict)
-    reworded: Callable[[str, str], str] = in_other_words
-    candidates: Callable[[int], tuple[Candidate, ...]] = nothing
-    thoughts: Callable[[int], tuple[Thought, ...]] = nothing
-    seed: int = 0
-    adapter: Callable[[], AdapterFacts] | None = None
-    adapter_hash: str = ""
-    chat: Render | None = None
-    checkpoint: Callable[[Path], Training] = no_checkpoint
-    embedder: str = ""
-    context: int | None = None
-    holds: Callable[[Query], bool] = always
-    folder: Path = Path()
-
-
-def embedded_by(sources: Sources) -> str:
-    """A note on where embeddings come from."""
-    return f"embeddings by {sources.embedder or 'the mean of the base model’s own last hidden states'}"
 
 
 class Probe(ABC, Generic[Options]):
@@ -150,6 +44,7 @@ class Probe(ABC, Generic[Options]):
         static: whether it measures files alone, and no view of the model.
         foreign: whether it measures on a backend itself, as the original's do.
         retired: fields of the original that have no effect here, and why.
+        of_sets: whether it needs several adapters; a run of a set has it in any case, and no other suite does.
         quick: whether `check` runs it; what generates text is left to `run`.
         quick_options: fields that `check` gives it, where it is cheaper so.
     """
@@ -166,6 +61,7 @@ class Probe(ABC, Generic[Options]):
     quick: ClassVar[bool] = True
     quick_options: ClassVar[Mapping[str, Any]] = {}
     foreign: ClassVar[bool] = False
+    of_sets: ClassVar[bool] = False
     retired: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, options: Options, sources: Sources, remarks: Sequence[str] = ()) -> None:
@@ -193,6 +89,11 @@ class Probe(ABC, Generic[Options]):
     @property
     def scales(self) -> tuple[float, ...]:
         """Scalings λ of the adapter that it must see besides 1."""
+        return ()
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Places of the adapters of a set that it must see alone."""
         return ()
 
     @property
@@ -270,6 +171,10 @@ class Probe(ABC, Generic[Options]):
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:
         """For a probe with `scales`: one measurement from those at each λ, 1 included."""
         return curve[1.0]
+
+    def over_members(self, together: Measurement, alone: Mapping[int, Measurement]) -> Measurement:
+        """For a probe with `members`: one measurement from that of the set and those of each adapter alone."""
+        return together
 
 
 class StaticProbe(Probe[Options]):

@@ -14,7 +14,8 @@ from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, NextToken, Query
 from sway_gguf.core.rules import AboveNull, Rule
-from sway_gguf.probes.base import Probe, embedded_by
+from sway_gguf.probes.base import Probe
+from sway_gguf.probes.sources import embedded_by
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.clusters import clusters, specificity
 

@@ -21,6 +21,7 @@ from sway_gguf.probes.everyday_replies import EverydayReplies
 from sway_gguf.probes.external_perplexity import ExternalPerplexity
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.probes.gradient_ghost import GradientGhost
+from sway_gguf.probes.interaction import Interaction
 from sway_gguf.probes.leakage import Leakage
 from sway_gguf.probes.multi_turn_coherence_decay import MultiTurnCoherenceDecay
 from sway_gguf.probes.paraphrase_invariance import ParaphraseInvariance
@@ -59,6 +60,7 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         ToolUseFidelity,
         Leakage,
         TemplateFit,
+        Interaction,
         TrainingDrift,
         GradientGhost,
     )
@@ -75,8 +77,11 @@ def all_kinds() -> Mapping[str, type[Probe[Any]]]:
 
 
 def kinds_by_default() -> list[str]:
-    """Kinds of which an entry without fields can be built: all of ours, and a plugin's where it asks for none."""
-    return [kind for kind in all_kinds() if kind in KINDS or _builds(kind)]
+    """Kinds of which an entry without fields can be built: all of ours, and a plugin's where it asks for none.
+
+    Those of sets are left out; a run of a set has them in any case.
+    """
+    return [kind for kind, probe in all_kinds().items() if not probe.of_sets and (kind in KINDS or _builds(kind))]
 
 
 def _builds(kind: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sway_gguf.core.file_records import FileRecord
+from sway_gguf.core.loras import scaled_name
 from sway_gguf.core.result import Diagnosis, NullsUsed, ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
 
@@ -68,6 +69,21 @@ def calls_for(diagnosis: Diagnosis) -> Verdict:
 def file_of(result: SuiteResult, role: str) -> FileRecord | None:
     """The first file in a role."""
     return next((record for record in result.files if record.role == role), None)
+
+
+def adapters_of(result: SuiteResult) -> list[FileRecord]:
+    """The records of all adapters that were tested together."""
+    return [record for record in result.files if record.role == "adapter"]
+
+
+def tested(result: SuiteResult) -> str:
+    """The adapter's file name, or those of a set, with scales that are not 1; "" where none is recorded."""
+    return " + ".join(map(scaled_file, adapters_of(result)))
+
+
+def scaled_file(record: FileRecord) -> str:
+    """An adapter's file name, with its scale where that is not 1."""
+    return scaled_name(short_name(record), record.adapter.scale if record.adapter else 1.0)
 
 
 def short_name(record: FileRecord | None) -> str:

@@ -12,7 +12,18 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.shown import Heat
 from sway_gguf.report import numbers
-from sway_gguf.report.facts import calls_for, file_of, look_line, nulls_line, number_words, short_name, worst_first
+from sway_gguf.report.facts import (
+    adapters_of,
+    calls_for,
+    file_of,
+    look_line,
+    nulls_line,
+    number_words,
+    scaled_file,
+    short_name,
+    tested,
+    worst_first,
+)
 from sway_gguf.report.fitting import Section, fitted
 from sway_gguf.report.html.heat import mean_change
 from sway_gguf.report.markdown_text import END, code, row, table_head, words, words_in_html
@@ -33,7 +44,7 @@ _SIGNS: Mapping[str, str] = {
 
 def mark_of(result: SuiteResult, name: str = "") -> str:
     """The hidden line by which a comment is found again; `name` is the adapter's file unless given."""
-    wanted = name or short_name(file_of(result, "adapter")) or "report"
+    wanted = name or tested(result) or "report"
     return f"<!-- sway-gguf:{re.sub(r'[^A-Za-z0-9.]+', '-', wanted).strip('-')[:100] or 'report'} -->"
 
 
@@ -87,9 +98,9 @@ def _gate(decision: GateDecision) -> Section:
 
 def _diagnosis(result: SuiteResult) -> Section:
     sign = _SIGNS[calls_for(result.diagnosis)]
-    about = " on ".join(
-        code(short_name(file_of(result, role))) for role in ("adapter", "base") if file_of(result, role)
-    )
+    base = file_of(result, "base")
+    adapters = " + ".join(code(scaled_file(each)) for each in adapters_of(result))
+    about = " on ".join(filter(None, (adapters, code(short_name(base)) if base else "")))
     head = f"## {sign} sway-gguf: {result.diagnosis}\n\n**Diagnosis.** {words(result.headline, 2000)}"
     head += f"\n\n**Tested:** {about}" if about else ""
     head += f"\n\n**Learned.** {words(result.learned, 2000)}" if result.learned else ""

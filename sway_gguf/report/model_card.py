@@ -13,7 +13,7 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.plain import json_text, one_line
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
-from sway_gguf.report.facts import file_of, look_line, nulls_line, number_words, short_name
+from sway_gguf.report.facts import adapters_of, file_of, look_line, nulls_line, number_words, short_name, tested
 from sway_gguf.report.markdown_text import END, code, words
 
 MARK = "# Written by sway-gguf"
@@ -39,7 +39,7 @@ def _is_metric(probe: ProbeResult) -> bool:
 
 def _index(result: SuiteResult, found: list[ProbeResult]) -> Iterator[str]:
     data = short_name(file_of(result, "data") or file_of(result, "general")) or "prompts of sway-gguf"
-    name = short_name(file_of(result, "adapter")) or "adapter"
+    name = tested(result) or "adapter"
     yield from ("model-index:", f"- name: {_string(name)}", "  results:", "  - task:", "      type: text-generation")
     yield from ("    dataset:", f"      name: {_string(data)}", f"      type: {_string(data)}", "    metrics:")
     for probe in found:
@@ -58,7 +58,7 @@ def _number(probe: ProbeResult) -> str:
 
 
 def _paragraph(result: SuiteResult, decision: GateDecision | None) -> str:
-    base, adapter = file_of(result, "base"), file_of(result, "adapter")
+    base = file_of(result, "base")
     parts = [f"Tested with sway-gguf {words(result.libraries.get('sway-gguf', ''))}".rstrip() + "."]
     if base:
         header = base.base
@@ -69,9 +69,10 @@ def _paragraph(result: SuiteResult, decision: GateDecision | None) -> str:
             else ""
         )
         parts.append(f"Base: {code(short_name(base))}{about}, sha256 {code(base.sha256)}.")
-    if adapter:
+    for adapter in adapters_of(result):
         shape = adapter.adapter
-        about = f" (rank {'/'.join(map(str, shape.ranks))}, alpha {shape.alpha:g})" if shape else ""
+        scale = "" if shape is None or shape.scale == 1.0 else f"scale {shape.scale:g}, "
+        about = f" ({scale}rank {'/'.join(map(str, shape.ranks))}, alpha {shape.alpha:g})" if shape else ""
         parts.append(f"Adapter: {code(short_name(adapter))}{about}, sha256 {code(adapter.sha256)}.")
     parts.append(f"Diagnosis: **{result.diagnosis}**. {words(result.headline)}")
     for probe in result.probes:

@@ -87,7 +87,8 @@ def file_line(record: FileRecord) -> str:
         parts.append(f"{record.base.architecture}, {numbers.parameters(record.base.parameters)}, {types}")
     if record.adapter:
         ranks = "/".join(map(str, record.adapter.ranks))
-        parts.append(f"rank {ranks}, alpha {record.adapter.alpha:g}, {record.adapter.modules} modules")
+        scale = "" if record.adapter.scale == 1.0 else f"scale {record.adapter.scale:g}, "
+        parts.append(f"{scale}rank {ranks}, alpha {record.adapter.alpha:g}, {record.adapter.modules} modules")
     return "  ".join(parts)
 
 
@@ -224,11 +225,14 @@ def _footnotes(result: SuiteResult) -> RenderableType:
 
 
 def _pace(timings: Mapping[str, float]) -> str:
-    """Tokens, seconds and their ratio; what came from the store took no time, and is told apart."""
-    tokens, seconds, stored = timings["tokens"], timings["run_seconds"], timings.get("tokens_from_store", 0.0)
+    """Tokens, seconds and their ratio; told apart is what came from the store, which took no time, and what was begun
+    ahead and not needed, which did."""
+    tokens, seconds = timings["tokens"], timings["run_seconds"]
+    stored, dropped = (timings.get(name, 0.0) for name in ("tokens_from_store", "tokens_dropped"))
     took = numbers.seconds(seconds)
     if stored and not tokens:
         return f"{numbers.count(stored)} tokens from the store, none evaluated, in {took}"
-    rate = f"{numbers.count(tokens / max(seconds, 1e-9))} tokens/s"
+    rate = f"{numbers.count((tokens + dropped) / max(seconds, 1e-9))} tokens/s"
     more = f", and {numbers.count(stored)} from the store" if stored else ""
-    return f"{numbers.count(tokens)} tokens in {took} ({rate}){more}"
+    vain = f"; {numbers.count(dropped)} more, begun ahead, were not needed" if dropped else ""
+    return f"{numbers.count(tokens)} tokens in {took} ({rate}){more}{vain}"

@@ -108,7 +108,8 @@ def _several(given: str | list[str] | None, root: Root) -> list[Path] | None:
 def _paths_of(spec: Spec) -> list[Path]:
     """Everything that a spec names, those in its suite's entries among them."""
     models, engine = spec.models, spec.engine
-    found: list[Any] = [models.base.base, models.ft.base, models.ft.adapter, engine.embedder]
+    adapters = [lora.path for lora in models.ft.loras]
+    found: list[Any] = [models.base.base, models.ft.base, *adapters, engine.embedder]
     for text in (spec.data, spec.holdout, spec.general):
         found += text if isinstance(text, list) else [text]
     if spec.format not in FORMATS:

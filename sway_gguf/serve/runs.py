@@ -210,7 +210,7 @@ class Runs:
         if not prepared.needs_model:
             return run(prepared, None)
         _go_on(current)
-        backend = self._warm.backend(prepared.base, prepared.adapter, prepared.adapter_hash, prepared.engine)
+        backend = self._warm.backend(prepared.base, prepared.stack, prepared.adapter_hash, prepared.engine)
         work = plan(prepared)
         least, most = work.span(backend.count_tokens_of)
 

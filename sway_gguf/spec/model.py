@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
+from sway_gguf.core.loras import Lora, Loras
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
 from sway_gguf.spec.gate import Gate
@@ -26,6 +28,8 @@ _TEMPLATES_OWN = frozenset({"messages", "tools", "documents", "add_generation_pr
 """Variables of a template that the dialogue gives."""
 
 
+MOST_ADAPTERS = 16
+"""Of a set. Each is a view of its own, and takes memory."""
 RankScale = Annotated[float, Field(gt=0, le=64)]
 """Times the adapter's rank; the bound keeps a null from taking all memory."""
 
@@ -41,12 +45,60 @@ Paths = Annotated[Path | list[Path], BeforeValidator(_one_or_several)]
 """A file, a pattern such as data/*.jsonl, a folder that `datasets` saved, or several of these."""
 
 
+class AdapterSpec(StrictModel):
+    """One adapter of a set."""
+
+    path: Path = Field(description="the LoRA GGUF")
+    scale: float = Field(default=1.0, description="what its update is multiplied by")
+    data: Paths | None = Field(default=None, description="what this one was trained on")
+    holdout: Paths | None = Field(default=None, description="text like it that was kept out of training")
+
+    @property
+    def lora(self) -> Lora:
+        """Its file and scale."""
+        return Lora(self.path, self.scale)
+
+
+Tested = Path | Sequence[AdapterSpec]
+"""An adapter, or those of a set."""
+
+
+def _adapter_entry(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str | Path) else value
+
+
 class ModelSpec(StrictModel):
-    """One model: a base GGUF, for `ft` with a LoRA GGUF."""
+    """One model: a base GGUF, for `ft` with a LoRA GGUF, or several that run together."""
 
     kind: Literal["gguf"] = "gguf"
     base: Path = Field(description="the base GGUF")
     adapter: Path | None = Field(default=None, description="the LoRA GGUF; in `ft` only")
+    adapters: list[Annotated[AdapterSpec, BeforeValidator(_adapter_entry)]] = Field(
+        default_factory=list, max_length=MOST_ADAPTERS, description="in place of it several, or one at another scale"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ModelSpec:
+        if self.adapter is not None and self.adapters:
+            raise ValueError("give adapter or adapters, not both; the one goes into the list of the other")
+        return self
+
+    @property
+    def members(self) -> tuple[AdapterSpec, ...]:
+        """Every adapter, whichever field names it."""
+        return tuple(self.adapters) if self.adapter is None else (AdapterSpec(path=self.adapter),)
+
+    @property
+    def loras(self) -> Loras:
+        """Their files and scales."""
+        return tuple(each.lora for each in self.members)
+
+    def with_members(self, adapters: Sequence[AdapterSpec]) -> ModelSpec:
+        """The same base with these adapters; one at scale 1 without text of its own stands in `adapter`."""
+        one = adapters[0] if len(adapters) == 1 else None
+        plain = one is not None and one == AdapterSpec(path=one.path)
+        changed = {"adapter": one.path, "adapters": []} if one and plain else {"adapter": None, "adapters": [*adapters]}
+        return self.model_copy(update=changed)
 
 
 class Models(StrictModel):
@@ -158,25 +210,53 @@ def resolved(spec: Spec, path: Path) -> Spec:
     def each_at(given: Path | list[Path] | None) -> Path | list[Path] | None:
         return [folder / each.expanduser() for each in given] if isinstance(given, list) else at(given)
 
+    def adapter_at(given: AdapterSpec) -> AdapterSpec:
+        named = {"path": at(given.path), "data": each_at(given.data), "holdout": each_at(given.holdout)}
+        return given.model_copy(update=named)
+
     base, tuned = spec.models.base, spec.models.ft
     if tuned.base != base.base:
         raise UserError(f"{path}: models.ft.base is not models.base.base; one base is loaded once, name the same file")
-    if tuned.adapter is None:
+    if not tuned.members:
         raise UserError(f"{path}: models.ft.adapter is missing; name the LoRA GGUF to test")
     models = Models(
         base=base.model_copy(update={"base": at(base.base)}),
-        ft=tuned.model_copy(update={"base": at(tuned.base), "adapter": at(tuned.adapter)}),
+        ft=tuned.with_members([adapter_at(each) for each in tuned.members]).model_copy(update={"base": at(tuned.base)}),
     )
     engine = spec.engine.model_copy(update={"embedder": at(spec.engine.embedder)})
-    return spec.model_copy(
-        update={
-            "models": models,
-            "data": each_at(spec.data),
-            "general": each_at(spec.general),
-            "holdout": each_at(spec.holdout),
-            "format": spec.format if spec.format in FORMATS else str(folder / Path(spec.format).expanduser()),
-            "folder": folder,
-            "engine": engine,
-            "gate": spec.gate.model_copy(update={"baseline": at(spec.gate.baseline)}),
-        }
+    return with_texts_of_adapters(
+        spec.model_copy(
+            update={
+                "models": models,
+                "data": each_at(spec.data),
+                "general": each_at(spec.general),
+                "holdout": each_at(spec.holdout),
+                "format": spec.format if spec.format in FORMATS else str(folder / Path(spec.format).expanduser()),
+                "folder": folder,
+                "engine": engine,
+                "gate": spec.gate.model_copy(update={"baseline": at(spec.gate.baseline)}),
+            }
+        )
     )
+
+
+def with_adapters(spec: Spec, adapters: Sequence[AdapterSpec]) -> Spec:
+    """`spec` with these adapters in place of its own; their text joins that of the run."""
+    tuned = spec.models.ft.with_members(adapters)
+    return with_texts_of_adapters(spec.model_copy(update={"models": Models(base=spec.models.base, ft=tuned)}))
+
+
+def with_texts_of_adapters(spec: Spec) -> Spec:
+    """`spec` with each adapter's own data and holdout among those of the run, which are asked of the whole set."""
+    adapters = spec.models.ft.members
+
+    def together(shared: Path | list[Path] | None, own: Sequence[Path | list[Path] | None]) -> Path | list[Path] | None:
+        paths = [p for given in (shared, *own) if given for p in (given if isinstance(given, list) else [given])]
+        found = list(dict.fromkeys(paths))
+        return (found or None) if len(found) != 1 else found[0]
+
+    if not any(each.data or each.holdout for each in adapters):
+        return spec
+    data = together(spec.data, [each.data for each in adapters])
+    holdout = together(spec.holdout, [each.holdout for each in adapters])
+    return spec.model_copy(update={"data": data, "holdout": holdout})

@@ -12,7 +12,9 @@ from sway_gguf.spec.model import Spec
 
 def spec_record(spec: Spec) -> dict[str, Any]:
     """All that a sway.yaml says, defaults too, as plain values."""
-    return spec.model_dump(mode="json", exclude={"folder": True, "remarks": True, "models": {"base": {"adapter"}}})
+    sets = {"adapters"} if not spec.models.ft.adapters else {"adapter"}
+    without = {"base": {"adapter", "adapters"}, "ft": sets}
+    return spec.model_dump(mode="json", exclude={"folder": True, "remarks": True, "models": without})
 
 
 def spec_text(record: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import Verdict
-from sway_gguf.core.views import NullView, ScaledView
+from sway_gguf.core.views import MemberView, NullView, ScaledView, View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.probes.base import Probe
 from sway_gguf.suite.prepare import Prepared
@@ -41,6 +41,7 @@ def suited(prepared: Prepared, backend: DoorBackend) -> Prepared:
 
 def _lacking(probe: Probe[Any], backend: DoorBackend, no_nulls: str) -> str:
     """What the probe needs and the backend lacks, or ""."""
-    wanted = (*probe.ask(), *probe.foresee(), *probe.follows, *map(ScaledView, probe.scales))
+    views: tuple[View, ...] = (*map(ScaledView, probe.scales), *map(MemberView, probe.members))
+    wanted = (*probe.ask(), *probe.foresee(), *probe.follows, *views)
     missing = next(filter(None, map(backend.lacks, wanted)), "")
     return missing or (no_nulls if probe.rule.by_nulls else "")

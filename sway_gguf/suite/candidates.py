@@ -115,10 +115,10 @@ def _ways(spec: Spec, speech: Speech) -> Iterator[_Way]:
     if speech.own is not None:
         way_out = "leave out --format" if given else "--format chat speaks it"
         yield from _way("the base's own chat template", speech.own, way_out)
-    folder, special = spec.models.ft.adapter, special_tokens(GGUFFile(base))
-    theirs = folder_render(folder, base, spec.template_kwargs) if folder is not None else None
-    if theirs is not None:
-        yield from _way("the adapter folder's chat template", theirs, _way_out(str(folder), given))
+    special = special_tokens(GGUFFile(base))
+    for folder in dict.fromkeys(lora.path for lora in spec.models.ft.loras):
+        if (theirs := folder_render(folder, base, spec.template_kwargs)) is not None:
+            yield from _way("the adapter folder's chat template", theirs, _way_out(str(folder), given))
     for name in FAMILIES:
         render = family_template(name, special, spec.template_kwargs)
         yield from _way(f"the {name} template", render, _way_out(name, given))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
 from sway_gguf.core.measurement import Check, Measurement
-from sway_gguf.core.views import NullView, ScaledView, View, is_rerun
+from sway_gguf.core.views import MemberView, NullView, ScaledView, View, is_rerun
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.stats.noise import noise_limit
@@ -26,6 +26,7 @@ class Gathered:
 
     Attributes:
         curve: by λ.
+        alone: of each adapter of a set alone, by its place.
         panels: of the tuned view, on the panel and the part of it.
         early: of the nulls at the first look.
         nulls: of the others, by rank scale.
@@ -36,6 +37,7 @@ class Gathered:
     """
 
     curve: dict[float, Measurement] = field(default_factory=dict)
+    alone: dict[int, Measurement] = field(default_factory=dict)
     panels: dict[Standing, Measurement] = field(default_factory=dict)
     early: list[Measurement] = field(default_factory=list)
     nulls: dict[float, list[Measurement]] = field(default_factory=dict)
@@ -88,6 +90,8 @@ def _keep(probe: Probe[Any], found: Gathered, view: View | None, measurement: Me
         found.panels[standing] = measurement
     elif isinstance(view, ScaledView):
         found.curve[view.scale] = measurement
+    elif isinstance(view, MemberView):
+        found.alone[view.place] = measurement
     elif standing == Standing.PART:
         found.early.append(measurement)
     elif isinstance(view, NullView) and not (isinstance(probe, ForeignProbe) and measurement.undecided):
@@ -102,9 +106,11 @@ def _noise(measurement: Measurement) -> float:
     return noise_limit(measurement.value, items, controls)
 
 
-def over_scales(probe: Probe[Any], found: Gathered) -> Measurement:
-    """One measurement from those at each λ; that the model overflows at one of them is a finding."""
+def over_views(probe: Probe[Any], found: Gathered) -> Measurement:
+    """One measurement from those at each λ and of each adapter alone; that the model overflows at a λ is a finding."""
     measurement: Measurement = probe.over_scales(found.curve)
+    if found.alone:
+        measurement = probe.over_members(measurement, found.alone)
     if not found.overflowed:
         return measurement
     where = ", ".join(f"{scale:g}" for scale in sorted(found.overflowed))

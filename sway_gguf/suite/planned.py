@@ -24,7 +24,7 @@ def planned(prepared: Prepared) -> Plan:
     skipped = [PlannedProbe(probe.name, probe.axis, skipped=probe.reason) for probe in prepared.skipped]
     named = {
         "base": str(prepared.base.path),
-        "adapter": str(prepared.adapter.path),
+        "adapter": prepared.name,
         "format": prepared.texts.speech.name,
     }
     remarks = (*prepared.spec.remarks, *prepared.left_out)

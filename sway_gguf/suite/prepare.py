@@ -8,14 +8,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
-from sway_gguf.artifacts.facts import adapter_facts
+from sway_gguf.artifacts.facts import stack_facts
 from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.stack import Stack, read_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.loras import Lora, short_names, stack_key
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
 from sway_gguf.core.views import NullDesign
@@ -24,12 +25,13 @@ from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
-from sway_gguf.probes.registry import all_kinds, build_probes, kinds_by_default
-from sway_gguf.spec.model import Defaults, Models, ModelSpec, Spec
+from sway_gguf.probes.registry import KINDS, all_kinds, build_probes, kinds_by_default
+from sway_gguf.spec.model import AdapterSpec, Defaults, Models, ModelSpec, Spec, Tested, with_adapters
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
+from sway_gguf.suite.trained import with_training
 
 _FIRST_ITEMS, _FIRST_PROMPTS = 32, 16
 """Enough for a lift of 0.1 nats per token, and few for a large model."""
@@ -41,8 +43,9 @@ class Prepared:
 
     Attributes:
         spec: as given.
-        base, adapter: their headers; they fit.
-        adapter_hash: sha256 of the adapter's file.
+        base, stack: the base's header, and the adapters that run together; they fit.
+        hashes: sha256 of each adapter's file.
+        adapter_hash: that of the only adapter; of a set all of them, with the scales.
         texts: what its items were picked from.
         probes: that will run, in order.
         skipped: results of those that will not.
@@ -53,7 +56,8 @@ class Prepared:
 
     spec: Spec
     base: BaseModel
-    adapter: LoraAdapter
+    stack: Stack
+    hashes: tuple[str, ...]
     adapter_hash: str
     texts: Texts
     room: Room
@@ -67,6 +71,26 @@ class Prepared:
         """How nulls are drawn."""
         defaults = self.spec.defaults
         return NullDesign(defaults.null_design, defaults.rank_scale, defaults.init_scale, defaults.null_energy)
+
+    @property
+    def adapter(self) -> LoraAdapter:
+        """The only adapter, for what works with one at its own scale.
+
+        Raises:
+            UserError: there are several, or it has another scale.
+        """
+        lone = self.stack.lone
+        if lone is None:
+            raise UserError(
+                f"{self.name}: this works with one adapter at scale 1; merge a set into its base with sway-gguf merge, "
+                "or take its adapters one by one"
+            )
+        return lone
+
+    @property
+    def name(self) -> str:
+        """What is tested, as it was named."""
+        return " + ".join(map(str, self.spec.models.ft.loras))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -88,7 +112,7 @@ class Prepared:
         Raises:
             EngineError: the engine refused what the checks let pass.
         """
-        return open_backend(self.base, self.adapter, self.engine, kind=self.spec.models.ft.kind, store=store)
+        return open_backend(self.base, self.stack, self.engine, kind=self.spec.models.ft.kind, store=store)
 
     def with_defaults(self, **changed: object) -> Prepared:
         """The same run with other defaults; no file is read again.
@@ -98,7 +122,7 @@ class Prepared:
         """
         spec = self.spec.model_copy(update={"defaults": self.spec.defaults.model_copy(update=changed)})
         room = Room(self.base, self.room.width)
-        found = _probes(spec, self.texts, self.base, self.adapter, self.adapter_hash, room)
+        found = _probes(spec, self.texts, self.stack, self.adapter_hash, room)
         probes, skipped, left_out, example = found
         return replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
 
@@ -108,29 +132,27 @@ class Prepared:
         Raises:
             UserError: it cannot be read, does not fit the base, or leaves no probe that could run.
         """
-        adapter = read_adapter(path, self.base)
-        digest, room = sha256_of(adapter.path), Room(self.base, self.room.width)
-        models = self.spec.models
-        models = models.model_copy(update={"ft": models.ft.model_copy(update={"adapter": path})})
-        spec = self.spec.model_copy(update={"models": models})
-        found = _probes(spec, self.texts, self.base, adapter, digest, room)
-        return Prepared(spec, self.base, adapter, digest, self.texts, room, *found)
+        return self.with_loras([Lora(path)])
+
+    def with_loras(self, loras: Sequence[Lora]) -> Prepared:
+        """The same of a set of adapters.
+
+        Raises:
+            UserError: as `with_adapter`.
+        """
+        adapters = [AdapterSpec(path=lora.path, scale=lora.scale) for lora in loras]
+        spec = _with_sets_probes(with_adapters(self.spec, adapters))
+        return _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
 
     def at_scale(self, scale: float) -> Prepared:
-        """The same run of the adapter `scale` times as strong, as llama.cpp's --lora-scaled has it; nulls follow.
+        """The same run of adapters `scale` times as strong, as llama.cpp's --lora-scaled has it; nulls follow.
 
         Raises:
             UserError: no probe is left that could run.
         """
-        if scale == 1:
-            return self
-        # llama.cpp multiplies scale and alpha, so the adapter that is so much stronger is one of so much more alpha.
-        adapter = replace(self.adapter, alpha=self.adapter.alpha * scale, in_file=False)
-        remark = f"The adapter runs at scale {scale:g}: its alpha is {adapter.alpha:g} here."
-        spec = self.spec.model_copy(update={"remarks": (*self.spec.remarks, remark)})
-        room = Room(self.base, self.room.width)
-        found = _probes(spec, self.texts, self.base, adapter, self.adapter_hash, room)
-        return Prepared(spec, self.base, adapter, self.adapter_hash, self.texts, room, *found)
+        members = self.spec.models.ft.members
+        spec = with_adapters(self.spec, [each.model_copy(update={"scale": each.scale * scale}) for each in members])
+        return self if scale == 1 else _ready(spec, self.base, self.stack.times(scale), self.texts, self.room.width)
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
@@ -144,7 +166,7 @@ class Prepared:
 
 def default_spec(
     base: Path,
-    adapter: Path,
+    adapter: Tested,
     *,
     data: Files = None,
     holdout: Files = None,
@@ -154,8 +176,9 @@ def default_spec(
     kinds: Sequence[str] | None = None,
 ) -> Spec:
     """A spec with `kinds` of probes under their default options; all quick ones by default."""
-    return Spec(
-        models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
+    members = [AdapterSpec(path=adapter)] if isinstance(adapter, Path) else adapter
+    spec = Spec(
+        models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base)),
         data=as_named(data),
         holdout=as_named(holdout),
         general=as_named(general),
@@ -163,9 +186,12 @@ def default_spec(
         engine=engine or EngineSettings(),
         suite=[{"name": kind, "kind": kind} for kind in kinds] if kinds else quick_suite(),
     )
+    return with_adapters(spec, members)
 
 
-def first_spec(base: Path, adapter: Path, *, data: Files = None, holdout: Files = None, general: Files = None) -> Spec:
+def first_spec(
+    base: Path, adapter: Tested, *, data: Files = None, holdout: Files = None, general: Files = None
+) -> Spec:
     """The spec of a first verdict, as `check` gives it: all quick probes, on few items of each kind."""
     few = Defaults(items=_FIRST_ITEMS, prompts=_FIRST_PROMPTS)
     return default_spec(base, adapter, data=data, holdout=holdout, general=general, defaults=few)
@@ -188,28 +214,44 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     Raises:
         UserError: a wrong file, entry or fit.
     """
-    spec = with_null_settings(spec)
+    spec = _with_sets_probes(with_training(with_null_settings(spec)))
     if not spec.suite:
         raise UserError("the suite is empty; give at least one entry of {name, kind}")
     base = read_base(spec.models.base.base)
-    if spec.models.ft.adapter is None:
+    if not spec.models.ft.members:
         raise UserError("no adapter to test; name one in models.ft.adapter")
-    adapter = read_adapter(spec.models.ft.adapter, base)
-    digest, texts = sha256_of(adapter.path), read_texts(spec, material)
-    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks, *other_template(spec, texts.speech))})
-    room = Room(base, spec.engine.width(base.context_length))
-    return Prepared(spec, base, adapter, digest, texts, room, *_probes(spec, texts, base, adapter, digest, room))
+    stack, texts = read_stack(spec.models.ft.loras, base), read_texts(spec, material)
+    told = (*_told(stack), *texts.remarks, *other_template(spec, texts.speech))
+    spec = spec.model_copy(update={"remarks": (*spec.remarks, *told)})
+    return _ready(spec, base, stack, texts, spec.engine.width(base.context_length))
+
+
+def _ready(spec: Spec, base: BaseModel, stack: Stack, texts: Texts, width: int) -> Prepared:
+    room, hashes = Room(base, width), tuple(sha256_of(adapter.path) for adapter in stack.adapters)
+    key = stack_key([(digest, each.scale) for digest, each in zip(hashes, stack.members, strict=True)])
+    return Prepared(spec, base, stack, hashes, key, texts, room, *_probes(spec, texts, stack, key, room))
+
+
+def _with_sets_probes(spec: Spec) -> Spec:
+    """`spec` with the probes of sets, which a suite for several adapters has in any case."""
+    kinds = [kind for kind, probe in KINDS.items() if probe.of_sets]
+    taken = {entry.get("kind") for entry in spec.suite} | {entry.get("name") for entry in spec.suite}
+    more = [{"name": kind, "kind": kind} for kind in kinds if kind not in taken]
+    if not more or not spec.suite or len(spec.models.ft.members) < 2:
+        return spec
+    return spec.model_copy(update={"suite": [*spec.suite, *more]})
 
 
 def _probes(
-    spec: Spec, texts: Texts, base: BaseModel, adapter: LoraAdapter, adapter_hash: str, room: Room
+    spec: Spec, texts: Texts, stack: Stack, adapter_hash: str, room: Room
 ) -> tuple[tuple[Probe[Any], ...], tuple[ProbeResult, ...], tuple[str, ...], Example]:
     """The probes that can run, the results of those that cannot, remarks on what the context does not hold, and what
     is shown beside."""
     sources = replace(
         picked(spec, texts),
         adapter_hash=adapter_hash,
-        adapter=partial(adapter_facts, adapter),
+        adapter=partial(stack_facts, stack, short_names(spec.models.ft.loras)),
+        likeness=cache(stack.cosine),
         checkpoint=cache(read_checkpoint),
         embedder=spec.engine.embedder.name if spec.engine.embedder else "",
         context=room.width,
@@ -225,6 +267,10 @@ def _probes(
         raise UserError(f"no probe of the suite can run: {reasons}")
     skipped = tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe)))
     return ready, skipped, left_out, example_of(sources, spec.defaults.show or 0)
+
+
+def _told(stack: Stack) -> tuple[str, ...]:
+    return tuple(adapter.said for adapter in stack.adapters if adapter.said)
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 from sway_gguf import __version__
 from sway_gguf.artifacts.digest import sha256_of_all, size_of
 from sway_gguf.artifacts.finite import not_finite
+from sway_gguf.artifacts.stack import Member
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.file_records import AdapterRecord, BaseRecord, FileRecord
 from sway_gguf.core.result import (
@@ -38,6 +39,7 @@ from sway_gguf.suite.measure import BaseAnswers, OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Nulls, Schedule, schedule
 from sway_gguf.suite.showing import Heard
+from sway_gguf.suite.tally import Tally
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
@@ -46,19 +48,20 @@ from sway_gguf.verdict.score import score_of
 
 ASSUMPTIONS = {
     "rotation": (
-        "Nulls are random rotations of your adapter's own update: for every input they are exactly as large, "
-        "in a random direction. The rank p is exact for an untrained adapter; the tail p also takes the null "
+        "Nulls are random rotations of your {what}'s own update: for every input they are exactly as large, "
+        "in a random direction. The rank p is exact for an untrained {what}; the tail p also takes the null "
         "values to be near to normal."
     ),
     "spectrum": (
-        "Nulls keep the singular values of your adapter's update and turn both its bases at random. The p-values "
-        "take your adapter to be one of them if it learned nothing; the tail p also takes them to be near to normal."
+        "Nulls keep the singular values of your {what}'s update and turn both its bases at random. The p-values "
+        "take your {what} to be one of them if it learned nothing; the tail p also takes them to be near to normal."
     ),
     "gaussian": (
-        "Nulls are Gaussian factors of a fixed size, whatever your adapter's: a large z may only say that your "
-        "adapter is larger. The tail p takes the null values to be near to normal."
+        "Nulls are Gaussian factors of a fixed size, whatever your {what}'s: a large z may only say that your "
+        "{what} is larger. The tail p takes the null values to be near to normal."
     ),
 }
+"""Of an adapter, or of a set of them, which is rotated as one."""
 _LIBRARIES = ("llama-cpp-python", "gguf", "numpy", "scipy", "pydantic")
 
 
@@ -101,20 +104,17 @@ def run(
     Numbers of the model that are not finite end in the diagnosis `broken`, with the view and the query named, and the
     tensor where the files show it.
     """
-    started, clock, tokens = datetime.now(UTC), time.perf_counter(), 0
+    started, clock, tally = datetime.now(UTC), time.perf_counter(), Tally()
     backend = None if given is None else contract(given)
     if backend is not None and (able := suited(prepared, backend)) is not prepared:
         prepared, work = able, None
 
-    def counted(view: View, evaluated: int) -> None:
-        nonlocal tokens
-        with counting:  # Views that are answered side by side tell it from threads of their own.
-            tokens += evaluated
-            if on_progress:
-                on_progress(view, evaluated)
+    def told(view: View, tokens: int) -> None:
+        if on_progress:
+            with telling:  # Views that are answered side by side tell it from threads of their own.
+                on_progress(view, tokens)
 
-    counting = threading.Lock()
-    stored = 0 if backend is None else backend.tokens_from_store
+    telling = threading.Lock()
     broken, heard = "", Heard(prepared.example)
     with _hashing(prepared) as files:
         try:
@@ -123,18 +123,18 @@ def run(
             scale = prepared.design.rank_scale
             defaults, first = prepared.spec.defaults, first_look(prepared)
             decisions = decisions_of(first, alpha=defaults.alpha, seed=defaults.seed)
-            found = measure(backend, prepared.probes, work, counted, scale, nulls, heard.take, base_answers, decisions)
+            found = measure(
+                backend, prepared.probes, work, told, scale, nulls, heard.take, base_answers, decisions, tally
+            )
             judged = judge(found.readings, alpha=defaults.alpha, seed=defaults.seed, first=first)
             probes = [*judged, *found.failed]
         except NonFiniteError as error:
-            broken = "; ".join(filter(None, (str(error), not_finite(prepared.base, prepared.adapter, error.view))))
+            broken = "; ".join(filter(None, (str(error), not_finite(prepared.base, prepared.stack, error.view))))
             probes = _broken(prepared, broken)
         result = summarize(prepared, [*probes, *prepared.skipped], broken)
         result = replace(result, files=tuple(future.result() for future in files))
         result = replace(result, replies=heard.replies(), heat=heard.heat())
-    seconds = time.perf_counter() - clock
-    stored = 0 if backend is None else backend.tokens_from_store - stored
-    timings = {"run_seconds": seconds, "tokens": float(tokens - stored), "tokens_from_store": float(stored)}
+    timings = {"run_seconds": time.perf_counter() - clock, **tally.timings}
     return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
 
 
@@ -145,7 +145,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
     ordered = tuple(sorted(probes, key=lambda probe: order[probe.name]))
     axes = axes_of(ordered)
     by_kind = {probe.kind: probe for probe in reversed(ordered)}
-    diagnosis, headline = diagnose(axes, ordered, broken)
+    diagnosis, headline = diagnose(axes, ordered, broken, len(prepared.stack.members))
     result = SuiteResult(
         diagnosis=diagnosis,
         headline=headline,
@@ -181,7 +181,7 @@ def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
         rank_scale=design.rank_scale,
         init_scale=design.init_scale,
         smallest_rank_p=smallest_rank_p(asked),
-        assumption=ASSUMPTIONS[design.design],
+        assumption=ASSUMPTIONS[design.design].format(what="adapter" if len(prepared.stack.members) < 2 else "set"),
         energy=design.energy,
         planned=len(prepared.seeds),
         panel=min(FIRST_ITEMS, panel or FIRST_ITEMS) if look == 1 else panel,
@@ -196,7 +196,7 @@ def _engine(backend: DoorBackend | None) -> dict[str, Any]:
 @contextmanager
 def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
     """Hash the files while the model works: hashing a large base takes seconds and needs no GIL."""
-    spec, base, adapter = prepared.spec, prepared.base, prepared.adapter
+    spec, base = prepared.spec, prepared.base
     about_base = BaseRecord(
         base.name,
         base.architecture,
@@ -206,18 +206,10 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
         base.context_length,
         base.license,
     )
-    about_adapter = AdapterRecord(len(adapter.pairs), tuple(adapter.ranks), adapter.alpha)
     texts = {"data": spec.data, "holdout": spec.holdout, "general": spec.general}
     wanted = [
         partial(_record, "base", str(base.shards[0]), base.shards, base=about_base),
-        partial(
-            _record,
-            "adapter",
-            str(adapter.path),
-            (adapter.path,),
-            adapter=about_adapter,
-            sha256=prepared.adapter_hash,
-        ),
+        *(partial(_adapter_record, *each) for each in zip(prepared.stack.members, prepared.hashes, strict=True)),
         *(partial(_record, role, shown(given), data_files(given)) for role, given in texts.items() if given),
     ]
     pool = ThreadPoolExecutor(1)
@@ -226,6 +218,12 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
     finally:
         # Results have been waited for by now, unless the run was stopped: then nobody waits.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _adapter_record(member: Member, sha256: str) -> FileRecord:
+    adapter = member.adapter
+    about = AdapterRecord(len(adapter.pairs), tuple(adapter.ranks), adapter.alpha, member.scale)
+    return _record("adapter", str(adapter.path), (adapter.path,), adapter=about, sha256=sha256)
 
 
 def _record(

@@ -14,7 +14,7 @@ from typing import Any
 
 from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, wanted_by
 from sway_gguf.core.queries import Query
-from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, ScaledView, View
+from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View, kind_of
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
 from sway_gguf.verdict.looks import FIRST_ITEMS, MOST_FIRST_NULLS
 
@@ -117,11 +117,11 @@ class Schedule:
 
 
 def tokens_of(visits: Sequence[Visit], count: CountTokens) -> dict[str, int]:
-    """Tokens to evaluate, by kind of view: base, tuned, scaled and null."""
+    """Tokens to evaluate, by kind of view: base, tuned, scaled, alone and null."""
     totals: dict[str, int] = {}
     counted = cache(count)
     for visit in visits:
-        name = _kind(visit.view)
+        name = kind_of(visit.view)
         tokens = count_tokens(visit.groups, counted) + counted(visit.foreseen)
         totals[name] = totals.get(name, 0) + tokens
     return totals
@@ -153,7 +153,9 @@ class Nulls:
 
 
 def schedule(probes: Sequence[Probe[Any]], nulls: Nulls | None = None, shown: Sequence[Query] = ()) -> Schedule:
-    """Lay out a run: base, base in another layout, tuned, each λ, then the nulls. One visit per view and look.
+    """Lay out a run: base, base in another layout, tuned, each λ, each adapter of a set, then the nulls.
+
+    One visit per view and look.
 
     Args:
         probes: in order; those that measure files alone visit nothing.
@@ -184,12 +186,13 @@ class _Planner:
         self._groups = groups_of(self._askers())
 
     def _askers(self) -> dict[Hashable, Sequence[Query]]:
-        """What is asked, by views that ask alike: base and tuned view; rerun; each λ; the first look; nulls by probe.
+        """What is asked, by views that ask alike: base and tuned view; rerun; each λ; each adapter of a set; the first
+        look; nulls by probe.
 
         The fewer groups, the more beginnings are read once for all that follows them.
         """
         first = self._asked.get(Standing.PART, {})
-        asks: dict[Hashable, list[Query]] = {"all": [], "rerun": [], "scaled": []}
+        asks: dict[Hashable, list[Query]] = {"all": [], "rerun": [], "scaled": [], "alone": []}
         asks[_FIRST] = [query for place in self._decided for query in first.get(place, ())]
         early = set(asks[_FIRST])
         for place in self._everyone:
@@ -198,6 +201,7 @@ class _Planner:
                 asks["all"] += asked[place]
             asks["rerun"] += panel if probe.rule.floored else ()
             asks["scaled"] += self._asked[Standing.WHOLE][place] if probe.scales else ()
+            asks["alone"] += self._asked[Standing.WHOLE][place] if probe.members else ()
             if place in self._decided:
                 asks["null", place] = [query for query in panel if query not in early]
             if place in self._sized:
@@ -230,11 +234,16 @@ class _Planner:
         base, tuned = (self._visit(view, self._everyone, {"all"}, more=apart) for view in (BASE, TUNED))
         rerun = self._visit(BASE_RERUN, floored, {"rerun"}, Standing.PANEL)
         scales = sorted({scale for probe in probes for scale in probe.scales})
-        return [base, rerun, tuned, *map(self._scaled, scales)]
+        members = sorted({member for probe in probes for member in probe.members})
+        return [base, rerun, tuned, *map(self._scaled, scales), *map(self._alone, members)]
 
     def _scaled(self, scale: float) -> Visit:
         places = [place for place in self._everyone if scale in self._probes[Standing.WHOLE][place].scales]
         return self._visit(ScaledView(scale), places, {"scaled"})
+
+    def _alone(self, member: int) -> Visit:
+        places = [place for place in self._everyone if member in self._probes[Standing.WHOLE][place].members]
+        return self._visit(MemberView(member), places, {"alone"})
 
     @property
     def _together(self) -> bool:
@@ -283,11 +292,3 @@ class _Planner:
 
 def _asking(visits: Sequence[Visit]) -> tuple[Visit, ...]:
     return tuple(visit for visit in visits if visit.asked)
-
-
-def _kind(view: View) -> str:
-    if isinstance(view, NullView):
-        return "null"
-    if isinstance(view, ScaledView):
-        return "tuned" if view.scale == 1.0 else "scaled"
-    return "base"

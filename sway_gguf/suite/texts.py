@@ -5,20 +5,22 @@ Knows data files and formats; neither models nor what is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import TypeVar
 
 from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.errors import EngineError, UserError
+from sway_gguf.core.loras import short_names
 from sway_gguf.core.sections import Material, Section, distinct, said
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
 from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
-from sway_gguf.probes.base import Sources
-from sway_gguf.spec.model import Spec
+from sway_gguf.probes.sources import SetMember, Sources
+from sway_gguf.spec.model import AdapterSpec, Spec
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.suite.candidates import candidates, thoughts
 from sway_gguf.suite.speech import Speech, speech_of
@@ -38,6 +40,7 @@ class Texts:
         speech: how all of it is put; material and holdout are.
         candidates, thoughts: what `Sources` calls so; rendered once, however often a run is cut.
         remarks: on what was left out.
+        own: by the file of an adapter of a set, what it alone was trained on, or text like it that was kept out.
     """
 
     material: Material
@@ -47,6 +50,7 @@ class Texts:
     candidates: Callable[[int], tuple[Candidate, ...]]
     thoughts: Callable[[int], tuple[Thought, ...]]
     remarks: tuple[str, ...] = ()
+    own: Mapping[Path, tuple[Section, ...]] = field(default_factory=dict)
 
 
 def read_texts(spec: Spec, material: Material | None = None) -> Texts:
@@ -70,20 +74,46 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
     put = cache(partial(candidates, spec, speech, once.sections))
     thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
-    return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks)
+    own = {adapter.path: _own(adapter, speech) for adapter in spec.models.ft.members if adapter.data}
+    return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks, own)
+
+
+def _own(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
+    """Text of one adapter: its holdout where that has enough, else its data."""
+    data = speech.material(read_material(adapter.data).each_once(), adapter.data).sections
+    if adapter.holdout:
+        seen = set(map(said, data))
+        unseen = speech.units(distinct(read_material(adapter.holdout).sections), adapter.holdout)
+        kept_out = tuple(section for section in unseen if said(section) not in seen)
+        if len(kept_out) >= MIN_ITEMS:
+            return kept_out
+    return data
 
 
 def other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
     """A remark where the adapter's folder carries another template than the base's own, in which the run speaks."""
-    folder = spec.models.ft.adapter
-    if folder is None or not speech.is_bases_own:
+    if not speech.is_bases_own:
         return ()
+    folders = dict.fromkeys(lora.path for lora in spec.models.ft.loras)
+    return tuple(told for folder in folders if (told := _other_template(spec, folder)))
+
+
+def _other_template(spec: Spec, folder: Path) -> str:
     try:
         found = beside_adapter(folder, spec.models.base.base, spec.template_kwargs)
     except (EngineError, UserError) as error:
-        return (f"the chat template in the adapter's folder was not compared: {error}",)
+        return f"the chat template in the adapter's folder was not compared: {error}"
     told = f"the adapter's folder carries another chat template than the base ({found}); --format {folder} takes it"
-    return (told,) if found else ()
+    return told if found else ""
+
+
+def members_of(spec: Spec, texts: Texts) -> tuple[SetMember, ...]:
+    """The adapters of a set, each with its own text; none for one adapter alone."""
+    loras, most = spec.models.ft.loras, spec.defaults.items
+    if len(loras) < 2:
+        return ()
+    named = zip(loras, short_names(loras), strict=True)
+    return tuple(SetMember(name, _at_most(texts.own.get(lora.path, ()), most)) for lora, name in named)
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:
@@ -114,6 +144,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
         candidates=lambda count: texts.candidates(min(count, most or count)),
         thoughts=texts.thoughts,
         seed=spec.defaults.seed,
+        members=members_of(spec, texts),
         folder=spec.folder,
     )
 

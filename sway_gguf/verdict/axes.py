@@ -23,12 +23,12 @@ _FAILURES = (
     ("survival", Diagnosis.LOST_IN_DEPLOYMENT),
 )
 _SENTENCES = {
-    Diagnosis.HEALTHY: "The adapter changes the model, by more than noise of its size would{where}.",
-    Diagnosis.NO_OP: "The adapter loads and does nothing: the logits are those of the base.",
-    Diagnosis.NOISE: "The adapter changes the model no more than a random adapter of its size would.",
-    Diagnosis.OFF_TARGET: "The adapter changes the model, but not toward its training material.",
-    Diagnosis.DAMAGING: "The adapter changes the model, and damages unrelated text beyond the tolerance.",
-    Diagnosis.MEMORIZING: "The adapter recites its training text.",
+    Diagnosis.HEALTHY: "{who} changes the model, by more than noise of its size would{where}.",
+    Diagnosis.NO_OP: "{who} loads and does nothing: the logits are those of the base.",
+    Diagnosis.NOISE: "{who} changes the model no more than a random adapter of its size would.",
+    Diagnosis.OFF_TARGET: "{who} changes the model, but not toward its training material.",
+    Diagnosis.DAMAGING: "{who} changes the model, and damages unrelated text beyond the tolerance.",
+    Diagnosis.MEMORIZING: "{who} recites its training text.",
     Diagnosis.LOST_IN_DEPLOYMENT: "The effect does not survive in the file that ships.",
     Diagnosis.BROKEN: "The model gives numbers that are not finite: {why}.",
     Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
@@ -69,7 +69,14 @@ def _answers(probe: ProbeResult) -> bool:
     return probe.decides and probe.verdict in _WORST_FIRST
 
 
-def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), broken: str = "") -> tuple[Diagnosis, str]:
+def who_is_judged(adapters: int) -> str:
+    """The beginning of a sentence about so many of them."""
+    return "The adapter" if adapters < 2 else "The set of adapters"
+
+
+def diagnose(
+    axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), broken: str = "", adapters: int = 1
+) -> tuple[Diagnosis, str]:
     """The diagnosis and a sentence for it.
 
     The first failing axis names it, in the order of the six questions, with three exceptions. A model that moved toward
@@ -83,7 +90,9 @@ def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), bro
         axes: the six.
         probes: behind them, which tell whether the material became likelier.
         broken: which number of the model is not finite, if one is.
+        adapters: that run together.
     """
+    who = who_is_judged(adapters)
     by_axis = {axis.axis: axis for axis in axes}
     verdicts = {axis.axis: axis.verdict for axis in axes}
     if broken:
@@ -96,11 +105,11 @@ def diagnose(axes: Sequence[AxisResult], probes: Sequence[ProbeResult] = (), bro
         excused.add("direction")
     for axis, diagnosis in _FAILURES:
         if verdicts[axis] == Verdict.FAIL and axis not in excused:
-            return diagnosis, _failing(axis, probes) or _SENTENCES[diagnosis]
+            return diagnosis, _failing(axis, probes) or _SENTENCES[diagnosis].format(who=who)
     undecided = _undecided(by_axis, directed)
     if undecided:
         return Diagnosis.INCONCLUSIVE, _SENTENCES[Diagnosis.INCONCLUSIVE].format(why=undecided)
-    return Diagnosis.HEALTHY, _SENTENCES[Diagnosis.HEALTHY].format(where=_where(verdicts))
+    return Diagnosis.HEALTHY, _SENTENCES[Diagnosis.HEALTHY].format(who=who, where=_where(verdicts))
 
 
 def excused_by_direction(axes: Sequence[AxisResult]) -> set[str]:

@@ -59,7 +59,8 @@ def _verdicts(result: SuiteResult, rules: GateRules) -> list[GateLine]:
     if left_out and not broken:
         probes = [probe for probe in result.probes if probe.name not in left_out]
         axes = axes_of(probes)
-        diagnosis, headline = diagnose(axes, probes)
+        adapters = sum(record.role == "adapter" for record in result.files)
+        diagnosis, headline = diagnose(axes, probes, adapters=adapters)
     excused = excused_by_direction(axes) - set(rules.require)
     undecided = diagnosis == Diagnosis.INCONCLUSIVE
     outcome = Outcome.FAIL if broken else Outcome.INCONCLUSIVE if undecided else Outcome.PASS
