@@ -72,8 +72,8 @@ def measured_by_fake(cell: Cell) -> Outcome:
         with backend.open(view) as opened:
             rows.append(opened.answer([NextToken(str(cell))])[0])
     change = float(abs(rows[1] - rows[0]).max())
-    named = {"base": cell.spec.models.base.base, "adapter": cell.spec.models.ft.adapter}
-    files = tuple(FileRecord(role, str(path), digest_of(path), 0) for role, path in named.items() if path)
+    named = {"base": cell.spec.models.base.base, "adapter": cell.spec.models.ft.members[0].path}
+    files = tuple(FileRecord(role, str(path), digest_of(path), 0) for role, path in named.items())
     result = SuiteResult(
         Diagnosis.HEALTHY,
         str(cell),

@@ -56,7 +56,7 @@ class Helper:
         with self._turn:
             process = self._started()
             try:
-                with suppress(BrokenPipeError):  # It died since: its end is told below.
+                with suppress(OSError):  # It died since: its end is told below.
                     _send(cast(IO[bytes], process.stdin), (function, args, named))
                 kind, outcome = self._answer()
             except BaseException:

@@ -16,7 +16,7 @@ class Cell:
     Attributes:
         key: digest of all that its result hangs on.
         base, adapter, scale, seed, suite: which, by the names that the sweep gives.
-        spec: to run, with the adapter at scale 1.
+        spec: to run.
         digests: of base and adapter, by role; "" for what is not there.
     """
 

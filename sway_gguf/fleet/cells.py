@@ -23,7 +23,7 @@ from sway_gguf.artifacts.peft_config import CONFIG
 from sway_gguf.core.errors import UserError
 from sway_gguf.fleet.cell import Cell
 from sway_gguf.material.files import data_files
-from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
+from sway_gguf.spec.model import FORMATS, AdapterSpec, Models, ModelSpec, Spec, load_spec
 from sway_gguf.spec.options import changed
 from sway_gguf.spec.sweep import CHECK, Sweep
 from sway_gguf.suite.prepare import first_spec
@@ -61,9 +61,9 @@ def cells_of(
             digests = {"base": digest_of_base(sweep.at(base)), "adapter": digest_of_adapter(sweep.at(adapter))}
             for name, suite in suites.items():
                 for seed in sweep.seeds or [suite.defaults.seed]:
-                    spec = _on(suite, sweep.at(base), sweep.at(adapter), seed)
-                    content = content_of(spec, digest)
+                    content = content_of(_on(suite, sweep.at(base), sweep.at(adapter), seed, 1.0), digest)
                     for scale in sweep.scales:
+                        spec = _on(suite, sweep.at(base), sweep.at(adapter), seed, scale)
                         key = _key(content, digests, scale, (base, adapter))
                         cell = Cell(key, base, adapter, scale, seed, name, spec, digests)
                         if found.setdefault(key, cell) is not cell:
@@ -134,8 +134,9 @@ def _suite(sweep: Sweep, name: str) -> Spec:
     )
 
 
-def _on(spec: Spec, base: Path, adapter: Path, seed: int) -> Spec:
-    models = Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter))
+def _on(spec: Spec, base: Path, adapter: Path, seed: int, scale: float) -> Spec:
+    tuned = ModelSpec(base=base).with_members([AdapterSpec(path=adapter, scale=scale)])
+    models = Models(base=ModelSpec(base=base), ft=tuned)
     defaults = spec.defaults.model_copy(update={"seed": seed})
     return spec.model_copy(update={"models": models, "defaults": defaults})
 

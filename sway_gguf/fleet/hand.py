@@ -73,13 +73,11 @@ def measure(place: Place, cell: Cell) -> Outcome:
     from sway_gguf.suite.speeds import remember_speed
 
     began, warm = time.perf_counter(), _warm(place)
-    prepared = prepare(cell.spec).at_scale(cell.scale)
+    prepared = prepare(cell.spec)
     if not prepared.needs_model:
         result = run(prepared, None)
     else:
-        # The adapter at another scale is another adapter to whoever holds one loaded.
-        name = f"{prepared.adapter_hash} at {cell.scale!r}"
-        backend = warm.backend(prepared.base, prepared.adapter, name, prepared.engine)
+        backend = warm.backend(prepared.base, prepared.stack, prepared.adapter_hash, prepared.engine)
         try:
             work = plan(prepared)
             least, _ = work.span(backend.count_tokens_of)

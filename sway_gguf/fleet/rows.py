@@ -79,7 +79,7 @@ def _finite(value: float | None) -> float | None:
 def _other_file(cell: Cell, result: SuiteResult) -> str:
     """The file of the result that is not the cell's; "" where both are."""
     models = cell.spec.models
-    named = {"base": models.base.base, "adapter": models.ft.adapter}
+    named = {"base": models.base.base, "adapter": models.ft.members[0].path}
     for record in result.files:
         wanted = cell.digests.get(record.role, "")
         # Of a folder, an adapter below it may have been taken; then the folder's own content says nothing of it.

@@ -144,16 +144,6 @@ class Prepared:
         spec = _with_sets_probes(with_adapters(self.spec, adapters))
         return _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
 
-    def at_scale(self, scale: float) -> Prepared:
-        """The same run of adapters `scale` times as strong, as llama.cpp's --lora-scaled has it; nulls follow.
-
-        Raises:
-            UserError: no probe is left that could run.
-        """
-        members = self.spec.models.ft.members
-        spec = with_adapters(self.spec, [each.model_copy(update={"scale": each.scale * scale}) for each in members])
-        return self if scale == 1 else _ready(spec, self.base, self.stack.times(scale), self.texts, self.room.width)
-
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
         return replace(self, spec=self.spec.model_copy(update={"remarks": remarks}))
