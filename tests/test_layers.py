@@ -28,7 +28,7 @@ ALLOWED = {
     "choose": SPINE,
     "look": SPINE,
     "serve": SPINE | {"report"},
-    "watch": SPINE,
+    "watch": SPINE | {"choose"},
     "cli": {
         "core", "material", "spec", "artifacts", "engine", "probes", "report", "suite", "deploy", "choose", "look",
         "serve", "watch",

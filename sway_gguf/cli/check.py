@@ -21,6 +21,11 @@ from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
 @click.option("--data", **FILES, help="What the adapter was trained on: .jsonl, .json, .parquet, .md, .txt and more.")
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
+@click.option(
+    "--scales",
+    metavar="FROM..TO",
+    help="Show how lift and damage go with the adapter's scale, as in 0.25..1.25 (steps of 0.25) or 0.5,0.8,1.",
+)
 @format_options
 @run_options
 @exit_code_option
@@ -31,6 +36,7 @@ def check(
     data: tuple[Path, ...],
     holdout: tuple[Path, ...],
     general: tuple[Path, ...],
+    scales: str | None,
     wishes: Wishes,
     exit_code: bool,
     **overrides: Any,
@@ -41,10 +47,14 @@ def check(
     whether unrelated text suffers. With --data it also answers whether the model moved toward that material.
     """
     from sway_gguf.core.gate import GateRules
+    from sway_gguf.core.scales import scales_of
     from sway_gguf.suite.gate import GateOnRun
     from sway_gguf.suite.prepare import first_spec
 
     spec = first_spec(base, adapter, data=data, holdout=holdout, general=general)
+    if scales is not None:
+        shown = {"name": "scale_response", "kind": "scale_response", "lambdas": list(scales_of(scales))}
+        spec = spec.model_copy(update={"suite": [*spec.suite, shown]})
     execute(overridden(spec, **overrides), wishes, judge=GateOnRun(GateRules()) if exit_code else None)
     if not data and not wishes.silent:
         say(
