@@ -17,6 +17,7 @@ from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.packaged import DEMO
 from tests.checkpoints import HEALTHY, OVERTRAINED, as_peft, mixed, texts
+from tests.fakers import over_confident, with_head, written
 
 DOCS = Path(__file__).parents[1] / "docs" / "pick.md"
 MIXES = {100: {HEALTHY: 0.3}, 200: {HEALTHY: 1.0}, 300: {HEALTHY: 0.4, OVERTRAINED: 0.6}}
@@ -82,6 +83,20 @@ def test_nobody_ships_with_exit_code_1_where_that_is_asked(place: Path) -> None:
     assert done.exit_code == 1, done.output
     record = json.loads(done.output)
     assert (record["winner"], record["command"]) == ("", [])
+
+
+def test_one_that_only_flattens_predictions_is_passed_over_for_one_that_learned(place: Path, tmp_path: Path) -> None:
+    """Flatter predictions make any unlikely text likelier, and this base finds the material unlikely."""
+    base = with_head(DEMO / "base.f32.gguf", place / "headed.gguf")
+    flatter = written(over_confident(base, 0.85), tmp_path / "flatter.gguf")
+    learned = written(mixed({HEALTHY: 0.05}), tmp_path / "learned.gguf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        words = ["pick", "headed.gguf", str(flatter), str(learned), *TEXTS, "--nulls", "5", "--json", "-"]
+        done = CliRunner().invoke(cli, words)
+    record = json.loads(done.stdout)
+    assert record["refused"] == ["flatter.gguf"], record["summary"]
+    assert record["winner"] == "learned.gguf"
 
 
 def test_a_training_is_followed_and_stopped_where_it_damages(place: Path, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ class Asked:
 
     def undecided(self, base: Answers) -> list[str]:
         """Why unrelated text says nothing of this base, where it does not."""
-        found = [self._measured(kind, base, base) for kind in (PROSE, EVERYDAY)]
-        return [measurement.undecided for measurement in found if measurement and measurement.undecided]
+        found = {name: self._measured(kind, base, base) for name, kind in (("prose", PROSE), ("everyday", EVERYDAY))}
+        return [f"{name}: {each.undecided}" for name, each in found.items() if each and each.undecided]
 
     def _measured(self, kind: str, base: Answers, other: Answers) -> Measurement | None:
         probe = self._probes.get(kind)

@@ -16,7 +16,7 @@ from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.lifts import Asked, Lifts, suite
 from sway_gguf.choose.rows import broken_row, lift_of, row_of
 from sway_gguf.choose.visits import OnTold, Visits
-from sway_gguf.choose.words import Told, summary_of
+from sway_gguf.choose.words import Told, refusal, summary_of
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError, UserError
@@ -32,6 +32,8 @@ from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
 
 _ITEMS, _PROMPTS = 32, 8
+_TRIES = 3
+"""Adapters that are held against nulls at most: where the best is none, the next may be; the level pays for all."""
 TOLERANCE = -0.15
 """Accepted change of unrelated text, nats per token; that of the probes of damage."""
 
@@ -142,10 +144,10 @@ class Picking:
         """What is to be large."""
         return lifts.held_out or lifts.data
 
-    def choice(self) -> tuple[Choice, Mapping[int, Standing]]:
-        """The choice among what was measured so far, and where collateral lies."""
+    def choice(self, left: Mapping[int, Lifts]) -> tuple[Choice, Mapping[int, Standing]]:
+        """The choice among those that are left of what was measured, and where all collateral lies."""
         standing = standings(self.measured, self.tolerance, self.seed)
-        return choose(self.contenders, self.measured, standing, self.speaks, self.halves, self.seed), standing
+        return choose(self.contenders, left, standing, self.speaks, self.halves, self.seed), standing
 
     def confirmation(self, contender: Contender, among: int) -> Prepared:
         """The run that holds a candidate against nulls, chosen among so many."""
@@ -163,11 +165,20 @@ class Picking:
             backend: None leaves the nulls out.
             on_progress: called as tokens are evaluated.
         """
-        choice, standing = self.choice()
-        confirmed = None
-        if choice.taken is not None and backend is not None and self.prepared.spec.defaults.nulls:
+        left, refused = dict(self.measured), dict[int, str]()
+        while True:
+            choice, standing = self.choice(left)
+            if choice.taken is None or backend is None or not self.prepared.spec.defaults.nulls:
+                return self._told(choice, standing, refused, None)
             confirmed = self._confirmed(choice.taken, backend, on_progress)
-        return self._told(choice, standing, confirmed)
+            why = refusal(confirmed.axes)
+            if not why or len(refused) + 1 == _TRIES:
+                return self._told(choice, standing, refused, confirmed)
+            path = self.contenders[choice.taken].path
+            others = {place: lifts for place, lifts in left.items() if self.contenders[place].path != path}
+            if self.choice(others)[0].taken is None:
+                return self._told(choice, standing, refused, confirmed)
+            refused[choice.taken], left = why, others
 
     def _confirmed(self, place: int, backend: DoorBackend, on_progress: OnTold | None) -> SuiteResult:
         began, stored = time.perf_counter(), backend.tokens_from_store
@@ -185,12 +196,29 @@ class Picking:
         self.seconds += time.perf_counter() - began
         return found
 
-    def _told(self, choice: Choice, standing: Mapping[int, Standing], confirmed: SuiteResult | None) -> Pick:
+    def _told(
+        self,
+        choice: Choice,
+        standing: Mapping[int, Standing],
+        refused: Mapping[int, str],
+        confirmed: SuiteResult | None,
+    ) -> Pick:
         rows = self.rows(choice, standing)
         over = overtrained(self.contenders, self.measured, self.seed) if self.asked.held_out else None
         axes = tuple(axis for axis in confirmed.axes if axis.axis in AXES) if confirmed else ()
         reported = self._reported(choice.taken)
-        told = Told(self.prepared, self.contenders, self.measured, rows, choice, over, axes, reported, self.tolerance)
+        told = Told(
+            self.prepared,
+            self.contenders,
+            self.measured,
+            rows,
+            choice,
+            refused,
+            over,
+            axes,
+            reported,
+            self.tolerance,
+        )
         verdict, sentences, command = summary_of(told)
         taken = "" if choice.taken is None else self.contenders[choice.taken].name
         return Pick(
@@ -201,6 +229,7 @@ class Picking:
             summary=sentences,
             command=command if verdict in (Verdict.PASS, Verdict.WARN) else (),
             band=tuple(self.contenders[place].name for place in choice.band),
+            refused=tuple(self.contenders[place].name for place in refused),
             overtrained=self.contenders[over[1]].name if over else "",
             reported=reported,
             chosen_on=len(self.halves.choosing),
@@ -211,7 +240,7 @@ class Picking:
             remarks=(*self.remarks, *self.prepared.spec.remarks, *self.prepared.left_out),
             base=str(self.prepared.base.path),
             timings={
-                "seconds": self.seconds,
+                "run_seconds": self.seconds,
                 "tokens": float(self.tokens - self.stored),
                 "tokens_from_store": float(self.stored),
             },

@@ -21,6 +21,8 @@ from sway_gguf.stats.tradeoff import Point, tradeoff
 from sway_gguf.suite.prepare import Prepared
 
 _UNIT = "nats/token"
+_DECIDES = "direction"
+_UNSHOWN = "it is not shown to move toward the material by more than noise"
 SEEN = (
     "Nothing was held out: every candidate was trained on all that speaks for it here, so its lift grows with training "
     "whether or not anything carries over, and over-training cannot be seen. Keep some items out of the next training "
@@ -36,6 +38,7 @@ class Told:
         prepared: base and format.
         contenders, measured, rows: of every candidate.
         choice: among them.
+        refused: why candidates before it were not taken, by place.
         over: places of a candidate and of a later one that over-trained.
         axes: of the taken one against nulls; empty where none were asked.
         reported: its lift on the items that took no part in the choice.
@@ -47,6 +50,7 @@ class Told:
     measured: Mapping[int, Lifts]
     rows: Sequence[PickRow]
     choice: Choice
+    refused: Mapping[int, str]
     over: tuple[int, int] | None
     axes: Sequence[AxisResult]
     reported: Estimate | None
@@ -74,17 +78,15 @@ def summary_of(told: Told) -> tuple[Verdict, tuple[str, ...], tuple[str, ...]]:
 
 
 def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
-    directed = next((axis for axis in told.axes if axis.axis == "direction"), None)
     what = f"the largest {told.lift}" if len(told.choice.band) == 1 else f"as good a {told.lift} as the largest"
-    if directed is None:
+    if not told.axes:
         return Verdict.INCONCLUSIVE, (
             f"{row.name} has {what} within the tolerance, and was not held against noise: ask nulls with --nulls 19."
         )
-    if directed.verdict != Verdict.PASS:
-        verdict = Verdict.INCONCLUSIVE if directed.verdict == Verdict.INCONCLUSIVE else Verdict.FAIL
-        return verdict, (
-            f"None ships: {row.name} has {what} within the tolerance, and it is not shown to be more than noise "
-            f"({directed.reason})."
+    if why := refusal(told.axes):
+        undecided = any(axis.axis == _DECIDES and axis.verdict == Verdict.INCONCLUSIVE for axis in told.axes)
+        return Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, (
+            f"None ships: {row.name} has {what} within the tolerance, and {_UNSHOWN} ({why})."
         )
     within = (
         f"unrelated text surely loses no more than {-told.tolerance:g} {_UNIT}"
@@ -103,6 +105,14 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
         )
     sure = told.choice.strict and told.held_out and told.reported is not None
     return Verdict.PASS if sure else Verdict.WARN, sentence
+
+
+def refusal(axes: Sequence[AxisResult]) -> str:
+    """Why a candidate that was held against nulls cannot be taken; "" where it can."""
+    directed = next((axis for axis in axes if axis.axis == _DECIDES), None)
+    if directed is None:
+        return "it could not be measured"
+    return "" if directed.verdict == Verdict.PASS else directed.reason
 
 
 def _nobody(told: Told) -> str:
@@ -139,6 +149,8 @@ def _band(told: Told) -> Iterator[str]:
 
 def _beside(told: Told) -> Iterator[str]:
     """Over-training, a smaller scale, and what cannot be seen."""
+    for place, why in told.refused.items():
+        yield f"{told.rows[place].name} lifts more, and was passed over: {_UNSHOWN} ({why})."
     if told.over:
         earlier, later = (told.rows[place] for place in told.over)
         yield (

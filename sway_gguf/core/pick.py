@@ -94,6 +94,7 @@ class Pick:
         summary: what was found, in sentences, the verdict's first.
         command: shell lines that run the winner in llama.cpp.
         band: names of the candidates that are equal to the best within noise.
+        refused: names of those that would have been taken, and are not shown to be more than noise.
         overtrained: name of the first candidate that over-trained, or "".
         reported: the winner's lift on the items that took no part in the choice; None where there were too few.
         chosen_on: items that the choice was made on.
@@ -113,6 +114,7 @@ class Pick:
     summary: tuple[str, ...]
     command: tuple[str, ...] = ()
     band: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     overtrained: str = ""
     reported: Estimate | None = None
     chosen_on: int = 0

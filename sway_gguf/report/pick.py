@@ -14,7 +14,7 @@ from sway_gguf.core.result import Verdict
 from sway_gguf.report import numbers
 from sway_gguf.report.markdown_text import END, code, row, table_head, words
 from sway_gguf.report.plan import time_line
-from sway_gguf.report.terminal import folded, verdict_text
+from sway_gguf.report.terminal import folded, pace, verdict_text
 
 _WIDE, _NAME_WIDTH = 120, 18
 _STYLES = {
@@ -38,6 +38,7 @@ def print_pick(pick: Pick, console: Console) -> None:
     for remark in pick.remarks:
         console.print(Padding(Text(remark), (1, 0, 0, 0)))
     console.print(Padding(Text(legend(pick), style="dim"), (1, 0, 0, 0)))
+    console.print(Text(f"{pace(pick.timings)}.", style="dim"))
 
 
 def _table(pick: Pick, wide: bool) -> Table:
@@ -85,13 +86,18 @@ def _cell(estimate: Estimate | None, *, share: bool, wide: bool) -> str:
     if estimate is None:
         return numbers.MISSING
     if share:
-        return f"{estimate.value:+.0%}"
-    span = estimate.interval
+        return f"{_rounded(estimate.value):+.0%}"
+    value, span = f"{_rounded(estimate.value):+.2f}", estimate.interval
     if span is None:
-        return f"{estimate.value:+.2f}"
+        return value
     if wide:
-        return f"{estimate.value:+.2f} [{span[0]:.2f}, {span[1]:.2f}]"
-    return f"{estimate.value:+.2f}±{max(estimate.value - span[0], span[1] - estimate.value):.2f}"
+        return f"{value} [{_rounded(span[0]):.2f}, {_rounded(span[1]):.2f}]"
+    return f"{value}±{max(estimate.value - span[0], span[1] - estimate.value):.2f}"
+
+
+def _rounded(value: float) -> float:
+    """To two digits behind the point, without a zero that has a sign."""
+    return round(value, 2) + 0.0
 
 
 def marks(pick: Pick, each: PickRow) -> list[str]:
@@ -100,6 +106,7 @@ def marks(pick: Pick, each: PickRow) -> list[str]:
         (each.name == pick.winner, "ships"),
         (each.name == pick.favourite and not pick.winner, "would ship"),
         (each.equal and each.name != pick.favourite, "equal"),
+        (each.name in pick.refused, "passed over"),
         (each.name == pick.overtrained, "over-trained"),
         (each.pareto, "Pareto"),
         (each.standing == Standing.BROKEN, each.reason),

@@ -219,11 +219,11 @@ def _footnotes(result: SuiteResult) -> RenderableType:
             f"Composite score {result.score.overall:.2f} ({result.score.band}), as the sway project computes it; no "
             "verdict hangs on it."
         )
-    lines.append(f"{_pace(timings)}.")
+    lines.append(f"{pace(timings)}.")
     return Group(*(Text(line, style="dim") for line in lines))
 
 
-def _pace(timings: Mapping[str, float]) -> str:
+def pace(timings: Mapping[str, float]) -> str:
     """Tokens, seconds and their ratio; what came from the store took no time, and is told apart."""
     tokens, seconds, stored = timings["tokens"], timings["run_seconds"], timings.get("tokens_from_store", 0.0)
     took = numbers.seconds(seconds)

@@ -16,6 +16,10 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 380, 64, 24, 30, 48
 _COLOURS = {Standing.WITHIN: "#1a7f37", Standing.OPEN: "#9a6700"}
 _BAD, _INK, _GRID = "#cf222e", "#444", "#e5e5e5"
 _DATA, _HELD = "#8250df", "#0969da"
+_FARTHEST = 5.0
+"""Times the tolerance."""
+_NAME_WIDTH, _NAME_HEIGHT = 7.0, 13.0
+"""Of a letter, about."""
 
 Place = Callable[[float], float]
 
@@ -25,7 +29,9 @@ def cost_svg(pick: Pick) -> str:
     rows = [row for row in pick.rows if row.lift is not None and row.cost is not None]
     if not rows:
         return ""
-    across = scale_over([*(row.cost for row in rows), pick.tolerance])
+    # One ruined candidate must not squeeze all others into a corner: beyond this, a point lies on the edge.
+    farthest = _farthest(pick)
+    across = scale_over([*(max(row.cost or 0.0, farthest) for row in rows), pick.tolerance])
     up = scale_over([end for row in rows for end in _span(row)])
     x, y = _places(across, up)
     what = "held-out lift" if pick.held_out else "lift on the data"
@@ -39,6 +45,7 @@ def cost_svg(pick: Pick) -> str:
         f'<text x="{edge + 4:.1f}" y="{_TOP + 10}" fill="{_BAD}" font-size="11">tolerance</text>',
         f'<polyline points="{path}" fill="none" stroke="#999" stroke-dasharray="2 3"/>',
         *(_point(row, x(row.cost or 0.0), y, pick) for row in rows),
+        *_names(rows, x, y, pick),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -73,10 +80,8 @@ def steps_svg(pick: Pick) -> str:
                 f'y2="{y(low):.1f}" stroke="{colour}"/><circle cx="{place:.1f}" cy="{y(each.value):.1f}" r="4" '
                 f'fill="{colour}"{ring}/></g>'
             )
-        last = drawn[-1][1].value
-        parts.append(
-            f'<text x="{_WIDTH - _RIGHT}" y="{y(last) - 8:.1f}" text-anchor="end" fill="{colour}">{name}</text>'
-        )
+        last = y(drawn[-1][1].value) + (-10 if field == "data" else 18)
+        parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{last:.1f}" text-anchor="end" fill="{colour}">{name}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -119,6 +124,10 @@ def _frame(about: str, across: Scale, up: Scale, x: Place, y: Place, below: str,
     return parts
 
 
+def _farthest(pick: Pick) -> float:
+    return _FARTHEST * min(pick.tolerance, -1e-3)
+
+
 def _lift(row: PickRow) -> float:
     return row.lift.value if row.lift else 0.0
 
@@ -133,13 +142,31 @@ def _point(row: PickRow, x: float, y: Place, pick: Pick) -> str:
     title = f"{row.name}: lift {_lift(row):+.2f}, unrelated text {row.cost or 0.0:+.2f}, {row.standing}"
     chosen = row.name in (pick.winner, pick.favourite)
     ring = f' stroke="{_INK}" stroke-width="2"' if chosen else ""
-    label = (
-        f'<text x="{x + 9:.1f}" y="{y(_lift(row)) - 6:.1f}" font-size="11">{escape(plain(row.name))}</text>'
-        if chosen or row.pareto
-        else ""
-    )
     return (
         f'<g><title>{escape(plain(title))}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{y(high):.1f}" '
         f'y2="{y(low):.1f}" stroke="{colour}"/><circle cx="{x:.1f}" cy="{y(_lift(row)):.1f}" '
-        f'r="{6 if chosen else 4.5}" fill="{colour}"{ring}/>{label}</g>'
+        f'r="{6 if chosen else 4.5}" fill="{colour}"{ring}/></g>'
     )
+
+
+def _names(rows: Sequence[PickRow], x: Place, y: Place, pick: Pick) -> list[str]:
+    """The chosen one's name, then those of others, the largest lift first, for as long as none covers another."""
+    taken, parts = list[tuple[float, float, float]](), list[str]()
+    for row in sorted(rows, key=lambda row: (row.name != pick.favourite, -_lift(row))):
+        cost = row.cost or 0.0
+        name = f"{row.name} ({cost:+.2f})" if cost < _farthest(pick) else row.name
+        width, left, height = len(name) * _NAME_WIDTH, x(cost), y(_lift(row)) - 6
+        start, anchor = (left + 9, "start") if left + 9 + width < _WIDTH else (left - 9, "end")
+        begins = start if anchor == "start" else start - width
+        if any(
+            abs(height - other) < _NAME_HEIGHT and begins < end and begin < begins + width
+            for begin, end, other in taken
+        ):
+            continue
+        taken.append((begins, begins + width, height))
+        bold = ' font-weight="bold"' if row.name == pick.favourite else ""
+        parts.append(
+            f'<text x="{start:.1f}" y="{height:.1f}" font-size="11" text-anchor="{anchor}"{bold}>'
+            f"{escape(plain(name))}</text>"
+        )
+    return parts
