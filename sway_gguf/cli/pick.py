@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, force_option, format_options, overridden
+from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.inputs import text_inputs
 from sway_gguf.cli.output import drawing
 from sway_gguf.cli.outputs import Outputs, output_options
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(max=0),
+    type=Finite(max=0),
     default=-0.15,
     show_default=True,
     help="Accepted change of unrelated text, nats per token.",
