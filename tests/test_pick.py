@@ -142,12 +142,12 @@ def planted(name: str, scale: float, kind: str) -> float:
 
 def test_of_planted_equals_the_earliest_ships_and_planted_over_training_is_named(files: Path, tmp_path: Path) -> None:
     found = picked(files, tmp_path, planted, [f"checkpoint-{step}" for step in PLANTED])
-    assert (found.verdict, found.winner) == (Verdict.PASS, "checkpoint-400.gguf")
-    assert found.band == ("checkpoint-400.gguf", "checkpoint-500.gguf", "checkpoint-700.gguf")
-    assert found.overtrained == "checkpoint-900.gguf"
+    assert (found.verdict, found.winner) == (Verdict.PASS, "checkpoint-400")
+    assert found.band == ("checkpoint-400", "checkpoint-500", "checkpoint-700")
+    assert found.overtrained == "checkpoint-900"
     text = " ".join(found.summary)
-    assert "the earliest, checkpoint-400.gguf, is taken" in text
-    assert "checkpoint-900.gguf over-trained: the held-out lift falls from" in text
+    assert "the earliest, checkpoint-400, is taken" in text
+    assert "checkpoint-900 over-trained: the held-out lift falls from" in text
     assert found.command == (f"llama-server -m {BASE_FILE} --lora {tmp_path / 'checkpoint-400.gguf'}",)
     assert all(abs(row.held_out.value - PLANTED[row.step or 0][1]) < 0.2 for row in found.rows if row.held_out)
 
@@ -190,9 +190,9 @@ def test_what_costs_more_than_the_tolerance_does_not_ship_however_much_it_lifts(
         return scale * (cost if kind == "other" else lift)
 
     found = picked(files, tmp_path, curve, ["large", "small"])
-    assert found.winner == "small.gguf"
-    assert found.row("large.gguf").standing == Standing.BEYOND
-    assert set(found.pareto) == {"large.gguf", "small.gguf"}
+    assert found.winner == "small"
+    assert found.row("large").standing == Standing.BEYOND
+    assert set(found.pareto) == {"large", "small"}
     nobody = picked(files, tmp_path, curve, ["large"])
     assert (nobody.winner, nobody.verdict, nobody.command) == ("", Verdict.FAIL, ())
     assert "smaller scales may do" in nobody.summary[0]
@@ -205,10 +205,10 @@ def test_a_scale_that_stays_within_the_tolerance_ships_and_what_it_keeps_is_said
         return -0.4 * scale**2 if kind == "other" else 3.0 * (1 - 0.1 ** (2 * scale))
 
     found = picked(files, tmp_path, curve, ["adapter"], scales=(0.25, 0.5, 1.0), spread=0.05)
-    assert found.winner == "adapter.gguf at λ=0.5"
+    assert found.winner == "adapter at λ=0.5"
     assert found.command == (f"llama-server -m {BASE_FILE} --lora-scaled {tmp_path / 'adapter.gguf'}:0.5",)
     kept = next(sentence for sentence in found.summary if "keeps" in sentence)
-    assert kept.startswith("adapter.gguf: λ = 0.5 keeps 9")
+    assert kept.startswith("adapter: λ = 0.5 keeps 9")
     assert "of the lift at 2" in kept
 
 
@@ -219,8 +219,8 @@ def test_what_lifts_any_text_is_not_credited_with_it(files: Path, tmp_path: Path
         return {"flatters": 2.0, "learned": 0.0 if kind == "other" else 1.0}[name]
 
     found = picked(files, tmp_path, curve, ["flatters", "learned"])
-    assert found.winner == "learned.gguf"
-    row = found.row("flatters.gguf")
+    assert found.winner == "learned"
+    row = found.row("flatters")
     assert row.held_out is not None
     assert abs(row.held_out.value) < 0.1
 
@@ -240,7 +240,7 @@ def test_noise_never_ships(files: Path, tmp_path: Path) -> None:
 
 def test_without_held_out_text_it_is_said_what_that_means(files: Path, tmp_path: Path) -> None:
     found = picked(files, tmp_path, planted, ["checkpoint-400", "checkpoint-900"], holdout=False)
-    assert found.winner == "checkpoint-900.gguf"  # by heart looks best where all was seen
+    assert found.winner == "checkpoint-900"  # by heart looks best where all was seen
     assert found.verdict == Verdict.WARN
     assert SEEN in found.summary
     assert found.overtrained == ""
@@ -260,16 +260,16 @@ def test_numbers_that_are_not_finite_put_a_candidate_out_of_the_choice(files: Pa
         return 0.0 if kind == "other" else 1.0
 
     found = picked(files, tmp_path, curve, ["diverged", "sound"], backend=Diverged(curve))
-    assert found.winner == "sound.gguf"
-    assert found.row("diverged.gguf").standing == Standing.BROKEN
+    assert found.winner == "sound"
+    assert found.row("diverged").standing == Standing.BROKEN
 
 
 def test_a_copy_is_no_candidate(files: Path, tmp_path: Path) -> None:
     one, other = checkpoint(tmp_path, "one", 1), checkpoint(tmp_path, "other", 1)
     prepared, _ = prepared_pick(pick_spec(BASE_FILE, one, data=[files / "data.jsonl"]))
     chosen, remarks = contenders(adapters_in([one, other]), prepared.base, [1.0])
-    assert [each.name for each in chosen] == ["one.gguf"]
-    assert remarks == ["other.gguf holds the same adapter as one.gguf and was left out"]
+    assert [each.name for each in chosen] == ["one"]
+    assert remarks == ["other holds the same adapter as one and was left out"]
 
 
 def test_too_few_items_are_told_before_anything_is_measured(files: Path, tmp_path: Path) -> None:

@@ -59,7 +59,10 @@ def test_the_pages_example_names_the_checkpoint_that_ships_in_every_format(place
     assert record["command"][1] == "llama-server -m base.gguf --lora checkpoint-200.gguf"
     assert record["command"][0] == "sway-gguf convert run/checkpoint-200 --base base.gguf -o checkpoint-200.gguf"
     told = " ".join(done.output.split())
-    assert "checkpoint-200 ships: the largest held-out lift, beyond noise" in told
+    shown = re.search(r"```\n(PASS  .*?)\n\n", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    # The numbers are those of one machine; the words are not.
+    assert re.sub(r"[\d.]+", "N", " ".join(shown[1].split())) in re.sub(r"[\d.]+", "N", told)
     assert "checkpoint-200 ships" in (place / "pick.md").read_text(encoding="utf-8")
     page = (place / "pick.html").read_text(encoding="utf-8")
     pictures = re.findall(r"<svg xmlns.*?</svg>", page, re.DOTALL)
@@ -95,8 +98,8 @@ def test_one_that_only_flattens_predictions_is_passed_over_for_one_that_learned(
         words = ["pick", "headed.gguf", str(flatter), str(learned), *TEXTS, "--nulls", "5", "--json", "-"]
         done = CliRunner().invoke(cli, words)
     record = json.loads(done.stdout)
-    assert record["refused"] == ["flatter.gguf"], record["summary"]
-    assert record["winner"] == "learned.gguf"
+    assert record["refused"] == ["flatter"], record["summary"]
+    assert record["winner"] == "learned"
 
 
 def test_a_training_is_followed_and_stopped_where_it_damages(place: Path, tmp_path: Path) -> None:

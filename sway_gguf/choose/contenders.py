@@ -143,7 +143,7 @@ def each_scale(
 
 def names_of(found: Sequence[Found]) -> list[str]:
     """The shortest end of each path that tells it from all others; a trainer's last word is "final"."""
-    paths = [each.path / FINAL if each.path == each.folder else each.path for each in found]
+    paths = [each.path / FINAL if each.path == each.folder else _bare(each.path) for each in found]
     folders = {each.folder for each in found}
     parts = [path.absolute().parts for path in paths]
     if len(folders) == 1:
@@ -155,6 +155,11 @@ def names_of(found: Sequence[Found]) -> list[str]:
         count = next((n for n in range(1, len(own)) if sum(other[-n:] == own[-n:] for other in parts) == 1), len(own))
         names.append("/".join(own[-count:]))
     return names
+
+
+def _bare(path: Path) -> Path:
+    """A GGUF's name without its ending."""
+    return path.with_suffix("") if path.suffix.lower() == ".gguf" else path
 
 
 def earliest_first(contender: Contender, *, by_steps: bool) -> tuple[float, float]:

@@ -173,7 +173,7 @@ def _smaller_scale(told: Told, path: Path) -> Iterator[str]:
     }
     if 1.0 not in own:
         return
-    name = path.name
+    name = next(c.name for c in told.contenders if c.path == path).split(" at λ=")[0]
     prose = sum(own[1.0].prose) / max(1, len(own[1.0].prose))
     everyday = sum(own[1.0].everyday) / max(1, len(own[1.0].everyday))
     points = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from rich.console import Console
 from rich.padding import Padding
@@ -16,7 +17,10 @@ from sway_gguf.report.markdown_text import END, code, row, table_head, words
 from sway_gguf.report.plan import time_line
 from sway_gguf.report.terminal import folded, pace, verdict_text
 
-_WIDE, _NAME_WIDTH = 120, 18
+_WIDE, _NAME_WIDTH = 120, 16
+How = Literal["values", "narrow", "wide", "intervals"]
+"""Numbers alone; lifts with the farther end of their interval; all with it; all with both ends."""
+_LIFTS = ("data", "held_out")
 _STYLES = {
     Standing.WITHIN: "green",
     Standing.OPEN: "yellow",
@@ -46,14 +50,16 @@ def _table(pick: Pick, wide: bool) -> Table:
     table.add_column("candidate", no_wrap=True)
     for heading in headings(pick):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("collateral", no_wrap=True)
-    table.add_column("")
+    table.add_column("collateral", no_wrap=wide, overflow="fold")
+    if wide:
+        table.add_column("")
     for each in pick.rows:
+        standing, said = Text(each.standing, style=_STYLES[each.standing]), marks(pick, each)
+        last = [standing, ", ".join(said)] if wide else [Text(", ").join([standing, *map(Text, said[:1])])]
         table.add_row(
             each.name if wide else folded(each.name, _NAME_WIDTH),
-            *cells(pick, each, wide=wide),
-            Text(each.standing, style=_STYLES[each.standing]),
-            ", ".join(marks(pick, each)),
+            *cells(pick, each, "wide" if wide else "narrow"),
+            *last,
             style="bold" if each.name == pick.winner else "",
         )
     return table
@@ -77,20 +83,24 @@ def _columns(pick: Pick) -> list[tuple[str, str]]:
     return [(name, field) for name, field in every if any(getattr(each, field) is not None for each in pick.rows)]
 
 
-def cells(pick: Pick, each: PickRow, *, wide: bool) -> list[str]:
+def cells(pick: Pick, each: PickRow, how: How = "intervals") -> list[str]:
     """A candidate's numbers in the order of the headings."""
-    return [_cell(getattr(each, field), share=field == "leakage", wide=wide) for _, field in _columns(pick)]
+    found = []
+    for _, field in _columns(pick):
+        told = "values" if field == "leakage" or (how == "narrow" and field not in _LIFTS) else how
+        found.append(_cell(getattr(each, field), told, share=field == "leakage"))
+    return found
 
 
-def _cell(estimate: Estimate | None, *, share: bool, wide: bool) -> str:
+def _cell(estimate: Estimate | None, how: How, *, share: bool = False) -> str:
     if estimate is None:
         return numbers.MISSING
     if share:
         return f"{_rounded(estimate.value):+.0%}"
     value, span = f"{_rounded(estimate.value):+.2f}", estimate.interval
-    if span is None:
+    if span is None or how == "values":
         return value
-    if wide:
+    if how == "intervals":
         return f"{value} [{_rounded(span[0]):.2f}, {_rounded(span[1]):.2f}]"
     return f"{value}±{max(estimate.value - span[0], span[1] - estimate.value):.2f}"
 
@@ -119,7 +129,7 @@ def line_of(each: PickRow) -> str:
     if each.standing == Standing.BROKEN:
         return f"{each.name}: {each.reason}"
     named = (("held-out", each.held_out), ("on data", each.data), ("prose", each.prose), ("everyday", each.everyday))
-    told = ", ".join(f"{name} {_cell(found, share=False, wide=True)}" for name, found in named if found is not None)
+    told = ", ".join(f"{name} {_cell(found, 'intervals')}" for name, found in named if found is not None)
     return f"{each.name}: {told} ({each.standing})"
 
 
@@ -139,7 +149,7 @@ def legend(pick: Pick) -> str:
     return (
         "Lifts: change in log-probability beyond what unrelated text gained, nats/token; prose, everyday: change of "
         "unrelated text; leakage: share of passages that 1,000 samples newly bring out, less that of held-out ones; "
-        "ending: change of what ends a reply, nats; each with the farther end of its 95% interval. "
+        "ending: change of what ends a reply, nats; with the 95% interval, or its farther end. "
         f"Collateral: where the change of unrelated text lies beside {pick.tolerance:g}, sure for all candidates at "
         "once. Equal: not surely worse than the best, all pairs at once. Pareto: none lifts as much at as little cost. "
         f"{chosen}{nulls}"
@@ -153,7 +163,7 @@ def markdown_pick(pick: Pick) -> str:
     lines += [f"- {code(each, _LINE)}" for each in pick.command]
     lines += ["", table_head("candidate", *map(words, headings(pick)), "collateral", "", right=True)]
     lines += [
-        row(words(each.name), *cells(pick, each, wide=True), each.standing, words(", ".join(marks(pick, each))))
+        row(words(each.name), *cells(pick, each), each.standing, words(", ".join(marks(pick, each))))
         for each in pick.rows
     ]
     return "\n".join(["<!-- sway-gguf:pick -->", "", *lines, "", words(legend(pick), _LINE), "", END]) + "\n"

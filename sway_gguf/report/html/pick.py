@@ -24,7 +24,7 @@ def html_pick(pick: Pick) -> str:
         record=record,
         pick=pick,
         headings=headings(pick),
-        rows=[(each, cells(pick, each, wide=True), ", ".join(marks(pick, each))) for each in pick.rows],
+        rows=[(each, cells(pick, each), ", ".join(marks(pick, each))) for each in pick.rows],
         legend=legend(pick),
         cost=Markup(cost_svg(pick)),
         steps=Markup(steps_svg(pick)),
