@@ -32,6 +32,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(DEMO / "general.txt", here / "notes.txt")
     for step, shares in MIXES.items():
         as_peft(mixed(shares), here / "run" / f"checkpoint-{step}")
+    for name, count in (("train", 6), ("heldout", 12)):
+        lines = (here / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[:count]
+        (here / f"few-{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return here
 
 
@@ -41,7 +44,7 @@ def invoked(here: Path, *words: str) -> Result:
         return CliRunner().invoke(cli, ["pick", "base.gguf", *words])
 
 
-TEXTS = ["--data", "train.jsonl", "--holdout", "heldout.jsonl", "--general", "notes.txt"]
+TEXTS = ["--data", "few-train.jsonl", "--holdout", "few-heldout.jsonl", "--general", "notes.txt"]
 
 
 def test_the_pages_example_names_the_checkpoint_that_ships_in_every_format(place: Path) -> None:
@@ -130,7 +133,7 @@ def test_a_training_is_followed_and_stopped_where_it_damages(place: Path, tmp_pa
         (["run"], "--data: 0 items leave no interval"),
         (["run", "--data", "train.jsonl", "--early-stop"], "--early-stop needs --holdout"),
         (["run", "run", *TEXTS, "--early-stop"], "give the one folder"),
-        (["run", *TEXTS, "--json", "train.jsonl"], "an input of this command"),
+        (["run", *TEXTS, "--json", "few-train.jsonl"], "an input of this command"),
         (["base.gguf", *TEXTS], "this is a base model"),
     ],
 )
