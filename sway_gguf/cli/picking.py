@@ -75,6 +75,7 @@ def followed(
         UserError: a checkpoint that cannot be used, or too little text.
     """
     from sway_gguf.choose.contenders import FINAL, each_scale
+    from sway_gguf.choose.cost import cost_of
     from sway_gguf.choose.stopping import why_stop
     from sway_gguf.engine.identity import adapter_digest
     from sway_gguf.watch.training import Training
@@ -90,7 +91,10 @@ def followed(
                 adapter = _read(each.path, picking)
                 if adapter is None or adapter_digest(adapter) in seen:
                     continue
-                picking.measure(backend, list(each_scale(each, name, len(seen), adapter, scales)))
+                new_ones = list(each_scale(each, name, len(seen), adapter, scales))
+                view = cost_of(picking, new_ones, backend.count_tokens_of).view
+                with progress_bar(view * (len(new_ones) + (picking.base is None))) as advance:
+                    picking.measure(backend, new_ones, advance)
                 seen.add(adapter_digest(adapter))
                 say(_line(picking, len(scales)), err=True)
                 why = why or why_stop(picking, patience)
@@ -99,7 +103,13 @@ def followed(
             new = next(news)
         say(f"stop: {why}" if why else "the training ended", err=True)
         picking.forget_gone()
-        return picking.result(backend)
+        if not picking.contenders:
+            raise UserError(
+                f"{folder}: its checkpoints were removed before they could be read; have the trainer keep them"
+            )
+        cost = cost_of(picking, picking.contenders, backend.count_tokens_of)
+        with progress_bar(cost.least - cost.candidates_alone, cost.most - cost.candidates_alone) as advance:
+            return picking.result(backend, advance)
 
 
 def _read(path: Path, picking: Picking) -> LoraAdapter | None:

@@ -159,3 +159,8 @@ class PickPlan:
     most: int
     remarks: tuple[str, ...] = ()
     speed: Speed | None = None
+
+    @property
+    def candidates_alone(self) -> int:
+        """Tokens of the base and all candidates, without those of nulls."""
+        return self.view * (1 + len(self.candidates))
