@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.core.sections import Section
@@ -35,11 +34,8 @@ def confirming(
         trained: of the data; it decides where nothing was held out, and a few of it are asked beside otherwise.
         among: candidates that it was chosen among.
     """
-    adapter = scaled(read_adapter(contender.path, prepared.base), contender.scale)
     few = tuple(trained[:_DATA] if unseen else trained)
     texts = replace(prepared.texts, material=replace(prepared.texts.material, sections=few), holdout=tuple(unseen))
-    models = prepared.spec.models
-    models = models.model_copy(update={"ft": models.ft.model_copy(update={"adapter": contender.path})})
     alpha = prepared.spec.defaults.alpha / max(1, among)
     spec = prepared.spec.model_copy(
         update={
@@ -52,15 +48,17 @@ def confirming(
                     "assert_passing_section_frac": 0.0,
                 },
             ],
-            "models": models,
             "defaults": prepared.spec.defaults.model_copy(update={"alpha": alpha}),
             "remarks": (),
         }
     )
-    ready = replace(prepared, spec=spec, texts=texts, adapter=adapter, adapter_hash=adapter_digest(adapter))
-    return ready.with_defaults()
+    ready = replace(prepared, spec=spec, texts=texts).with_adapter(contender.path)
+    if contender.scale == 1.0:
+        return ready
+    adapter = scaled(ready.adapter, contender.scale)
+    return replace(ready, adapter=adapter, adapter_hash=adapter_digest(adapter))
 
 
 def scaled(adapter: LoraAdapter, scale: float) -> LoraAdapter:
     """The adapter whose update is `scale` times as large: the same model as at that λ, and nulls of that size."""
-    return adapter if scale == 1.0 else replace(adapter, alpha=adapter.alpha * scale, in_file=False)
+    return replace(adapter, alpha=adapter.alpha * scale, in_file=False)
