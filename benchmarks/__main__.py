@@ -29,6 +29,7 @@ ALL = {
     "generation": "replies side by side",
     "headers": "reading a header",
     "abreast": "views side by side",
+    "fleet": "a sweep on two workers",
     "busy": "beside busy programs",
     "budget": "what --budget foresees",
     "whole": "the whole check",

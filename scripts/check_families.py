@@ -1,14 +1,17 @@
 """Holds the conversion of PEFT folders against transformers + peft, family by family, on tiny random models.
 
 For each family a random model is written as GGUF, a random rsLoRA with an alpha pattern as a PEFT folder; both are
-run by llama.cpp through this package and by transformers + peft, in float32. Prints the largest difference of a
+run by llama.cpp through this package and by transformers + peft, in float32. Experts are adapted too, one by one where
+transformers has them as modules, as parameters where it has them stacked. Prints the largest difference of a
 log-probability. Needs the `demo-build` extra and the package itself.
 
-    python scripts/check_families.py
+    python scripts/check_families.py [FAMILY…]
 """
 
 from __future__ import annotations
 
+import re
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +34,8 @@ from sway_gguf.material.packaged import DEMO
 TEXT = "One sunny Monday, Anna went to the market of Millbrook with a red basket."
 GOAL = 1e-3
 WIDTH, HIDDEN, BLOCKS, HEADS, KV_HEADS, HEAD = 128, 256, 2, 4, 2, 32
+EXPERTS, USED, EXPERT_HIDDEN = 4, 2, 96
+MIXTRAL_ROPE = 1e6
 CLASSES = {
     "llama": ("LlamaConfig", "LlamaForCausalLM"),
     "qwen2": ("Qwen2Config", "Qwen2ForCausalLM"),
@@ -38,14 +43,26 @@ CLASSES = {
     "gemma2": ("Gemma2Config", "Gemma2ForCausalLM"),
     "gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM"),
     "phi3": ("Phi3Config", "Phi3ForCausalLM"),
+    "qwen3moe": ("Qwen3MoeConfig", "Qwen3MoeForCausalLM"),
+    "mixtral": ("MixtralConfig", "MixtralForCausalLM"),
 }
+ARCHITECTURES = {"mixtral": "llama"}
+"""What llama.cpp calls a family, where that is another name."""
+EXPERT_WEIGHTS = {
+    "gate_proj": "gate", "up_proj": "up", "down_proj": "down", "w1": "gate", "w3": "up", "w2": "down",
+}  # fmt: skip
 
 
 def random_model(family: str) -> Any:
     """A tiny model with weights and norms drawn at random."""
     config_name, model_name = CLASSES[family]
     gemma = {"query_pre_attn_scalar": HEAD, "sliding_window": 512} if family.startswith("gemma") else {}
-    own_head = {"head_dim": HEAD} if family in ("qwen3", "gemma2", "gemma3") else {}
+    own_head = {"head_dim": HEAD} if family in ("qwen3", "qwen3moe", "gemma2", "gemma3") else {}
+    experts = {
+        "qwen3moe": {"num_experts": EXPERTS, "moe_intermediate_size": EXPERT_HIDDEN, "norm_topk_prob": True},
+        "mixtral": {"num_local_experts": EXPERTS, "sliding_window": None},
+    }.get(family, {})
+    used = {"num_experts_per_tok": USED} if experts else {}
     config = getattr(transformers, config_name)(
         vocab_size=1024,
         hidden_size=WIDTH,
@@ -62,6 +79,8 @@ def random_model(family: str) -> Any:
         attn_implementation="eager",
         **gemma,
         **own_head,
+        **experts,
+        **used,
     )
     torch.manual_seed(1)
     model = getattr(transformers, model_name)(config).float().eval()
@@ -74,7 +93,8 @@ def random_model(family: str) -> Any:
 
 def write_gguf(model: Any, family: str, path: Path) -> None:
     """The model in float32 with the demo's tokenizer."""
-    writer = gguf.GGUFWriter(path, family)
+    architecture = ARCHITECTURES.get(family, family)
+    writer = gguf.GGUFWriter(path, architecture)
     tokenizer = GGUFFile(DEMO / "base.f32.gguf")
     copy_metadata(tokenizer, writer, lambda key: key.startswith("tokenizer.ggml."))
     writer.add_context_length(512)
@@ -86,8 +106,12 @@ def write_gguf(model: Any, family: str, path: Path) -> None:
     writer.add_key_length(HEAD)
     writer.add_value_length(HEAD)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_freq_base(MIXTRAL_ROPE if family == "mixtral" else 10000.0)
     writer.add_rope_dimension_count(HEAD)
+    if family in ("qwen3moe", "mixtral"):
+        writer.add_expert_count(EXPERTS)
+        writer.add_expert_used_count(USED)
+        writer.add_expert_feed_forward_length(EXPERT_HIDDEN if family == "qwen3moe" else HIDDEN)
     if family.startswith("gemma"):
         writer.add_sliding_window(512)
     if family == "gemma2":
@@ -103,24 +127,44 @@ def write_gguf(model: Any, family: str, path: Path) -> None:
 
 def named(model: Any, family: str) -> list[tuple[str, np.ndarray]]:
     """Tensors by llama.cpp's names, with what its converter does to them."""
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[family.upper()], BLOCKS)
-    found = []
+    architecture = ARCHITECTURES.get(family, family)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], BLOCKS)
+    found: list[tuple[str, np.ndarray]] = []
+    stacks: dict[str, dict[int, np.ndarray]] = {}
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight":
             continue
         data = tensor.numpy().astype(np.float32)
+        if expert := re.match(r"model\.layers\.(\d+)\..*experts\.(\d+)\.(\w+)\.weight", name):
+            stack = f"blk.{expert[1]}.ffn_{EXPERT_WEIGHTS[expert[3]]}_exps.weight"
+            stacks.setdefault(stack, {})[int(expert[2])] = data
+            continue
+        if packed := re.match(r"model\.layers\.(\d+)\..*experts\.(gate_up|down)_proj$", name):
+            parts = (
+                {"down": data} if packed[2] == "down" else dict(zip(("gate", "up"), np.split(data, 2, 1), strict=True))
+            )
+            found += [(f"blk.{packed[1]}.ffn_{part}_exps.weight", each) for part, each in parts.items()]
+            continue
         if family.startswith("gemma") and "norm" in name:
             data = data + 1
-        if family == "llama" and name.endswith(("q_proj.weight", "k_proj.weight")):
+        if architecture == "llama" and name.endswith(("q_proj.weight", "k_proj.weight")):
             data = interleaved(data, HEADS if "q_proj" in name else KV_HEADS)
         found.append((names.get_name(name, try_suffixes=(".weight", ".bias")), np.ascontiguousarray(data)))
-    return found
+    found += [(name, np.stack([each for _, each in sorted(stack.items())])) for name, stack in stacks.items()]
+    return [(name, np.ascontiguousarray(data)) for name, data in found]
 
 
 def random_adapter(model: Any) -> PeftModel:
     """A rsLoRA with a pattern of alphas, B drawn at random."""
+    # Experts that are one parameter are no linear layers; their alpha is the common one.
+    packed = [name for name, weights in model.named_parameters() if "experts" in name and weights.ndim == 3]
     config = LoraConfig(
-        r=4, lora_alpha=8, target_modules="all-linear", use_rslora=True, alpha_pattern={"down_proj": 16}
+        r=4,
+        lora_alpha=8,
+        target_modules="all-linear",
+        use_rslora=True,
+        alpha_pattern={} if packed else {"down_proj": 16, "w2": 16},
+        **({"target_parameters": packed} if packed else {}),
     )
     tuned = get_peft_model(model, config)
     torch.manual_seed(2)
@@ -161,9 +205,9 @@ def check(family: str, folder: Path) -> float:
 
 
 def main() -> None:
-    """Check every family."""
+    """Check every family, or those that are named."""
     with tempfile.TemporaryDirectory() as scratch:
-        worst = max(check(family, Path(scratch)) for family in FAMILIES)
+        worst = max(check(family, Path(scratch)) for family in sys.argv[1:] or (*FAMILIES, *ARCHITECTURES))
     print(f"goal < {GOAL:g} nats: {'reached' if worst < GOAL else 'missed'} ({worst:.1e})")
 
 

@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -34,6 +35,8 @@ from gguf.gguf_writer import GGUFValue
 from safetensors.numpy import save_file
 
 from sway_gguf.artifacts import chat
+from sway_gguf.artifacts.base import read_base
+from sway_gguf.artifacts.importance import read_importance
 from sway_gguf.artifacts.template_files import template_source
 from sway_gguf.cli.main import cli
 from sway_gguf.core.dialogue import Dialogue, Turn
@@ -104,6 +107,10 @@ PEFT = {
     "peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "up_proj"], "bias": "none",
     "use_rslora": False, "alpha_pattern": {"up_proj": 16}, "rank_pattern": {}, "modules_to_save": None,
     "base_model_name_or_path": "tiny", "use_dora": False, "fan_in_fan_out": False,
+}  # fmt: skip
+MLX = {
+    "fine_tune_type": "lora", "num_layers": 2, "model": "tiny", "seed": 0,
+    "lora_parameters": {"rank": 4, "scale": 2.0, "alpha": 8, "dropout": 0.0, "keys": ["self_attn.q_proj"]},
 }  # fmt: skip
 STATIC = "{kind: adapter_health}", "{kind: training_drift, checkpoint: ck}", "{kind: gradient_ghost, checkpoint: ck}"
 SPEC: dict[str, Any] = {
@@ -440,6 +447,53 @@ def damage_template(folder: Path, rng: random.Random) -> list[Target]:
     return [render, *(partial(template_source, path) for path in (written, config, folder / "p"))]
 
 
+def damage_mlx(folder: Path, rng: random.Random) -> list[Target]:
+    """A folder by mlx-lm: its config, its tensors, or the file that holds them."""
+    config, weights = folder / "p" / "adapter_config.json", folder / "p" / "adapters.safetensors"
+    tensors = {
+        name.removeprefix("base_model.model.").removesuffix(".weight").replace("lora_A", "lora_a").replace(
+            "lora_B", "lora_b"
+        ): np.ascontiguousarray(tensor.T)
+        for name, tensor in peft_tensors().items()
+    }  # fmt: skip
+    (folder / "p" / "adapter_model.safetensors").unlink()
+    write_json(config, spoiled_tree(MLX, rng) if rng.random() < 0.6 else MLX, rng)
+    if rng.random() < 0.5:
+        name = rng.choice(list(tensors))
+        tensors[rng.choice([name, f"{name}_scales", name.replace("lora_a", "lora_b"), "x"])] = _odd_factor(
+            tensors[name], rng
+        )
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, weights)
+    if rng.random() < 0.3:
+        weights.write_bytes(spoiled_bytes(weights.read_bytes(), rng, rng.choice((12, 500))))
+    return [
+        command("inspect", folder / "base.gguf", folder / "p"),
+        command("convert", folder / "p", "--base", folder / "base.gguf", "-o", folder / "c.gguf", "--force"),
+    ]
+
+
+def damage_importance(folder: Path, rng: random.Random) -> list[Target]:
+    """An importance matrix, in its newer form or its older one."""
+    path, names = folder / "i.gguf", list(factors())
+    if rng.random() < 0.5:
+        shapes = {
+            f"{name}{end}": shape for name in names for end, shape in ((".in_sum2", (1, 16)), (".counts", (1, 1)))
+        }
+        base_file(path, shapes, metadata=lambda writer: (_as_imatrix(writer), header(rng)(writer)))  # type: ignore[arg-type,func-returns-value]
+    else:
+        values = np.ones(16, "<f4").tobytes()
+        entries = (struct.pack("<i", len(n)) + n.encode() + struct.pack("<ii", 3, 16) + values for n in names)
+        path.write_bytes(struct.pack("<i", len(names)) + b"".join(entries))
+    if rng.random() < 0.7:
+        path.write_bytes(spoiled_bytes(path.read_bytes(), rng, 300))
+    return [lambda: read_importance(path, read_base(folder / "base.gguf"))]
+
+
+def _as_imatrix(writer: gguf.GGUFWriter) -> None:
+    writer.kv_data[0].pop("general.type", None)
+    writer.add_type("imatrix")
+
+
 KINDS: dict[str, Callable[[Path, random.Random], list[Target]]] = {
     "base": damage_base,
     "lora": damage_lora,
@@ -448,6 +502,8 @@ KINDS: dict[str, Callable[[Path, random.Random], list[Target]]] = {
     "data": damage_data,
     "trainer": damage_trainer,
     "template": damage_template,
+    "mlx": damage_mlx,
+    "importance": damage_importance,
 }
 
 

@@ -27,6 +27,7 @@ from sway_gguf.engine.fake import FakeBackend, wordy_script
 from sway_gguf.engine.footprint import twin_bytes, twins_that_fit
 from sway_gguf.engine.interrupt import go_on, stopped_by
 from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.engine.store import open_store
 from sway_gguf.engine.turns import LayoutTurn
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import Defaults
@@ -120,6 +121,30 @@ def test_a_run_gives_the_same_result_whatever_the_number_of_workers() -> None:
         del record["timings"]["run_seconds"], record["started_at"]
         records.append(record)
     assert records[0] == records[1] == records[2]
+
+
+def test_tokens_are_those_of_the_views_that_were_needed_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    """With one null more than is needed at work, and answers from a store, which twins count too."""
+    counts = []
+    with open_store(tmp_path) as store:
+        for number, kept in ((1, None), (3, None), (1, store), (3, store), (2, store)):
+            spec = default_spec(
+                BASE_FILE,
+                DEMO / "random.lora.gguf",
+                data=DEMO / "document.md",
+                defaults=Defaults(nulls=12, items=8, prompts=8),
+                engine=EngineSettings(parallel=number),
+                kinds=("delta_kl",),
+            )
+            told: list[int] = []
+            with (ready := prepare(spec)).opened(kept) as backend:
+                result = run(ready, backend, lambda view, tokens, told=told: told.append(tokens))
+            assert result.nulls.count < 12  # It ended before the last null, while others were at work.
+            found = result.timings
+            counts.append((found["tokens"] + found["tokens_from_store"], found["tokens_dropped"]))
+            assert found["tokens"] + found["tokens_from_store"] + found["tokens_dropped"] <= sum(told)
+    assert len({tokens for tokens, _ in counts}) == 1
+    assert counts[0][1] == counts[2][1] == 0
 
 
 def test_answers_come_in_order_whichever_view_is_ready_first(three: LlamaBackend) -> None:

@@ -22,6 +22,7 @@ from sway_gguf.core.result_json import schema
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import spoiled
+from tests.command_line import spoken
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
 TEXT = ["--data", str(DEMO / "document.md"), "--general", str(DEMO / "general.txt")]
@@ -40,7 +41,7 @@ def succeeded(*words: str) -> str:
 
 
 def complaint(*words: str) -> str:
-    done = sway(*words)
+    done = spoken(*words)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -61,14 +62,20 @@ def test_check_takes_held_out_text(tmp_path: Path) -> None:
     assert complaint("check", BASE, HEALTHY, *TEXT, "--holdout", str(tmp_path / "none.md"))
 
 
-def test_check_gives_a_verdict_with_numbers(tmp_path: Path) -> None:
+def test_check_gives_a_verdict_with_numbers_as_its_plan_said(tmp_path: Path) -> None:
     out = tmp_path / "r.json"
-    text = succeeded("check", BASE, HEALTHY, *TEXT, "--json", str(out))
+    words = ("check", BASE, HEALTHY, *TEXT)
+    plan = " ".join(succeeded(*words, "--dry-run").split())
+    text = succeeded(*words, "--json", str(out))
     assert "HEALTHY" in text
     record = json.loads(out.read_text(encoding="utf-8"))
     jsonschema.validate(record, schema())
     assert record["diagnosis"] == "healthy"
     assert list(tmp_path.iterdir()) == [out]
+    planned = re.search(r"([\d,]+) tokens to evaluate where .*, ([\d,]+) at most", plan)
+    assert planned
+    least, most = (float(number.replace(",", "")) for number in planned.groups())
+    assert least <= record["timings"]["tokens"] <= most
 
 
 def test_check_without_data_answers_what_it_can_and_says_what_data_would_add() -> None:
@@ -79,8 +86,8 @@ def test_check_without_data_answers_what_it_can_and_says_what_data_would_add() -
 
 
 def test_json_to_stdout_is_only_json_and_repeats_exactly() -> None:
-    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--json", "-")
-    first, second = (json.loads(succeeded(*words)) for _ in range(2))
+    words = ("check", BASE, HEALTHY, "--nulls", "5", "--json", "-")
+    first, second = (json.loads(succeeded(*words, *TEXT)) for _ in range(2))
     for record in (first, second):
         del record["timings"], record["started_at"]
     assert first == second
@@ -133,15 +140,6 @@ def test_dry_run_shows_the_plan_that_the_run_then_keeps() -> None:
     assert "13 views" in text
     record = json.loads(succeeded(*words, "--json", "-"))
     assert record["timings"]["tokens"] == float(planned[1].replace(",", ""))
-
-
-def test_a_plan_tells_the_shortest_and_the_longest_run() -> None:
-    words = ("check", BASE, HEALTHY, *TEXT)
-    text = " ".join(succeeded(*words, "--dry-run").split())
-    planned = re.search(r"([\d,]+) tokens to evaluate where .*, ([\d,]+) at most", text)
-    assert planned
-    least, most = (float(number.replace(",", "")) for number in planned.groups())
-    assert least <= json.loads(succeeded(*words, "--json", "-"))["timings"]["tokens"] <= most
 
 
 def test_inspect_tells_what_is_in_a_file_and_whether_it_fits() -> None:
@@ -275,7 +273,9 @@ def test_schema_is_json_schema() -> None:
     ],
 )
 def test_help_has_an_example(command: str) -> None:
-    text = succeeded(*command.split(), "--help")
+    done = spoken(*command.split(), "--help")
+    text = done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
     assert "sway-gguf" in text
     assert not command or "Example:" in text
 

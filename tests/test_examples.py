@@ -16,11 +16,12 @@ from sway_gguf.material.packaged import DEMO
 from tests.test_peft import folder
 
 FAST = ["--nulls", "5"]
-MORE = {"check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST}
+MORE = {"check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST, "sweep": FAST}
 """What keeps an example short, or lets it end."""
 PARSED = {
     "demo": "tests/test_cli.py runs it",
     "serve": "it runs until it is stopped; tests/test_serve.py runs it",
+    "served": "it asks a running server; tests/test_served_server.py starts one",
 }
 """Examples whose options are checked and that are run elsewhere."""
 
@@ -51,6 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "prompts.txt").write_text("The heron\nA nest of\nEvery year\n", encoding="utf-8")
     folder(here / "my-adapter")
     (here / "models").mkdir()
+    (here / "sweep.yaml").write_text("bases: [base.gguf]\nadapters: [adapter.gguf]\nsuites: [sway.yaml]\n", "utf-8")
     (here / "sway.yaml").write_text(
         "version: 1\n"
         "models: {base: {kind: gguf, base: base.gguf}, ft: {kind: gguf, base: base.gguf, adapter: adapter.gguf}}\n"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.mutations import ODD, spoiled_bytes, spoiled_text, spoiled_tree
 
-INPUTS, PARTS = 500, 2
+INPUTS, PARTS = 500, 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limits of time and memory are those of POSIX")

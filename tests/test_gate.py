@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from sway_gguf.spec.gate import Gate, ProbeLimits, rules_of
 from sway_gguf.spec.model import load_spec
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.gate import against, decide
+from tests.command_line import Done, spoken
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -225,11 +224,8 @@ def test_names_that_are_none_are_errors_with_the_nearest_valid_one(tmp_path: Pat
     assert load_spec(spec).gate.baseline == tmp_path / "last.json"
 
 
-def gate(*words: object) -> subprocess.CompletedProcess[str]:
-    code = "from sway_gguf.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, "gate", *map(str, words)], capture_output=True, text=True, check=False
-    )
+def gate(*words: object) -> Done:
+    return spoken("gate", *map(str, words))
 
 
 def test_a_result_that_is_there_is_judged_and_the_exit_code_is_the_printed_outcome(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from sway_gguf.core.result import Diagnosis, NullSummary, PartResult, ProbeResul
 from sway_gguf.core.result_json import from_json, record_of
 from sway_gguf.core.shown import Heat, Reply
 from sway_gguf.core.survival import DeploymentResult, SurvivalMatrix
+from sway_gguf.core.sweep import CellRow
 from sway_gguf.report import numbers
-from sway_gguf.report.html import html_comparison, html_matrix, html_report
+from sway_gguf.report.html import html_comparison, html_matrix, html_report, html_sweep
 from sway_gguf.report.html.bars import bars
 from sway_gguf.report.html.heat import shade, tokens
 from sway_gguf.report.html.scale import Scale, scale_over
@@ -376,5 +377,27 @@ def test_the_comparison_page_opens_what_got_worse(visit: Any) -> None:
     assert "Change -0.750 nats, 95% interval -1.00…-0.500" in page.content()
     assert page.locator("img").count() == 0
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found.response["violations"]] == []
+
+
+def test_the_sweep_page_shades_by_lift_and_links_results(visit: Any) -> None:
+    rows = [
+        CellRow(f"{number:024x}", base, HOSTILE, scale, 0, "check", diagnosis, "because", lift=lift, collateral=-0.1)
+        for number, (base, scale, diagnosis, lift) in enumerate(
+            (("b.gguf", 1.0, "healthy", 3.5), ("c.gguf", 1.0, "noise", 0.0), ("b.gguf", 0.5, "damaging", -0.7),
+             ("c.gguf", 0.5, "ERROR", None))
+        )
+    ]  # fmt: skip
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    page = visit(html_sweep(rows, "sweep.yaml"))
+    shades = page.eval_on_selector_all("table.grid tbody td", "all => all.map(each => each.className)")
+    assert shades == ["up-4", "", "down-2", ""]
+    assert page.locator("#overview tbody tr").count() == 4
+    assert page.locator("#overview a").count() == 3
+    assert page.locator("#overview a").first.get_attribute("href") == f"cells/{0:024x}.json"
+    page.get_by_role("button", name="sort by lift").click()
+    assert "+3.50" in page.locator("#overview tbody tr").first.inner_text()
+    assert page.locator("img").count() == 0
     found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
     assert [(each["id"], each["nodes"][0]["html"]) for each in found.response["violations"]] == []

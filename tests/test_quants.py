@@ -22,9 +22,10 @@ from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import SurvivalMatrix
-from sway_gguf.deploy import deployment, quants, workshop
+from sway_gguf.deploy import deployment, workshop
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.quants import survival
+from sway_gguf.deploy.survived import verdict_on
 from sway_gguf.deploy.workshop import working_in
 from sway_gguf.engine.store import open_store
 from sway_gguf.material.packaged import DEMO
@@ -239,7 +240,7 @@ def verdicts(scale: float) -> tuple[Verdict, str]:
     """Of a deployment that shows `scale` times the reference's effect."""
     effects = [1.0, 1.2, 0.8, 1.1, 0.9, 1.05]
     kept = ratio_interval([scale * effect for effect in effects], effects, seed=0)
-    return quants._verdict(scale, kept, Interval(-0.01, 0.01), 0.9, -0.15)
+    return verdict_on(scale, kept, Interval(-0.01, 0.01), 0.9, -0.15)
 
 
 @pytest.mark.parametrize(

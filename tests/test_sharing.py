@@ -44,7 +44,7 @@ def test_four_endings_behind_one_beginning_by_hand() -> None:
     assert group == Group(
         streams=32,
         length=256,
-        jobs=(0, 1, 2, 3),
+        jobs=(0, 2, 1, 3),  # In the order of their tokens times an odd number, by which they scatter.
         branches=(Branch((0, 1, 2, 3), 0, 64, 63), *(Branch((place,), 64, 80, 63) for place in range(4))),
         shared=True,
     )
@@ -101,8 +101,8 @@ def test_what_shares_nothing_stays_apart_from_what_does() -> None:
     others = [Job(text((kind, 200)), 0) for kind in (3, 4)]
     shared, *apart = lay_out([others[0], *pair, others[1]], WIDE)
     assert shared.shared
-    assert shared.jobs == (1, 2)
-    assert [index for group in apart for index in group.jobs] == [0, 3]
+    assert sorted(shared.jobs) == [1, 2]
+    assert sorted(index for group in apart for index in group.jobs) == [0, 3]
     assert [group.branches for group in apart] == [group.branches for group in group_jobs(others, WIDE)]
 
 

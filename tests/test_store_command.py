@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,43 @@ def test_info_as_json_has_the_same(folder: Path) -> None:
     assert found["oldest"] <= found["newest"]
 
 
+def test_info_tells_the_share_of_each_base_by_its_contents_and_the_name_it_was_seen_under(
+    answered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns  # A file that was written just now is not remembered.
+    monkeypatch.setattr("sway_gguf.artifacts.digest.time.time_ns", lambda: now() + 3_000_000_000)
+    other = shutil.copytree(DEMO, tmp_path / "demo") / "other base.gguf"
+    (tmp_path / "demo" / "base.f32.gguf").rename(other)
+    with other.open("ab") as file:
+        file.write(bytes(32))  # Another content, the same model.
+    words = ["--store", str(answered / "store")]
+    spec = (answered / "sway.yaml").read_text(encoding="utf-8").replace(str(DEMO / "base.f32.gguf"), str(other))
+    (tmp_path / "sway.yaml").write_text(spec, encoding="utf-8")
+    with open_store(answered / "store") as store:
+        before = store.holding()
+        store.put(b"of another version", b"answer")
+    assert before is not None
+    done = invoked("run", str(tmp_path / "sway.yaml"), "--json", str(tmp_path / "result.json"), *words)
+    assert done.exit_code == 0, done.output
+
+    found = json.loads(invoked("store", "info", "--json", *words).output)
+    assert {(part["sha256"], part["file"], part["entries"]) for part in found["bases"]} == {
+        (_sha256(DEMO / "base.f32.gguf"), "base.f32.gguf", before.entries),
+        (_sha256(other), "other base.gguf", before.entries),
+        ("", "", 1),
+    }
+    assert sum(part["entries"] for part in found["bases"]) == found["entries"]
+    assert 0 < sum(part["size"] for part in found["bases"]) < found["size"]
+    text = invoked("store", "info", *words).output
+    assert f": sha256 {_sha256(other)[:12]}, other base.gguf\n" in text
+    assert "  base   1 answers, 32 B: of another format\n" in text
+    assert str(tmp_path) not in text.replace(str(answered), "")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_clear_says_what_it_removed_and_removes_what_was_set_aside(folder: Path) -> None:
     (folder / SET_ASIDE).write_bytes(b"damaged")
     assert f"damaged  {folder / SET_ASIDE} (7 B)" in invoked("store", "info").output
@@ -222,7 +261,9 @@ def test_a_store_is_named_or_not_wanted_never_both(folder: Path) -> None:
     assert "give one of them" in done.output
 
 
-@pytest.mark.parametrize("command", ["check", "run", "gate", "demo", "diff", "quants", "mine", "watch", "serve"])
+@pytest.mark.parametrize(
+    "command", ["check", "run", "gate", "demo", "diff", "quants", "mine", "watch", "serve", "served"]
+)
 def test_every_command_that_runs_a_model_takes_both_options(command: str) -> None:
     options = {name for option in cli.commands[command].params for name in option.opts}
     assert {"--store", "--no-store"} <= options

@@ -1,12 +1,32 @@
-"""An adapter from whatever the user gave: a LoRA GGUF, or a PEFT folder. Knows which reader it takes."""
+"""An adapter from whatever the user gave: a LoRA GGUF, a folder by peft or mlx-lm, or what a trainer left.
+
+Knows which reader it takes.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, fits, read_lora
-from sway_gguf.artifacts.peft import is_peft, read_peft
+from sway_gguf.artifacts.peft import read_peft
+from sway_gguf.artifacts.training_folder import adapter_in, has_adapter
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder that holds an adapter, or checkpoints with one."""
+    return has_adapter(adapter_in(path).folder)
+
+
+def read_folder(path: Path, base: BaseModel) -> LoraAdapter:
+    """Convert the adapter of a folder for `base`; of several the one that `adapter_in` takes.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    found = adapter_in(path)
+    return replace(read_peft(found.folder, base), said=found.said)
 
 
 def read_adapter(path: Path, base: BaseModel) -> LoraAdapter:
@@ -15,6 +35,6 @@ def read_adapter(path: Path, base: BaseModel) -> LoraAdapter:
     Raises:
         UserError: it cannot be used, or does not fit.
     """
-    adapter = read_peft(path, base) if is_peft(path) else read_lora(path)
+    adapter = read_folder(path, base) if is_folder(path) else read_lora(path)
     fits(adapter, base)
     return adapter

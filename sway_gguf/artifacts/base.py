@@ -28,7 +28,7 @@ class BaseModel:
         parameters: number of weights.
         license: general.license, or "".
         shards: all files, the first among them.
-        blocks, heads, kv_heads, head_width: of the transformer; 0 where the header does not say.
+        blocks, heads, kv_heads, head_width, experts: of the transformer; 0 where the header does not say.
         origin: general.organization, basename and size_label, as far as the header has them.
     """
 
@@ -47,6 +47,7 @@ class BaseModel:
     heads: int = 0
     kv_heads: int = 0
     head_width: int = 0
+    experts: int = 0
     origin: str = ""
 
     @property
@@ -99,6 +100,7 @@ def read_base(path: Path) -> BaseModel:
         kv_heads=file.whole(f"{file.architecture}.attention.head_count_kv") or heads,
         head_width=file.whole(f"{file.architecture}.attention.key_length")
         or file.whole(f"{file.architecture}.embedding_length") // max(1, heads),
+        experts=file.whole(f"{file.architecture}.expert_count"),
         origin=" ".join(word for word in told if word and isinstance(word, str)),
     )
 

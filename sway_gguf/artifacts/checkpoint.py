@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.torch_pickle import read_torch
+from sway_gguf.artifacts.training_folder import OPTIMIZER, STATE, folder_with
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.json_text import number, parse_json, whole
 from sway_gguf.core.training import Moments, Training
 
-STATE, OPTIMIZER = "trainer_state.json", "optimizer.pt"
 DLM_STATE, DLM_LOGS = "training_state.pt", "logs/train-*.jsonl"
 _GIVE = "give a Trainer's checkpoint folder"
 _GIVE_DLM = "give dlm's store, or a version of an adapter in it"
@@ -38,6 +38,8 @@ def read_checkpoint(folder: Path) -> Training:
         saved, logs = folder / DLM_STATE, sorted(folder.glob(DLM_LOGS))
         if saved.exists() or logs:
             return _of_dlm(saved, logs)
+        folder = folder_with(STATE, folder) or folder
+        path = folder / STATE
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; {_GIVE}")
     state = parse_json(read_utf8(path, f"a Trainer's {STATE}"), str(path), _GIVE)

@@ -33,6 +33,13 @@ _IN_BLOCKS = (
     *(f"self_attn.{name}_proj" for name in ("q", "k", "v", "o", "qkv")),
     *(f"mlp.{name}_proj" for name in ("gate", "up", "down", "gate_up")),
 )
+_OF_EXPERTS = {
+    "mlp.gate": "mlp.gate",
+    **{f"mlp.experts.0.{name}_proj": f"mlp.experts.{name}_proj" for name in ("gate", "up", "down")},
+    "block_sparse_moe.gate": "block_sparse_moe.gate",
+    **{f"block_sparse_moe.experts.0.{name}": f"block_sparse_moe.experts.{name}" for name in ("w1", "w2", "w3")},
+}
+"""Modules of experts as a config names them, of which one stands for all, and by the name of their stack."""
 _OUTSIDE = ("model.embed_tokens", "lm_head")
 """Linear and embedding modules by the names of transformers, in the families that PEFT folders are read for."""
 
@@ -94,7 +101,7 @@ def targets(config: PeftConfig, base: BaseModel) -> list[str]:
     """
     if config.targets is None or base.architecture not in FAMILIES:
         return []
-    spelled = list(_spelled(base, config.blocks))
+    spelled = list(_spelled(base, config))
     names = [name for name, _ in spelled]
     wanted = _named(config.targets, names, f"{config.path}: target_modules")
     unwanted = _named(config.left_out or (), names, f"{config.path}: exclude_modules")
@@ -102,16 +109,15 @@ def targets(config: PeftConfig, base: BaseModel) -> list[str]:
     return list(dict.fromkeys(module for name, module in spelled if name in wanted and module not in left_out))
 
 
-def _spelled(base: BaseModel, blocks: tuple[int, ...] | None) -> Iterator[tuple[str, str]]:
+def _spelled(base: BaseModel, config: PeftConfig) -> Iterator[tuple[str, str]]:
     """(name by transformers, name by llama.cpp) of every module in the base, under each prefix that is in use."""
     names = gguf.get_tensor_name_map(architecture_of(base.architecture), base.blocks)
-    numbers = range(base.blocks) if blocks is None else [block for block in blocks if 0 <= block < base.blocks]
-    for number in numbers:
-        for part in _IN_BLOCKS:
-            module = names.get_name(f"model.layers.{number}.{part}.weight", try_suffixes=(".weight",))
+    for number in config.blocks_of(base.blocks):
+        for part, stack in (dict(zip(_IN_BLOCKS, _IN_BLOCKS, strict=True)) | _OF_EXPERTS).items():
+            module = names.get_name(f"model.layers.{number}.{stack}.weight", try_suffixes=(".weight",))
             if module in base.tensors:
                 yield from ((f"{prefix}{number}.{part}", str(module)) for prefix in _PREFIXES)
-    for name in _OUTSIDE if blocks is None else ():
+    for name in _OUTSIDE if config.blocks is None else ():
         module = names.get_name(f"{name}.weight", try_suffixes=(".weight",))
         if module in base.tensors:
             yield name, str(module)

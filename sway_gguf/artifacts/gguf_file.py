@@ -140,17 +140,27 @@ class GGUFFile:
         Raises:
             UserError: the gguf package cannot turn its type into floats.
         """
+        info = self.tensors[name]
+        return self.rows(name, slice(None)).reshape(info.shape)
+
+    def rows(self, name: str, which: slice) -> NDArray[np.float32]:
+        """Rows of a tensor, dequantized to float32: [rows, width], whatever number of dimensions it has.
+
+        Raises:
+            UserError: the gguf package cannot turn its type into floats.
+        """
         info, place = self.tensors[name], self._places[name]
         kind = GGMLQuantizationType(place.type)
+        width, count = (info.shape[-1] if info.shape else 1), math.prod(info.shape[:-1])
         raw = np.frombuffer(self._header.bytes, np.uint8, info.size, place.start)
+        rows = raw.reshape(count, info.size // max(1, count))[which]
         if kind in (GGMLQuantizationType.F32, GGMLQuantizationType.F16):
-            data = raw.view(np.float32 if kind == GGMLQuantizationType.F32 else np.float16)
-            return data.astype(np.float32, copy=False).reshape(info.shape)
-        rows = raw.reshape(*info.shape[:-1], -1)
+            data = rows.view(np.float32 if kind == GGMLQuantizationType.F32 else np.float16)
+            return data.astype(np.float32, copy=False).reshape(len(rows), width)
         try:
             # Scales that are not finite come out as such numbers; whoever reads them looks for that.
             with np.errstate(all="ignore"):
-                return np.asarray(gguf.quants.dequantize(rows, kind), dtype=np.float32).reshape(info.shape)
+                return np.asarray(gguf.quants.dequantize(rows, kind), dtype=np.float32).reshape(len(rows), width)
         except NotImplementedError:
             raise UserError(
                 f"{self.path}: {name} is of type {info.type}, which cannot be read as floats here; give an F16 file"

@@ -85,6 +85,7 @@ class LoraAdapter:
         skipped: tensors that llama.cpp would leave out without a word.
         base_name: the base named in the metadata, or "".
         in_file: whether `path` is a file that llama.cpp can load; a converted adapter lives in memory.
+        said: which of several adapters in a folder it is, in a line; "" where there was nothing to choose.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class LoraAdapter:
     skipped: tuple[str, ...] = ()
     base_name: str = ""
     in_file: bool = True
+    said: str = ""
 
     def scaling(self, pair: LoraPair) -> float:
         """alpha / r."""

@@ -1,4 +1,4 @@
-"""A PEFT folder as a LoRA for llama.cpp: names, scaling and row order translated. Loads no torch.
+"""A PEFT folder, or mlx-lm's, as a LoRA for llama.cpp: names, scaling and row order translated. Loads no torch.
 
 What GGUF cannot say is folded in exactly (rsLoRA, alpha and rank patterns) or refused with the way out (DoRA, whole
 modules, biases). Knows the families that it has been held against; any other architecture is refused.
@@ -18,14 +18,16 @@ import gguf
 import numpy as np
 
 from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.experts import Factors, stacked, unpacked
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
+from sway_gguf.artifacts.mlx import MLX_WEIGHTS, OLD_WEIGHTS, has_mlx_weights, renamed
 from sway_gguf.artifacts.peft_config import CONFIG, MERGE_FIRST, PeftConfig, read_config
 from sway_gguf.artifacts.tensor_files import read_tensors
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3")
+FAMILIES = ("llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3")
 _ROTARY_PAIRS = ("llama",)
 """Families whose q and k rows llama.cpp stores with the two halves of a head interleaved."""
 
@@ -34,12 +36,12 @@ _EMBEDDING = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_embedding_(?P
 
 
 def is_peft(path: Path) -> bool:
-    """Whether `path` is a folder with an adapter_config.json."""
+    """Whether `path` is a folder with an adapter_config.json, by peft or by mlx-lm."""
     return os.path.isfile(path / CONFIG)
 
 
 def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
-    """Convert a PEFT folder for `base`.
+    """Convert a PEFT folder, or one by mlx-lm, for `base`.
 
     The scaling of each pair is its own s = alpha / r, or alpha / √r under rsLoRA. GGUF has one alpha for all: it is
     that of the first pair, s·r, and every pair whose s·r differs has the quotient folded into its B.
@@ -53,9 +55,11 @@ def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
             "use llama.cpp's convert_lora_to_gguf.py"
         )
     config = read_config(folder)
-    factors = _factors(folder, read_tensors(_weights(folder)))
+    factors = unpacked(folder, _factors(folder, tensors_of(folder, by_mlx=config.by_mlx)), base)
     scalings = _scalings(config, {module: b.shape[-1] for module, (_, b) in factors.items()})
-    pairs = _pairs(folder, factors, base)
+    each = zip(factors.items(), scalings, strict=True)
+    scaled = stacked(folder, {module: Factors(*pair, scaling) for (module, pair), scaling in each}, base.experts)
+    pairs, scalings = _pairs(folder, scaled, base), [one.scaling for one in scaled.values()]
     alpha = scalings[0] * pairs[0].rank
     folded = [_folded(pair, scaling, alpha) for pair, scaling in zip(pairs, scalings, strict=True)]
     return LoraAdapter(
@@ -68,10 +72,25 @@ def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
     )
 
 
-def _weights(folder: Path) -> Path:
+def tensors_of(folder: Path, *, by_mlx: bool) -> dict[str, Matrix]:
+    """All tensors of the folder under peft's names.
+
+    Raises:
+        UserError: there is no file of them, it is damaged, or holds more than factors.
+    """
+    if by_mlx:
+        path = folder / MLX_WEIGHTS
+        if not os.path.lexists(path) and os.path.lexists(folder / OLD_WEIGHTS):
+            raise UserError(
+                f"{folder / OLD_WEIGHTS}: of a release of mlx-lm before safetensors; save it by a later one"
+            )
+        check_input(path, "a folder as mlx_lm.lora writes it")
+        return renamed(read_tensors(path), path)
     path = next((there for name in WEIGHTS if os.path.lexists(there := folder / name)), folder / WEIGHTS[0])
+    if not os.path.lexists(path) and has_mlx_weights(folder):
+        raise UserError(f"{folder}: the weights are mlx-lm's, the adapter_config.json is not; put its own beside them")
     check_input(path, "a folder as peft's save_pretrained writes it")
-    return path
+    return read_tensors(path)
 
 
 def _factors(folder: Path, tensors: Mapping[str, Matrix]) -> dict[str, tuple[Matrix, Matrix]]:
@@ -96,7 +115,7 @@ def _factors(folder: Path, tensors: Mapping[str, Matrix]) -> dict[str, tuple[Mat
         raise UserError(f"{folder}: one factor is missing for {', '.join(alone[:3]) or 'every module'}; save it again")
     for module, pair in found.items():
         a, b = pair["A"].shape, pair["B"].shape
-        if len(a) != 2 or len(b) != 2 or a[0] != b[1] or 0 in (*a, *b):
+        if not 2 <= len(a) == len(b) <= 3 or a[:-2] != b[:-2] or a[-2] != b[-1] or 0 in (*a, *b):
             raise UserError(
                 f"{folder}: the factors of {module} are {list(a)} and {list(b)}, where [r, in] and [out, r] are "
                 "wanted; save the adapter again"
@@ -105,7 +124,7 @@ def _factors(folder: Path, tensors: Mapping[str, Matrix]) -> dict[str, tuple[Mat
     return {module: (found[module]["A"], found[module]["B"]) for module in sorted(found)}
 
 
-def _pairs(folder: Path, factors: Mapping[str, tuple[Matrix, Matrix]], base: BaseModel) -> list[LoraPair]:
+def _pairs(folder: Path, factors: Mapping[str, Factors], base: BaseModel) -> list[LoraPair]:
     """The factors under llama.cpp's names, rows in its order.
 
     Raises:
@@ -113,9 +132,9 @@ def _pairs(folder: Path, factors: Mapping[str, tuple[Matrix, Matrix]], base: Bas
     """
     names = gguf.get_tensor_name_map(architecture_of(base.architecture), base.blocks)
     pairs = []
-    for module, (a, b) in factors.items():
+    for module, each in factors.items():
         name = _name(folder, names, module)
-        pairs.append(LoraPair(name, a, _reordered(folder, b, name, base), "F32", "F32"))
+        pairs.append(LoraPair(name, each.a, _reordered(folder, each.b, name, base), "F32", "F32"))
     name, times = Counter(pair.module for pair in pairs).most_common(1)[0]
     if times > 1:
         raise UserError(f"{folder}: {times} modules are all {name} to llama.cpp; save one adapter alone")

@@ -1,4 +1,4 @@
-"""An adapter_config.json, read under the types and defaults of peft's LoraConfig.
+"""An adapter_config.json, read under the types and defaults of peft's LoraConfig; mlx-lm's is put in its words first.
 
 A field that changes what the factors mean is taken over, or refused by name with the way out. Knows the config; not the
 weights beside it.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sway_gguf.artifacts.mlx import as_peft, is_mlx_config, last_blocks
 from sway_gguf.artifacts.patterns import first_matches
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
@@ -59,6 +60,8 @@ class PeftConfig:
         targets: target_modules: endings of module names, or one regular expression; None where the config is silent.
         left_out: exclude_modules, likewise.
         blocks: layers_to_transform; None for all.
+        last_blocks: how many were trained, counted from the last; None for all.
+        by_mlx: whether mlx-lm wrote it.
     """
 
     path: Path
@@ -71,6 +74,13 @@ class PeftConfig:
     targets: tuple[str, ...] | str | None
     left_out: tuple[str, ...] | str | None
     blocks: tuple[int, ...] | None
+    last_blocks: int | None = None
+    by_mlx: bool = False
+
+    def blocks_of(self, count: int) -> list[int]:
+        """Numbers of the blocks that were trained, of a model that has `count`."""
+        first = max(0, count - self.last_blocks) if self.last_blocks else 0
+        return [block for block in range(first, count) if self.blocks is None or block in self.blocks]
 
     def alphas_of(self, modules: list[str]) -> list[float]:
         """The alpha of each module: that of the first pattern that matches the end of its name, else the common one.
@@ -105,6 +115,9 @@ def read_config(folder: Path) -> PeftConfig:
     path = folder / CONFIG
     text = read_utf8(path, "a folder as peft's save_pretrained writes it", _MOST_BYTES)
     config = parse_json(text, str(path), "save the adapter again")
+    by_mlx, last = is_mlx_config(config), None
+    if by_mlx:
+        last, config = last_blocks(config, path), as_peft(config, path)
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
         raise UserError(f"{path}: peft_type is {_gist(kind)}; only LORA can be run")
@@ -123,6 +136,8 @@ def read_config(folder: Path) -> PeftConfig:
         targets=_names(path, "target_modules", config.get("target_modules")),
         left_out=_names(path, "exclude_modules", config.get("exclude_modules")),
         blocks=_blocks(path, config.get("layers_to_transform")),
+        last_blocks=last,
+        by_mlx=by_mlx,
     )
 
 

@@ -1,6 +1,7 @@
 """A chat template from a .jinja file, or from a folder as peft or a tokenizer leaves it. Knows files; renders nothing.
 
-In a folder, chat_template.jinja comes before the chat_template of tokenizer_config.json, as transformers reads them.
+In a folder, and in those around it that a trainer writes, chat_template.jinja comes before the chat_template of
+tokenizer_config.json, as transformers reads them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from jinja2.exceptions import TemplateSyntaxError
 
 from sway_gguf.artifacts import template_process
+from sway_gguf.artifacts.training_folder import places_of
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.json_text import parse_json
@@ -51,11 +53,16 @@ def template_source(path: Path) -> str:
 
 
 def folder_template(folder: Path) -> str | None:
-    """The template of a folder; None where it holds none.
+    """The template of a folder, or of the run that an adapter's folder belongs to; None where there is none.
 
     Raises:
         UserError: it holds one that cannot be read or used.
     """
+    found = (_template_in(place) for place in places_of(folder))
+    return next((source for source in found if source is not None), None)
+
+
+def _template_in(folder: Path) -> str | None:
     if os.path.lexists(folder / TEMPLATE_FILE):
         return _written(folder / TEMPLATE_FILE)
     return _configured(folder / CONFIG_FILE) if os.path.lexists(folder / CONFIG_FILE) else None

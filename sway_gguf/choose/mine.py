@@ -6,10 +6,13 @@ hash: the run then leaves it undecided, and judges it for every other adapter. K
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sway_gguf.collect import collect, groups_of
 from sway_gguf.core.answers import Answers
@@ -17,17 +20,36 @@ from sway_gguf.core.divergence import js
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Completion, NextToken, Query
 from sway_gguf.core.sections import Paraphrase, Section
-from sway_gguf.core.views import BASE, TUNED
+from sway_gguf.core.views import BASE, TUNED, View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.material.chunks import prompts_from
 from sway_gguf.material.read import read_material, read_text
 from sway_gguf.material.records import holds_records
-from sway_gguf.probes.base import as_it_is
 from sway_gguf.suite.speech import Speech
+
+_PORTION = 256
+"""Prompts asked at a time, about: a row of the vocabulary of each is in memory, of base and tuned view."""
+OnView = Callable[[View, int], None]
+"""Called with the view at work and the tokens evaluated since the last call."""
+Watched = Callable[[int], AbstractContextManager[OnView]]
+"""Shows how far the work on so many tokens is, while a block lasts."""
+
+
+class _Asked(NamedTuple):
+    """What both views answered to a portion of the pool."""
+
+    base: Answers
+    tuned: Answers
 
 
 def mined(
-    backend: DoorBackend, pool: Path, most: int, picked_on: str, holds: Callable[[Query], bool], speech: Speech
+    backend: DoorBackend,
+    pool: Path,
+    most: int,
+    picked_on: str,
+    holds: Callable[[Query], bool],
+    speech: Speech,
+    watched: Watched | None = None,
 ) -> dict[str, Any]:
     """A suite entry from a pool: paraphrase cases where the pool holds some, else prompts.
 
@@ -38,16 +60,18 @@ def mined(
         picked_on: the adapter's hash.
         holds: whether the context holds a query; prompts that it does not hold are left out.
         speech: the run's format, in which the pool is asked; the entry has the words that were asked.
+        watched: shows progress.
 
     Raises:
         UserError: the pool cannot be read or holds nothing of use, or the format's template refuses it.
     """
+    both = partial(_both, backend, watched or (lambda tokens: nullcontext(_unheard)))
     body: dict[str, Any]
     if cases := _cases(pool):
-        body = {"cases": [hardest(backend, case, most, speech.unit) for case in cases]}
+        body = {"cases": _hardest(both, cases, most, speech)}
     else:
-        prompts = [prompt for prompt in pool_prompts(pool, speech) if holds(NextToken(speech.request(prompt)))]
-        body = {"prompts": most_moved(backend, prompts, most, speech.request)}
+        spoken = {prompt: speech.request(prompt) for prompt in pool_prompts(pool, speech)}
+        body = {"prompts": _most_moved(both, {p: text for p, text in spoken.items() if holds(NextToken(text))}, most)}
     return {**outline(pool), **body, "picked_on": picked_on}
 
 
@@ -87,30 +111,53 @@ def _asking(section: Section, speech: Speech) -> Section:
     return replace(section, prompt=asked or section.prompt)
 
 
-def most_moved(
-    backend: DoorBackend, prompts: Sequence[str], most: int, spoken: Callable[[str], str] = as_it_is
-) -> list[str]:
+Both = Callable[[Sequence[Sequence[Query]]], Iterator[_Asked]]
+"""Asks both views portion by portion."""
+
+
+def _most_moved(both: Both, spoken: dict[str, str], most: int) -> list[str]:
     """The prompts whose next-token distribution moves furthest from base to tuned (JS), the furthest first."""
-    asked = {prompt: spoken(prompt) for prompt in prompts}
-    base, tuned = _both(backend, [NextToken(text) for text in asked.values()])
-    moved = {prompt: js(base.next_token(text), tuned.next_token(text)) for prompt, text in asked.items()}
-    return sorted(prompts, key=lambda prompt: -moved[prompt])[:most]
+    portions = _portions(list(spoken.values()))
+    moved: dict[str, float] = {}
+    for portion, found in zip(portions, both([[*map(NextToken, portion)] for portion in portions]), strict=True):
+        moved |= {text: js(found.base.next_token(text), found.tuned.next_token(text)) for text in portion}
+    return sorted(spoken, key=lambda prompt: -moved[spoken[prompt]])[:most]
 
 
-def hardest(
-    backend: DoorBackend, case: Paraphrase, most: int, spoken: Callable[[Paraphrase], Paraphrase] = as_it_is
-) -> dict[str, Any]:
-    """The case with those of its rewordings after which the gold reply gained least, the hardest first."""
-    asked = spoken(case)
-    base, tuned = _both(backend, [Completion(prompt, asked.reply) for prompt in asked.paraphrases])
-    lift = {
-        prompt: tuned.completion(text, asked.reply).mean_logprob - base.completion(text, asked.reply).mean_logprob
-        for prompt, text in zip(case.paraphrases, asked.paraphrases, strict=True)
-    }
-    kept = sorted(case.paraphrases, key=lift.__getitem__)[:most]
-    return {"prompt": case.prompt, "gold": case.gold, "paraphrases": kept}
+def _portions(texts: Sequence[str]) -> list[list[str]]:
+    """By what they are, so that one text more is asked with its own portion alone until their number doubles."""
+    count = 1 << ((len(texts) - 1) // _PORTION).bit_length()
+    found: list[list[str]] = [[] for _ in range(count)]
+    for text in texts:
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        found[int.from_bytes(digest[:4], "big") % count].append(text)
+    return [portion for portion in found if portion]
 
 
-def _both(backend: DoorBackend, queries: Sequence[Query]) -> tuple[Answers, Answers]:
-    units = groups_of({"pool": queries})
-    return collect(backend, BASE, units), collect(backend, TUNED, units)
+def _hardest(both: Both, cases: Sequence[Paraphrase], most: int, speech: Speech) -> list[dict[str, Any]]:
+    """Each case with those of its rewordings after which the gold reply gained least, the hardest first."""
+    spoken = [speech.unit(case) for case in cases]
+    (found,) = both([[Completion(prompt, case.reply) for case in spoken for prompt in case.paraphrases]])
+
+    def lift(prompt: str, reply: str) -> float:
+        return found.tuned.completion(prompt, reply).mean_logprob - found.base.completion(prompt, reply).mean_logprob
+
+    entries = []
+    for case, asked in zip(cases, spoken, strict=True):
+        gained = {own: lift(text, asked.reply) for own, text in zip(case.paraphrases, asked.paraphrases, strict=True)}
+        kept = sorted(case.paraphrases, key=gained.__getitem__)[:most]
+        entries.append({"prompt": case.prompt, "gold": case.gold, "paraphrases": kept})
+    return entries
+
+
+def _both(backend: DoorBackend, watched: Watched, portions: Sequence[Sequence[Query]]) -> Iterator[_Asked]:
+    asked = [groups_of({"pool": portion}) for portion in portions]
+    tokens = sum(backend.count_tokens_of(group.queries) for groups in asked for group in groups)
+    with watched(2 * tokens) as told:
+        for groups in asked:
+            base, tuned = (collect(backend, view, groups, partial(told, view)) for view in (BASE, TUNED))
+            yield _Asked(base, tuned)
+
+
+def _unheard(view: View, tokens: int) -> None:
+    """Progress that nobody watches."""

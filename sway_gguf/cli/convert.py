@@ -1,4 +1,4 @@
-"""`sway-gguf convert`: a PEFT folder as a LoRA GGUF."""
+"""`sway-gguf convert`: an adapter's folder as a LoRA GGUF."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sway_gguf.cli.saving import Output
 
 
 @click.command(
-    short_help="Write a PEFT folder as a LoRA GGUF.",
+    short_help="Write a PEFT or MLX folder as a LoRA GGUF.",
     epilog="Example:  sway-gguf convert my-adapter/ --base base.gguf -o adapter.gguf",
 )
 @click.argument("peft_dir", metavar="PEFT_DIR", type=FILE)
@@ -23,22 +23,22 @@ from sway_gguf.cli.saving import Output
 @click.option("-o", "--output", type=FILE, required=True, help="Where to write the LoRA GGUF.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) -> None:
-    """Write the LoRA of a PEFT folder (adapter_config.json and its weights) as GGUF.
+    """Write the LoRA of a folder (adapter_config.json and its weights, by PEFT or by MLX) as GGUF.
 
-    rsLoRA and alpha patterns are folded in exactly; what a GGUF LoRA cannot say is refused with the way out. Any other
-    command takes the folder itself in place of a LoRA GGUF.
+    rsLoRA and alpha patterns are folded in exactly; what a GGUF LoRA cannot say is refused with the way out. Of a
+    folder that a trainer writes to, its adapter, its best checkpoint or its last one is taken, and which is told. Any
+    other command takes the folder itself in place of a LoRA GGUF.
     """
     from dataclasses import replace
 
-    from sway_gguf.artifacts.adapter import read_adapter
+    from sway_gguf.artifacts.adapter import is_folder, read_adapter
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.lora import check_finite
     from sway_gguf.artifacts.lora_write import write_lora
-    from sway_gguf.artifacts.peft import is_peft
     from sway_gguf.core.errors import UserError
 
-    if not is_peft(peft_dir):
-        raise UserError(f"{peft_dir}: no adapter_config.json in it; give a PEFT folder")
+    if not is_folder(peft_dir):
+        raise UserError(f"{peft_dir}: no adapter_config.json in it; give a folder by PEFT, MLX or a trainer")
     model = read_base(base)
     Output(output, "-o", "model", [*model.shards, peft_dir], force).check()
     adapter = read_adapter(peft_dir, model)
@@ -48,5 +48,7 @@ def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) ->
         write_lora(typed, output)
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror or error})") from error
+    if adapter.said:
+        say(adapter.said, err=True)
     ranks = "/".join(map(str, adapter.ranks))
     say(f"{output}: {len(adapter.pairs)} modules, rank {ranks}, alpha {adapter.alpha:g}, {kind}")

@@ -34,7 +34,9 @@ from sway_gguf.cli.quants import quants
 from sway_gguf.cli.report import report
 from sway_gguf.cli.run import run, schema
 from sway_gguf.cli.serve import serve
+from sway_gguf.cli.served import served
 from sway_gguf.cli.store import store
+from sway_gguf.cli.sweep import sweep
 from sway_gguf.cli.trace import trace
 from sway_gguf.cli.watch import watch
 from sway_gguf.core.errors import EngineError, UserError
@@ -56,8 +58,8 @@ def cli() -> None:
 
 
 for command in (
-    demo, check, run, gate, report, compare, diff, pick, init, mine, watch, serve, inspect, doctor, convert, merge,
-    quants, null, probes, schema, trace, pack, unpack, store,
+    demo, check, run, gate, report, compare, diff, pick, sweep, init, mine, watch, serve, served,
+    inspect, doctor, convert, merge, quants, null, probes, schema, trace, pack, unpack, store,
 ):  # fmt: skip
     cli.add_command(command)
 

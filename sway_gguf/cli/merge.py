@@ -9,7 +9,7 @@ import click
 from sway_gguf.cli.common import FILE
 from sway_gguf.cli.finite import FINITE
 from sway_gguf.cli.output import say
-from sway_gguf.cli.saving import Output
+from sway_gguf.cli.saving import Output, check_outputs, write_whole
 
 
 @click.command(
@@ -27,6 +27,10 @@ from sway_gguf.cli.saving import Output
 @click.option(
     "--template", type=FILE, help="Chat template in place of the base's: a .jinja file, or a PEFT folder that has one."
 )
+@click.option("--imatrix", type=FILE, help="Importance matrix of BASE by llama-imatrix, to quantize by.")
+@click.option(
+    "--modelfile", type=FILE, help="Also write a Modelfile for Ollama, its TEMPLATE in Ollama's own language."
+)
 @click.option("-t", "--threads", type=click.IntRange(1), help="CPU threads for quantizing.")
 @click.option("-o", "--output", type=FILE, required=True, help="Where to write the merged GGUF.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
@@ -36,6 +40,8 @@ def merge(
     scale: float,
     kind: str | None,
     template: Path | None,
+    imatrix: Path | None,
+    modelfile: Path | None,
     threads: int | None,
     output: Path,
     force: bool,
@@ -43,7 +49,11 @@ def merge(
     """Write BASE with ADAPTER merged in, in any type; metadata and tokenizer are kept.
 
     Weights are read as floats, the update is added, and llama.cpp quantizes the result; one tensor is in memory at a
-    time. ADAPTER is a LoRA GGUF or a PEFT folder. BASE may be quantized itself, if a file of floats cannot be had.
+    time. ADAPTER is a LoRA GGUF, a folder by PEFT or MLX, or one that a trainer wrote to. BASE may be quantized
+    itself, if a file of floats cannot be had.
+
+    --modelfile writes a TEMPLATE where the merged file's chat template writes the same text as a known family's
+    (chatml, llama3, gemma, mistral, phi, alpaca, plain); else it says so and leaves it to Ollama.
     """
     from sway_gguf.artifacts.adapter import read_adapter
     from sway_gguf.artifacts.base import read_base
@@ -51,14 +61,20 @@ def merge(
     from sway_gguf.artifacts.template_files import template_source
     from sway_gguf.deploy.merge import default_type
     from sway_gguf.deploy.merge import merge as merge_files
+    from sway_gguf.deploy.modelfile import modelfile_of
     from sway_gguf.report import numbers
 
     model = read_base(base)
-    inputs = [*model.shards, adapter] + ([template] if template else [])
-    Output(output, "-o", "model", inputs, force).check()
+    inputs = [*model.shards, adapter] + [path for path in (template, imatrix) if path]
+    outputs = [Output(output, "-o", "model", inputs, force)]
+    if modelfile:
+        outputs.append(Output(modelfile, "--modelfile", "items", inputs, force))
+    check_outputs(outputs)
     source = template_source(template) if template else None
     found = read_adapter(adapter, model)
     check_finite(found, "merging it would break the base")
+    if found.said:
+        say(found.said, err=True)
     chosen = kind or default_type(model)
     merge_files(
         base,
@@ -68,7 +84,13 @@ def merge(
         scale=scale,
         threads=threads or 0,
         template=source,
+        importance=imatrix,
         say=lambda text: say(text, err=True),
     )
     said = [chosen if kind else f"{chosen} (--type gives another)", numbers.size(output.stat().st_size), f"λ {scale:g}"]
     say(f"{output}: {', '.join(said + ([f'chat template of {template}'] if template else []))}")
+    if modelfile:
+        in_file = found.path if found.in_file and scale == 1.0 else None
+        text, told = modelfile_of(output, modelfile, base, in_file)
+        write_whole(modelfile, text)
+        say(f"{modelfile}: {told}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,9 @@ from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import check_folder, write_whole
 from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from sway_gguf.choose.mine import OnView
 
 
 @click.command(
@@ -40,6 +45,8 @@ def mine(
     They make a test for the next adapter: what was picked by looking at this one cannot test it, and a run says so.
     """
     from sway_gguf.choose.mine import mined, outline
+    from sway_gguf.cli.progress import progress_bar
+    from sway_gguf.cli.running import opening_line
     from sway_gguf.core.inputs import read_exact
     from sway_gguf.spec.append import appended, fragment
     from sway_gguf.spec.model import load_spec
@@ -50,7 +57,14 @@ def mine(
         appended(spec_path.read_text(encoding="utf-8"), outline(pool), spec_path)
         check_folder(spec_path)
     with store.opened() as answers, (prepared := prepare(spec)).opened(answers) as backend:
-        entry = mined(backend, pool, most, prepared.adapter_hash, prepared.room.holds, prepared.texts.speech)
+
+        @contextmanager
+        def watched(tokens: int) -> Iterator[OnView]:
+            with progress_bar(tokens, opening=opening_line(prepared, tokens)) as advance:
+                yield lambda view, evaluated: advance(str(view), evaluated)
+
+        holds, speech = prepared.room.holds, prepared.texts.speech
+        entry = mined(backend, pool, most, prepared.adapter_hash, holds, speech, watched)
     for remark in prepared.room.left_out({}):
         click.echo(remark, err=True)
     if not write:

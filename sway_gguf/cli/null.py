@@ -66,6 +66,8 @@ def null(
     model = read_base(base)
     Output(output, "-o", "model", [*model.shards, adapter], force).check()
     real = read_adapter(adapter, model)
+    if real.said:
+        say(real.said, err=True)
     check_finite(real, "no null of its size exists")
     drawn = null_adapter(real, seed, NullDesign(design, rank_scale, init_scale, energy))
     check_finite(drawn, "its numbers are beyond float32; lower --rank-scale or --init-scale")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--types",
     help="Types of weights or GGUF files, the reference first.  [default: F16 and seven quantized ones]",
 )
+@click.option("--imatrix", type=FILE, help="Importance matrix of BASE by llama-imatrix, to quantize by.")
 @click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
 @click.option("--tolerance", type=click.FloatRange(max=0), default=-0.15, show_default=True, help="On general text.")
 @click.option("--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in.")
@@ -45,6 +46,7 @@ def quants(
     data: tuple[Path, ...],
     general: tuple[Path, ...],
     types: str | None,
+    imatrix: Path | None,
     min_retained: float,
     tolerance: float,
     work: Path,
@@ -56,9 +58,9 @@ def quants(
     """Try ADAPTER on BASE in many types of weights, at run time and merged in, and say what is kept of its effect.
 
     Give the two files, or a SWAY.YAML that names them. BASE should be of floats (F16, BF16 or F32); one that is
-    quantized is the reference itself, and the other files are made from its dequantized weights. Files are made one
-    by one by llama.cpp's quantizer, measured in a process of their own, and removed; an interrupted run goes on where
-    it stopped.
+    quantized is the reference itself, and the other files are made from its dequantized weights. Files are made one by
+    one by llama.cpp's quantizer, with --imatrix weighed by an importance matrix, measured in a process of their own,
+    and removed; an interrupted run goes on where it stopped.
     """
     from functools import partial
 
@@ -83,6 +85,7 @@ def quants(
     spec = overridden(spec, seed=None, nulls=None, **overrides)
     chosen = [kind.strip() for kind in types.split(",") if kind.strip()] if types else DEFAULT_TYPES
     inputs = [base, *inputs_of(spec), *(Path(kind) for kind in chosen if is_file(kind))]
+    inputs += [imatrix] if imatrix else []
     files = outputs.checked(inputs, force=force)
     with store.opened() as answers:
         matrix = survival(
@@ -92,6 +95,7 @@ def quants(
             types=chosen,
             wanted=min_retained,
             tolerance=tolerance,
+            importance=imatrix,
             say=lambda text: say(text, err=True),
         )
     drawn = {

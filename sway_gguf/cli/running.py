@@ -266,13 +266,13 @@ def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progre
 
     work = plan(prepared)
     least, most = work.span(backend.count_tokens_of)
-    with progress(least, most, opening=_opening(prepared, least)) as advance:
+    with progress(least, most, opening=opening_line(prepared, least)) as advance:
         result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
     remember_speed(prepared.base, prepared.engine, result.timings)
     return result
 
 
-def _opening(prepared: Prepared, tokens: int) -> str:
+def opening_line(prepared: Prepared, tokens: int) -> str:
     """What is said before a run that will take a while; "" where nothing is known, or it is short."""
     from sway_gguf.report.plan import time_line
     from sway_gguf.suite.speeds import known_speed

@@ -50,6 +50,7 @@ _RESULTS = (
     {"rows", "wanted", "recommended", "pareto"},
     {"comparisons", "regressed"},
     {"rows", "winner", "favourite", "pareto"},
+    {"serves", "heard", "requests"},
 )
 _MARKS = (
     ("<svg", "<desc>sway-gguf ", ""),

@@ -41,19 +41,26 @@ def _where(command: Command) -> Command:
 @_where
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(folder: Path | None, as_json: bool) -> None:
-    """Tell where the store lies, how large it is and may be, and how much it holds."""
+    """Tell where the store lies, how large it is and may be, and how much it holds of which base.
+
+    A base is known by its contents, and told with the name under which a run last saw it.
+    """
     from dataclasses import asdict
 
+    from sway_gguf.engine.keeping import base_in
+    from sway_gguf.engine.store_digests import RememberedDigests
     from sway_gguf.engine.store_place import store_bound
 
     with _opened(folder) as answers:
         assert answers.file.path is not None
         holding, path, bound = answers.holding(), answers.file.path, store_bound()
-        aside = answers.file.set_aside
-    if holding is None:
+        aside, remembered = answers.file.set_aside, RememberedDigests(answers.file)
+        bases = [(digest, remembered.name(digest), share) for digest, share in answers.shares(base_in).items()]
+    if holding is None or answers.trouble:
         raise UserError(answers.trouble)
     if as_json:
-        say_json(json_text({"path": str(path), "bound": bound, **asdict(holding)}, indent=1) + "\n")
+        parts = [{"sha256": digest, "file": name, **asdict(share)} for digest, name, share in bases]
+        say_json(json_text({"path": str(path), "bound": bound, **asdict(holding), "bases": parts}, indent=1) + "\n")
         return
     from sway_gguf.report.numbers import count, size
 
@@ -63,6 +70,10 @@ def info(folder: Path | None, as_json: bool) -> None:
     say(f"file     {path}")
     say(f"size     {size(holding.size)} of at most {size(bound)}")
     say(f"answers  {count(holding.entries)}{since}")
+    for digest, name, share in bases:
+        held = f"{count(share.entries)} answers, {size(share.size)}"
+        known = f"sha256 {digest[:12]}, {name or 'no file of it is remembered'}" if digest else "of another format"
+        say(f"  base   {held}: {known}")
     say(f"digests  of {count(holding.digests)} files")
     if aside:
         say(f"damaged  {aside} ({size(aside.stat().st_size)}), set aside; `sway-gguf store clear` removes it")

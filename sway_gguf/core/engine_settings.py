@@ -71,14 +71,14 @@ class EngineSettings(StrictModel):
         llama.cpp's threads wait for each other after every operation. For a small model the waits are longer than the
         work as soon as anything else runs on the machine, even where their spinning is bounded.
         """
-        return self.threads or (1 if parameters < _SMALL_MODEL else _usual_threads())
+        return self.threads or (1 if parameters < _SMALL_MODEL else usual_threads())
 
     def workers(self, most: int) -> Workers:
         """How to answer views side by side where memory holds `most` of them at a time.
 
         Views do not wait for each other, so all threads are put to use even where a single view runs on one.
         """
-        threads = self.threads or _usual_threads()
+        threads = self.threads or usual_threads()
         count = 1 if self.gpu_layers else max(1, min(self.parallel or threads, most))
         return Workers(count, max(1, threads // count))
 
@@ -97,7 +97,7 @@ class EngineSettings(StrictModel):
         return held
 
 
-def _usual_threads() -> int:
+def usual_threads() -> int:
     """Half of the logical processors where there are more than four: the user's machine does other things too."""
     logical = os.cpu_count() or 1
     return logical // 2 if logical > 4 else logical

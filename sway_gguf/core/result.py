@@ -208,8 +208,8 @@ class SuiteResult:
         files: that took part.
         engine: versions, batch layout, features.
         libraries: name to version.
-        timings: seconds, tokens evaluated, and tokens whose answers came from the store; differs between equal runs, as
-            `started_at` does.
+        timings: seconds, tokens evaluated, tokens whose answers came from the store, and tokens of views that were
+            begun ahead and not needed; differs between equal runs, as `started_at` does.
         remarks: on the spec, such as fields without effect.
         schema_version: of this record.
         format: how dialogues became text.

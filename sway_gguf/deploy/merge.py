@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sway_gguf.artifacts.base import BaseModel, read_base
+from sway_gguf.artifacts.importance import read_importance
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.merge import PLAIN, check_readable, merged_size, write_merged
 from sway_gguf.artifacts.whole import scratch, whole
@@ -56,6 +57,7 @@ def merge(
     scale: float = 1.0,
     threads: int = 0,
     template: str | None = None,
+    importance: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write base + scale · update as `kind` to `out`, which appears whole or not at all.
@@ -71,6 +73,7 @@ def merge(
         scale: λ.
         threads: for quantizing; 0 for llama.cpp's own choice.
         template: a chat template in place of the base's own.
+        importance: an importance matrix of the base, by which a quantized type weighs its errors.
         say: told what is being done.
 
     Raises:
@@ -82,6 +85,7 @@ def merge(
         raise UserError(f"unknown type {kind!r}; one of {', '.join(TYPES)}")
     model = read_base(base)
     check_readable(model)
+    weights = read_importance(importance, model) if importance else None
     plain = kind if kind in PLAIN else "F16"
     _check_space(base, out, plain, also_quantized=kind != plain)
     if remark := _on_quantized(model, kind):
@@ -95,7 +99,7 @@ def merge(
             with scratch(partial) as floats:
                 write_merged(base, adapter, scale, plain, floats, template)
                 say(f"quantizing to {kind}")
-                in_child(quantize, floats, partial, kind, threads)
+                in_child(quantize, floats, partial, kind, threads, weights)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror or error})") from error
 

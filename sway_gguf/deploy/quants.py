@@ -15,32 +15,32 @@ import numpy as np
 
 from sway_gguf import __version__
 from sway_gguf.artifacts.base import BaseModel, read_base
-from sway_gguf.artifacts.digest import sha256_of_all, size_of
+from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
+from sway_gguf.artifacts.importance import read_importance
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.merge import check_readable
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import NextToken, Rolling
-from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.core.views import TUNED
 from sway_gguf.deploy.deployment import Asked, Measured, Side
 from sway_gguf.deploy.merge import TYPES
+from sway_gguf.deploy.survived import matrix_of, verdict_on
 from sway_gguf.deploy.workshop import Making, Say, as_file, files_of, is_file, kept, working_in
 from sway_gguf.engine.encoding import encode
+from sway_gguf.engine.llama import QUANT_TYPES
 from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.files import shown
 from sway_gguf.probes.lift import queries_of
-from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, mean_interval
+from sway_gguf.stats.bootstrap import MIN_ITEMS, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.texts import neutral_prompts, picked
 
 DEFAULT_TYPES = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "IQ4_XS")
 _SECTIONS, _GENERAL, _PROMPTS = 24, 12, 24
-_AMPLIFIED = 1.1
-"""A deployment that shows more of the effect than this many times the reference's runs at another scale."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def survival(
     types: Sequence[str],
     wanted: float,
     tolerance: float,
+    importance: Path | None = None,
     say: Say,
 ) -> SurvivalMatrix:
     """Measure every deployment; the first type at run time is the reference.
@@ -75,6 +76,7 @@ def survival(
         types: of weights, the reference first; a GGUF file stands for itself, with the adapter at run time.
         wanted: share of the effect that must be kept.
         tolerance: accepted change on general text, nats per token.
+        importance: an importance matrix of the base, by which all that is quantized here is.
         say: told what is being done.
 
     Raises:
@@ -86,16 +88,17 @@ def survival(
     if types[0] == str(base.path) and base.quantized:
         say(f"{base.path} is quantized itself ({base.quantized}): as it stands it is the reference")
     asked = asked_of(prepared)
+    weighed = _weighed(importance, base)
     for remark in prepared.left_out:
         say(remark)
     seed, rows = prepared.spec.defaults.seed, list[_Row]()
     with working_in(work):
-        for row in _rows(prepared, work, store, types, asked, say):
+        for row in _rows(prepared, work, store, types, asked, importance, say):
             if not rows:
                 _check_effect(row, seed)
             rows.append(row)
     found = tuple(_result(row, rows[0], wanted, tolerance, seed, _label(row.kind, base)) for row in rows)
-    return _matrix(found, wanted, tolerance, tuple(_remarks(base, types)))
+    return matrix_of(found, wanted, tolerance, (*weighed, *_remarks(base, types)))
 
 
 def _in_order(prepared: Prepared, types: Sequence[str]) -> Sequence[str]:
@@ -136,6 +139,14 @@ def _remarks(base: BaseModel, types: Sequence[str]) -> Iterator[str]:
         yield f"What is made here is made from it and rounded twice; {base.float_file} would be the better base."
 
 
+def _weighed(importance: Path | None, base: BaseModel) -> tuple[str, ...]:
+    """A remark on the importance matrix, which is read here to fail before anything is made."""
+    if importance is None:
+        return ()
+    count = sum(name in base.tensors for name in read_importance(importance, base))
+    return (f"What is quantized here is quantized by {importance}, which weighs {count} tensors.",)
+
+
 def asked_of(prepared: Prepared) -> Asked:
     """The document's sections, general text, and prompts of both.
 
@@ -162,16 +173,25 @@ def asked_of(prepared: Prepared) -> Asked:
 
 
 def _rows(
-    prepared: Prepared, work: Path, store: AnswerStore, types: Sequence[str], asked: Asked, say: Say
+    prepared: Prepared,
+    work: Path,
+    store: AnswerStore,
+    types: Sequence[str],
+    asked: Asked,
+    importance: Path | None,
+    say: Say,
 ) -> Iterator[_Row]:
     adapter, key = prepared.adapter, prepared.adapter_hash[:16]
     hangs_on = _hangs_on(prepared, asked)
+    digest = sha256_of(importance) if importance else ""
 
     def making(kind: str, mode: Mode, merged_in: LoraAdapter | None, on_top: Path | None) -> Making:
         content = sha256_of_all(files_of(kind)) if is_file(kind) else kind
-        request = encode(hangs_on | {"weights": content, "mode": mode})
+        # What no importance matrix weighs is the same with one, and was perhaps measured without.
+        weighed = {"importance": digest} if digest and kind in QUANT_TYPES else {}
+        request = encode(hangs_on | {"weights": content, "mode": mode} | weighed)
         name = f"{key}-{Path(kind).stem}-{mode}"
-        return Making(prepared, asked, work, name, kind, merged_in, on_top, request, store)
+        return Making(prepared, asked, work, name, kind, merged_in, on_top, request, store, importance)
 
     with as_file(adapter, work / f"{key}-adapter.gguf") as adapter_file:
         for kind in types:
@@ -220,7 +240,7 @@ def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: i
     around = mean_interval(change.tolist(), seed=seed)
     sizes = float(np.linalg.norm(effects) * np.linalg.norm(whole))
     share = float(effects.mean() / whole.mean())
-    verdict, reason = _verdict(share, retained, around, wanted, tolerance)
+    verdict, reason = verdict_on(share, retained, around, wanted, tolerance)
     return DeploymentResult(
         type=label,
         mode=row.mode,
@@ -240,47 +260,3 @@ def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: i
         verdict=verdict,
         reason=reason,
     )
-
-
-def _verdict(
-    share: float, retained: Interval | None, collateral: Interval | None, wanted: float, tolerance: float
-) -> tuple[Verdict, str]:
-    if retained is None:
-        return Verdict.INCONCLUSIVE, "too few sections for an interval"
-    if retained.high < wanted:
-        return Verdict.FAIL, f"keeps {retained.low:.0%} to {retained.high:.0%} of the effect, {wanted:.0%} are wanted"
-    if retained.low < wanted:
-        return Verdict.WARN, f"the interval of what it keeps reaches across {wanted:.0%}"
-    if share > _AMPLIFIED:
-        return (
-            Verdict.WARN,
-            f"{share:.0%} of the effect: more than the adapter does at the reference; look at its scale",
-        )
-    if collateral is not None and collateral.high < tolerance:
-        return Verdict.FAIL, f"general text loses more than {-tolerance:g} nats per token"
-    if collateral is not None and collateral.low < tolerance:
-        return Verdict.WARN, f"the change on general text reaches across {tolerance:g}"
-    if collateral is None:
-        return Verdict.PASS, f"keeps at least {retained.low:.0%} of the effect; too little general text to judge damage"
-    return Verdict.PASS, f"keeps at least {retained.low:.0%} of the effect"
-
-
-def _matrix(
-    rows: tuple[DeploymentResult, ...], wanted: float, tolerance: float, remarks: tuple[str, ...]
-) -> SurvivalMatrix:
-    passing = sorted((row for row in rows if row.verdict == Verdict.PASS), key=lambda row: row.size)
-    pareto = tuple(
-        row.name
-        for row in sorted(rows, key=lambda row: row.size)
-        if not any(other.size <= row.size and other.retained > row.retained for other in rows)
-    )
-    lost = [row for row in rows if row.verdict == Verdict.FAIL]
-    if not passing:
-        summary = "No deployment keeps enough of the effect."
-    else:
-        summary = f"{passing[0].name} is the smallest that keeps at least {wanted:.0%} of the effect."
-    if lost:
-        worst = min(lost, key=lambda row: row.retained)
-        summary += f" Most is lost in {worst.name}: {worst.retained:.0%} is left."
-    name = passing[0].name if passing else ""
-    return SurvivalMatrix(rows, wanted, tolerance, name, pareto, summary, remarks)

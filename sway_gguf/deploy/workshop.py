@@ -30,7 +30,10 @@ _MADE = re.compile(r"[0-9a-f]{16}-.+\.gguf")
 
 @dataclass(frozen=True)
 class Making:
-    """One file to make and measure: what is merged in, and what is put on top; `request` says all that it hangs on."""
+    """One file to make and measure: what is merged in, what is put on top, by what importance matrix it is quantized.
+
+    `request` says all that it hangs on.
+    """
 
     prepared: Prepared
     asked: Asked
@@ -41,6 +44,7 @@ class Making:
     on_top: Path | None
     request: bytes
     store: AnswerStore
+    importance: Path | None = None
 
 
 @contextmanager
@@ -109,7 +113,13 @@ def _made_and_measured(making: Making) -> tuple[Measured, int]:
     model = Path(making.kind) if given else making.work / f"{making.name}.gguf"
     try:
         if not given:
-            merge(making.prepared.base.path, making.merged_in, model, kind=making.kind)
+            merge(
+                making.prepared.base.path,
+                making.merged_in,
+                model,
+                kind=making.kind,
+                importance=making.importance,
+            )
         result = measured(model, making.on_top, making.asked, making.prepared.engine)
         return result, sum(map(size_of, files_of(model)))
     except EngineError as error:

@@ -37,7 +37,7 @@ def in_child(function: Callable[Given, Result], *args: Given.args, **named: Give
     try:
         # A signal that another thread takes is handled here too; halfway through a start it would leave a child that
         # waits for the rest of its orders.
-        with _signals_kept_from_children(), Interrupt().watching():
+        with signals_kept_from_children(), Interrupt().watching():
             process.start()
         theirs.close()
         # Looking now and then lets a signal through on every system, and sees a death whatever holds the pipe open.
@@ -57,7 +57,7 @@ def in_child(function: Callable[Given, Result], *args: Given.args, **named: Give
             process.join()
     if done:
         return cast(Result, outcome)
-    raise outcome or EngineError(_death(process.exitcode))
+    raise outcome or EngineError(death_of(process.exitcode))
 
 
 def _work(answers: Connection, function: Callable[..., Any], args: Any, named: Any) -> None:
@@ -66,7 +66,7 @@ def _work(answers: Connection, function: Callable[..., Any], args: Any, named: A
     try:
         answers.send((True, function(*args, **named)))
     except Exception as error:
-        answers.send((False, _sendable(error)))
+        answers.send((False, sendable(error)))
 
 
 def _end_with_parent() -> None:
@@ -76,7 +76,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """The error itself where it can be made again from its pickle, else its words."""
     with suppress(Exception):
         if str(pickle.loads(pickle.dumps(error))) == str(error):
@@ -85,7 +85,7 @@ def _sendable(error: Exception) -> Exception:
 
 
 @contextmanager
-def _signals_kept_from_children() -> Iterator[None]:
+def signals_kept_from_children() -> Iterator[None]:
     """Ctrl-C at a terminal reaches every process of its group; what to end is the parent's to decide."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -101,7 +101,8 @@ def _signals_kept_from_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _death(code: int | None) -> str:
+def death_of(code: int | None) -> str:
+    """How a process ended that gave no result, in a line."""
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         cause = "; most often memory ran out: close other programs, or take a smaller -c" if -code == 9 else ""

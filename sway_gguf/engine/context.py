@@ -97,9 +97,14 @@ class Context:
         """Forget all sequences."""
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._pointer), False)
 
-    def forget(self, stream: int) -> None:
-        """Forget one sequence."""
-        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self._pointer), stream, -1, -1)
+    def forget(self, stream: int, start: int = 0) -> None:
+        """Forget one sequence from a position on."""
+        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self._pointer), stream, start, -1)
+
+    def copy(self, stream: int, other: int) -> None:
+        """Put all that one sequence holds in the place of what the other does."""
+        self.forget(other)
+        llama_cpp.llama_memory_seq_cp(llama_cpp.llama_get_memory(self._pointer), stream, other, -1, -1)
 
     def decode(self, pieces: Sequence[Piece]) -> NDArray[np.float32]:
         """Evaluate `pieces` in one batch.

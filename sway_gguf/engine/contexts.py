@@ -20,8 +20,10 @@ from sway_gguf.engine.context import Context
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import is_base
 from sway_gguf.engine.interrupt import go_on
+from sway_gguf.engine.limits import manner_of
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.packing import Limits
+from sway_gguf.engine.reading import Manner
 from sway_gguf.engine.timing import Decoder, OnBatch, TimedDecoder
 
 _KEPT_CELLS = 32768
@@ -124,6 +126,11 @@ class ContextPool:
         real, self._real, self._adapter = self._real, None, adapter
         if real is not None:
             self._model.free_adapter(real)
+
+    @property
+    def manner(self) -> Manner:
+        """How prompts are read here."""
+        return manner_of(self._settings)
 
     @property
     def cells(self) -> int:

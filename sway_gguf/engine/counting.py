@@ -10,7 +10,7 @@ from pathlib import Path
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.queries import Query
 from sway_gguf.engine import scoring
-from sway_gguf.engine.limits import limits_of
+from sway_gguf.engine.limits import limits_of, manner_of
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.workload import tokens_fed
 
@@ -28,6 +28,11 @@ def counter(base: Path, settings: EngineSettings, trained: int) -> Iterator[Call
     try:
         width = settings.width(trained)
         limits = limits_of(model, settings, width)
-        yield cache(lambda queries: tokens_fed([scoring.plan(query, model, width) for query in queries], limits))
+        manner = manner_of(settings)
+
+        def count(queries: tuple[Query, ...]) -> int:
+            return tokens_fed([scoring.plan(query, model, width) for query in queries], limits, manner)
+
+        yield cache(count)
     finally:
         model.close()

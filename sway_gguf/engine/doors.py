@@ -164,7 +164,7 @@ class DoorBackend(ABC):
 
     @property
     def tokens_from_store(self) -> int:
-        """Tokens of answers that were read from a store in place of being evaluated."""
+        """Tokens of answers that were read from a store in place of being evaluated; a twin counts its own."""
         return 0
 
     def unkept(self) -> AbstractContextManager[None]:

@@ -59,6 +59,21 @@ def decode(data: bytes, records: Records) -> Any:
     return value
 
 
+def entry(data: bytes, *names: str) -> Any:
+    """A plain value within mappings in `data`, by their names; what stands behind it need not be there.
+
+    Raises:
+        OddBytesError: it is not there, or what stands before it is odd.
+    """
+    reader = _Reader(data, {})
+    try:
+        for name in names:
+            reader.seek(name)
+        return reader.value(1 + 1)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise OddBytesError(str(error)) from error
+
+
 def _write(value: Any, put: Callable[[bytes], None]) -> None:
     if value is None or isinstance(value, bool):
         put({None: b"N", True: b"T", False: b"F"}[value])
@@ -139,6 +154,16 @@ class _Reader:
         if tag == b"R":
             return self._record(depth)
         raise OddBytesError(f"an unknown tag {tag!r}")
+
+    def seek(self, name: str) -> None:
+        """Go to the value of a name in the mapping that begins here."""
+        if self._take(1) != b"M":
+            raise OddBytesError("not a mapping")
+        for _ in range(self._length()):
+            if self.value(1 + 1) == name:
+                return
+            self.value(_DEEPEST)
+        raise OddBytesError(f"no {name} in it")
 
     def _mapping(self, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from sway_gguf.engine.generate import generate_group
 from sway_gguf.engine.keeping import Unit
 from sway_gguf.engine.llama import Model
 from sway_gguf.engine.open_view import OnTokens
+from sway_gguf.engine.reading import LEAST
 from sway_gguf.engine.reduce import NotFiniteError
 
 
@@ -26,10 +27,10 @@ def evaluated(unit: Unit, model: Model, pool: ContextPool, progress: OnTokens) -
         return packed.score(pool, view, unit.jobs, unit.group, limits, progress)
     if unit.kind == "changes":
         return [*map(scoring.joined, packed.compare(pool, view, unit.jobs, unit.group, limits, progress))]
-    context = pool.cleared(view, unit.group.streams + 1, unit.group.length, limits)
+    context = pool.cleared(view, max(unit.group.streams, LEAST), unit.group.length, limits)
     queries = [sampling.query() for sampling in unit.sampling]
     prompts = [job.tokens[: job.first_output + 1] for job in unit.jobs]
     try:
-        return generate_group(model, context, queries, prompts, limits, progress, rerun=is_rerun(view))
+        return generate_group(model, context, queries, prompts, limits, progress, pool.manner, rerun=is_rerun(view))
     except NotFiniteError as error:
         raise packed.JobError(error.row) from error

@@ -1,15 +1,16 @@
-"""Batched generation: one stream per prompt, one token per stream and step.
+"""Batched generation: prompts are read side by side, then a call writes one token of every reply.
 
-Each prompt draws from its own generator, seeded by (seed, prompt), so its mates do not matter. A token alone in a
-batch runs through other kernels than one among several, whose numbers agree bit for bit however many there are (on
-the CPU): a lone token is therefore given a mate in a spare stream, and a reply is the same alone and in company.
+Each prompt draws from its own generator, seeded by (seed, prompt), so its mates do not matter. A few tokens in a batch
+run through other kernels than more of them, whose numbers agree bit for bit however many there are (on the CPU): where
+few replies are written they are given mates, and a reply is the same alone and in company. Streams that llama.cpp
+evaluates at once are neighbours: where one has ended, the last takes its place.
 Knows contexts and tokens; nothing of views or adapters.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,35 +20,21 @@ from sway_gguf.core.answers import Generated
 from sway_gguf.core.queries import Generate
 from sway_gguf.engine.batch import Piece
 from sway_gguf.engine.llama import Model
-from sway_gguf.engine.packing import Job, Limits, parts_of, steps
+from sway_gguf.engine.packing import Limits
+from sway_gguf.engine.reading import LEAST, Call, Manner, Reading, reading_of
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.timing import Decoder
 
 
 @dataclass(slots=True)
-class _Stream:
-    """One prompt on its way: `length` tokens are in the cache, `latest` is the newest, not yet fed."""
+class _Reply:
+    """One on its way: `length` tokens are in the cache, `latest` is the newest, not yet fed."""
 
     place: int
     length: int
     latest: int
     rng: np.random.Generator
     made: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Spare:
-    """A stream that holds no prompt; whatever it is fed is forgotten before it is fed again."""
-
-    context: Decoder
-    stream: int
-
-    def beside(self, pieces: list[Piece]) -> list[Piece]:
-        """The pieces, with a mate from the spare stream where they hold a single token."""
-        if sum(len(piece.tokens) for piece in pieces) != 1:
-            return pieces
-        self.context.forget(self.stream)
-        return [*pieces, Piece((self.stream,), 0, pieces[0].tokens, 1)]
 
 
 def generate_group(
@@ -57,6 +44,7 @@ def generate_group(
     prompts: Sequence[Sequence[int]],
     limits: Limits,
     progress: Callable[[int], None],
+    manner: Manner,
     *,
     rerun: bool = False,
 ) -> list[Generated]:
@@ -64,39 +52,83 @@ def generate_group(
 
     Args:
         model: for the bytes of tokens and the end of text.
-        context: with at least one stream more than prompts, each long enough for prompt and reply.
+        context: with a stream for each prompt, and `LEAST` at least, each long enough for prompt and reply.
         asks: how, per prompt.
-        prompts: token ids, the longest first.
+        prompts: token ids.
         limits: of a batch.
         progress: called with the tokens evaluated.
+        manner: how prompts may be read.
         rerun: read the prompts in other batches, to show the numerical noise.
 
     Raises:
         NotFiniteError: the logits are not finite; `row` is the prompt's index.
     """
-    streams = [
-        _Stream(place, len(prompt), -1, prompt_rng(ask.seed, prompt))
+    replies = [
+        _Reply(place, len(prompt) - 1, prompt[-1], prompt_rng(ask.seed, prompt))
         for place, (ask, prompt) in enumerate(zip(asks, prompts, strict=True))
     ]
-    spare = _Spare(context, len(prompts))
-    for place, row in _read_prompts(context, prompts, limits, spare, rerun):
-        streams[place].latest = choose(row, asks[place], streams[place].rng, place)
-    progress(sum(map(len, prompts)))
-    active = [stream for stream in streams if _keep(model, stream, asks[stream.place])]
+    reading = reading_of(prompts, limits, manner, rerun=rerun)
+    _read(context, prompts, reading, progress)
+    active = [replies[place] for place in reading.order]
     while active:
-        pieces = [Piece((stream.place,), stream.length, (stream.latest,), 0) for stream in active]
-        logits = context.decode(spare.beside(pieces))
-        for stream, row in zip(active, logits, strict=True):
-            stream.length += 1
-            stream.latest = choose(row, asks[stream.place], stream.rng, stream.place)
+        for reply, row in zip(active, _written(context, active), strict=True):
+            reply.length += 1
+            reply.latest = choose(row, asks[reply.place], reply.rng, reply.place)
         progress(len(active))
-        active = [stream for stream in active if _keep(model, stream, asks[stream.place])]
-    return [_reply(model, stream) for stream in streams]
+        _close_up(context, active, [_keep(model, reply, asks[reply.place]) for reply in active])
+    return [_generated(model, reply) for reply in replies]
 
 
-def _reply(model: Model, stream: _Stream) -> Generated:
-    text = b"".join(map(model.piece, stream.made)).decode("utf-8", "replace")
-    return Generated(text, tuple(stream.made))
+def _read(
+    context: Decoder, prompts: Sequence[Sequence[int]], reading: Reading, progress: Callable[[int], None]
+) -> None:
+    """Feed the prompts, but for the last token of each."""
+    streams = [prompts[place] for place in reading.order]
+    filled: set[int] = set()
+    for calls in (reading.beginning, reading.rest):
+        for call in calls:
+            fed = range(call.first, call.behind)
+            context.decode([_piece(streams[stream], stream, call) for stream in fed])
+            progress(call.tokens)
+            filled |= {stream for stream in fed if len(streams[stream]) <= call.stop}
+        if calls and calls is reading.beginning:
+            for stream in range(1, len(streams)):
+                context.copy(0, stream)
+    for stream in filled:
+        context.forget(stream, len(streams[stream]) - 1)
+
+
+def _piece(prompt: Sequence[int], stream: int, call: Call) -> Piece:
+    """What a call feeds to one stream: of the prompt, and behind its end whatever fills."""
+    fed = prompt[call.start : min(call.stop, len(prompt) - 1)]
+    tokens = [*fed, *[prompt[-1]] * (call.stop - call.start - len(fed))]
+    return Piece((stream,), call.start, tokens, len(tokens))
+
+
+def _written(context: Decoder, active: Sequence[_Reply]) -> NDArray[np.float32]:
+    """Feed the latest token of each reply; the logits behind it. Few are given mates, in streams that hold nothing."""
+    pieces = [Piece((stream,), reply.length, (reply.latest,), 0) for stream, reply in enumerate(active)]
+    mates = range(len(active), LEAST)
+    logits = context.decode([*pieces, *(Piece((stream,), 0, (active[0].latest,), 0) for stream in mates)])
+    for stream in mates:
+        context.forget(stream)
+    return logits[: len(active)]
+
+
+def _close_up(context: Decoder, active: list[_Reply], going: Sequence[bool]) -> None:
+    """Take replies that are complete off their streams; the last ones move to where they stood."""
+    for stream in reversed(range(len(active))):
+        if not going[stream]:
+            last = active.pop()
+            if stream < len(active):
+                context.copy(len(active), stream)
+                active[stream] = last
+            context.forget(len(active))
+
+
+def _generated(model: Model, reply: _Reply) -> Generated:
+    text = b"".join(map(model.piece, reply.made)).decode("utf-8", "replace")
+    return Generated(text, tuple(reply.made))
 
 
 def prompt_rng(seed: int, prompt: Sequence[int]) -> np.random.Generator:
@@ -127,23 +159,9 @@ def choose(logits: NDArray[np.float32], sampling: Generate, rng: np.random.Gener
     return int(rng.choice(kept, p=weights[kept] / weights[kept].sum()))
 
 
-def _read_prompts(
-    context: Decoder, prompts: Sequence[Sequence[int]], limits: Limits, spare: _Spare, rerun: bool
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Feed the prompts one after the other, each in the batches it would have alone; yields (place, its logits)."""
-    for place, prompt in enumerate(prompts):
-        job = Job(tuple(prompt), len(prompt) - 1)
-        calls = (part for call in steps([job], limits) for part in parts_of(call, rerun))
-        for (stretch,) in calls:
-            wanted = job.first_output - stretch.start
-            piece = Piece((place,), stretch.start, job.tokens[stretch.start : stretch.stop], wanted)
-            logits = context.decode(spare.beside([piece]))
-        yield place, logits[0].copy()
-
-
-def _keep(model: Model, stream: _Stream, ask: Generate) -> bool:
+def _keep(model: Model, reply: _Reply, ask: Generate) -> bool:
     """Take the latest token into the reply; False when the reply is complete."""
-    if len(stream.made) >= ask.max_new_tokens or model.ends_text(stream.latest):
+    if len(reply.made) >= ask.max_new_tokens or model.ends_text(reply.latest):
         return False
-    stream.made.append(stream.latest)
-    return len(stream.made) < ask.max_new_tokens
+    reply.made.append(reply.latest)
+    return len(reply.made) < ask.max_new_tokens

@@ -22,7 +22,7 @@ from sway_gguf.core.views import BASE, BaseView, NullView, View, is_rerun
 from sway_gguf.engine.build import engine_identity
 from sway_gguf.engine.doors import is_base
 
-CODE = 2
+CODE = 3
 """To be raised by whoever changes what is done with a unit: how its jobs are cut into calls, or logits reduced."""
 
 IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "embedder"})

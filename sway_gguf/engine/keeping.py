@@ -8,9 +8,8 @@ Logits of texts are never kept. Knows requests, answers and a store; neither mod
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -19,7 +18,7 @@ import numpy as np
 from sway_gguf.core.answers import Changes, Embedding, Generated
 from sway_gguf.core.queries import Generate
 from sway_gguf.core.views import BaseView, NullDesign, NullView, ScaledView, View
-from sway_gguf.engine.encoding import OddBytesError, decode, encode
+from sway_gguf.engine.encoding import OddBytesError, decode, encode, entry
 from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Branch, Group, Job, Limits
 
@@ -142,8 +141,11 @@ class Keeper:
     def __init__(self, store: Store | None, vocabulary: Callable[[], int]) -> None:
         self._store = store
         self._vocabulary = vocabulary
-        self._counting = threading.Lock()
         self.tokens = 0
+
+    def twin(self) -> Keeper:
+        """Another on the same store, which counts for itself."""
+        return Keeper(self._store, self._vocabulary)
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -176,8 +178,7 @@ class Keeper:
             store.put(request, value)
             return answers
         if progress:
-            with self._counting:
-                self.tokens += found[0]
+            self.tokens += found[0]
             progress(found[0])
         return found[1]
 
@@ -196,6 +197,14 @@ def asked_in(request: bytes) -> tuple[dict[str, Any], Unit | Text] | None:
         return None
     known = found.get("format") == FORMAT and isinstance(identity, dict) and isinstance(unit, Unit | Text)
     return (identity, unit) if known else None
+
+
+def base_in(beginning: bytes) -> str:
+    """The digest of the base, or of the model that embeds, from the `BEGINNING` of a request; "" where none is told."""
+    for name in ("base", "embedder"):
+        with suppress(OddBytesError):
+            return str(entry(beginning, "identity", name))
+    return ""
 
 
 def computed(compute: Compute, progress: OnTokens | None = None) -> tuple[Sequence[Any], bytes]:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from sway_gguf.core.errors import EngineError
 from sway_gguf.engine.interrupt import Interrupt
 from sway_gguf.engine.waiting import bound_spinning
 
@@ -53,3 +54,15 @@ def why() -> str:
 def forget_log() -> None:
     """What is logged from now on is the cause of what fails next."""
     _recent.clear()
+
+
+def ggml() -> ctypes.CDLL:
+    """The tensor library under llama.cpp, for what llama.cpp's own interface leaves out.
+
+    Raises:
+        EngineError: this release of llama-cpp-python does not give it.
+    """
+    found = getattr(getattr(llama_cpp, "llama_cpp", None), "_lib", None)
+    if not isinstance(found, ctypes.CDLL):
+        raise EngineError("this release of llama-cpp-python does not show its ggml library; install another one")
+    return found

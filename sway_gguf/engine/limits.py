@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.engine.packing import CELL, Limits, stream_length
+from sway_gguf.engine.reading import Manner
 
 _OUTPUT_BYTES = 48 << 20
 """Bounds the logits that llama.cpp holds at a time, whatever the vocabulary."""
@@ -26,6 +27,15 @@ def limits_of(model: Kind, settings: EngineSettings, width: int) -> Limits:
     outputs = max(streams, min(settings.batch, _OUTPUT_BYTES // (4 * model.vocabulary)))
     cells = max(_CONTEXT_CELLS, stream_length(width))
     return Limits(settings.batch, outputs, streams, cells, share=not model.recurrent)
+
+
+def manner_of(settings: EngineSettings) -> Manner:
+    """How prompts of replies are read: side by side wherever the bits of one do not hang on its mates.
+
+    With flash attention on the CPU they do, by how many of a prompt's tokens stand in one step. On a GPU they hang on
+    the width of each step that writes, too, whatever reads.
+    """
+    return Manner(not settings.flash_attention or settings.gpu_layers != 0, min(settings.ubatch, settings.batch))
 
 
 def record_of(settings: EngineSettings, limits: Limits, width: int, workers: Workers) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from sway_gguf.engine.footprint import twins_that_fit
 from sway_gguf.engine.identity import Identity, standing
 from sway_gguf.engine.keeping import Keeper, Kind, Sampling, Store, Text, Unit, asked_in, computed, request_of
 from sway_gguf.engine.layout import batches_of, lay_out
-from sway_gguf.engine.limits import limits_of, record_of
+from sway_gguf.engine.limits import limits_of, manner_of, record_of
 from sway_gguf.engine.loaded import Loaded
 from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.packing import Limits, group_jobs
@@ -110,7 +110,7 @@ class LlamaBackend(DoorBackend):
 
     def count_tokens_of(self, queries: Sequence[Query]) -> int:
         """Tokens fed to answer `queries` together: what they begin alike with counts once."""
-        return tokens_fed([self._plan(query) for query in queries], self.limits())
+        return tokens_fed([self._plan(query) for query in queries], self.limits(), manner_of(self.settings))
 
     def shows_noise(self, queries: Sequence[Query]) -> bool:
         """Whether the base's rerun computes the answers to all of `queries` otherwise than the base does."""
@@ -124,7 +124,7 @@ class LlamaBackend(DoorBackend):
     def work(self, view: View, queries: Sequence[Query], written: float = 1.0) -> Work:
         """Calls and tokens that answering `queries`, all of one kind, takes; `written` as `work_of` has it."""
         asks = [self._plan(query) for query in queries]
-        return work_of(asks, self.limits(), written, rerun=is_rerun(view))
+        return work_of(asks, self.limits(), manner_of(self.settings), written, rerun=is_rerun(view))
 
     def swap(self, adapter: LoraAdapter) -> bool:
         """Measure another adapter from now on; the base stays loaded.
@@ -147,7 +147,7 @@ class LlamaBackend(DoorBackend):
 
     @property
     def tokens_from_store(self) -> int:
-        """Tokens of answers that were read from the store in place of being evaluated, where somebody counted."""
+        """Tokens read from the store in place of being evaluated, where somebody counted; a twin counts its own."""
         return self._keeper.tokens
 
     def unkept(self) -> AbstractContextManager[None]:
@@ -184,7 +184,7 @@ class LlamaBackend(DoorBackend):
         if self._contexts is not None:
             self._contexts.rest()
         twin = copy(self)
-        twin._loaded, twin._crew = self._loaded.shared(), crew
+        twin._loaded, twin._keeper, twin._crew = self._loaded.shared(), self._keeper.twin(), crew
         twin._contexts = twin._embedder = None
         twin.settings = self.settings.model_copy(update={"threads": crew.least})
         return twin

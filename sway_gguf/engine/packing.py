@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate, pairwise
+from math import inf
+
+import numpy as np
+
+from sway_gguf.engine.cutting import cut
 
 CELL = 256
 """llama.cpp rounds a stream's length up to this many tokens."""
+STEP = 512
+"""Tokens that llama.cpp takes at a time (-ub) unless it is told otherwise: more of them in one call save nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,10 @@ class Limits:
     streams: int
     cells: int
     share: bool = True
+
+    def side_by_side(self, length: int) -> int:
+        """Most sequences of so many tokens in one context."""
+        return max(1, min(self.streams, self.cells // length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,10 @@ class Stretch:
 
 
 def group_jobs(jobs: Sequence[Job], limits: Limits, *, whole: bool = True) -> list[Group]:
-    """Sort jobs by length and cut them into groups of one context shape each.
+    """Groups of one context shape each, of jobs of like length; one job more changes the group that it falls into.
+
+    A group that is read whole fills a step of llama.cpp's at most: the smaller it is, the less is read again with a
+    job that is new.
 
     Args:
         jobs: in any order.
@@ -101,28 +117,38 @@ def group_jobs(jobs: Sequence[Job], limits: Limits, *, whole: bool = True) -> li
         whole: take only as many side by side as fit whole into one call; otherwise as many as there are streams,
             for jobs that advance by one token at a time.
     """
-    order = sorted(range(len(jobs)), key=lambda index: (-len(jobs[index].tokens), index))
-    groups: list[Group] = []
-    start = 0
-    while start < len(order):
-        longest = jobs[order[start]]
-        length = stream_length(len(longest.tokens))
-        streams = max(1, min(limits.streams, limits.cells // length))
+    if not jobs:
+        return []
+    keys = [_key(job) for job in jobs]
+    order = sorted(range(len(jobs)), key=keys.__getitem__, reverse=True)
+    row = [jobs[index] for index in order]
+    tokens = [0, *accumulate(len(job.tokens) for job in row)]
+    outputs = [0, *accumulate(len(job.tokens) - job.first_output for job in row)]
+
+    def cost(first: int, stop: int) -> float:
+        length = stream_length(len(row[first].tokens))
+        fits = stop - first <= limits.side_by_side(length) and length == stream_length(len(row[stop - 1].tokens))
         if whole:
-            streams = min(streams, _whole_jobs(longest, limits))
-        chosen = order[start : start + streams]
-        same = [index for index in chosen if stream_length(len(jobs[index].tokens)) == length]
-        branches = (Branch((p,), 0, len(jobs[i].tokens), jobs[i].first_output) for p, i in enumerate(same))
-        groups.append(Group(streams, length, tuple(same), tuple(branches)))
-        start += len(same)
-    return groups
+            fits = fits and tokens[stop] - tokens[first] <= min(limits.batch, STEP)
+            fits = fits and outputs[stop] - outputs[first] <= limits.outputs
+        return 1.0 if fits or stop - first == 1 else inf
+
+    closeness = [-(keys[one] ^ keys[other]).bit_length() for one, other in pairwise(order)]
+    return [_group(jobs, order[first:stop], limits) for first, stop in cut(closeness, cost)]
 
 
-def _whole_jobs(job: Job, limits: Limits) -> int:
-    """How many jobs like this fit into one call, as a power of two: few streams in long steps run faster than many
-    in short ones."""
-    fitting = min(limits.outputs // (len(job.tokens) - job.first_output), limits.batch // len(job.tokens))
-    return 1 << max(0, fitting.bit_length() - 1)
+def _key(job: Job) -> int:
+    """Orders jobs by length, and those of one length by a digest of what they are."""
+    digest = blake2b(np.array((job.first_output, *job.tokens, *job.targets), "<i8").tobytes(), digest_size=8).digest()
+    return len(job.tokens) - 1 << 64 | int.from_bytes(digest, "big")
+
+
+def _group(jobs: Sequence[Job], chosen: Sequence[int], limits: Limits) -> Group:
+    """Of jobs by their indices, the longest first. Streams are a power of two, so that few shapes are needed."""
+    length = stream_length(len(jobs[chosen[0]].tokens))
+    streams = min(1 << (len(chosen) - 1).bit_length(), limits.side_by_side(length))
+    branches = (Branch((p,), 0, len(jobs[i].tokens), jobs[i].first_output) for p, i in enumerate(chosen))
+    return Group(streams, length, tuple(chosen), tuple(branches))
 
 
 def stream_length(tokens: int) -> int:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
+
+import numpy as np
 
 from sway_gguf.core.common import common
+from sway_gguf.engine.cutting import cut
 from sway_gguf.engine.packing import Branch, Group, Job, Limits, Stretch, stream_length
 
 LEAST_SAVED = 0.25
@@ -23,34 +26,54 @@ Measured with 135 million weights: 3,300. Larger models have more to do beside; 
 """
 _TOKENS_OF_A_CALL = 16
 """What a call costs beside its tokens, in tokens; measured, 4 to 9."""
+_WIDTH = 4
+"""Bytes of a scattered token."""
+_SCATTER = np.uint32(0x9E3779B1)
+"""Odd, so that no two tokens become one number (Knuth's multiplicative hashing: 2³² by the golden ratio)."""
 
 
 def shared_groups(jobs: Sequence[Job], limits: Limits) -> list[Group]:
     """The units in which beginnings are shared; a job that gains nothing is in none of them.
 
-    In the order of their tokens jobs of one tree are neighbours. The best cuts of that order, and what is left alone,
-    are found from its beginning on, by what each unit costs.
+    In the order of their tokens jobs of one tree are neighbours. The cheapest units that are whole branches of it are
+    taken, and what is left alone.
     """
-    order = sorted(range(len(jobs)), key=lambda index: (jobs[index].tokens, jobs[index].first_output, index))
-    costs, begins = [0.0], list[int]()
-    known = [0, *(common(jobs[one].tokens, jobs[other].tokens) for one, other in pairwise(order))]
-    for stop in range(1, len(order) + 1):
-        last = jobs[order[stop - 1]]
-        best, begin = costs[-1] + _cost(len(last.tokens), _outputs(last), limits, whole=False), stop - 1
-        tokens = outputs = alone = 0
-        for first in range(stop - 1, max(-1, stop - 1 - limits.streams), -1):
-            job, after = jobs[order[first]], first + 1
-            alone += len(job.tokens)
-            tokens += len(job.tokens) - (known[after] if after < stop else 0)
-            outputs += _outputs(job) - (_twice(job, jobs[order[after]], known[after]) if after < stop else 0)
-            if tokens > limits.cells:
-                break
-            cost = costs[first] + _cost(tokens, outputs, limits)
-            if tokens <= (1 - LEAST_SAVED) * alone and cost < best:
-                best, begin = cost, first
-        costs.append(best)
-        begins.append(begin)
-    return [_group(jobs, unit, limits) for unit in _units(order, begins)]
+    if not jobs:
+        return []
+    keys = [*map(_scattered, jobs)]
+    order = sorted(range(len(jobs)), key=lambda index: (keys[index], jobs[index].first_output, jobs[index].targets))
+    row = [jobs[index] for index in order]
+    known = [common(one.tokens, other.tokens) for one, other in pairwise(row)]
+    alone = [0, *accumulate(len(job.tokens) for job in row)]
+    again = [0, *accumulate(known)]
+    wanted = [0, *accumulate(map(_outputs, row))]
+    twice = [0, *accumulate(_twice(one, other, both) for (one, other), both in zip(pairwise(row), known, strict=True))]
+
+    def cost(first: int, stop: int) -> float:
+        apart = alone[stop] - alone[first]
+        tokens = apart - (again[stop - 1] - again[first])
+        outputs = wanted[stop] - wanted[first] - (twice[stop - 1] - twice[first])
+        if stop - first == 1:
+            return _cost(tokens, outputs, limits, whole=False)
+        fits = stop - first <= limits.streams and tokens <= limits.cells
+        return _cost(tokens, outputs, limits) if fits and tokens <= (1 - LEAST_SAVED) * apart else math.inf
+
+    pairs = zip(pairwise(order), known, strict=True)
+    closeness = [_closeness(keys[one], keys[other], both) for (one, other), both in pairs]
+    return [_group(jobs, order[first:stop], limits) for first, stop in cut(closeness, cost) if stop - first > 1]
+
+
+def _scattered(job: Job) -> bytes:
+    """A job's tokens by numbers that scatter, in order: what follows one beginning parts by halves, whatever it is."""
+    return (np.array(job.tokens, np.uint32) * _SCATTER).astype(">u4").tobytes()
+
+
+def _closeness(one: bytes, other: bytes, both: int) -> tuple[int, int]:
+    """How far two neighbours are alike: so many tokens, and bits of the next; what ends there is closest."""
+    here, there = one[_WIDTH * both :][:_WIDTH], other[_WIDTH * both :][:_WIDTH]
+    if not here:
+        return both, 8 * _WIDTH
+    return both, 8 * _WIDTH - (int.from_bytes(here, "big") ^ int.from_bytes(there, "big")).bit_length()
 
 
 def _cost(tokens: int, outputs: int, limits: Limits, *, whole: bool = True) -> float:
@@ -67,17 +90,6 @@ def _outputs(job: Job) -> int:
 def _twice(one: Job, other: Job, known: int) -> int:
     """Outputs that both want of the `known` tokens that they have in common."""
     return max(0, known - max(one.first_output, other.first_output))
-
-
-def _units(order: Sequence[int], begins: Sequence[int]) -> list[Sequence[int]]:
-    """The units of several jobs, from where the best unit that ends at each place begins."""
-    units, stop = list[Sequence[int]](), len(order)
-    while stop:
-        first = begins[stop - 1]
-        if stop - first > 1:
-            units.append(order[first:stop])
-        stop = first
-    return units[::-1]
 
 
 def _group(jobs: Sequence[Job], unit: Sequence[int], limits: Limits) -> Group:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from itertools import accumulate
@@ -34,6 +34,13 @@ _CHUNK = 200
 """Rows removed in one transaction at most; nobody waits longer for the file than these take."""
 
 
+_SIZE = "coalesce(length(request) + length(value), 0)"
+BEGINNING = 4096
+"""Bytes of a request that are unpacked where its end is not wanted."""
+_LOOKED_AT = 1000
+"""Rows read in one go, where all of them are looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """What a store holds.
@@ -50,6 +57,19 @@ class Holding:
     size: int
     oldest: int | None
     newest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a store.
+
+    Attributes:
+        entries: answers.
+        size: bytes of their requests and values.
+    """
+
+    entries: int
+    size: int
 
 
 class AnswerStore:
@@ -124,6 +144,12 @@ class AnswerStore:
         """What it holds; None where it is not in use."""
         return self.file.tried(self._holding, None)
 
+    def shares(self, of: Callable[[bytes], str]) -> dict[str, Share]:
+        """Its answers by what `of` reads in the first `BEGINNING` bytes of a request, the largest share first."""
+        nothing: dict[str, Share] = {}
+        found = self.file.tried(lambda: self._shares(of), nothing)
+        return dict(sorted(found.items(), key=lambda share: (-share[1].size, share[0])))
+
     def clear(self, unused_for: float | None = None) -> int:
         """Forget everything, or answers unused for so many seconds; the room goes back to the disk.
 
@@ -192,9 +218,7 @@ class AnswerStore:
     def _drop_rows(self, which: str, values: Row, most: float = float("inf")) -> int:
         """Remove rows, in their order, until about `most` bytes are free; how many."""
         with self.file.writing():
-            rows = self.file.all(
-                f"SELECT id, coalesce(length(request) + length(value), 0) FROM answers {which}", values
-            )
+            rows = self.file.all(f"SELECT id, {_SIZE} FROM answers {which}", values)
             upto = accumulate(size for _, size in rows)
             places = [(place,) for (place, size), end in zip(rows, upto, strict=True) if end - size < most]
             return self.file.each("DELETE FROM answers WHERE id = ?", places) if places else 0
@@ -218,6 +242,16 @@ class AnswerStore:
         ((entries, oldest, newest),) = self.file.all(f"SELECT count(*), {times} FROM answers")
         ((digests,),) = self.file.all("SELECT count(*) FROM digests")
         return Holding(entries, digests, self.file.size(), oldest, newest)
+
+    def _shares(self, of: Callable[[bytes], str]) -> dict[str, Share]:
+        found: dict[str, Share] = {}
+        last, some = -1, f"SELECT request, {_SIZE}, id FROM answers WHERE id > ? ORDER BY id LIMIT ?"
+        while rows := self.file.all(some, (last, _LOOKED_AT)):
+            for packed, size, _ in rows:
+                share = found.get(name := of(_begun(packed)), Share(0, 0))
+                found[name] = Share(share.entries + 1, share.size + size)
+            last = rows[-1][-1]
+        return found
 
     def _clear(self, unused_for: float | None) -> int:
         self._touch()
@@ -245,6 +279,14 @@ def _checksum(key: bytes, value: bytes) -> bytes:
     checksum = blake2b(key, digest_size=16)
     checksum.update(value)
     return checksum.digest()
+
+
+def _begun(packed: Any) -> bytes:
+    """The beginning of a request; b"" where it cannot be unpacked."""
+    try:
+        return zlib.decompressobj().decompress(packed, BEGINNING)
+    except (zlib.error, TypeError):
+        return b""
 
 
 def _unpacked(packed: Any) -> bytes | None:

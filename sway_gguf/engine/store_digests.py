@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from hashlib import blake2b
 
@@ -56,6 +57,10 @@ class RememberedDigests:
             return [path for (path,) in rows if isinstance(path, bytes)]
 
         return self._file.tried(looked_up, [])
+
+    def name(self, digest: str) -> str:
+        """The name of the file of this digest that was seen last, without its folder; "" where none is remembered."""
+        return next((os.path.basename(os.fsdecode(place)) for place in self.places(digest)), "")
 
 
 def _checksum(path: bytes, stamp: tuple[int, ...], digest: object) -> bytes:

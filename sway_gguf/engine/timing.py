@@ -22,8 +22,12 @@ class Decoder(Protocol):
         """Evaluate `pieces` in one batch."""
         ...
 
-    def forget(self, stream: int) -> None:
-        """Forget one sequence."""
+    def forget(self, stream: int, start: int = 0) -> None:
+        """Forget one sequence from a position on."""
+        ...
+
+    def copy(self, stream: int, other: int) -> None:
+        """Put all that one sequence holds in the place of what the other does."""
         ...
 
 
@@ -43,6 +47,10 @@ class TimedDecoder:
         self._told(BatchTime(self._view, self._kind, tokens, len(sequences), seconds))
         return logits
 
-    def forget(self, stream: int) -> None:
-        """Forget one sequence."""
-        self._context.forget(stream)
+    def forget(self, stream: int, start: int = 0) -> None:
+        """Forget one sequence from a position on."""
+        self._context.forget(stream, start)
+
+    def copy(self, stream: int, other: int) -> None:
+        """Put all that one sequence holds in the place of what the other does."""
+        self._context.copy(stream, other)

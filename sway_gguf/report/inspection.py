@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,19 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from sway_gguf.report import numbers
+from sway_gguf.report.modules import BLOCK, by_kind
 
 _ORDER = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
-_BLOCK = re.compile(r"^blk\.(\d+)\.(.+)\.weight$")
 
 
-def print_card(card: Mapping[str, Any], console: Console) -> None:
-    """One file."""
+def print_card(card: Mapping[str, Any], console: Console, end: str = "\n") -> None:
+    """One file, and `end` after it."""
     console.print(Text(card["path"], style="bold", overflow="fold"))
     if card["role"] == "base":
         _print_base(card, console)
     else:
         _print_adapter(card, console)
-    console.print()
+    console.print(end=end)
 
 
 def _print_base(card: Mapping[str, Any], console: Console) -> None:
@@ -40,7 +39,7 @@ def _print_base(card: Mapping[str, Any], console: Console) -> None:
         ("licence", card["license"] or "not stated"),
     )
     if card["refused"]:
-        _print_relation(console, "red", "llama.cpp refuses it", card["refused"])
+        print_relation(console, "red", "llama.cpp refuses it", card["refused"])
 
 
 def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
@@ -54,26 +53,27 @@ def _print_adapter(card: Mapping[str, Any], console: Console) -> None:
             f"{ranks}, alpha {card['alpha']:g}, scaling alpha/r {scaling}, types {', '.join(card['types'])}",
         ),
         ("modules", str(len(card["modules"]))),
+        *([("of several", card["said"])] if card["said"] else []),
         *(_shares(card["shares"]) if "shares" in card else ()),
     )
     for name in card["skipped"]:
         console.print(Text(f"  llama.cpp skips {name}: that part of the adapter has no effect", style="yellow"))
     for base, reasons in card["fits"].items():
         if not reasons:
-            _print_relation(console, "green", "fits", base)
+            print_relation(console, "green", "fits", base)
         for reason in reasons:
-            _print_relation(console, "red", "does not fit", f"{base}: {reason}")
+            print_relation(console, "red", "does not fit", f"{base}: {reason}")
     for folder, found in card.get("differences", {}).items():
         if not found:
-            _print_relation(console, "green", "the same as", folder)
+            print_relation(console, "green", "the same as", folder)
         for difference in found:
-            _print_relation(console, "red", "not as in", f"{folder}: {difference}")
+            print_relation(console, "red", "not as in", f"{folder}: {difference}")
     console.print("\n  ‖ΔW‖ of each module (Frobenius, at λ = 1)", style="dim")
     console.print(_norm_grid(card["modules"]))
 
 
-def _print_relation(console: Console, style: str, how: str, to: str) -> None:
-    """What it is to something; every further line of it is indented."""
+def print_relation(console: Console, style: str, how: str, to: str) -> None:
+    """A line on what a file is to something; every further line of it is indented."""
     first, *more = to.splitlines()
     console.print(Text.assemble("  ", (how, style), f" {first}"))
     for line in more:
@@ -87,31 +87,20 @@ def _shares(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for family in card["families"]
     ]
     yield "share", f"of {card['of']}: {', '.join(counted)}"
+    if card["experts"]["of"]:
+        yield "experts", _experts(card["experts"])
     missing = [module for family in card["families"] for module in family["missing"]]
     if missing:
-        yield "not in it", ", ".join(_by_kind(missing))
+        yield "not in it", ", ".join(by_kind(missing))
 
 
-def _by_kind(modules: Sequence[str]) -> list[str]:
-    """Modules of one kind together: `attn_q of blocks 0-3, 7`."""
-    blocks: dict[str, list[int]] = {}
-    for module in modules:
-        found = _BLOCK.match(module)
-        blocks.setdefault(found[2] if found else module.removesuffix(".weight"), []).extend(
-            [int(found[1])] if found else []
-        )
-    return [f"{kind} of blocks {_ranges(numbers)}" if numbers else kind for kind, numbers in blocks.items()]
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """`0-3, 7` for 0, 1, 2, 3, 7."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+def _experts(card: Mapping[str, Any]) -> str:
+    """`128 of 128 adapted in ffn_up_exps of blocks 0-3`, with the modules that agree together."""
+    total, by_count = card["of"], dict[int, list[str]]()
+    for module, which in card["adapted"].items():
+        by_count.setdefault(len(which), []).append(module)
+    counted = [f"{count} of {total} adapted in {', '.join(by_kind(modules))}" for count, modules in by_count.items()]
+    return "; ".join(counted) or f"0 of {total} adapted"
 
 
 def _made_for(name: str) -> str:
@@ -132,7 +121,7 @@ def _norm_grid(modules: Sequence[Mapping[str, Any]]) -> Table:
     blocks: dict[int, dict[str, float | None]] = {}
     outside: list[Mapping[str, Any]] = []
     for module in modules:
-        found = _BLOCK.match(module["module"])
+        found = BLOCK.match(module["module"])
         if found:
             blocks.setdefault(int(found[1]), {})[found[2]] = module["update_norm"]
         else:

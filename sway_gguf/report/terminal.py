@@ -224,11 +224,14 @@ def _footnotes(result: SuiteResult) -> RenderableType:
 
 
 def pace(timings: Mapping[str, float]) -> str:
-    """Tokens, seconds and their ratio; what came from the store took no time, and is told apart."""
-    tokens, seconds, stored = timings["tokens"], timings["run_seconds"], timings.get("tokens_from_store", 0.0)
+    """Tokens, seconds and their ratio; told apart is what came from the store, which took no time, and what was begun
+    ahead and not needed, which did."""
+    tokens, seconds = timings["tokens"], timings["run_seconds"]
+    stored, dropped = (timings.get(name, 0.0) for name in ("tokens_from_store", "tokens_dropped"))
     took = numbers.seconds(seconds)
     if stored and not tokens:
         return f"{numbers.count(stored)} tokens from the store, none evaluated, in {took}"
-    rate = f"{numbers.count(tokens / max(seconds, 1e-9))} tokens/s"
+    rate = f"{numbers.count((tokens + dropped) / max(seconds, 1e-9))} tokens/s"
     more = f", and {numbers.count(stored)} from the store" if stored else ""
-    return f"{numbers.count(tokens)} tokens in {took} ({rate}){more}"
+    vain = f"; {numbers.count(dropped)} more, begun ahead, were not needed" if dropped else ""
+    return f"{numbers.count(tokens)} tokens in {took} ({rate}){more}{vain}"

@@ -27,6 +27,7 @@ from sway_gguf.suite.abreast import Abreast, Outcome
 from sway_gguf.suite.decisions import TO_THE_END, Decisions
 from sway_gguf.suite.gathering import Gathered, note, over_scales, reading_of
 from sway_gguf.suite.schedule import Schedule, Standing, Visit
+from sway_gguf.suite.tally import Tally
 from sway_gguf.verdict.reading import Reading
 
 _NOTHING = Answers([])
@@ -55,6 +56,7 @@ def measure(
     on_answers: OnAnswers | None = None,
     base_answers: BaseAnswers | None = None,
     decisions: Decisions = TO_THE_END,
+    tally: Tally | None = None,
 ) -> Measured:
     """Visit the views of `plan`, each once.
 
@@ -68,6 +70,7 @@ def measure(
         on_answers: called with each view's answers while they are there.
         base_answers: of the same loaded base. What stands there is not asked again; what is asked is added.
         decisions: when looks end.
+        tally: counts the tokens, also where an error ends the run.
 
     Raises:
         NonFiniteError: base, tuned model or a null gave a NaN or an infinity. At another λ that is a finding.
@@ -80,7 +83,9 @@ def measure(
         assert backend is not None
         told = on_answers or _unheard
         with Abreast(backend) as abreast:
-            _Run(backend, abreast, probes, plan, gathered, on_progress, told, base_answers, rank_scale).make(decisions)
+            counts = tally or Tally()
+            run = _Run(backend, abreast, probes, plan, gathered, on_progress, told, base_answers, rank_scale, counts)
+            run.make(decisions)
     for probe, found in zip(probes, gathered, strict=True):
         if isinstance(probe, ForeignProbe):
             assert backend is not None
@@ -121,6 +126,7 @@ class _Run:
     on_answers: OnAnswers
     kept: BaseAnswers | None
     rank_scale: float
+    tally: Tally
     base: Answers | None = None
     early: dict[View, Answers] = field(default_factory=dict)
     following: Lock = field(default_factory=Lock)
@@ -128,7 +134,10 @@ class _Run:
     def make(self, decisions: Decisions) -> None:
         """The visits that are always made, the looks, and what size alone does to what did not pass."""
         first, *others = self.plan.visits
-        self.base = self._answers(self.backend, first)
+        try:
+            self.base = self._answers(self.backend, first)
+        finally:
+            self.tally.take(first)
         self.on_answers(first.view, self.base)
         # The first look is always made whole, so its nulls go beside what comes before them.
         for _ in self._made([*others, *self.plan.first]):
@@ -143,6 +152,7 @@ class _Run:
         near = self._places(decisions.near(self._readings()))
         visits = [visit.only(near) for visit in self.plan.further] if near else []
         for visit, outcome in self.abreast.each(visits, self._answers):
+            self.tally.take(visit)
             self._take(visit.only(near), outcome)
             near = self._places(decisions.near(self._readings()))
             if not near:
@@ -177,6 +187,7 @@ class _Run:
     def _made(self, visits: Sequence[Visit]) -> Iterator[Visit]:
         """Every visit that asks something, as soon as it is measured. What was begun is dropped with the iterator."""
         for visit, outcome in self.abreast.each([visit for visit in visits if visit.asked], self._answers):
+            self.tally.take(visit)
             self._take(visit, outcome)
             yield visit
 
@@ -188,6 +199,8 @@ class _Run:
                 self.gathered[place].overflowed.append(visit.view.scale)
             return
         self.on_answers(visit.view, answers)
+        if visit.standing == Standing.PART:
+            self.early[visit.view] = answers
         for place in visit.probes:
             # What nulls are held against is the tuned view on their own items.
             standings = tuple(self.plan.probes) if visit.view == TUNED else (visit.standing,)
@@ -210,22 +223,17 @@ class _Run:
             with self.following:  # Probes, and the process that renders their templates, answer one at a time.
                 return {place: probes[place].follow_up(lead, own) for place in visit.probes}
 
-        def progress(tokens: int) -> None:
-            if self.on_progress:
-                self.on_progress(visit.view, tokens)
-
-        if visit.standing == Standing.PART or visit.view in self.early:
-            known = self.early.get(visit.view, _NOTHING)
+        told = partial(self.on_progress, visit.view) if self.on_progress else None
+        with self.tally.counting(visit, backend, told) as progress:
+            if visit.view in self.early:
+                known = self.early[visit.view]
+                return collect(backend, visit.view, visit.groups, progress, follow_up, known)
+            if kept is None or not is_base(visit.view):
+                return collect(backend, visit.view, visit.groups, progress, follow_up)
+            known = kept.get(visit.view, _NOTHING)
             found = collect(backend, visit.view, visit.groups, progress, follow_up, known)
-            if visit.standing == Standing.PART:
-                self.early[visit.view] = found
+            kept[visit.view] = known.merged(found)
             return found
-        if kept is None or not is_base(visit.view):
-            return collect(backend, visit.view, visit.groups, progress, follow_up)
-        known = kept.get(visit.view, _NOTHING)
-        found = collect(backend, visit.view, visit.groups, progress, follow_up, known)
-        kept[visit.view] = known.merged(found)
-        return found
 
 
 def _unheard(view: View, answers: Answers) -> None:

@@ -30,6 +30,7 @@ from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
+from sway_gguf.suite.trained import with_training
 
 _FIRST_ITEMS, _FIRST_PROMPTS = 32, 16
 """Enough for a lift of 0.1 nats per token, and few for a large model."""
@@ -116,6 +117,22 @@ class Prepared:
         found = _probes(spec, self.texts, self.base, adapter, digest, room)
         return Prepared(spec, self.base, adapter, digest, self.texts, room, *found)
 
+    def at_scale(self, scale: float) -> Prepared:
+        """The same run of the adapter `scale` times as strong, as llama.cpp's --lora-scaled has it; nulls follow.
+
+        Raises:
+            UserError: no probe is left that could run.
+        """
+        if scale == 1:
+            return self
+        # llama.cpp multiplies scale and alpha, so the adapter that is so much stronger is one of so much more alpha.
+        adapter = replace(self.adapter, alpha=self.adapter.alpha * scale, in_file=False)
+        remark = f"The adapter runs at scale {scale:g}: its alpha is {adapter.alpha:g} here."
+        spec = self.spec.model_copy(update={"remarks": (*self.spec.remarks, remark)})
+        room = Room(self.base, self.room.width)
+        found = _probes(spec, self.texts, self.base, adapter, self.adapter_hash, room)
+        return Prepared(spec, self.base, adapter, self.adapter_hash, self.texts, room, *found)
+
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
         return replace(self, spec=self.spec.model_copy(update={"remarks": remarks}))
@@ -172,7 +189,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     Raises:
         UserError: a wrong file, entry or fit.
     """
-    spec = with_null_settings(spec)
+    spec = with_training(with_null_settings(spec))
     if not spec.suite:
         raise UserError("the suite is empty; give at least one entry of {name, kind}")
     base = read_base(spec.models.base.base)
@@ -180,7 +197,9 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     adapter = read_adapter(spec.models.ft.adapter, base)
     digest, texts = sha256_of(adapter.path), read_texts(spec, material)
-    spec = spec.model_copy(update={"remarks": (*spec.remarks, *texts.remarks, *other_template(spec, texts.speech))})
+    spec = spec.model_copy(
+        update={"remarks": (*spec.remarks, *_told(adapter), *texts.remarks, *other_template(spec, texts.speech))}
+    )
     room = Room(base, spec.engine.width(base.context_length))
     return Prepared(spec, base, adapter, digest, texts, room, *_probes(spec, texts, base, adapter, digest, room))
 
@@ -209,6 +228,10 @@ def _probes(
         raise UserError(f"no probe of the suite can run: {reasons}")
     skipped = tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe)))
     return ready, skipped, left_out, example_of(sources, spec.defaults.show or 0)
+
+
+def _told(adapter: LoraAdapter) -> tuple[str, ...]:
+    return (adapter.said,) if adapter.said else ()
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:

@@ -38,6 +38,7 @@ from sway_gguf.suite.measure import BaseAnswers, OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Nulls, Schedule, schedule
 from sway_gguf.suite.showing import Heard
+from sway_gguf.suite.tally import Tally
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
@@ -101,20 +102,17 @@ def run(
     Numbers of the model that are not finite end in the diagnosis `broken`, with the view and the query named, and the
     tensor where the files show it.
     """
-    started, clock, tokens = datetime.now(UTC), time.perf_counter(), 0
+    started, clock, tally = datetime.now(UTC), time.perf_counter(), Tally()
     backend = None if given is None else contract(given)
     if backend is not None and (able := suited(prepared, backend)) is not prepared:
         prepared, work = able, None
 
-    def counted(view: View, evaluated: int) -> None:
-        nonlocal tokens
-        with counting:  # Views that are answered side by side tell it from threads of their own.
-            tokens += evaluated
-            if on_progress:
-                on_progress(view, evaluated)
+    def told(view: View, tokens: int) -> None:
+        if on_progress:
+            with telling:  # Views that are answered side by side tell it from threads of their own.
+                on_progress(view, tokens)
 
-    counting = threading.Lock()
-    stored = 0 if backend is None else backend.tokens_from_store
+    telling = threading.Lock()
     broken, heard = "", Heard(prepared.example)
     with _hashing(prepared) as files:
         try:
@@ -123,7 +121,9 @@ def run(
             scale = prepared.design.rank_scale
             defaults, first = prepared.spec.defaults, first_look(prepared)
             decisions = decisions_of(first, alpha=defaults.alpha, seed=defaults.seed)
-            found = measure(backend, prepared.probes, work, counted, scale, nulls, heard.take, base_answers, decisions)
+            found = measure(
+                backend, prepared.probes, work, told, scale, nulls, heard.take, base_answers, decisions, tally
+            )
             judged = judge(found.readings, alpha=defaults.alpha, seed=defaults.seed, first=first)
             probes = [*judged, *found.failed]
         except NonFiniteError as error:
@@ -132,9 +132,7 @@ def run(
         result = summarize(prepared, [*probes, *prepared.skipped], broken)
         result = replace(result, files=tuple(future.result() for future in files))
         result = replace(result, replies=heard.replies(), heat=heard.heat())
-    seconds = time.perf_counter() - clock
-    stored = 0 if backend is None else backend.tokens_from_store - stored
-    timings = {"run_seconds": seconds, "tokens": float(tokens - stored), "tokens_from_store": float(stored)}
+    timings = {"run_seconds": time.perf_counter() - clock, **tally.timings}
     return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
 
 

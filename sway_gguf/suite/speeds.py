@@ -58,7 +58,7 @@ def known_speed(base: BaseModel, settings: EngineSettings) -> Speed | None:
 
 def remember_speed(base: BaseModel, settings: EngineSettings, timings: Mapping[str, float]) -> None:
     """Keep the speed of a run that ended; one that was too short to tell, or mostly read from a store, is not kept."""
-    seconds, tokens = timings.get("run_seconds", 0.0), timings.get("tokens", 0.0)
+    seconds, tokens = timings.get("run_seconds", 0.0), timings.get("tokens", 0.0) + timings.get("tokens_dropped", 0.0)
     file = _file()
     if file is None or seconds < _LEAST_SECONDS or tokens < max(_LEAST_TOKENS, timings.get("tokens_from_store", 0.0)):
         return

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from sway_gguf.artifacts.digest import Stamp, sha256_of, stamp_of
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.artifacts.peft import WEIGHTS, is_peft
+from sway_gguf.artifacts.mlx import MLX_WEIGHTS
+from sway_gguf.artifacts.peft import WEIGHTS, is_peft, tensors_of
 from sway_gguf.artifacts.peft_config import CONFIG, read_config
-from sway_gguf.artifacts.tensor_files import read_tensors
+from sway_gguf.artifacts.training_folder import adapter_in
 from sway_gguf.core.errors import UserError
 
 
@@ -16,7 +17,7 @@ class Arrival:
     """Looks at one adapter, and tells of each content once.
 
     Args:
-        adapter: a LoRA GGUF or a PEFT folder, which need not be there yet.
+        adapter: a LoRA GGUF, a folder that holds one, or one that checkpoints come to; it need not be there yet.
     """
 
     def __init__(self, adapter: Path) -> None:
@@ -30,14 +31,15 @@ class Arrival:
     def look(self) -> str:
         """The digest of a content that is whole and another than the last one told; "" where there is none yet."""
         try:
-            stamp = _stamp(self._adapter)
+            adapter = adapter_in(self._adapter).folder
+            stamp = _stamp(adapter)
             at_rest, self._seen = stamp == self._seen, stamp
             if stamp == self._told or not at_rest:
                 self.waits_for = ""
                 return ""
-            check_whole(self._adapter)
-            digest = sha256_of(self._adapter)
-            if _stamp(self._adapter) != stamp:
+            check_whole(adapter)
+            digest = sha256_of(adapter)
+            if _stamp(adapter_in(self._adapter).folder) != stamp:
                 return ""
         except UserError as error:
             self.waits_for = str(error)
@@ -67,11 +69,11 @@ def check_whole(adapter: Path) -> None:
         return
     if not is_peft(adapter):
         raise UserError(f"{adapter}: no {CONFIG} in it yet")
-    read_config(adapter)
-    weights = next((path for name in WEIGHTS if (path := adapter / name).is_file()), None)
-    if weights is None:
-        raise UserError(f"{adapter}: neither {' nor '.join(WEIGHTS)} in it yet")
-    read_tensors(weights)
+    config = read_config(adapter)
+    wanted = (MLX_WEIGHTS,) if config.by_mlx else WEIGHTS
+    if not any((adapter / name).is_file() for name in wanted):
+        raise UserError(f"{adapter}: {'no' if config.by_mlx else 'neither'} {' nor '.join(wanted)} in it yet")
+    tensors_of(adapter, by_mlx=config.by_mlx)
 
 
 def _stamp(adapter: Path) -> Stamp:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sway_gguf.artifacts.digest import sha256_of
+from sway_gguf.artifacts.training_folder import adapter_in
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import Diagnosis, SuiteResult
 from sway_gguf.spec.model import Spec
@@ -72,7 +73,7 @@ class Watch:
         """Test the adapter as it is; False where it did not stay so."""
         prepared = prepare(self.spec)
         result = self.test(prepared)
-        if not prepared.adapter_hash == digest == sha256_of(adapter):
+        if not prepared.adapter_hash == digest == sha256_of(adapter_in(adapter).folder):
             return False
         before = dict(self.history.last.get("values", {}))
         path = self.history.keep(digest, result)

@@ -1,0 +1,1 @@
+"""A running server held against base and adapter: does it serve what was tested?"""

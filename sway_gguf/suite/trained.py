@@ -1,0 +1,37 @@
+"""Gives probes of the training run the folder that it left, where the spec names none. Knows names of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sway_gguf.artifacts.training_folder import OPTIMIZER, STATE, folder_with
+from sway_gguf.spec.model import Spec
+
+_FILES = {"training_drift": STATE, "gradient_ghost": OPTIMIZER}
+"""What a kind of probe reads of the run."""
+_NAMED = ("checkpoint", "store_path", "adapter_path")
+"""Fields in which a suite names the folder itself."""
+
+
+def with_training(spec: Spec) -> Spec:
+    """The spec with the folder of the adapter's run where its suite asks of the run and names no folder.
+
+    The trainer's files lie beside the adapter, or in the folder that holds its checkpoints.
+    """
+    adapter = spec.models.ft.adapter
+    if adapter is None or not any(map(_asks, spec.suite)):
+        return spec
+    return spec.model_copy(update={"suite": [_with_folder(entry, spec) for entry in spec.suite]})
+
+
+def _asks(entry: Mapping[str, Any]) -> bool:
+    return entry.get("kind") in _FILES and not any(entry.get(name) for name in _NAMED)
+
+
+def _with_folder(entry: dict[str, Any], spec: Spec) -> dict[str, Any]:
+    adapter = spec.models.ft.adapter
+    if adapter is None or not _asks(entry):
+        return entry
+    folder = folder_with(_FILES[entry["kind"]], adapter)
+    return entry if folder is None else entry | {"checkpoint": str(folder.absolute())}

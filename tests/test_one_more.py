@@ -1,0 +1,48 @@
+"""One prompt more in a suite that was run: its own tokens, those of the few that share its batch, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sway_gguf.core.result_json import record_of
+from sway_gguf.engine.store import AnswerStore, open_store
+from sway_gguf.material.packaged import DEMO
+from sway_gguf.spec.model import Defaults
+from sway_gguf.suite.prepare import Prepared, default_spec, prepare
+from sway_gguf.suite.run import run
+
+FILES = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
+SENTENCES = (DEMO / "general.txt").read_text(encoding="utf-8").replace("\n", " ").split(". ")
+PROMPTS = [" ".join(words[:9]) for sentence in SENTENCES if len(words := sentence.split()) > 9]
+
+
+def suite_of(prompts: list[str]) -> Prepared:
+    """A suite that names its prompts, with texts beside."""
+    spec = default_spec(*FILES, data=DEMO / "document.md", defaults=Defaults(nulls=5))
+    entries = [
+        {"name": "moved", "kind": "delta_kl", "prompts": prompts},
+        {"name": "learned", "kind": "section_internalization"},
+    ]
+    return prepare(spec.model_copy(update={"suite": entries}))
+
+
+def result_of(prepared: Prepared, store: AnswerStore | None) -> tuple[dict[str, Any], dict[str, float]]:
+    """The record without its times, and its timings."""
+    with prepared.opened(store) as backend:
+        record = record_of(run(prepared, backend))
+    del record["started_at"]
+    return record, record.pop("timings")
+
+
+def test_one_prompt_more_is_evaluated_with_those_that_share_its_batch(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        result_of(suite_of(PROMPTS[:30]), store)
+        for count in (31, 32):
+            record, more = result_of(suite_of(PROMPTS[:count]), store)
+            whole = more["tokens"] + more["tokens_from_store"]
+            # About ten tokens, with twenty prompts of the kind, of each of eight views; 14 sections stay as they are.
+            assert 0 < more["tokens"] < 0.08 * whole
+    alone, every = result_of(suite_of(PROMPTS[:32]), None)
+    assert record == alone
+    assert whole == every["tokens"]
