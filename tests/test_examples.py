@@ -16,7 +16,7 @@ from sway_gguf.material.packaged import DEMO
 from tests.test_peft import folder
 
 FAST = ["--nulls", "5"]
-MORE = {"check": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST, "sweep": FAST}
+MORE = {"check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST, "sweep": FAST}
 """What keeps an example short, or lets it end."""
 PARSED = {
     "demo": "tests/test_cli.py runs it",

@@ -29,7 +29,7 @@ ALLOWED = {
     "look": SPINE,
     "serve": SPINE | {"report"},
     "served": SPINE,
-    "watch": SPINE,
+    "watch": SPINE | {"choose"},
     "fleet": SPINE,
     "cli": {
         "core", "material", "spec", "artifacts", "engine", "probes", "report", "suite", "deploy", "choose", "look",

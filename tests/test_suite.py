@@ -334,6 +334,7 @@ UNKNOWN_TO_ALL = {
 """What the bare protocol has no words for, by the kind of probe that needs it."""
 WITHOUT_THIRD_DOOR = {
     "adapter_ablation": "adapter at other scales",
+    "scale_response": "adapter at other scales",
     **dict.fromkeys(
         (
             "delta_kl",

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 @data_of_option
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
+@click.option(
+    "--scales",
+    metavar="FROM..TO",
+    help="Show how lift and damage go with the adapter's scale, as in 0.25..1.25 (steps of 0.25) or 0.5,0.8,1.",
+)
 @format_options
 @run_options
 @exit_code_option
@@ -39,6 +44,7 @@ def check(
     data_of: Owned,
     holdout: tuple[Path, ...],
     general: tuple[Path, ...],
+    scales: str | None,
     wishes: Wishes,
     exit_code: bool,
     **overrides: Any,
@@ -52,11 +58,15 @@ def check(
     does to the other's skill.
     """
     from sway_gguf.core.gate import GateRules
+    from sway_gguf.core.scales import scales_of
     from sway_gguf.suite.gate import GateOnRun
     from sway_gguf.suite.prepare import first_spec
 
     adapters = adapters_of(adapter, loras, data_of)
     spec = first_spec(base, adapters, data=data, holdout=holdout, general=general)
+    if scales is not None:
+        shown = {"name": "scale_response", "kind": "scale_response", "lambdas": list(scales_of(scales))}
+        spec = spec.model_copy(update={"suite": [*spec.suite, shown]})
     execute(overridden(spec, **overrides), wishes, judge=GateOnRun(GateRules()) if exit_code else None)
     if not spec.data and not wishes.silent:
         say(

@@ -28,6 +28,7 @@ from sway_gguf.cli.mine import mine
 from sway_gguf.cli.null import null
 from sway_gguf.cli.output import ReaderGoneError, in_any_encoding, say, silence
 from sway_gguf.cli.pack import pack, unpack
+from sway_gguf.cli.pick import pick
 from sway_gguf.cli.probes import probes
 from sway_gguf.cli.quants import quants
 from sway_gguf.cli.report import report
@@ -57,7 +58,7 @@ def cli() -> None:
 
 
 for command in (
-    demo, check, run, gate, report, compare, diff, sweep, init, mine, watch, serve, served,
+    demo, check, run, gate, report, compare, diff, pick, sweep, init, mine, watch, serve, served,
     inspect, doctor, convert, merge, quants, null, probes, schema, trace, pack, unpack, store,
 ):  # fmt: skip
     cli.add_command(command)

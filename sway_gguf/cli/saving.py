@@ -49,6 +49,7 @@ _RESULTS = (
     {"diagnosis", "axes", "probes", "schema_version"},
     {"rows", "wanted", "recommended", "pareto"},
     {"comparisons", "regressed"},
+    {"rows", "winner", "favourite", "pareto"},
     {"serves", "heard", "requests"},
 )
 _MARKS = (

@@ -164,3 +164,23 @@ class Findings(Rule):
     def floored(self) -> bool:
         """Checks decide."""
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown(Rule):
+    """Nothing is judged: what was measured is there to be read, and the axis is left to other probes."""
+
+    @property
+    def better(self) -> Direction | Literal[""]:
+        """Neither way."""
+        return ""
+
+    @property
+    def optional(self) -> bool:
+        """It leaves the axis alone."""
+        return True
+
+    @property
+    def floored(self) -> bool:
+        """No verdict hangs on it."""
+        return False

@@ -28,6 +28,7 @@ from sway_gguf.probes.paraphrase_invariance import ParaphraseInvariance
 from sway_gguf.probes.plugins import plugin_kinds
 from sway_gguf.probes.preference_flip import PreferenceFlip
 from sway_gguf.probes.prompt_collapse import PromptCollapse
+from sway_gguf.probes.scale_response import ScaleResponse
 from sway_gguf.probes.section_internalization import SectionInternalization
 from sway_gguf.probes.style_fingerprint import StyleFingerprint
 from sway_gguf.probes.template_fit import TemplateFit
@@ -44,6 +45,7 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         DeltaKl,
         ClusterKl,
         AdapterAblation,
+        ScaleResponse,
         PromptCollapse,
         MultiTurnCoherenceDecay,
         SectionInternalization,
@@ -76,12 +78,20 @@ def all_kinds() -> Mapping[str, type[Probe[Any]]]:
     return {**plugin_kinds(), **KINDS}
 
 
+_ON_DEMAND = frozenset({ScaleResponse.kind})
+"""Kinds that run where somebody asks for them alone."""
+
+
 def kinds_by_default() -> list[str]:
     """Kinds of which an entry without fields can be built: all of ours, and a plugin's where it asks for none.
 
-    Those of sets are left out; a run of a set has them in any case.
+    Those of sets are left out, which a run of a set has in any case, and those that run on demand alone.
     """
-    return [kind for kind, probe in all_kinds().items() if not probe.of_sets and (kind in KINDS or _builds(kind))]
+    return [
+        kind
+        for kind, probe in all_kinds().items()
+        if not (probe.of_sets or kind in _ON_DEMAND) and (kind in KINDS or _builds(kind))
+    ]
 
 
 def _builds(kind: str) -> bool:

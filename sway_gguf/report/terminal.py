@@ -220,11 +220,11 @@ def _footnotes(result: SuiteResult) -> RenderableType:
             f"Composite score {result.score.overall:.2f} ({result.score.band}), as the sway project computes it; no "
             "verdict hangs on it."
         )
-    lines.append(f"{_pace(timings)}.")
+    lines.append(f"{pace(timings)}.")
     return Group(*(Text(line, style="dim") for line in lines))
 
 
-def _pace(timings: Mapping[str, float]) -> str:
+def pace(timings: Mapping[str, float]) -> str:
     """Tokens, seconds and their ratio; told apart is what came from the store, which took no time, and what was begun
     ahead and not needed, which did."""
     tokens, seconds = timings["tokens"], timings["run_seconds"]

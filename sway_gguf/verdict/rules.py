@@ -17,6 +17,7 @@ from sway_gguf.core.rules import (
     Direction,
     Findings,
     Rule,
+    Shown,
 )
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, smallest_rank_p
@@ -121,6 +122,11 @@ def _findings(rule: Findings, evidence: Evidence) -> tuple[Verdict, str]:
     failed = [check for check in missed if check.fails]
     verdict = Verdict.FAIL if failed else Verdict.WARN if missed else Verdict.PASS
     return verdict, "; ".join(check.text for check in failed or missed or checks)
+
+
+@by_rule.register
+def _shown(rule: Shown, evidence: Evidence) -> tuple[Verdict, str]:
+    return Verdict.PASS, "; ".join(check.text for check in evidence.reading.tuned.checks)
 
 
 @by_rule.register

@@ -1,0 +1,31 @@
+"""What a pick will cost, in tokens. Knows what is asked; loads no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sway_gguf.choose.contenders import Contender
+from sway_gguf.choose.pick import Picking
+from sway_gguf.collect import CountTokens, count_tokens
+from sway_gguf.core.pick import PickPlan
+from sway_gguf.suite.run import plan
+from sway_gguf.suite.speeds import known_speed
+
+
+def cost_of(picking: Picking, contenders: Sequence[Contender], count: CountTokens) -> PickPlan:
+    """Tokens of the base and each candidate, and of the nulls of whichever is chosen."""
+    view = count_tokens(picking.asked.groups, count)
+    least, most = plan(picking.confirmation(contenders[0], len(contenders))).span(count)
+    prepared, whole = picking.prepared, view * (1 + len(contenders))
+    return PickPlan(
+        base=str(prepared.base.path),
+        candidates=tuple(contender.name for contender in contenders),
+        format=prepared.texts.speech.name,
+        data=len(picking.asked.data),
+        held_out=len(picking.asked.held_out),
+        view=view,
+        least=whole + least,
+        most=whole + most,
+        remarks=(*picking.remarks, *prepared.spec.remarks, *prepared.left_out),
+        speed=known_speed(prepared.base, prepared.engine),
+    )

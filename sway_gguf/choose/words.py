@@ -1,0 +1,216 @@
+"""What a pick says: who ships and why, the noise band, over-training, a smaller scale, and how to run it. Knows words.
+
+Every sentence stands only where its numbers are sure.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sway_gguf.artifacts.peft import is_peft
+from sway_gguf.choose.choice import Choice
+from sway_gguf.choose.contenders import Contender
+from sway_gguf.choose.lifts import Lifts
+from sway_gguf.core.pick import Estimate, PickRow, Standing
+from sway_gguf.core.result import AxisResult, Verdict
+from sway_gguf.probes.scale_response import in_words
+from sway_gguf.stats.tradeoff import Point, tradeoff
+from sway_gguf.suite.prepare import Prepared
+
+_UNIT = "nats/token"
+_DECIDES = "direction"
+_UNSHOWN = "it is not shown to move toward the material by more than noise"
+SEEN = (
+    "Nothing was held out: every candidate was trained on all that speaks for it here, so its lift grows with training "
+    "whether or not anything carries over, and over-training cannot be seen. Keep some items out of the next training "
+    "and give them with --holdout."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that sentences are made of.
+
+    Attributes:
+        prepared: base and format.
+        contenders, measured, rows: of every candidate.
+        choice: among them.
+        refused: why candidates before it were not taken, by place.
+        over: places of a candidate and of a later one that over-trained.
+        axes: of the taken one against nulls; empty where none were asked.
+        reported: its lift on the items that took no part in the choice.
+        tolerance: accepted change of unrelated text.
+    """
+
+    prepared: Prepared
+    contenders: Sequence[Contender]
+    measured: Mapping[int, Lifts]
+    rows: Sequence[PickRow]
+    choice: Choice
+    refused: Mapping[int, str]
+    over: tuple[int, int] | None
+    axes: Sequence[AxisResult]
+    reported: Estimate | None
+    tolerance: float
+
+    @property
+    def held_out(self) -> bool:
+        """Whether held-out text speaks for a candidate."""
+        return any(row.held_out for row in self.rows)
+
+    @property
+    def lift(self) -> str:
+        """What it is called."""
+        return "held-out lift" if self.held_out else "lift on the data"
+
+
+def summary_of(told: Told) -> tuple[Verdict, tuple[str, ...], tuple[str, ...]]:
+    """The verdict, the sentences, and the shell lines that run the one that ships."""
+    place = told.choice.taken
+    if place is None:
+        return Verdict.FAIL, (_nobody(told), *_beside(told)), ()
+    verdict, first = _ships(told, told.rows[place])
+    command = command_of(told.prepared.base.path, told.contenders[place])
+    return verdict, (first, *_band(told), *_beside(told)), command
+
+
+def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
+    what = f"the largest {told.lift}" if len(told.choice.band) == 1 else f"as good a {told.lift} as the largest"
+    if not told.axes:
+        return Verdict.INCONCLUSIVE, (
+            f"{row.name} has {what} within the tolerance, and was not held against noise: ask nulls with --nulls 19."
+        )
+    if why := refusal(told.axes):
+        undecided = any(axis.axis == _DECIDES and axis.verdict == Verdict.INCONCLUSIVE for axis in told.axes)
+        return Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, (
+            f"None ships: {row.name} has {what} within the tolerance, and {_UNSHOWN} ({why})."
+        )
+    within = (
+        f"unrelated text surely loses no more than {-told.tolerance:g} {_UNIT}"
+        if told.choice.strict
+        else f"that unrelated text loses more than {-told.tolerance:g} {_UNIT} is not ruled out, for any candidate"
+    )
+    sentence = f"{row.name} ships: {what}, beyond noise; {within}."
+    if told.reported:
+        sentence += (
+            f" On the {told.reported.items} items that took no part in the choice its lift is {_shown(told.reported)}."
+        )
+    else:
+        sentence += (
+            f" Its lift of {_shown(row.lift)} is on the items that it was chosen by, and flatters it: ten items or "
+            "more would be parted in two halves."
+        )
+    sure = told.choice.strict and told.held_out and told.reported is not None
+    return Verdict.PASS if sure else Verdict.WARN, sentence
+
+
+def refusal(axes: Sequence[AxisResult]) -> str:
+    """Why a candidate that was held against nulls cannot be taken; "" where it can."""
+    directed = next((axis for axis in axes if axis.axis == _DECIDES), None)
+    if directed is None:
+        return "it could not be measured"
+    return "" if directed.verdict == Verdict.PASS else directed.reason
+
+
+def _nobody(told: Told) -> str:
+    """Why no candidate can be taken."""
+    standing = {row.standing for row in told.rows}
+    lifting = [row for row in told.rows if row.lift is not None and row.lift.value > 0]
+    if not lifting:
+        return f"None ships: no candidate lifts {'held-out text' if told.held_out else 'the data'}."
+    able = [row for row in lifting if row.standing in (Standing.WITHIN, Standing.OPEN)]
+    if able:
+        return f"None ships: no candidate within the tolerance has a {told.lift} on the half that chooses."
+    if standing <= {Standing.ENDLESS, Standing.BROKEN}:
+        return "None ships: the replies of every candidate no longer end."
+    least = max(lifting, key=lambda row: row.cost if row.cost is not None else float("-inf"))
+    return (
+        f"None ships: unrelated text surely loses more than {-told.tolerance:g} {_UNIT} with every candidate that "
+        f"lifts anything ({least.name}: {_number(least.cost)}); smaller scales may do, as in --scales 0.25..1."
+    )
+
+
+def _band(told: Told) -> Iterator[str]:
+    band, best = told.choice.band, told.choice.best
+    if len(band) < 2 or best is None:
+        return
+    names = [told.contenders[place].name for place in sorted(band)]
+    by_steps = all(told.contenders[place].step is not None for place in band)
+    which = "earliest" if by_steps else "smallest"
+    sentence = f"{_listed(names)} are equal within noise: the {which}, {told.contenders[band[0]].name}, is taken"
+    if told.choice.short is not None:
+        short = max(0.0, told.choice.short)
+        sentence += f"; its lift lies at most {short:.2g} below that of {told.contenders[best].name}, the largest"
+    yield f"{sentence}."
+
+
+def _beside(told: Told) -> Iterator[str]:
+    """Over-training, a smaller scale, and what cannot be seen."""
+    for place, why in told.refused.items():
+        yield f"{told.rows[place].name} lifts more, and was passed over: {_UNSHOWN} ({why})."
+    if told.over:
+        earlier, later = (told.rows[place] for place in told.over)
+        yield (
+            f"{later.name} over-trained: the held-out lift falls from {_number(_value(earlier.held_out))} "
+            f"({earlier.name}) to {_number(_value(later.held_out))}, while that on the data rises from "
+            f"{_number(_value(earlier.data))} to {_number(_value(later.data))}."
+        )
+    if told.choice.taken is not None:
+        yield from _smaller_scale(told, told.contenders[told.choice.taken].path)
+    if not told.held_out:
+        yield SEEN
+
+
+def _smaller_scale(told: Told, path: Path) -> Iterator[str]:
+    """What a smaller scale of one adapter keeps, and what it costs there."""
+    own = {
+        c.scale: told.measured[place]
+        for place, c in enumerate(told.contenders)
+        if c.path == path and place in told.measured
+    }
+    if 1.0 not in own:
+        return
+    name = next(c.name for c in told.contenders if c.path == path).split(" at λ=")[0]
+    prose = sum(own[1.0].prose) / max(1, len(own[1.0].prose))
+    everyday = sum(own[1.0].everyday) / max(1, len(own[1.0].everyday))
+    points = {
+        scale: Point(lifts.held_out or lifts.data, [-x for x in (lifts.prose if prose <= everyday else lifts.everyday)])
+        for scale, lifts in own.items()
+    }
+    found = tradeoff(points, seed=told.prepared.spec.defaults.seed)
+    if found:
+        yield f"{name}: {in_words(found)}."
+
+
+def command_of(base: Path, contender: Contender) -> tuple[str, ...]:
+    """Shell lines that run a candidate in llama.cpp; a PEFT folder is converted first."""
+    path, lines = str(contender.path), []
+    if is_peft(contender.path):
+        name = contender.name.split(" at λ=")[0].replace("/", "-")
+        words = ["sway-gguf", "convert", path, "--base", str(base), "-o", f"{name}.gguf"]
+        lines.append(shlex.join(words))
+        path = f"{name}.gguf"
+    lora = ["--lora", path] if contender.scale == 1.0 else ["--lora-scaled", f"{path}:{contender.scale:g}"]
+    return (*lines, shlex.join(["llama-server", "-m", str(base), *lora]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= 4 else f"{names[0]} … {names[-1]} ({len(names)})"
+
+
+def _shown(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "unknown"
+    span = f" [{estimate.interval[0]:.2f}, {estimate.interval[1]:.2f}]" if estimate.interval else ""
+    return f"{estimate.value:.2f}{span} {_UNIT}"
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return estimate.value if estimate else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

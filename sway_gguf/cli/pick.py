@@ -1,0 +1,145 @@
+"""`sway-gguf pick`: which of many checkpoints, adapters and scales ships?"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, force_option, format_options, overridden
+from sway_gguf.cli.finite import Finite
+from sway_gguf.cli.inputs import text_inputs
+from sway_gguf.cli.output import drawing
+from sway_gguf.cli.outputs import Outputs, output_options
+from sway_gguf.cli.saving import deliver
+from sway_gguf.cli.storing import StoreWish, store_options
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.plain import json_text
+
+if TYPE_CHECKING:
+    from sway_gguf.core.pick import Pick
+    from sway_gguf.spec.model import Spec
+
+
+@click.command(
+    short_help="Pick the checkpoint and the scale that ship.",
+    epilog="Example:  sway-gguf pick base.gguf a.gguf b.gguf --data train.md --general notes.txt --scales 0.5,1",
+)
+@click.argument("base", type=FILE)
+@click.argument("adapters", metavar="ADAPTER…", type=FILE, nargs=-1, required=True)
+@click.option("--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .parquet, .md, .txt and more.")
+@click.option("--holdout", **FILES, help="Text like it that was kept out of training: what the choice is made by.")
+@click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
+@click.option(
+    "--scales", metavar="FROM..TO", default="1", help="Scales to try of each adapter, as in 0.25..1.25 or 0.5,0.8,1."
+)
+@click.option(
+    "--tolerance",
+    type=Finite(max=0),
+    default=-0.15,
+    show_default=True,
+    help="Accepted change of unrelated text, nats per token.",
+)
+@click.option(
+    "--early-stop",
+    is_flag=True,
+    help="Follow one trainer's folder while it trains: end, with the pick, when going on no longer pays.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="With --early-stop: checkpoints in a row that bring nothing.",
+)
+@click.option("--every", type=SECONDS, default="5s", show_default=True, help="With --early-stop: how often to look.")
+@click.option("--exit-code", is_flag=True, help="Exit 1 where no candidate ships (default: 0 for any pick).")
+@click.option("--dry-run", is_flag=True, help="Check everything and show what it will cost; load no weights.")
+@format_options
+@output_options("json", "html", "md")
+@force_option
+@click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0).")
+@click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters for the chosen one (default 19).")
+@store_options
+@engine_options
+def pick(
+    base: Path,
+    adapters: tuple[Path, ...],
+    data: tuple[Path, ...],
+    holdout: tuple[Path, ...],
+    general: tuple[Path, ...],
+    scales: str,
+    tolerance: float,
+    early_stop: bool,
+    patience: int,
+    every: float,
+    exit_code: bool,
+    dry_run: bool,
+    outputs: Outputs,
+    force: bool,
+    store: StoreWish,
+    **overrides: Any,
+) -> None:
+    """Measure every ADAPTER on the base model BASE, and say which one ships.
+
+    An ADAPTER is a LoRA GGUF, a PEFT folder, or the folder that a trainer writes its checkpoints to. The one that ships
+    has the largest held-out lift whose collateral stays within the tolerance; of those that are equal within noise the
+    earliest. It is chosen on one half of the held-out items, reported on the other, and held against random adapters.
+    """
+    from sway_gguf.choose.contenders import adapters_in
+    from sway_gguf.choose.pick import pick_spec
+    from sway_gguf.cli.picking import followed, picked, plan_of, ready
+    from sway_gguf.core.scales import scales_of
+    from sway_gguf.material.files import as_named
+    from sway_gguf.report.html import html_pick
+    from sway_gguf.report.pick import markdown_pick, print_pick, print_pick_plan
+
+    wanted = scales_of(scales)
+    inputs = [base, *adapters, *text_inputs(*map(as_named, (data, holdout, general)))]
+    written = outputs.checked(inputs, force=force)
+
+    def spec_of(adapter: Path) -> Spec:
+        return overridden(pick_spec(base, adapter, data=data, holdout=holdout, general=general), **overrides)
+
+    with store.opened() as answers:
+        if early_stop:
+            _check_followed(adapters, holdout, dry_run)
+            found = followed(
+                adapters[0], spec_of, answers, scales=wanted, tolerance=tolerance, patience=patience, every=every
+            )
+        else:
+            picking, contenders = ready(spec_of, adapters_in(adapters), wanted, tolerance)
+            if dry_run:
+                with drawing() as console:
+                    print_pick_plan(plan_of(picking, contenders), console)
+                return
+            found = picked(picking, contenders, answers)
+    drawn = {"json": partial(_record, found), "html": partial(html_pick, found), "md": partial(markdown_pick, found)}
+    deliver([(output, drawn[name]) for name, output in written.items()], partial(print_pick, found), drawn["json"])
+    if exit_code and not found.winner:
+        raise click.exceptions.Exit(1)
+
+
+def _check_followed(adapters: tuple[Path, ...], holdout: tuple[Path, ...], dry_run: bool) -> None:
+    """See that there is one folder to follow, and something to tell by when to stop.
+
+    Raises:
+        UserError: not so.
+    """
+    if len(adapters) != 1 or adapters[0].is_file():
+        raise UserError(f"--early-stop: {len(adapters)} adapters; give the one folder that the trainer writes to")
+    if dry_run:
+        raise UserError("--early-stop: what will come is not known, so there is no plan; leave --dry-run out")
+    if not holdout:
+        raise UserError(
+            "--early-stop needs --holdout FILE: the lift on what is trained on grows whether or not anything carries "
+            "over"
+        )
+
+
+def _record(found: Pick) -> str:
+    from dataclasses import asdict
+
+    return json_text({**asdict(found), "pareto": found.pareto}, indent=1) + "\n"

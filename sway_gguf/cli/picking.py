@@ -1,0 +1,135 @@
+"""How `sway-gguf pick` runs: all adapters at once, or checkpoints as they come. Knows the order of things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sway_gguf.cli.output import say
+from sway_gguf.cli.progress import progress_bar
+from sway_gguf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from sway_gguf.artifacts.lora import LoraAdapter
+    from sway_gguf.choose.contenders import Contender, Found
+    from sway_gguf.choose.pick import Picking
+    from sway_gguf.core.pick import Pick, PickPlan
+    from sway_gguf.engine.store import AnswerStore
+    from sway_gguf.spec.model import Spec
+
+SpecOf = Callable[[Path], "Spec"]
+"""The spec of a pick, from any one of its adapters."""
+
+
+def ready(
+    spec_of: SpecOf, found: Sequence[Found], scales: Sequence[float], tolerance: float
+) -> tuple[Picking, list[Contender]]:
+    """All that can be checked before a model is loaded.
+
+    Raises:
+        UserError: a wrong file, or too little text.
+    """
+    from sway_gguf.choose.contenders import contenders
+    from sway_gguf.choose.pick import Picking, prepared_pick
+
+    prepared, asked = prepared_pick(spec_of(found[0].path))
+    chosen, remarks = contenders(found, prepared.base, scales)
+    return Picking(prepared, asked, tolerance, remarks), chosen
+
+
+def picked(picking: Picking, contenders: Sequence[Contender], store: AnswerStore) -> Pick:
+    """Measure all and choose."""
+    from sway_gguf.choose.cost import cost_of
+
+    with picking.prepared.opened(store) as backend:
+        cost = cost_of(picking, contenders, backend.count_tokens_of)
+        with progress_bar(cost.least, cost.most) as advance:
+            picking.measure(backend, contenders, advance)
+            return picking.result(backend, advance)
+
+
+def plan_of(picking: Picking, contenders: Sequence[Contender]) -> PickPlan:
+    """What it will cost. Reads the tokenizer, loads no weights."""
+    from sway_gguf.choose.cost import cost_of
+    from sway_gguf.engine.counting import counter
+
+    prepared = picking.prepared
+    with counter(prepared.base.path, prepared.engine, prepared.base.context_length) as count:
+        return cost_of(picking, contenders, count)
+
+
+def followed(
+    folder: Path,
+    spec_of: SpecOf,
+    store: AnswerStore,
+    *,
+    scales: Sequence[float],
+    tolerance: float,
+    patience: int,
+    every: float,
+) -> Pick:
+    """Measure checkpoints as they come, until going on no longer pays or the training ended; then choose.
+
+    Raises:
+        UserError: a checkpoint that cannot be used, or too little text.
+    """
+    from sway_gguf.choose.contenders import FINAL, each_scale
+    from sway_gguf.choose.cost import cost_of
+    from sway_gguf.choose.stopping import why_stop
+    from sway_gguf.engine.identity import adapter_digest
+    from sway_gguf.watch.training import Training
+
+    training = Training(folder)
+    news = training.follow(every, lambda line: say(line, err=True))
+    new, why, seen = next(news), "", set[str]()
+    picking, _ = ready(spec_of, new[:1], scales, tolerance)
+    with picking.prepared.opened(store) as backend:
+        while True:
+            for each in new:
+                name = FINAL if each.path == folder else each.path.name
+                adapter = _read(each.path, picking)
+                if adapter is None or adapter_digest(adapter) in seen:
+                    continue
+                new_ones = list(each_scale(each, name, len(seen), adapter, scales))
+                view = cost_of(picking, new_ones, backend.count_tokens_of).view
+                with progress_bar(view * (len(new_ones) + (picking.base is None))) as advance:
+                    picking.measure(backend, new_ones, advance)
+                seen.add(adapter_digest(adapter))
+                say(_line(picking, len(scales)), err=True)
+                why = why or why_stop(picking, patience)
+            if why or training.ended:
+                break
+            new = next(news)
+        say(f"stop: {why}" if why else "the training ended", err=True)
+        picking.forget_gone()
+        if not picking.contenders:
+            raise UserError(
+                f"{folder}: its checkpoints were removed before they could be read; have the trainer keep them"
+            )
+        cost = cost_of(picking, picking.contenders, backend.count_tokens_of)
+        with progress_bar(cost.least - cost.candidates_alone, cost.most - cost.candidates_alone) as advance:
+            return picking.result(backend, advance)
+
+
+def _read(path: Path, picking: Picking) -> LoraAdapter | None:
+    """A checkpoint; None where the trainer has removed it by now.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    from sway_gguf.artifacts.adapter import read_adapter
+
+    try:
+        return read_adapter(path, picking.prepared.base)
+    except (UserError, OSError):
+        if path.exists():
+            raise
+        return None
+
+
+def _line(picking: Picking, scales: int) -> str:
+    """The newest checkpoint's numbers."""
+    from sway_gguf.report.pick import line_of
+
+    return "; ".join(line_of(row) for row in picking.rows()[-scales:])

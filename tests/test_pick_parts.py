@@ -1,0 +1,195 @@
+"""What a pick is made of: scales in words, comparisons of all pairs, a smaller scale, folders of trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sway_gguf.choose.contenders import FINAL, adapters_in, contenders, names_of
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.queries import Query
+from sway_gguf.core.result import Verdict
+from sway_gguf.core.scales import scales_of
+from sway_gguf.core.sections import Section
+from sway_gguf.core.views import ScaledView, View
+from sway_gguf.engine.fake import FakeBackend, wordy_script
+from sway_gguf.material.packaged import DEMO
+from sway_gguf.probes.base import Sources
+from sway_gguf.probes.registry import build_probes, kinds_by_default
+from sway_gguf.stats.pairwise import pairwise_bounds
+from sway_gguf.stats.tradeoff import Point, tradeoff
+from sway_gguf.suite.measure import measure
+from sway_gguf.suite.schedule import schedule
+from sway_gguf.verdict.judge import judge
+from sway_gguf.watch.training import Training
+from tests.test_peft import factors, folder
+
+
+@pytest.mark.parametrize(
+    ("text", "scales"),
+    [
+        ("1", (1.0,)),
+        ("0.25..1.25", (0.25, 0.5, 0.75, 1.0, 1.25)),
+        ("1, 0.5,0.8", (0.5, 0.8, 1.0)),
+        ("0.5..1:0.2,2", (0.5, 0.7, 0.9, 1.0, 2.0)),
+    ],
+)
+def test_scales_in_words(text: str, scales: tuple[float, ...]) -> None:
+    assert scales_of(text) == pytest.approx(scales)
+
+
+@pytest.mark.parametrize("text", ["", "a", "0", "-1..1", "1..0.5", "nan", "65", "0.1..1:0", "0.01..1:0.01", "1..2..3"])
+def test_what_is_no_scale_is_one_line(text: str) -> None:
+    with pytest.raises(UserError, match="--scales"):
+        scales_of(text)
+
+
+def test_a_difference_beyond_doubt_and_one_that_is_none() -> None:
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 1, 16)
+    rows = np.array([common, common + rng.normal(0, 0.1, 16), common + 0.5 + rng.normal(0, 0.1, 16)])
+    bounds = pairwise_bounds([rows], seed=0)
+    assert bounds is not None
+    assert bounds[2, 0] > 0.3  # however far the items scatter, for they are paired
+    assert max(bounds[0, 1], bounds[1, 0]) < 0
+    assert bounds.diagonal().tolist() == [0.0, 0.0, 0.0]
+    assert pairwise_bounds([rows[:, :4]], seed=0) is None
+    assert pairwise_bounds([], seed=0) is None
+    with pytest.raises(ValueError, match="finite"):
+        pairwise_bounds([np.full((2, 6), np.nan)], seed=0)
+    with pytest.raises(ValueError, match="row"):
+        pairwise_bounds([rows, rows[:2]], seed=0)
+
+
+def test_a_group_adds_its_mean_and_its_scatter() -> None:
+    """The same rows, less what other text gained: the difference is that of the sums."""
+    rng = np.random.default_rng(1)
+    items, gained = rng.normal(1, 0.2, (2, 12)), rng.normal(0.3, 0.2, (2, 8))
+    alone, both = pairwise_bounds([items], seed=0), pairwise_bounds([items, -gained], seed=0)
+    assert alone is not None
+    assert both is not None
+    middle = (both[0, 1] - both[1, 0]) / 2
+    assert middle == pytest.approx((items[0].mean() - items[1].mean()) - (gained[0].mean() - gained[1].mean()))
+    assert -(both[0, 1] + both[1, 0]) > -(alone[0, 1] + alone[1, 0])
+
+
+@pytest.mark.parametrize("draw", [lambda rng, shape: rng.normal(0, 1, shape), lambda rng, s: rng.exponential(1, s)])
+def test_of_equals_no_pair_is_told_apart_more_often_than_it_says(
+    draw: Callable[[np.random.Generator, tuple[int, int]], np.ndarray],
+) -> None:
+    """Six candidates that are equal, sixteen items: any pair at all, in 5% of the runs; 300 runs have 2.5 to 8%."""
+    rng, wrong = np.random.default_rng(3), 0
+    for run in range(300):
+        bounds = pairwise_bounds([draw(rng, (6, 16))], seed=run)
+        assert bounds is not None
+        wrong += bool((bounds > 0).any())
+    assert wrong / 300 <= 0.08
+
+
+def test_a_smaller_scale_is_told_where_it_surely_pays_alone() -> None:
+    rng = np.random.default_rng(0)
+    gains, costs = rng.normal(2.0, 0.2, 16), rng.normal(0.4, 0.05, 12)
+    half = Point((0.9 * gains).tolist(), (0.2 * costs).tolist())
+    whole = Point(gains.tolist(), costs.tolist())
+    found = tradeoff({0.5: half, 1.0: whole}, seed=0)
+    assert found is not None
+    assert (found.scale, found.kept, found.cost) == pytest.approx((0.5, 0.9, 0.2))
+    noisy = Point((gains * 0.9).tolist(), rng.normal(0.08, 0.4, 12).tolist())
+    assert tradeoff({0.5: noisy, 1.0: whole}, seed=0) is None
+    assert tradeoff({0.5: half, 1.0: Point(gains.tolist(), (0.01 * costs).tolist())}, seed=0) is None
+    assert tradeoff({0.5: Point((0.5 * gains).tolist(), (0.2 * costs).tolist()), 1.0: whole}, seed=0) is None
+    assert tradeoff({0.5: half}, seed=0) is None
+
+
+def effect(view: View, query: Query) -> float:
+    """The lift saturates, the damage goes with the square of the scale."""
+    if not isinstance(view, ScaledView):
+        return 0.0
+    own = "lantern" in str(getattr(query, "completion", ""))
+    return 2.0 * (1 - 0.1 ** (2 * view.scale)) if own else -0.3 * view.scale**2
+
+
+def test_check_shows_lift_and_damage_over_scales_and_says_what_a_smaller_one_keeps() -> None:
+    sources = Sources(
+        sections=tuple(Section(f"s{n}", f" the lantern number {n} is lit", f"Which {n}?") for n in range(8)),
+        general=("\n\n".join(f"The {n} boats left the grey harbour before dawn and came back." for n in range(120)),),
+    )
+    entry = {"kind": "scale_response", "lambdas": [0.5, 1.0, 1.5], "max_bits_per_byte": 50.0}
+    probes = build_probes([entry], sources)
+    found = measure(FakeBackend(wordy_script(effect)), probes, schedule(probes))
+    (result,) = judge(found.readings, alpha=0.05, seed=0)
+    assert result.curve is not None
+    assert result.curve.scales == (0.0, 0.5, 1.0, 1.5)
+    assert result.curve.values == pytest.approx((0.0, -0.075, -0.3, -0.675), abs=1e-6)
+    assert result.curve.lifts == pytest.approx((0.0, 1.8, 1.98, 1.998), abs=1e-6)
+    assert result.reason == "λ = 0.5 keeps 91% (91% to 91%) of the lift at 25% (25% to 25%) of the damage"
+    assert (result.verdict, result.decides, result.optional) == (Verdict.PASS, False, True)
+    assert "scale_response" not in kinds_by_default()
+
+
+def peft(path: Path, number: int) -> Path:
+    """A PEFT folder whose content is of this number alone."""
+    return folder(path, {name: tensor * (1 + number / 1000) for name, tensor in factors().items()})
+
+
+def test_a_trainers_folder_holds_its_checkpoints_in_order_of_steps_and_its_last_word(tmp_path: Path) -> None:
+    from sway_gguf.artifacts.base import read_base
+
+    out = tmp_path / "out"
+    out.mkdir()
+    for step in (1000, 200, 30):
+        peft(out / f"checkpoint-{step}", step)
+    (out / "checkpoint-notes.txt").write_text("no folder", encoding="utf-8")
+    (out / "runs").mkdir()
+    assert [each.step for each in adapters_in([out])] == [30, 200, 1000]
+    peft(out, 1000)
+    found = adapters_in([out])
+    assert [each.step for each in found] == [30, 200, 1000, None]
+    assert names_of(found) == ["checkpoint-30", "checkpoint-200", "checkpoint-1000", FINAL]
+    chosen, remarks = contenders(found, read_base(DEMO / "base.f32.gguf"), [0.5, 1.0])
+    assert len(chosen) == 6
+    assert remarks == ["final holds the same adapter as checkpoint-1000 and was left out"]
+    assert [each.name for each in chosen[:2]] == ["checkpoint-30 at λ=0.5", "checkpoint-30 at λ=1"]
+    assert chosen[0].size == pytest.approx(chosen[1].size / 2)
+    assert [each.path for each in adapters_in([out / "checkpoint-30"])] == [out / "checkpoint-30"]
+    assert adapters_in([out / "checkpoint-30"])[0].step == 30
+
+
+def test_folders_of_two_trainings_are_told_apart(tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        (tmp_path / run).mkdir()
+        peft(tmp_path / run / "checkpoint-10", 1)
+    assert names_of(adapters_in([tmp_path / "a", tmp_path / "b"])) == ["a/checkpoint-10", "b/checkpoint-10"]
+
+
+def test_a_folder_without_adapters_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no LoRA GGUF, PEFT folder or checkpoint"):
+        adapters_in([tmp_path])
+    (tmp_path / "checkpoint-5").mkdir()
+    with pytest.raises(UserError, match="only LoRA training leaves adapters"):
+        adapters_in([tmp_path])
+
+
+def test_checkpoints_are_told_once_each_when_they_are_whole(tmp_path: Path) -> None:
+    out, said, waits = tmp_path / "out", list[str](), list[int]()
+    training = Training(out)
+
+    def later(seconds: float) -> None:
+        waits.append(1)
+        if len(waits) == 1:
+            out.mkdir()
+            peft(out / "checkpoint-10", 1)
+            half = peft(out / "checkpoint-20", 2) / "adapter_model.safetensors"
+            half.write_bytes(half.read_bytes()[:100])
+        elif len(waits) == 4:
+            peft(out / "checkpoint-20", 2)
+        elif len(waits) == 8:
+            peft(out, 3)
+        assert len(waits) < 20
+
+    told = [[each.path.name for each in new] for new in training.follow(1.0, said.append, later)]
+    assert told == [["checkpoint-10"], ["checkpoint-20"], ["out"]]
+    assert "No such file" in said[0]
