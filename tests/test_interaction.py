@@ -76,7 +76,7 @@ def test_each_is_asked_alone_and_all_together_and_no_null_is_asked() -> None:
     # What adds up does not interact.
     assert result.value == pytest.approx(0.0, abs=1e-6)
     assert [item.detail["together"] for item in result.items][:1] == pytest.approx([0.85], rel=0.1)
-    assert "with b.gguf the lift on a.gguf's text is kept, from 0.80 to 0.85 nats/token" in result.notes
+    assert "with b.gguf the lift on a.gguf's text rises from 0.80 to 0.85 nats/token" in result.notes
     (first, second, third) = result.notes[2:]
     assert first.startswith("on a.gguf's text: a.gguf alone 0.80 [")
     assert "together 0.70 [" in second
@@ -91,6 +91,22 @@ def test_what_one_does_to_the_others_skill_is_told_with_its_numbers() -> None:
     assert result.verdict == Verdict.WARN
     assert result.reason == "with b.gguf the lift on a.gguf's text falls from 0.80 to 0.60 nats/token"
     assert [item.value for item in result.items][:1] == pytest.approx([0.6 - 0.85], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("both", "verdict", "told"),
+    [
+        (0.8, Verdict.PASS, "is kept, from 0.80 to 0.80"),
+        (0.77, Verdict.PASS, "falls from 0.80 to 0.77"),
+        (0.72, Verdict.INCONCLUSIVE, "falls from 0.80 to 0.72 nats/token; whether by more than 10% is open"),
+        (0.6, Verdict.WARN, "falls from 0.80 to 0.60"),
+        (0.3, Verdict.FAIL, "falls from 0.80 to 0.30"),
+    ],
+)
+def test_a_loss_is_told_as_soon_as_it_is_sure_and_judged_by_its_share(both: float, verdict: Verdict, told: str) -> None:
+    result, _ = judged(table(SKILL_A, SKILL_B, {"a": both, "b": 0.7}))
+    assert result.verdict == verdict
+    assert f"with b.gguf the lift on a.gguf's text {told}" in result.reason
 
 
 def test_a_skill_that_is_mostly_gone_fails_the_direction_and_names_the_diagnosis() -> None:

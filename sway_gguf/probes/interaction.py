@@ -181,12 +181,15 @@ class Interaction(Probe[InteractionOptions]):
             alone = text.own and len(text.owners) == 1
             whose = f"the lift on {text.name}" if alone else f"the lift of {name} on {text.name}"
             both = f"from {two_decimals(lifts.mean())} to {two_decimals(found.together.mean())} nats/token"
-            if each.loses:
-                checks.append(Check(name, False, f"with {others} {whose} falls {both}", fails=each.gone))
-            elif each.gains:
-                checks.append(Check(name, True, f"with {others} {whose} rises {both}"))
-            elif each.keeps:
-                checks.append(Check(name, True, f"with {others} {whose} is kept, {both}"))
+            moved = two_decimals(lifts.mean()) != two_decimals(found.together.mean())
+            how = "falls" if each.falls and moved else "rises" if each.rises and moved else "is kept,"
+            if each.loses or each.keeps:
+                checks.append(Check(name, each.keeps, f"with {others} {whose} {how} {both}", fails=each.gone))
+            elif each.falls:
+                share = f"{self.options.tolerance:.0%}"
+                open_.append(
+                    f"with {others} {whose} falls {both}; whether by more than {share} is open, give more items"
+                )
             else:
                 open_.append(f"whether {others} takes something of {whose} is open, {both}; give more items")
 

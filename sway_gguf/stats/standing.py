@@ -15,13 +15,14 @@ Lifts = NDArray[np.float64]
 
 
 class Standing(NamedTuple):
-    """What is sure of a lift beside the others: more of it than the tolerance is lost, more than half is, no more than
-    the tolerance is, or as much is added."""
+    """What is sure of a lift beside the others: some of it is lost, more than the tolerance is, more than half is, no
+    more than the tolerance is, or something is added."""
 
+    falls: bool
     loses: bool
     gone: bool
     keeps: bool
-    gains: bool
+    rises: bool
 
 
 def standings(
@@ -43,10 +44,11 @@ def standings(
         row
         for own in alone
         for row in (
+            own - together,
             (1 - tolerance) * own - together,
             GONE * own - together,
             together - (1 - tolerance) * own,
-            together - (1 + tolerance) * own,
+            together - own,
         )
     ]
     bounds = lower_bounds(rows, seed=seed, confidence=confidence)
