@@ -68,8 +68,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = ["run", "sway.yaml", "--json", "result.json", "--trace", "run.trace.jsonl", *FAST]
         done = CliRunner().invoke(cli, words)
         assert done.exit_code == 0, done.output
-        done = CliRunner().invoke(cli, ["pack", "sway.yaml", "result.json", "-o", "run.sway.zip"])
-        assert done.exit_code == 0, done.output
+        for words in (
+            ["pack", "sway.yaml", "result.json", "-o", "run.sway.zip"],
+            ["merge", "base.gguf", "adapter.gguf", "-o", "merged.gguf"],
+        ):
+            done = CliRunner().invoke(cli, words)
+            assert done.exit_code == 0, done.output
     for name in ("before.json", "after.json", "last.json"):
         shutil.copy(here / "result.json", here / name)
     return here

@@ -35,7 +35,7 @@ DIALOGUES = [
 class Go:
     """As much of Go's text/template as our templates use: range, if, eq, fields and variables.
 
-    Held against Go 1.19 itself by hand; it is here so that tests need no Go.
+    It is here so that tests need no Go.
     """
 
     def __init__(self, source: str) -> None:

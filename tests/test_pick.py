@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sway_gguf.artifacts.lora import LoraAdapter, read_lora
+from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.artifacts.stack import Adapted, as_stack
 from sway_gguf.choose.choice import choose, halves_of, pareto, standings
 from sway_gguf.choose.contenders import Contender, adapters_in, contenders
 from sway_gguf.choose.lifts import Lifts
@@ -54,8 +55,9 @@ class Trained(FakeBackend):
         self._curve, self._spread = curve, spread
         self.carried, self.size, self.seen = "", 1.0, list[tuple[str, View, Query]]()
 
-    def swap(self, adapter: LoraAdapter) -> bool:
-        self.carried, self.size = adapter.path.stem, adapter.alpha / ALPHA
+    def swap(self, adapter: Adapted) -> bool:
+        (member,) = as_stack(adapter).members
+        self.carried, self.size = member.adapter.path.stem, member.scale * member.adapter.alpha / ALPHA
         return True
 
     def _effect(self, view: View, query: Query) -> float:

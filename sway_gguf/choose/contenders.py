@@ -14,6 +14,7 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.peft import is_peft
+from sway_gguf.artifacts.training_folder import step_of
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.identity import adapter_digest
 
@@ -21,7 +22,6 @@ MOST = 200
 FINAL = "final"
 """Name of what a trainer saves beside its checkpoints when it ends."""
 _STEP = re.compile(r"(?:checkpoint|step|iter)[-_]?(\d+)", re.IGNORECASE)
-_CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def adapters_in(given: Sequence[Path]) -> list[Found]:
 
 def is_trainers(path: Path) -> bool:
     """Whether `path` is a folder with `checkpoint-*` folders in it."""
-    return path.is_dir() and any(map(_step_of_folder, path.iterdir()))
+    return path.is_dir() and any(map(_step, path.iterdir()))
 
 
 def _in(path: Path) -> Iterator[Found]:
@@ -89,7 +89,7 @@ def checkpoints(folder: Path) -> list[Found]:
         UserError: there is none, or the folder cannot be read.
     """
     try:
-        steps = sorted((step, each) for each in folder.iterdir() if (step := _step_of_folder(each)))
+        steps = sorted((step, each) for each in folder.iterdir() if (step := _step(each)))
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; give a trainer's output folder") from None
     found = [Found(each, step, folder) for step, each in steps if is_peft(each)]
@@ -103,10 +103,9 @@ def checkpoints(folder: Path) -> list[Found]:
     return [*found, *([Found(folder, None, folder)] if is_peft(folder) else [])]
 
 
-def _step_of_folder(path: Path) -> int:
+def _step(path: Path) -> int:
     """Of a checkpoint's folder; 0 for anything else, and for step 0, at which nothing was learned yet."""
-    match = _CHECKPOINT.match(path.name)
-    return int(match[1]) if match and path.is_dir() else 0
+    return max(0, step_of(path)) if path.is_dir() else 0
 
 
 def contenders(found: Sequence[Found], base: BaseModel, scales: Sequence[float]) -> tuple[list[Contender], list[str]]:
