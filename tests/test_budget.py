@@ -169,7 +169,7 @@ def one_by_one() -> Iterator[LlamaBackend]:
 def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MadeUpTime:
     """A clock that the real engine moves as it would on the machine named by the test."""
     machine, clock = MACHINES[request.param], MadeUpTime()
-    real_run, real_null = Context._run, contexts.null_adapter
+    real_run, real_null = Context._run, contexts.null_of
 
     def timed(self: Context, pieces: Sequence[Piece]) -> int:
         outputs = real_run(self, pieces)
@@ -182,7 +182,7 @@ def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ma
         return real_null(*given)
 
     monkeypatch.setattr(Context, "_run", timed)
-    monkeypatch.setattr(contexts, "null_adapter", drawn)
+    monkeypatch.setattr(contexts, "null_of", drawn)
     return clock
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Show what is in the files, and whether they fit.",
-    epilog="Examples:  sway-gguf inspect base.gguf adapter.gguf\n\n"
-    "           sway-gguf inspect merged.gguf --base base.gguf --adapter adapter.gguf",
+    epilog="Example:  sway-gguf inspect base.gguf adapter.gguf, "
+    "or sway-gguf inspect merged.gguf --base base.gguf --adapter adapter.gguf",
 )
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--peft", type=FILE, help="The PEFT folder that the adapters were made from: compare them with it.")

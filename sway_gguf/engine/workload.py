@@ -9,7 +9,7 @@ from sway_gguf.engine.doors import Work
 from sway_gguf.engine.embed import LONGEST
 from sway_gguf.engine.layout import calls_of, lay_out, runs_of, tokens_of
 from sway_gguf.engine.packing import Limits, group_jobs
-from sway_gguf.engine.reading import Manner, Reading, reading_of
+from sway_gguf.engine.reading import LEAST, Manner, Reading, reading_of
 from sway_gguf.engine.scoring import Ask
 
 SCORED = (NextToken, Rolling, Completion, Spans)
@@ -60,7 +60,7 @@ def _replying(asks: Sequence[Ask], limits: Limits, manner: Manner, written: floa
         reading = _reading(mates, limits, manner, rerun)
         fed = [max(1.0, _room(ask) * written) for ask in mates]
         calls += max(fed) + len(reading.beginning) + len(reading.rest)
-        tokens += sum(fed) + reading.tokens
+        tokens += max(sum(fed), LEAST * max(fed)) + reading.tokens
     return Work(calls, tokens)
 
 

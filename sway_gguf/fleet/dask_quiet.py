@@ -57,7 +57,9 @@ def local_cluster(count: int, resources: Mapping[str, float]) -> Iterator[tuple[
             n_workers=count,
             threads_per_worker=max(1, usual_threads() // count),
             processes=True,
-            dashboard_address=None,
+            # Without a page, and its port is not the usual one, which another cluster may hold.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             memory_limit=None,  # The model is in a process of its own, of which Dask knows nothing.
             local_directory=scratch,
             resources=dict(resources),

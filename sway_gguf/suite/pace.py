@@ -25,7 +25,7 @@ from sway_gguf.suite.run import plan
 from sway_gguf.suite.schedule import Schedule, Visit
 
 Clock = Callable[[], float]
-_NEW_TOKENS = 24
+_NEW_TOKENS = 8
 TOGETHER = (NextToken, Rolling, Completion, Spans)
 """Kinds that are laid out together."""
 _RETRY = 8
