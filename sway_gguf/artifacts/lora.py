@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ _SUFFIXES = (".lora_a", ".lora_b")
 _EMBEDDING = "token_embd.weight"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoraPair:
     """The factors of one adapted tensor.
 
@@ -65,6 +66,12 @@ class LoraPair:
     def finite(self) -> bool:
         """Whether both factors are free of NaN and infinity."""
         return bool(np.isfinite(self.a).all() and np.isfinite(self.b).all())
+
+    @cached_property
+    def upper(self) -> NDArray[np.float64]:
+        """[r, r] R of the QR factorization of a B [d_out, r] with as many rows as columns or more; kept, for every null
+        wants it."""
+        return np.asarray(np.linalg.qr(self.b.astype(np.float64), mode="r"), np.float64)
 
     def product_norm(self) -> float:
         """Frobenius norm of B @ A, without forming the product: tr((BᵀB)(AAᵀ))."""

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,9 @@ def _null_pair(pair: LoraPair, seed: int, design: NullDesign) -> LoraPair:
     if not pair.finite:
         raise ValueError(f"{pair.module} holds NaN or infinity; no null of its size exists")
     rng = _generator(seed, pair.module)
-    if pair.a.ndim == 2:
+    if pair.a.ndim == 2 and _turns_alone(pair.b, design):
+        a, b = pair.a.astype(np.float64), _haar(pair.b.shape[0], pair.rank, rng) @ pair.upper
+    elif pair.a.ndim == 2:
         a, b = _draw(pair.a, pair.b, rng, design)
     else:
         drawn = [_draw(a, b, rng, design) for a, b in zip(pair.a, pair.b, strict=True)]
@@ -124,8 +127,13 @@ def _gaussian(a: Wide, b: Wide, rank: int, rng: np.random.Generator, design: Nul
     return drawn_a, drawn_b * mend
 
 
+def _turns_alone(b: NDArray[Any], design: NullDesign) -> bool:
+    """Whether a rotation changes the outputs alone and leaves A as it is."""
+    return design.design == "rotation" and design.rank_scale == 1.0 and b.shape[0] >= b.shape[1]
+
+
 def _rotation(a: Wide, b: Wide, rank: int, rng: np.random.Generator, design: NullDesign) -> tuple[Wide, Wide]:
-    if design.rank_scale == 1.0 and b.shape[0] >= b.shape[1]:
+    if _turns_alone(b, design):
         upper = np.linalg.qr(b, mode="r")
         return a, _haar(b.shape[0], b.shape[1], rng) @ upper
     singular, right = _right_singular(a, b)
