@@ -11,7 +11,7 @@ from pathlib import Path
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, fits, read_lora
 from sway_gguf.artifacts.peft import read_peft
-from sway_gguf.artifacts.training_folder import adapter_in, has_adapter
+from sway_gguf.artifacts.training_folder import Found, adapter_in, has_adapter
 
 
 def is_folder(path: Path) -> bool:
@@ -25,8 +25,7 @@ def read_folder(path: Path, base: BaseModel) -> LoraAdapter:
     Raises:
         UserError: it cannot be used.
     """
-    found = adapter_in(path)
-    return replace(read_peft(found.folder, base), said=found.said)
+    return _converted(adapter_in(path), base)
 
 
 def read_adapter(path: Path, base: BaseModel) -> LoraAdapter:
@@ -35,6 +34,11 @@ def read_adapter(path: Path, base: BaseModel) -> LoraAdapter:
     Raises:
         UserError: it cannot be used, or does not fit.
     """
-    adapter = read_folder(path, base) if is_folder(path) else read_lora(path)
+    found = adapter_in(path)
+    adapter = _converted(found, base) if has_adapter(found.folder) else read_lora(path)
     fits(adapter, base)
     return adapter
+
+
+def _converted(found: Found, base: BaseModel) -> LoraAdapter:
+    return replace(read_peft(found.folder, base), said=found.said)

@@ -21,7 +21,7 @@ from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.experts import Factors, stacked, unpacked
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
 from sway_gguf.artifacts.mlx import MLX_WEIGHTS, OLD_WEIGHTS, has_mlx_weights, renamed
-from sway_gguf.artifacts.peft_config import CONFIG, MERGE_FIRST, PeftConfig, read_config
+from sway_gguf.artifacts.peft_config import MERGE_FIRST, PeftConfig, read_config
 from sway_gguf.artifacts.tensor_files import read_tensors
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input
@@ -33,11 +33,6 @@ _ROTARY_PAIRS = ("llama",)
 
 _FACTOR = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>A|B)(\.default)?\.weight$")
 _EMBEDDING = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_embedding_(?P<side>A|B)(\.default)?$")
-
-
-def is_peft(path: Path) -> bool:
-    """Whether `path` is a folder with an adapter_config.json, by peft or by mlx-lm."""
-    return os.path.isfile(path / CONFIG)
 
 
 def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:

@@ -13,8 +13,7 @@ from pathlib import Path
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
-from sway_gguf.artifacts.peft import is_peft
-from sway_gguf.artifacts.training_folder import step_of
+from sway_gguf.artifacts.training_folder import has_adapter, step_of
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.identity import adapter_digest
 
@@ -75,7 +74,7 @@ def is_trainers(path: Path) -> bool:
 
 
 def _in(path: Path) -> Iterator[Found]:
-    if path.is_dir() and (is_trainers(path) or not is_peft(path)):
+    if path.is_dir() and (is_trainers(path) or not has_adapter(path)):
         yield from checkpoints(path)
     else:
         step = _STEP.search(path.name)
@@ -92,7 +91,7 @@ def checkpoints(folder: Path) -> list[Found]:
         steps = sorted((step, each) for each in folder.iterdir() if (step := _step(each)))
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; give a trainer's output folder") from None
-    found = [Found(each, step, folder) for step, each in steps if is_peft(each)]
+    found = [Found(each, step, folder) for step, each in steps if has_adapter(each)]
     if steps and not found:
         raise UserError(
             f"{folder}: no adapter_config.json in its {len(steps)} checkpoints; only LoRA training leaves adapters"
@@ -100,7 +99,7 @@ def checkpoints(folder: Path) -> list[Found]:
     if not found:
         raise UserError(f"{folder}: no LoRA GGUF, PEFT folder or checkpoint-* folder in it; give adapters, or the "
                         "folder that the trainer writes its checkpoints to")  # fmt: skip
-    return [*found, *([Found(folder, None, folder)] if is_peft(folder) else [])]
+    return [*found, *([Found(folder, None, folder)] if has_adapter(folder) else [])]
 
 
 def _step(path: Path) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sway_gguf.artifacts.peft import is_peft
+from sway_gguf.artifacts.training_folder import has_adapter
 from sway_gguf.choose.choice import Choice
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.lifts import Lifts
@@ -188,7 +188,7 @@ def _smaller_scale(told: Told, path: Path) -> Iterator[str]:
 def command_of(base: Path, contender: Contender) -> tuple[str, ...]:
     """Shell lines that run a candidate in llama.cpp; a PEFT folder is converted first."""
     path, lines = str(contender.path), []
-    if is_peft(contender.path):
+    if has_adapter(contender.path):
         name = contender.name.split(" at λ=")[0].replace("/", "-")
         words = ["sway-gguf", "convert", path, "--base", str(base), "-o", f"{name}.gguf"]
         lines.append(shlex.join(words))

@@ -7,9 +7,9 @@ from pathlib import Path
 from sway_gguf.artifacts.digest import Stamp, sha256_of, stamp_of
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.mlx import MLX_WEIGHTS
-from sway_gguf.artifacts.peft import WEIGHTS, is_peft, tensors_of
+from sway_gguf.artifacts.peft import WEIGHTS, tensors_of
 from sway_gguf.artifacts.peft_config import CONFIG, read_config
-from sway_gguf.artifacts.training_folder import adapter_in
+from sway_gguf.artifacts.training_folder import adapter_in, has_adapter
 from sway_gguf.core.errors import UserError
 
 
@@ -67,7 +67,7 @@ def check_whole(adapter: Path) -> None:
     if not adapter.is_dir():
         GGUFFile(adapter)
         return
-    if not is_peft(adapter):
+    if not has_adapter(adapter):
         raise UserError(f"{adapter}: no {CONFIG} in it yet")
     config = read_config(adapter)
     wanted = (MLX_WEIGHTS,) if config.by_mlx else WEIGHTS
