@@ -95,6 +95,13 @@ def test_every_token_but_the_last_is_fed_once_in_order_within_the_limits(
         assert not found.beginning
 
 
+def test_many_prompts_are_never_left_with_a_few_tokens_at_the_end_of_a_piece() -> None:
+    limit = Limits(2048, 512, 32, 8192)
+    for length in (212, 227, 242, 244):
+        found = reading_of([[place, *range(length)] for place in range(32)], limit, Manner(True, 512))
+        assert min(call.stop - call.start for call in found.rest) >= LEAST
+
+
 # In the engine.
 
 SYSTEM = "The old man told a story about a boat, a dog and the moon to all of the children. "

@@ -120,7 +120,7 @@ def test_a_chat_is_the_runs_dialogues_as_messages_and_none_that_calls_tools() ->
     )
     pool = chat_pool(spoken, 0)
     asked = {prompt.source for prompt in pool}
-    assert all(prompt.asked_as == CHAT and prompt.text == rendered(spoken, prompt.dialogue) for prompt in pool)  # type: ignore[arg-type]
+    assert all(prompt.dialogue is not None and prompt.text == rendered(spoken, prompt.dialogue) for prompt in pool)  # type: ignore[arg-type]
     assert not {"Call it", "?"} & asked
 
 

@@ -52,6 +52,8 @@ def tested_of(given: AdaptersLike, what: str) -> Tested:
         return path_of(given, what)
     found = []
     for each in given:
+        if isinstance(each, tuple) and len(each) != 2:
+            raise UserError(f"{what}: {each!r} is no pair; give (path, scale), or a path alone")
         path, scale = each if isinstance(each, tuple) else (each, 1.0)
         if not isinstance(scale, int | float) or not math.isfinite(scale):
             raise UserError(f"{what}: {scale!r} is no scale; give a finite number beside the path")

@@ -8,9 +8,9 @@ import numpy as np
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.grid import FLOATS
 from sway_gguf.artifacts.stack import Adapted, as_stack
 
-_FLOATS = ("F32", "F16", "BF16")
 _NAMED = 3
 
 
@@ -41,5 +41,5 @@ def _bad_tensors(base: BaseModel) -> Iterator[str]:
     for path in base.shards or (base.path,):
         file = GGUFFile(path)
         for name, tensor in file.tensors.items():
-            if tensor.type in _FLOATS and not np.isfinite(file.read(name)).all():
+            if tensor.type in FLOATS and not np.isfinite(file.read(name)).all():
                 yield name

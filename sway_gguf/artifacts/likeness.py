@@ -9,8 +9,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 from sway_gguf.artifacts.peft import heads_of, interleaved
@@ -90,6 +88,4 @@ def _what_else(one: LoraPair, other: LoraPair, base: BaseModel) -> str:
 def cosine(one: LoraPair, other: LoraPair) -> float:
     """Of the two updates, by their factors alone; 0 where one of them is zero."""
     sizes = one.product_norm() * other.product_norm()
-    left = one.b.astype(np.float64).swapaxes(-1, -2) @ other.b
-    right = one.a.astype(np.float64) @ other.a.swapaxes(-1, -2)
-    return float(np.sum(left * right)) / sizes if sizes > 0 else 0.0
+    return one.inner(other) / sizes if sizes > 0 else 0.0

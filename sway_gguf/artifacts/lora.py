@@ -73,6 +73,11 @@ class LoraPair:
         wants it."""
         return np.asarray(np.linalg.qr(self.b.astype(np.float64), mode="r"), np.float64)
 
+    def inner(self, other: LoraPair) -> float:
+        """⟨B₁A₁, B₂A₂⟩ (Frobenius) without forming the products: tr((B₁ᵀB₂)(A₂A₁ᵀ))."""
+        b1, a1, b2, a2 = (each.astype(np.float64) for each in (self.b, self.a, other.b, other.a))
+        return float(np.sum((b1.swapaxes(-1, -2) @ b2) * (a1 @ a2.swapaxes(-1, -2))))
+
     def product_norm(self) -> float:
         """Frobenius norm of B @ A, without forming the product: tr((BᵀB)(AAᵀ))."""
         b, a = self.b.astype(np.float64), self.a.astype(np.float64)

@@ -51,14 +51,6 @@ class Stack:
         """The members' own."""
         return tuple(member.adapter for member in self.members)
 
-    def alone(self, place: int) -> Stack:
-        """The set of one member, at its scale."""
-        return Stack((self.members[place],))
-
-    def times(self, scale: float) -> Stack:
-        """The same with every scale times `scale`."""
-        return Stack(tuple(replace(member, scale=member.scale * scale) for member in self.members))
-
     def joined(self) -> Member:
         """One adapter with the update of all: B is [λ₁s₁B₁, λ₂s₂B₂, …], A is A₁, A₂, … below each other.
 
@@ -110,7 +102,7 @@ class Stack:
         first, second = self.members[one], self.members[other]
         own = {pair.module: pair for pair in first.adapter.pairs}
         product = sum(
-            _weight(first, own[pair.module]) * _weight(second, pair) * _inner(own[pair.module], pair)
+            _weight(first, own[pair.module]) * _weight(second, pair) * own[pair.module].inner(pair)
             for pair in second.adapter.pairs
             if pair.module in own and own[pair.module].shape == pair.shape
         )
@@ -156,9 +148,3 @@ def _rank(found: Sequence[_Part]) -> int:
 def _weight(member: Member, pair: LoraPair) -> float:
     """λ·alpha / r."""
     return member.scale * member.adapter.scaling(pair)
-
-
-def _inner(one: LoraPair, other: LoraPair) -> float:
-    """⟨B₁A₁, B₂A₂⟩ (Frobenius) without forming the products: tr((B₁ᵀB₂)(A₂A₁ᵀ))."""
-    b1, a1, b2, a2 = (each.astype(np.float64) for each in (one.b, one.a, other.b, other.a))
-    return float(np.sum((b1.swapaxes(-1, -2) @ b2) * (a1 @ a2.swapaxes(-1, -2))))

@@ -15,6 +15,7 @@ from sway_gguf.choose.contenders import Contender, earliest_first
 from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.pick import Standing
+from sway_gguf.core.scales import nearest_to_one
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.pairwise import pairwise_bounds
 from sway_gguf.stats.simultaneous import lower_bounds
@@ -80,13 +81,15 @@ def gains(lifts: Lifts) -> list[Sequence[float]]:
 
 def standings(measured: Mapping[int, Lifts], tolerance: float, seed: int) -> dict[int, Standing]:
     """Where each candidate's collateral lies, sure for all candidates at once."""
+    if not measured:
+        return {}
     found = dict.fromkeys(measured, Standing.WITHIN)
     present = [table for table in _UNRELATED if all(len(table(lifts)) >= MIN_ITEMS for lifts in measured.values())]
     confidence = 1 - 0.05 / max(1, len(present))
     for table in present:
         rows = [np.asarray(table(lifts), np.float64) for lifts in measured.values()]
         low = lower_bounds(rows, seed=seed, confidence=confidence)
-        high = lower_bounds([-row for row in rows], seed=seed)
+        high = lower_bounds([-row for row in rows], seed=seed, confidence=confidence)
         assert low is not None
         assert high is not None
         for place, least, most in zip(measured, low, -high, strict=True):
@@ -201,7 +204,7 @@ def overtrained(
     stepped = [place for place in measured if contenders[place].step is not None]
     if not stepped:
         return None
-    scale = min((contenders[place].scale for place in stepped), key=lambda scale: abs(scale - 1))
+    scale = nearest_to_one(contenders[place].scale for place in stepped)
     row = sorted((p for p in stepped if contenders[p].scale == scale), key=lambda place: contenders[place].step or 0)
     kept, each = [measured[place] for place in row], 1 - (1 - confidence) / 2
     fell = compared(kept, lambda lifts: lifts.held_out, seed, each)

@@ -12,9 +12,14 @@ from sway_gguf.suite.run import plan
 from sway_gguf.suite.speeds import known_speed
 
 
+def view_of(picking: Picking, count: CountTokens) -> int:
+    """Tokens of each candidate, and of the base."""
+    return count_tokens(picking.asked.groups, count)
+
+
 def cost_of(picking: Picking, contenders: Sequence[Contender], count: CountTokens) -> PickPlan:
     """Tokens of the base and each candidate, and of the nulls of whichever is chosen."""
-    view = count_tokens(picking.asked.groups, count)
+    view = view_of(picking, count)
     least, most = plan(picking.confirmation(contenders[0], len(contenders))).span(count)
     prepared, whole = picking.prepared, view * (1 + len(contenders))
     return PickPlan(

@@ -7,6 +7,7 @@ import numpy as np
 from sway_gguf.choose.choice import NEGLIGIBLE, compared, scores_of, standings
 from sway_gguf.choose.pick import Picking
 from sway_gguf.core.pick import Standing
+from sway_gguf.core.scales import nearest_to_one
 
 _ALPHA = 0.05
 
@@ -48,5 +49,5 @@ def why_stop(picking: Picking, patience: int) -> str:
 
 def _row(picking: Picking) -> list[int]:
     """Places of the checkpoints at the scale nearest to 1, in the order measured."""
-    scale = min((contender.scale for contender in picking.contenders), key=lambda scale: abs(scale - 1))
+    scale = nearest_to_one(contender.scale for contender in picking.contenders)
     return [place for place in picking.measured if picking.contenders[place].scale == scale]

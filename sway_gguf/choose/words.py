@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from sway_gguf.artifacts.training_folder import has_adapter
 from sway_gguf.choose.choice import Choice
@@ -119,6 +120,8 @@ def _nobody(told: Told) -> str:
     """Why no candidate can be taken."""
     standing = {row.standing for row in told.rows}
     lifting = [row for row in told.rows if row.lift is not None and row.lift.value > 0]
+    if standing == {Standing.BROKEN}:
+        return f"None ships: no candidate could be measured ({told.rows[0].name}: {told.rows[0].reason})."
     if not lifting:
         return f"None ships: no candidate lifts {'held-out text' if told.held_out else 'the data'}."
     able = [row for row in lifting if row.standing in (Standing.WITHIN, Standing.OPEN)]
@@ -174,10 +177,13 @@ def _smaller_scale(told: Told, path: Path) -> Iterator[str]:
     if 1.0 not in own:
         return
     name = next(c.name for c in told.contenders if c.path == path).split(" at λ=")[0]
-    prose = sum(own[1.0].prose) / max(1, len(own[1.0].prose))
-    everyday = sum(own[1.0].everyday) / max(1, len(own[1.0].everyday))
+    whole = own[1.0]
+    present = [name for name in ("prose", "everyday") if getattr(whole, name)]
+    if not present:
+        return
+    worst = min(present, key=lambda name: fmean(getattr(whole, name)))
     points = {
-        scale: Point(lifts.held_out or lifts.data, [-x for x in (lifts.prose if prose <= everyday else lifts.everyday)])
+        scale: Point(lifts.held_out or lifts.data, [-change for change in getattr(lifts, worst)])
         for scale, lifts in own.items()
     }
     found = tradeoff(points, seed=told.prepared.spec.defaults.seed)

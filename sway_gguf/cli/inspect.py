@@ -40,6 +40,8 @@ def inspect(files: tuple[Path, ...], peft: Path | None, base: Path | None, adapt
     something else is named.
     """
     if base or adapter:
+        if peft:
+            raise click.UsageError("--peft compares adapters, --base and --adapter a merged file; give one of them")
         inspect_merged(files, base, adapter, as_json)
         return
     inspect_files(files, peft, as_json)

@@ -75,7 +75,8 @@ def followed(
         UserError: a checkpoint that cannot be used, or too little text.
     """
     from sway_gguf.choose.contenders import FINAL, each_scale
-    from sway_gguf.choose.cost import cost_of
+    from sway_gguf.choose.cost import cost_of, view_of
+    from sway_gguf.choose.pick import Picking, prepared_pick
     from sway_gguf.choose.stopping import why_stop
     from sway_gguf.engine.identity import adapter_digest
     from sway_gguf.watch.training import Training
@@ -83,19 +84,20 @@ def followed(
     training = Training(folder)
     news = training.follow(every, lambda line: say(line, err=True))
     new, why, seen = next(news), "", set[str]()
-    picking, _ = ready(spec_of, new[:1], scales, tolerance)
+    prepared, asked = prepared_pick(spec_of(new[0].path))
+    picking = Picking(prepared, asked, tolerance)
     with picking.prepared.opened(store) as backend:
+        view = view_of(picking, backend.count_tokens_of)
         while True:
             for each in new:
                 name = FINAL if each.path == folder else each.path.name
                 adapter = _read(each.path, picking)
-                if adapter is None or adapter_digest(adapter) in seen:
+                if adapter is None or (digest := adapter_digest(adapter)) in seen:
                     continue
                 new_ones = list(each_scale(each, name, len(seen), adapter, scales))
-                view = cost_of(picking, new_ones, backend.count_tokens_of).view
                 with progress_bar(view * (len(new_ones) + (picking.base is None))) as advance:
                     picking.measure(backend, new_ones, advance)
-                seen.add(adapter_digest(adapter))
+                seen.add(digest)
                 say(_line(picking, len(scales)), err=True)
                 why = why or why_stop(picking, patience)
             if why or training.ended:

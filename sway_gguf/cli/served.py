@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--data", **FILES, help="What the adapter was trained on: its beginnings are asked.")
 @click.option("--model", default="", help="The model's name at the server, where it has several.")
 @click.option("--api-key", default="", envvar="SWAY_GGUF_API_KEY", show_envvar=True, help="Brought as a bearer token.")
-@click.option("--requests", type=click.IntRange(8, 40), default=40, show_default=True, help="Sent at most.")
+@click.option("--requests", type=click.IntRange(16, 40), default=40, show_default=True, help="Sent at most.")
 @click.option("--timeout", type=SECONDS, default="60s", show_default=True, help="For each request.")
 @click.option("--watch", type=SECONDS, help="Look again after so long (1h), for ever, and tell what changed.")
 @click.option("--strict", is_flag=True, help="Exit 3 where it cannot be told, in place of 0.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from sway_gguf.core.errors import UserError
 
@@ -38,6 +39,11 @@ def _range(part: str, text: str, where: str) -> list[float]:
         raise UserError(f"{where} {text}: {part} runs downward; write the smaller scale first")
     count = min(math.floor((high - low) / step + 1e-9), MOST)
     return [*(round(low + step * place, 9) for place in range(count + 1)), high]
+
+
+def nearest_to_one(scales: Iterable[float]) -> float:
+    """That at which an adapter was most likely trained to run; 1 where there is none."""
+    return min(scales, key=lambda scale: abs(scale - 1), default=1.0)
 
 
 def _number(word: str, text: str, where: str) -> float:

@@ -24,7 +24,7 @@ from sway_gguf.core.views import BASE, TUNED, BaseView, MemberView, NullView, Vi
 from sway_gguf.engine.build import engine_identity
 from sway_gguf.engine.doors import is_base
 
-CODE = 3
+CODE = 4
 """To be raised by whoever changes what is done with a unit: how its jobs are cut into calls, or logits reduced."""
 
 IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "embedder"})

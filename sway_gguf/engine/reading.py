@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sway_gguf.core.common import common
-from sway_gguf.engine.packing import Limits
+from sway_gguf.engine.packing import STEP, Limits
 
 LEAST = 4
 """From so many tokens on, in a stream and in all, the numbers are the same however many there are (on x86)."""
@@ -32,7 +32,7 @@ class Manner(NamedTuple):
     """
 
     together: bool = True
-    step: int = 512
+    step: int = STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,11 @@ def reading_of(prompts: Sequence[Sequence[int]], limits: Limits, manner: Manner,
     """
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place]), place))
     lengths = [len(prompts[place]) - 1 for place in order]
-    alike = _alike([prompts[place] for place in order]) if manner.together and limits.share else 0
+    # A recurrent state cannot be filled up and forgotten, and small steps leave a stream too few tokens.
+    together = manner.together and limits.share and min(limits.batch, manner.step) >= 2 * LEAST * len(prompts)
+    alike = _alike([prompts[place] for place in order]) if together else 0
     beginning = [*_side_by_side([alike], 0, limits, manner.step)]
-    if manner.together:
+    if together:
         rest = [*_side_by_side(lengths, alike, limits, manner.step)]
     else:
         rest = [
@@ -122,9 +124,9 @@ def _side_by_side(lengths: Sequence[int], position: int, limits: Limits, step: i
         end = _end(lengths, first, position, fills)
         most = max(1, min(limits.batch, step) // (behind - first))
         pieces = -(-(end - position) // most)
-        width = -(-(end - position) // pieces)
-        while position < end:
-            stop = min(end, position + width)
+        for left in range(pieces, 0, -1):
+            # Split evenly: none is left with a few tokens.
+            stop = position + -(-(end - position) // left)
             yield Call(first, behind, position, stop)
             position = stop
 

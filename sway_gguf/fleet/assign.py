@@ -43,10 +43,6 @@ class Assignment:
         self._loaded.pop(worker, None)
         self._waiting.setdefault(_base(cell), deque()).appendleft(cell)
 
-    def gone(self, worker: str) -> None:
-        """A worker that is no more."""
-        self._loaded.pop(worker, None)
-
     def _need(self, base: str) -> float:
         at_it = sum(loaded == base for loaded in self._loaded.values())
         return len(self._waiting[base]) / (1 + at_it)

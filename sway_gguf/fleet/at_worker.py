@@ -5,7 +5,7 @@ Knows Dask by the arguments that it gets alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -38,6 +38,6 @@ async def welcomed(dask_worker: Any) -> None:
     await dask_worker.set_resources(**{RESOURCE: 1})
 
 
-def stopped() -> None:
-    """Release the model, and end what is being measured."""
-    _worker().stop()
+def stopped(keys: Collection[str]) -> None:
+    """Release the model, and end what is being measured where it is one of these cells."""
+    _worker().stop(keys)

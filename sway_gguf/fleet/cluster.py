@@ -60,6 +60,7 @@ class Cluster:
         self._local, self._address = local, address
         self._opened = ExitStack()
         self._ready: set[str] = set()
+        self._running: dict[str, tuple[Cell, Future[Outcome]]] = {}
         self._threads: dict[str, int] = {}
         self._refused: set[str] = set()
         self._build: Build | None = None
@@ -94,7 +95,7 @@ class Cluster:
             UserError: the scheduler is gone.
         """
         waiting, lost = Assignment(cells), Counter[str]()
-        running: dict[str, tuple[Cell, Future[Outcome]]] = {}
+        running = self._running
         ended: queue.SimpleQueue[tuple[str, Future[Outcome]]] = queue.SimpleQueue()
         while len(waiting) or running:
             if time.monotonic() - self._looked > _LOOK_EVERY:
@@ -237,9 +238,9 @@ class Cluster:
         self._ready.add(worker)
 
     def _release(self) -> None:
-        """Let the workers let go of their models."""
+        """Let the workers let go of their models, and of what they measure for us; others may use them too."""
         with suppress(Exception), self._there() as client:
-            client.run(stopped, on_error="ignore")
+            client.run(stopped, [cell.key for cell, _ in self._running.values()], on_error="ignore")
 
     @contextmanager
     def _there(self) -> Iterator[Client]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from sway_gguf.core.plain import one_line
@@ -28,16 +28,19 @@ class Worker:
 
     def __init__(self, on_share: Callable[[float], None] = lambda share: None) -> None:
         self._helper = Helper(on_share)
+        self._measuring = ""
 
     def outcome(self, measure: Measure, cell: Cell) -> Outcome:
         """What comes of a cell; an error of any kind is an outcome too."""
-        began, name = time.perf_counter(), worker_name()
+        began, name, self._measuring = time.perf_counter(), worker_name(), cell.key
         try:
             found = self._helper.call(measure, cell)
         except Exception as error:
             kind = "" if type(error).__module__.startswith("sway_gguf.") else f"{type(error).__name__}: "
             words = one_line(f"{kind}{error}")
             return Outcome(error=words, seconds=time.perf_counter() - began, worker=name)
+        finally:
+            self._measuring = ""
         return Outcome(found.record, found.error, found.seconds, name, found.build)
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
@@ -48,9 +51,15 @@ class Worker:
         """
         return self._helper.call(function, *args)
 
-    def stop(self) -> None:
-        """Release what is loaded, and end what is being measured, from any thread."""
-        self._helper.stop()
+    def stop(self, keys: Collection[str] | None = None) -> None:
+        """Release what is loaded, and end what is being measured, from any thread.
+
+        Args:
+            keys: of the cells that may be ended; None for any. Where another is at work nothing happens.
+        """
+        measuring = self._measuring
+        if keys is None or not measuring or measuring in keys:
+            self._helper.stop()
 
 
 def worker_name() -> str:

@@ -90,7 +90,7 @@ class Interaction(Probe[InteractionOptions]):
             if member.sections:
                 owners.setdefault(self._some(member.sections), []).append(place)
         found = [self._text(self._text_of(places), places, sections) for sections, places in owners.items()]
-        owned = {said(section) for member in self.sources.members for section in member.sections}
+        owned = {each for member in self.sources.members for each in (*member.owned, *map(said, member.sections))}
         sharing = tuple(place for place, member in enumerate(self.sources.members) if not member.sections)
         lead = self.sources.holdout if len(self.sources.holdout) >= MIN_ITEMS else self.sources.sections
         shared = self._some([section for section in lead if said(section) not in owned]) if sharing else ()
@@ -136,6 +136,12 @@ class Interaction(Probe[InteractionOptions]):
         checks, open_ = list[Check](), list[str]()
         for each in owned:
             self._judge(each, checks, open_)
+        judged = {place for each in owned for place in each.text.owners}
+        open_ += [
+            f"no text tells what {self._names[place]} taught; give --data-of for it"
+            for place in self.members
+            if place not in judged
+        ]
         missed = any(not check.passed for check in checks)
         return Measurement(
             float(np.mean([item.value for item in items])),

@@ -123,7 +123,7 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
         points = {
             scale: Point(curve[scale].parts[0].values, [-item.value for item in curve[scale].items]) for scale in scales
         }
-        lifts, changes = ([(m.lift or 0.0) for m in map(curve.get, scales) if m], [curve[s].value for s in scales])
+        lifts, changes = [curve[scale].lift or 0.0 for scale in scales], [curve[scale].value for scale in scales]
         found = tradeoff(points, seed=self.sources.seed)
         told = in_words(found) if found else ""
         rows = tuple(

@@ -65,10 +65,12 @@ class SetMember:
         name: what reports call it.
         sections: the text of its own that tells what it taught: what was kept out of its training where there is
             enough of it, and else what it was trained on; empty where the set shares its text.
+        owned: what all of its own text says, that which is not asked among it.
     """
 
     name: str
     sections: tuple[Section, ...] = ()
+    owned: frozenset[tuple[str, ...]] = frozenset()
 
 
 def unlike(one: int, other: int) -> float:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from sway_gguf.core.result import Diagnosis, Verdict
 from sway_gguf.core.sweep import ERROR, CellRow
 from sway_gguf.report import numbers
+from sway_gguf.report.facts import calls_for
 
 Name = TypeVar("Name")
 
@@ -81,9 +82,7 @@ def verdict_of(row: CellRow) -> Verdict:
     """The colour of a diagnosis."""
     if row.failed:
         return Verdict.ERROR
-    return {Diagnosis.HEALTHY: Verdict.PASS, Diagnosis.INCONCLUSIVE: Verdict.INCONCLUSIVE}.get(
-        Diagnosis(row.diagnosis) if row.diagnosis in set(Diagnosis) else Diagnosis.BROKEN, Verdict.FAIL
-    )
+    return calls_for(Diagnosis(row.diagnosis)) if row.diagnosis in set(Diagnosis) else Verdict.FAIL
 
 
 def grids(rows: Sequence[CellRow]) -> list[Grid]:

@@ -44,13 +44,16 @@ def findings(found: Replay) -> Iterator[tuple[str, str, str]]:
 def _answer(found: Replay) -> tuple[str, str, str]:
     """Whether the adapter is in the file."""
     adapted, name = found.adapted(), f"{found.adapter}"
+    if not adapted:
+        return "red", "not merged", f"no tensor that {name} changes is in this file"
     if len(found.adapted("lacks")) == len(adapted):
         return "red", "lacks it", f"nothing of {name} is in this file; the base as it is"
     if (scale := found.common_scale) is not None:
         return "yellow", "merged", f"{name} at {scale:.4g} times its scale, in {_counted(found.adapted('scaled'))}"
     whole = found.adapted("whole")
     if len(whole) == len(adapted):
-        others = f"{_counted(found.untouched)} as in the base" if found.untouched else ""
+        same = [one for one in found.untouched if one.state == "whole"]
+        others = f"{_counted(same)} as in the base" if same else ""
         return "green", "merged", f"{name}, whole: {_counted(whole)}" + (f"; {others}" if others else "")
     if not whole and not found.adapted("scaled"):
         return "red", "not merged", f"no tensor of this file is {found.base} with {name}"

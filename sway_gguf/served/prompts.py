@@ -7,7 +7,7 @@ distributions; sends nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sway_gguf.core.answers import LogProbs
@@ -39,11 +39,6 @@ class Prompt:
     text: str
     source: str
     dialogue: Dialogue | None = None
-
-    @property
-    def asked_as(self) -> str:
-        """As text or as chat."""
-        return TEXT if self.dialogue is None else CHAT
 
 
 def text_pool(sections: Sequence[Section], others: Sequence[str], speech: Speech, seed: int) -> list[Prompt]:
@@ -86,26 +81,19 @@ def rendered(speech: Speech, dialogue: Dialogue) -> str:
     return (speech.template or speech.transcript).render(dialogue)
 
 
-def picked(
-    pool: Sequence[Prompt], count: int, base: Rows, half: Rows, tuned: Rows, each: int = 1
-) -> tuple[Prompt, ...]:
+def picked(pool: Sequence[Prompt], count: int, base: Rows, half: Rows, tuned: Rows) -> tuple[Prompt, ...]:
     """The `count` prompts on which base, half and tuned lie farthest apart, by the nearer two of them.
 
     Of a source one is taken, a second only where there are too few sources.
     """
     apart = {prompt: min(js(base[p], half[p]), js(half[p], tuned[p])) for prompt in pool if (p := prompt.text) in base}
-    taken: dict[str, int] = {}
-    first: list[Prompt] = []
-    later: list[Prompt] = []
-    for prompt in sorted(apart, key=lambda prompt: -apart[prompt]):
-        taken[prompt.source] = taken.get(prompt.source, 0) + 1
-        (first if taken[prompt.source] <= each else later).append(prompt)
-    return tuple([*first, *later][:count])
+    ordered = sorted(apart, key=lambda prompt: -apart[prompt])
+    first = {prompt.source: prompt for prompt in reversed(ordered)}
+    return tuple(sorted(ordered, key=lambda prompt: first[prompt.source] is not prompt)[:count])
 
 
 Rows = Mapping[str, LogProbs]
 """Log-probabilities of the next token, by the prompt."""
-Holds = Callable[[str], bool]
 
 
 def _beginnings(section: Section) -> list[str]:

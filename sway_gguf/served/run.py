@@ -20,6 +20,9 @@ from sway_gguf.served.prompts import Prompt
 
 _MOST_PROMPTS = 16
 """Of a way of asking; so many let a p fall far below the level, whatever it is corrected for."""
+_CLOSE = 0.01
+"""Share of the adapter's effect within which no further candidate can be nearer and mean another verdict: a divergence
+goes with the square of a scale's distance from 1, and a tenth off is still taken for tuned."""
 _TRIED = 3
 """Prompts with which it is found out what a server knows."""
 _SENTENCES = {
@@ -96,7 +99,8 @@ class Look:
             return heard(by_replies(asking, answered, everything, self._expected, ways), self._seed)
         for few in ([each for each in everything if each.is_plain], everything):
             found = heard(by_logprobs(asking, answered, few, self._expected, self._pieces, ways), self._seed)
-            if found.serves != Serves.UNSURE and is_rounding(found.fits[0].distance, found.floor):
+            nearest = found.fits[0].distance
+            if found.serves != Serves.UNSURE and is_rounding(nearest, found.floor) and nearest <= _CLOSE * found.effect:
                 break
         return found
 

@@ -44,6 +44,11 @@ def source_of(path: Path, data: Files = None) -> Source:
     records = {record.role: record for record in result.files}
     if sum(record.role == "adapter" for record in result.files) > 1:
         raise UserError(f"{path}: it tells of several adapters; give BASE and ADAPTER, or the run's sway.yaml, instead")
+    about = records["adapter"].adapter if "adapter" in records else None
+    if about and about.scale != 1.0:
+        raise UserError(
+            f"{path}: it tells of an adapter at scale {about.scale:g}; `served` takes one at 1: run the suite so"
+        )
     base, adapter = (_found(records.get(role), role, path) for role in ("base", "adapter"))
     _same(base, records["base"], path)
     _same(adapter, records["adapter"], path)

@@ -196,6 +196,13 @@ def load_spec(path: Path) -> Spec:
     return resolved(validated(Spec, ours, str(path)), path).model_copy(update={"remarks": remarks})
 
 
+def placed(given: Path | list[Path] | None, folder: Path) -> Path | list[Path] | None:
+    """Paths as they are found from a folder; None stays."""
+    if isinstance(given, list):
+        return [folder / each.expanduser() for each in given]
+    return None if given is None else folder / given.expanduser()
+
+
 def resolved(spec: Spec, path: Path) -> Spec:
     """`spec` with its paths taken from the folder of `path`, and its two bases checked to be one.
 
@@ -208,7 +215,7 @@ def resolved(spec: Spec, path: Path) -> Spec:
         return None if given is None else folder / given.expanduser()
 
     def each_at(given: Path | list[Path] | None) -> Path | list[Path] | None:
-        return [folder / each.expanduser() for each in given] if isinstance(given, list) else at(given)
+        return placed(given, folder)
 
     def adapter_at(given: AdapterSpec) -> AdapterSpec:
         named = {"path": at(given.path), "data": each_at(given.data), "holdout": each_at(given.holdout)}

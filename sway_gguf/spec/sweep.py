@@ -17,7 +17,7 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
 from sway_gguf.core.strict import StrictModel
-from sway_gguf.spec.model import FORMATS, Defaults, Paths
+from sway_gguf.spec.model import FORMATS, Defaults, Paths, placed
 from sway_gguf.spec.options import changed, nearest, validated
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
@@ -99,9 +99,9 @@ def load_sweep(path: Path) -> Sweep:
             "scales": _once(sweep.scales),
             "seeds": _once(sweep.seeds),
             "suites": _once(sweep.suites),
-            "data": _placed(sweep.data, path.parent),
-            "holdout": _placed(sweep.holdout, path.parent),
-            "general": _placed(sweep.general, path.parent),
+            "data": placed(sweep.data, path.parent),
+            "holdout": placed(sweep.holdout, path.parent),
+            "general": placed(sweep.general, path.parent),
             "format": sweep.format if sweep.format in FORMATS else str(sweep.at(sweep.format)),
         }
     )
@@ -129,9 +129,3 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _once(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
-
-
-def _placed(given: Path | list[Path] | None, folder: Path) -> Path | list[Path] | None:
-    if given is None or isinstance(given, Path):
-        return None if given is None else folder / given.expanduser()
-    return [folder / each.expanduser() for each in given]

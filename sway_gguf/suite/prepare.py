@@ -31,7 +31,7 @@ from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
-from sway_gguf.suite.trained import with_training
+from sway_gguf.suite.trained import with_training, without_training
 
 _FIRST_ITEMS, _FIRST_PROMPTS = 32, 16
 """Enough for a lift of 0.1 nats per token, and few for a large model."""
@@ -141,7 +141,7 @@ class Prepared:
             UserError: as `with_adapter`.
         """
         adapters = [AdapterSpec(path=lora.path, scale=lora.scale) for lora in loras]
-        spec = _with_sets_probes(with_adapters(self.spec, adapters))
+        spec = _with_sets_probes(with_training(with_adapters(without_training(self.spec), adapters)))
         return _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:

@@ -212,14 +212,14 @@ class _Planner:
         """All visits."""
         asked = {query for group in self._groups for query in group.queries}
         more = tuple(query for query in dict.fromkeys(shown) if query not in asked) if self._everyone else ()
-        visits = [*self._usual(more), *self._profile()]
+        visits, first = [*self._usual(more), *self._profile()], self._nulls.first or 0
         sizes = [] if self._together else [self._null(seed, self._sized) for seed in self._shown_seeds]
         if self._nulls.everything:
             visits, sizes = [*visits, *sizes], []
         return Schedule(
             _asking(visits),
-            _asking(self._early(0, self._nulls.first or 0)),
-            _asking(self._early(self._nulls.first or 0, self._nulls.most if self._nulls.first else 0)),
+            _asking(self._early(0, first)),
+            _asking(self._early(first, self._nulls.most if first else 0)),
             _asking(self._last()),
             _asking(sizes),
             self._probes,

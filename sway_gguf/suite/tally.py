@@ -22,7 +22,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._adding = Lock()
-        self._open: dict[int, tuple[int, int]] = {}
+        # With the visit itself, so that no later one takes its place.
+        self._open: dict[int, tuple[object, int, int]] = {}
         self.evaluated = self.from_store = 0
 
     @contextmanager
@@ -44,19 +45,19 @@ class Tally:
         finally:
             kept = backend.tokens_from_store - kept_before
             with self._adding:
-                self._open[id(visit)] = heard - kept, kept
+                self._open[id(visit)] = visit, heard - kept, kept
 
     def take(self, visit: object) -> None:
         """A visit that was counted belongs to the result."""
         with self._adding:
-            evaluated, kept = self._open.pop(id(visit))
+            _, evaluated, kept = self._open.pop(id(visit))
         self.evaluated += evaluated
         self.from_store += kept
 
     @property
     def dropped(self) -> int:
         """Tokens that were evaluated for visits which nobody took."""
-        return sum(evaluated for evaluated, _ in self._open.values())
+        return sum(evaluated for _, evaluated, _ in self._open.values())
 
     @property
     def timings(self) -> dict[str, float]:

@@ -113,7 +113,8 @@ def members_of(spec: Spec, texts: Texts) -> tuple[SetMember, ...]:
     if len(loras) < 2:
         return ()
     named = zip(loras, short_names(loras), strict=True)
-    return tuple(SetMember(name, _at_most(texts.own.get(lora.path, ()), most)) for lora, name in named)
+    owned = [(name, texts.own.get(lora.path, ())) for lora, name in named]
+    return tuple(SetMember(name, _at_most(own, most), frozenset(map(said, own))) for name, own in owned)
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:

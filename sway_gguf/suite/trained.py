@@ -26,6 +26,21 @@ def with_training(spec: Spec) -> Spec:
     return spec.model_copy(update={"suite": [_with_folder(entry, members[0].path) for entry in spec.suite]})
 
 
+def without_training(spec: Spec) -> Spec:
+    """The spec without the folder that `with_training` found: that of another adapter's run is another's."""
+    members = spec.models.ft.members
+    if len(members) != 1:
+        return spec
+    return spec.model_copy(update={"suite": [_without_folder(entry, members[0].path) for entry in spec.suite]})
+
+
+def _without_folder(entry: dict[str, Any], adapter: Path) -> dict[str, Any]:
+    if entry.get("kind") not in _FILES or "checkpoint" not in entry:
+        return entry
+    bare = {name: value for name, value in entry.items() if name != "checkpoint"}
+    return bare if _with_folder(bare, adapter) == entry else entry
+
+
 def _asks(entry: Mapping[str, Any]) -> bool:
     return entry.get("kind") in _FILES and not any(entry.get(name) for name in _NAMED)
 

@@ -46,11 +46,13 @@ class Watch:
         """Watch until interrupted; with `once`, until the first content was tested.
 
         Raises:
-            UserError: the spec names a set of adapters; with `once`, the content cannot be tested.
+            UserError: the spec names no single adapter; with `once`, the content cannot be tested.
         """
         adapter = self.spec.models.ft.adapter
         if adapter is None:
-            raise UserError("the spec names a set of adapters, and watch waits for one; name it in models.ft.adapter")
+            raise UserError(
+                "watch takes one adapter, at scale 1 and without text of its own; name it in models.ft.adapter"
+            )
         arrival, said = Arrival(adapter), ""
         while True:
             digest = arrival.look()

@@ -10,6 +10,7 @@ from html import escape
 
 from sway_gguf.core.pick import Pick, PickRow, Standing
 from sway_gguf.core.plain import plain
+from sway_gguf.core.scales import nearest_to_one
 from sway_gguf.report.html.scale import Scale, scale_over
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 380, 64, 24, 30, 48
@@ -54,7 +55,7 @@ def cost_svg(pick: Pick) -> str:
 def steps_svg(pick: Pick) -> str:
     """Lift on the data and on held-out text over the steps of training, at the scale nearest to 1; "" without steps."""
     stepped = [row for row in pick.rows if row.step is not None and row.data is not None]
-    scale = min((row.scale for row in stepped), key=lambda scale: abs(scale - 1), default=1.0)
+    scale = nearest_to_one(row.scale for row in stepped)
     rows = sorted((row for row in stepped if row.scale == scale), key=lambda row: row.step or 0)
     if len({row.step for row in rows}) < 2:
         return ""
