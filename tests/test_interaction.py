@@ -10,7 +10,7 @@ import pytest
 
 from sway_gguf.core.queries import Completion, Query, Rolling
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
-from sway_gguf.core.sections import Section
+from sway_gguf.core.sections import Section, said
 from sway_gguf.core.views import BASE, TUNED, MemberView, View
 from sway_gguf.engine.fake import FakeBackend, wordy_script
 from sway_gguf.probes.base import Sources
@@ -191,3 +191,18 @@ def test_loss_that_is_just_within_the_tolerance_is_rarely_called_surely_lost() -
         assert known is not None
         called += known[0].loses or known[0].keeps
     assert called <= 0.05 * runs + 2 * np.sqrt(0.05 * 0.95 * runs)
+
+
+def test_an_adapter_of_which_no_text_tells_anything_is_not_passed() -> None:
+    members = (SetMember("a.gguf", text_of("a")), SetMember("b.gguf"))
+    probe = probe_of(members=members, sections=text_of("a"))
+    assert [text.owners for text in probe.texts if text.owners] == [(0,)]
+    result, _ = judged(table(SKILL_A, SKILL_B, {"a": 0.85, "b": -5.0}), probe)
+    assert result.verdict == Verdict.INCONCLUSIVE
+    assert "no text tells what b.gguf taught" in result.reason
+
+
+def test_text_of_one_adapter_that_is_not_asked_is_not_taken_for_what_the_others_share() -> None:
+    whole = text_of("a")
+    members = (SetMember("a.gguf", whole[:5], frozenset(map(said, whole))), SetMember("b.gguf"))
+    assert [text.owners for text in probe_of(members=members, sections=whole).texts if text.owners] == [(0,)]
