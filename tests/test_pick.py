@@ -347,3 +347,7 @@ def test_the_base_view_is_the_plain_one(files: Path, tmp_path: Path) -> None:
     backend = Trained(planted)
     picked(files, tmp_path, planted, ["checkpoint-100"], backend=backend)
     assert backend.seen[0][1] == BASE
+
+
+def test_of_nothing_that_was_measured_nothing_is_said() -> None:
+    assert standings({}, -0.15, 0) == {}

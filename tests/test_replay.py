@@ -169,6 +169,21 @@ def test_what_rounding_leaves_of_a_light_update_is_told(tmp_path: Path, healthy:
     assert "rounded away: Q4_0 leaves as little as" in said(result)
 
 
+def test_a_tensor_that_is_not_the_bases_is_not_counted_with_those_that_are(
+    tmp_path: Path, healthy: LoraAdapter
+) -> None:
+    write_merged(DEMO_BASE, healthy, 1.0, "F32", tmp_path / "m.gguf")
+    adapted = {pair.module for pair in healthy.pairs}
+    odd = next(name for name in read_base(DEMO_BASE).tensors if name not in adapted)
+    whole = found(tmp_path / "m.gguf", healthy)
+    wrong = rewritten(
+        tmp_path / "odd.gguf", lambda name, weights: weights + np.float32(name == odd), tmp_path / "m.gguf"
+    )
+    count = len(whole.untouched)
+    assert f"{count} tensors bit for bit as in the base" in said(whole)
+    assert f"{count - 1} tensors bit for bit as in the base" in said(found(wrong, healthy))
+
+
 def test_the_grain_of_numbers() -> None:
     assert grain(np.array([1.0, 0.5], np.float32), "F32") == "BF16"
     assert grain(np.array([1.0 + 2**-10], np.float32), "F32") == "F16"
@@ -191,4 +206,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     record = json.loads(succeeded("inspect", out, "--base", BASE, "--adapter", HEALTHY, "--json"))
     assert {one["state"] for one in record[0]["replay"]["tensors"]} == {"whole"}
     assert "belong together" in complaint("inspect", out, "--base", BASE)
+    assert "give one of them" in complaint(
+        "inspect", out, "--base", BASE, "--adapter", HEALTHY, "--peft", str(tmp_path)
+    )
     assert "one merged GGUF" in complaint("inspect", out, out, "--base", BASE, "--adapter", HEALTHY)

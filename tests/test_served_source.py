@@ -11,7 +11,7 @@ from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.cli.served import _watch
 from sway_gguf.core.dialogue import Dialogue, Turn, exchange
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.file_records import FileRecord
+from sway_gguf.core.file_records import AdapterRecord, FileRecord
 from sway_gguf.core.result_json import from_json, to_json
 from sway_gguf.core.sections import Material, Section
 from sway_gguf.core.served import Served, Serves
@@ -71,6 +71,13 @@ def test_a_result_of_several_adapters_has_to_be_told_apart_by_hand(tmp_path: Pat
     twice = FileRecord("adapter", str(FILES["adapter"]), sha256_of(FILES["adapter"]), 1)
     with pytest.raises(UserError, match="several adapters"):
         source_of(kept(tmp_path, another=twice))
+
+
+def test_a_result_of_an_adapter_at_another_scale_is_refused(tmp_path: Path) -> None:
+    """What that run tested is not the adapter at scale 1, which would be looked for."""
+    digest, half = sha256_of(FILES["adapter"]), AdapterRecord(21, (8,), 16.0, scale=0.5)
+    with pytest.raises(UserError, match=r"at scale 0\.5"):
+        source_of(kept(tmp_path, adapter=FileRecord("adapter", str(FILES["adapter"]), digest, 1, adapter=half)))
 
 
 @pytest.mark.parametrize(

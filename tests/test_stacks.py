@@ -158,6 +158,8 @@ def test_from_python_a_list_is_a_set() -> None:
     found = arguments.tested_of([HEALTHY, (RANDOM, 0.5)], "adapter")
     assert found == [AdapterSpec(path=Path(HEALTHY)), AdapterSpec(path=Path(RANDOM), scale=0.5)]
     assert arguments.tested_of(HEALTHY, "adapter") == Path(HEALTHY)
+    with pytest.raises(UserError, match="no pair"):
+        arguments.tested_of([(HEALTHY, 0.5, 2)], "adapter")  # type: ignore[list-item]
     for wrong in ([], [(HEALTHY, float("nan"))], [HEALTHY, 2], (HEALTHY, 0.5)):
         with pytest.raises(UserError, match="adapter"):
             sway_gguf.check(BASE, wrong)  # type: ignore[arg-type]

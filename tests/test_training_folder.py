@@ -134,3 +134,12 @@ def test_commands_say_which_they_took(tmp_path: Path) -> None:
     assert "{name: training_drift, kind: training_drift}" in spec.read_text(encoding="utf-8")
     (tmp_path / "empty").mkdir()
     assert "no adapter_config.json in it" in complaint("convert", str(tmp_path / "empty"), "--base", BASE, "-o", out)
+
+
+def test_another_adapter_does_not_get_the_log_of_the_first(tmp_path: Path) -> None:
+    first, other = run_folder(tmp_path / "first", (3,)), run_folder(tmp_path / "other", (3,))
+    prepared = prepare(default_spec(DEMO / "base.f32.gguf", first, kinds=("applied", "training_drift")))
+    folders = [each.spec.suite[1].get("checkpoint") for each in (prepared, prepared.with_adapter(other))]
+    assert [Path(folder).relative_to(tmp_path).parts[0] for folder in folders] == ["first", "other"]
+    alone = prepared.with_adapter(DEMO / "healthy.lora.gguf")
+    assert "checkpoint" not in alone.spec.suite[1]

@@ -51,7 +51,7 @@ class Watch:
         adapter = self.spec.models.ft.adapter
         if adapter is None:
             raise UserError(
-                "watch takes one adapter, at scale 1 and without text of its own; name it in models.ft.adapter"
+                "watch waits for one adapter at scale 1, without text of its own; name it in models.ft.adapter"
             )
         arrival, said = Arrival(adapter), ""
         while True:
