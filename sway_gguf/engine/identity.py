@@ -9,6 +9,7 @@ model.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Adapted, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
-from sway_gguf.core.loras import stack_key
+from sway_gguf.core.loras import HELD, stack_key
 from sway_gguf.core.views import BASE, TUNED, BaseView, MemberView, NullView, View, is_rerun
 from sway_gguf.engine.build import engine_identity
 from sway_gguf.engine.doors import is_base
@@ -84,7 +85,15 @@ class Identity:
         """Those that `view` runs, or draws its null from."""
         if self._stack is None or is_base(view):
             return ""
-        places = [view.place] if isinstance(view, MemberView) else range(len(self._stack.members))
+        members = self._stack.members
+        if isinstance(view, MemberView):
+            return self._key([view.place])
+        held = [place for place, member in enumerate(members) if member.held and isinstance(view, NullView)]
+        turned = self._key([place for place in range(len(members)) if place not in held])
+        return turned + (HELD + self._key(held) if held else "")
+
+    def _key(self, places: Sequence[int]) -> str:
+        assert self._stack is not None
         return stack_key([(self._member(place), self._stack.members[place].scale) for place in places])
 
     def _member(self, place: int) -> str:
