@@ -76,6 +76,8 @@ class Again:
 
     def _ready(self, identity: Mapping[str, Any]) -> LlamaBackend | None:
         """A backend on the files of an identity; None where they are not found, or cannot be used."""
+        if "elsewhere" in identity:  # Those servers are not asked again.
+            return None
         digest, wanted = str(identity.get("base") or identity.get("embedder")), str(identity.get("adapter", ""))
         try:
             settings = EngineSettings.model_validate(identity.get("settings"))

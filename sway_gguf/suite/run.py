@@ -135,7 +135,8 @@ def run(
         result = replace(result, files=tuple(future.result() for future in files))
         result = replace(result, replies=heard.replies(), heat=heard.heat())
     timings = {"run_seconds": time.perf_counter() - clock, **tally.timings}
-    return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
+    remarks = (*result.remarks, *(backend.remarks if backend else ()))
+    return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat(), remarks=remarks)
 
 
 def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "") -> SuiteResult:
