@@ -22,6 +22,7 @@ from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.merge import check_readable
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.core.views import TUNED
@@ -158,14 +159,15 @@ def asked_of(prepared: Prepared) -> Asked:
     sources = picked(prepared.spec, prepared.texts)
     if not sources.sections:
         raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
-    sections = spread(sources.sections, _SECTIONS)
+    sections = sample_of(sources.sections, _SECTIONS)
     queries = tuple(dict.fromkeys(queries_of(sections)))
     if len(queries) < MIN_ITEMS:
         raise UserError(
             f"{shown(prepared.spec.data)}: {len(queries)} distinct sections leave no interval for what is kept; give "
             f"{MIN_ITEMS - len(queries)} or more in addition (Markdown headings or lines of JSONL part them)"
         )
-    candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *neutral_prompts(prepared.texts.speech)[:_PROMPTS]])
+    neutral = neutral_prompts(prepared.texts.speech)[:_PROMPTS]
+    candidates = dict.fromkeys([*sample_of(sources.prompts, _PROMPTS), *neutral])
     prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
     return Asked(
         sections=queries,
