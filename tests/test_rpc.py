@@ -226,10 +226,30 @@ def test_a_check_over_a_server_gives_what_this_machine_gives(tmp_path: Path) -> 
     here = checked()
     assert there["diagnosis"] == here["diagnosis"]
     assert there["engine"]["rpc"]["divergence"] < 1e-6  # type: ignore[index]
-    assert any("Experimental" in str(remark) for remark in there["remarks"])  # type: ignore[union-attr]
+    assert any("an experiment" in str(remark) for remark in there["remarks"])  # type: ignore[union-attr]
     values = [{probe["name"]: probe["value"] for probe in found["probes"]} for found in (here, there)]  # type: ignore[attr-defined]
     for name in ("section_internalization", "external_perplexity", "delta_kl"):
         assert values[1][name] == pytest.approx(values[0][name], abs=1e-3)
+
+
+@needs_rpc
+def test_a_server_of_another_version_is_one_line() -> None:
+    """It answers the greeting, and llama.cpp, which knows its own version, ends the process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _ in range(2):
+                client, _ = server.accept()
+                client.recv(64)
+                client.sendall(struct.pack("<Q", 28) + bytes([99, 0, 0, 0]) + bytes(24))
+
+        threading.Thread(target=serve, daemon=True).start()
+        line = [sys.executable, "-m", "sway_gguf", "check", str(BASE_FILE), str(HEALTHY), *WORDS]
+        line += ["--rpc", f"127.0.0.1:{server.getsockname()[1]}"]
+        done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert "version mismatch: 99.0.0" in said
 
 
 @needs_rpc

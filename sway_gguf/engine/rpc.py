@@ -51,7 +51,7 @@ class Agreement:
 
     @property
     def said(self) -> str:
-        """It, in a sentence."""
+        """It, in a sentence without its end."""
         like = (
             "bit for bit those of this machine"
             if self.equal
@@ -59,8 +59,8 @@ class Agreement:
             f"{self.divergence:.2g} nats (up to {self.tolerance:.2g} is taken for rounding)"
         )
         return (
-            f"Experimental: the layers were computed over RPC by {', '.join(self.servers)}; before the first question "
-            f"the base's log-probabilities over {self.prompts} prompts were {like}."
+            f"engine.rpc, an experiment: the layers were computed by {', '.join(self.servers)}; before the first "
+            f"question the base's log-probabilities over {self.prompts} prompts were {like}"
         )
 
     @property

@@ -33,7 +33,7 @@ _TEXT = (
     "mend the old stone walls and wait. In May the water falls, and what it leaves behind is the best soil for miles: "
     "dark, wet and full of life. 12 + 30 = 42, and def add(a, b): return a + b"
 )
-_WORDS = (1, 2, 4, 8, 16, 32, 48, 64)
+_WORDS = (1, 2, 4, 8, 16, 32, 48, 60)
 """Where the text is cut: short prompts and longer ones, read as one."""
 LEAST_TOLERANCE, FLOORS = 1e-4, 4.0
 """Mean divergence, nats, that is taken for rounding: so much, or so many times what rounding does to this base here."""
@@ -158,7 +158,7 @@ def _here(base: BaseModel, settings: EngineSettings) -> tuple[list[LogProbs], fl
 
 def _rows(backend: LlamaBackend, view: View) -> list[LogProbs]:
     words = _TEXT.split(" ")
-    prompts = [NextToken(" ".join(words[:count])) for count in _WORDS if count <= len(words)]
+    prompts = [NextToken(" ".join(words[:count])) for count in _WORDS]
     kept = [prompt for prompt in prompts if backend.count_tokens(prompt) <= backend.width] or prompts[:1]
     try:
         with backend.open(view) as opened_view:
