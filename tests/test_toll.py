@@ -51,8 +51,8 @@ def test_the_detectable_loss_by_hand() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (-0.05, -0.01, "nothing is lost"),
-        (-0.05, 0.0, "nothing is lost"),
+        (-0.05, -0.01, "no loss in the mean"),
+        (-0.05, 0.0, "no loss in the mean"),
         (-0.01, 0.0005, "no more than what Q8_0 costs bases of this size"),
         (-0.01, 0.02, "no more than what Q4_K_M costs bases of this size"),
         (0.0005, 0.1, "no more than twice what Q4_0 costs bases of this size"),

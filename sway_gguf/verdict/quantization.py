@@ -123,7 +123,7 @@ def against(low: float, high: float, costs: Costs) -> str:
     """
     whose = "this base" if costs.measured else "bases of this size"
     if high <= 0:
-        return "nothing is lost"
+        return "no loss in the mean"
     least, most = _at_least(low, costs), _at_most(high, costs)
     if least == most:
         return f"{_alone(most)} {whose}"
