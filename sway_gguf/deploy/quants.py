@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.core.views import TUNED
 from sway_gguf.deploy.deployment import Asked, Measured, Side
 from sway_gguf.deploy.merge import TYPES
-from sway_gguf.deploy.survived import matrix_of, verdict_on
+from sway_gguf.deploy.survived import cost_line, matrix_of, verdict_on
 from sway_gguf.deploy.workshop import Making, Say, as_file, files_of, is_file, kept, working_in
 from sway_gguf.engine.encoding import encode
 from sway_gguf.engine.llama import QUANT_TYPES
@@ -100,7 +100,17 @@ def survival(
                 _check_effect(row, seed)
             rows.append(row)
     found = tuple(_result(row, rows[0], wanted, tolerance, seed, _label(row.kind, base)) for row in rows)
-    return matrix_of(found, wanted, tolerance, (*weighed, *_remarks(base, types)))
+    costs = {} if base.quantized else _costs(rows)
+    remarks = (*weighed, *_remarks(base, types), *cost_line(costs))
+    return replace(matrix_of(found, wanted, tolerance, remarks), costs=costs, parameters=base.parameters)
+
+
+def _costs(rows: Sequence[_Row]) -> dict[str, float]:
+    """What each type that was made here costs the base alone, nats per token of general text, the cheapest first."""
+    made = {row.kind: row.base for row in rows[1:] if row.mode == "runtime" and row.kind in QUANT_TYPES}
+    whole = rows[0].base.general
+    losses = {kind: float(np.mean(whole - base.general, dtype=np.float64)) for kind, base in made.items() if whole.size}
+    return dict(sorted(losses.items(), key=lambda pair: pair[1]))
 
 
 def _in_order(prepared: Prepared, types: Sequence[str]) -> Sequence[str]:
