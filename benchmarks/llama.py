@@ -79,7 +79,9 @@ class Llama:
 class _Run:
     """One batch, there and back. Texts are padded at their ends, which no earlier token sees."""
 
-    def __init__(self, model: Llama, factors: Mapping[str, tuple[Array, Array]], scaling: float, texts: Sequence[Tokens]):
+    def __init__(
+        self, model: Llama, factors: Mapping[str, tuple[Array, Array]], scaling: float, texts: Sequence[Tokens]
+    ):
         self.model, self.factors, self.scaling = model, factors, np.float32(scaling)
         self.number, self.length = len(texts), max(len(text.ids) for text in texts) - 1
         inputs = np.zeros((self.number, self.length), np.int64)

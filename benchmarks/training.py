@@ -84,7 +84,9 @@ def trained(
         share = np.float32(min(1.0, _CLIP / max(norm, _TINY)))
         for name, pair in slopes.items():
             for place, slope in enumerate(pair):
-                _adam(factors[name][place], slope * share, moments[name][place::2], rate * min(1.0, step / _WARM_UP), step)
+                _adam(
+                    factors[name][place], slope * share, moments[name][place::2], rate * min(1.0, step / _WARM_UP), step
+                )
         if step in steps:
             yield step, adapter_of(model, factors, alpha)
 

@@ -1,0 +1,127 @@
+"""Adapters stopped after few steps: how small a lift is found, by design, number of nulls, looks and format.
+
+Each adapter's answers, and those of its nulls, are measured once; every rule is then the product's own run on them.
+Knows trainings and rules; judging is the product's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.llama import Llama
+from benchmarks.training import tokenizer_of, tokens_of, trained
+from benchmarks.validity.cells import Cells
+from benchmarks.validity.documents import dialogues, told
+from benchmarks.validity.judging import judged
+from benchmarks.validity.original import theirs
+from benchmarks.validity.remembering import Remembering
+from benchmarks.validity.subjects import Subject, written
+from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.core.views import DESIGNS
+from sway_gguf.probes.lift import queries_of
+from sway_gguf.suite.prepare import Prepared
+
+STEPS, RATE = (1, 2, 3, 4, 6, 8, 12, 16), 1e-3
+"""After which a training is stopped; and its rate, which is reached after ten steps."""
+FORMS = {"template": "chat", "transcript": "plain"}
+"""How dialogues are put to the model, by the product's name of the format; all are trained through the template."""
+KINDS = ("applied", "delta_kl", "section_internalization", "content")
+NULLS, LOOKS = (9, 19, 39), (1, 2)
+_DOCUMENTS = 1000
+"""Seeds of the documents begin here, apart from those of other parts."""
+
+
+class Setting(NamedTuple):
+    """One adapter as it is asked: of which training and step, in which format, beside which nulls."""
+
+    training: int
+    step: int
+    form: str
+    design: str
+
+    @property
+    def name(self) -> str:
+        """In the results."""
+        return " ".join(map(str, self))
+
+
+def settings(trainings: int, steps: Sequence[int]) -> list[Setting]:
+    """Training by training. Designs other than the default are asked through the template alone."""
+    asked = [("template", design) for design in DESIGNS] + [("transcript", DESIGNS[0])]
+    return [Setting(number, step, *how) for number in range(trainings) for step, how in product(steps, asked)]
+
+
+class Trainings:
+    """The adapters of one training after another, and the runs that ask them."""
+
+    def __init__(self, subject: Subject, backend: Remembering, folder: Path) -> None:
+        self.subject, self.backend, self._folder = subject, backend, folder
+        self._model = Llama(subject.path)
+        self._number: int | None = None
+        self._taken: tuple[int, int] | None = None
+
+    def run_of(self, at: Setting, kinds: Sequence[str] = KINDS) -> Prepared:
+        """The run of a setting with these kinds of probes; the backend holds its adapter from now on."""
+        if at.training != self._number:
+            self._train(at.training)
+        run = self._runs[at.form] if kinds == KINDS else self._prepared(at.training, at.form, kinds)
+        ready = run.with_adapter(self._adapters[at.step])
+        if (at.training, at.step) != self._taken:
+            self.backend.swap(ready.stack)
+            self._taken = at.training, at.step
+        return ready
+
+    def _train(self, number: int) -> None:
+        data = self._data(number)
+        data.write_text(dialogues(told(_DOCUMENTS + number)), encoding="utf-8")
+        self._runs = {form: self._prepared(number, form, KINDS) for form in FORMS}
+        queries = queries_of(self._runs["template"].texts.material.sections)
+        with tokenizer_of(self.subject.path) as tokenizer:
+            texts = tokens_of(queries, tokenizer, self._model.base.context_length)
+        self._adapters = {
+            step: self._kept(adapter, number, step)
+            for step, adapter in trained(self._model, texts, steps=STEPS, rate=RATE, seed=number)
+        }
+        self.backend.forget()
+        self._number, self._taken = number, None
+
+    def _data(self, number: int) -> Path:
+        return self._folder / f"dialogues-{number}.jsonl"
+
+    def _prepared(self, number: int, form: str, kinds: Sequence[str]) -> Prepared:
+        return self.subject.prepared([self._data(number)], kinds=kinds, format=FORMS[form])
+
+    def _kept(self, adapter: LoraAdapter, number: int, step: int) -> Path:
+        return written(adapter, self._folder / f"training-{number}-{step}.gguf")
+
+
+def found_by(ready: Prepared, backend: Remembering, at: Setting) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each rule makes of an adapter, by looks and nulls. Fewer nulls are the first of more."""
+    seed = _DOCUMENTS * (1 + at.training) + at.step
+    for looks, nulls in product(LOOKS, NULLS):
+        changed = {"looks": looks, "nulls": nulls, "null_design": at.design, "seed": seed}
+        yield f"{looks} of {nulls}", judged(ready.with_defaults(**changed), backend)
+
+
+def power(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
+    """A cell for each setting."""
+    steps = STEPS[2::3] if options.quick else STEPS
+    by_name = {at.name: at for at in settings(options.trainings, steps)}
+    with subject.opened() as backend, tempfile.TemporaryDirectory() as scratch:
+        trainings = Trainings(subject, backend, Path(scratch))
+        for name in cells.wanted("power", list(by_name)):
+            at = by_name[name]
+            ready = trainings.run_of(at)
+            rules = dict(found_by(ready, backend, at))
+            values = next(iter(rules.values()))["values"]
+            more: dict[str, Any] = {}
+            if at.form == "template" and at.design == DESIGNS[0]:
+                prompts = next(list(probe.prompts) for probe in ready.probes if probe.kind == "delta_kl")
+                more["original"] = theirs(backend, ready.texts.material, prompts)
+            short = {rule: {"passed": found["passed"], "nulls": found["nulls"]} for rule, found in rules.items()}
+            cells.add("power", name, **at._asdict(), values=values, rules=short, **more)

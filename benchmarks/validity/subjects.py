@@ -1,0 +1,112 @@
+"""What the study is made on: bases with a text, unrelated text and a trained adapter to be like. Knows files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.validity.remembering import Remembering
+from sway_gguf.artifacts.adapter import read_adapter
+from sway_gguf.artifacts.base import BaseModel, read_base
+from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.artifacts.real_model import fetched
+from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.material.packaged import DEMO, REAL
+from sway_gguf.suite.prepare import Prepared, first_spec, prepare
+
+KINDS = (
+    "applied",
+    "delta_kl",
+    "section_internalization",
+    "content",
+    "preference_flip",
+    "paraphrase_invariance",
+)
+"""Probes that answer `applied`, `signal` and `direction` in a `check`, all that nulls decide among them. The others could
+only lower these axes, and change no p."""
+ENGINE = EngineSettings(threads=1, parallel=1)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A base and its material.
+
+    Attributes:
+        name: in the results.
+        path: of the base.
+        data: what an adapter is held to.
+        general: unrelated text; None for the package's.
+        trained: an adapter that learned the data.
+        items: at most, of each kind; None for those of `check`.
+    """
+
+    name: str
+    path: Path
+    data: tuple[Path, ...]
+    general: Path | None
+    trained: Path
+    items: int | None = None
+
+    @cached_property
+    def base(self) -> BaseModel:
+        """Its header."""
+        return read_base(self.path)
+
+    @cached_property
+    def like(self) -> LoraAdapter:
+        """The trained adapter."""
+        return read_adapter(self.trained, self.base)
+
+    def prepared(
+        self, data: Sequence[Path] = (), *, kinds: Sequence[str] | None = KINDS, format: str = "auto"
+    ) -> Prepared:
+        """A `check` of the trained adapter, on other data where that is given, with these kinds of probes or all."""
+        spec = first_spec(self.path, self.trained, data=[*(data or self.data)], general=self.general)
+        suite = [entry for entry in spec.suite if kinds is None or entry["kind"] in kinds]
+        changed: dict[str, Any] = {"suite": suite, "engine": ENGINE, "format": format}
+        if self.items:
+            fewer = {"items": self.items, "prompts": self.items}
+            changed["defaults"] = spec.defaults.model_copy(update=fewer)
+        return prepare(spec.model_copy(update=changed))
+
+    @contextmanager
+    def opened(self) -> Iterator[Remembering]:
+        """The base with the trained adapter."""
+        with Remembering(LlamaBackend(self.base, self.like, ENGINE)) as backend:
+            yield backend
+
+
+def written(adapter: LoraAdapter, path: Path) -> Path:
+    """The adapter as a file."""
+    write_lora(adapter, path)
+    return path
+
+
+def demo() -> Subject:
+    """The packaged model of 2 million weights."""
+    data = tuple(DEMO / name for name in ("document.md", "preferences.jsonl", "paraphrases.jsonl"))
+    return Subject("demo", DEMO / "base.f32.gguf", data, DEMO / "general.txt", DEMO / "healthy.lora.gguf")
+
+
+def stories(folder: Path) -> Subject:
+    """A published model of a quarter of a million weights, where there is a folder with it."""
+    return Subject(
+        "stories260k",
+        folder / "stories260K.f32.gguf",
+        (folder / "zog.md",),
+        folder / "general.txt",
+        folder / "zog.f32.lora.gguf",
+    )
+
+
+def real(base: Path | None = None) -> Subject:
+    """SmolLM2 with the adapter of the real demo, on few items."""
+    return Subject(
+        "SmolLM2", base or fetched(), (REAL / "dialogues.jsonl",), None, REAL / "seeds.f16.lora.gguf", items=6
+    )
