@@ -28,7 +28,7 @@ PARTS: dict[str, Part] = {
     "gates": gates,
     "types": types,
 }
-"""By name: adapters that learned nothing; such as learned otherwise; power; the gate by other seeds; types of a base."""
+"""By name: adapters that learned nothing; that learned otherwise; power; the gate by other seeds; types of a base."""
 ON_ALL = ("nothing", "types")
 """Parts that are made on every base; the others on the demo's alone."""
 WHOLE = {"adapters": 400, "trainings": 12, "seeds": 100, "original_every": 2}

@@ -77,7 +77,7 @@ def learned_nothing(cells: Cells, subject: Subject, options: argparse.Namespace)
 
 
 def learned_otherwise(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
-    """Adapters that were trained on the data, on another document of its style, and on its words without their order."""
+    """Adapters that were trained on the data, on another document of its style, and on its words in another order."""
     names = [f"{subject.name} {source} {seed}" for seed in range(options.trainings) for source in SOURCES]
     with bench(subject) as at:
         model = Llama(subject.path)

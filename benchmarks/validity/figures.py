@@ -12,14 +12,14 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from benchmarks.validity.cells import Cell, Cells  # noqa: E402
-from benchmarks.validity.judging import claimed  # noqa: E402
-from benchmarks.validity.power import FORMS, NULLS  # noqa: E402
-from benchmarks.validity.summary import (  # noqa: E402
+from benchmarks.validity.cells import Cell, Cells
+from benchmarks.validity.judging import claimed
+from benchmarks.validity.power import FORMS, NULLS
+from benchmarks.validity.summary import (
     FOUND,
     Curve,
     Share,
@@ -28,7 +28,7 @@ from benchmarks.validity.summary import (  # noqa: E402
     originals_curve,
     power_curve,
 )
-from sway_gguf.core.views import DESIGNS  # noqa: E402
+from sway_gguf.core.views import DESIGNS
 
 OURS, THEIRS, OTHER, GREY = "#1f5fa8", "#c2571a", "#3a8a5f", "#777777"
 _STYLE = {

@@ -45,8 +45,8 @@ def judged(ready: Prepared, backend: Remembering) -> dict[str, Any]:
 def kept(result: SuiteResult) -> dict[str, Any]:
     """What the study keeps of a result.
 
-    `passed` are probes with PASS on an axis that claims something; `beyond` those that their nulls let through, whatever
-    else they lack.
+    `passed` are probes with PASS on an axis that claims something; `beyond` those that their nulls let through,
+    whatever else they lack.
     """
     axes = {axis.axis: str(axis.verdict) for axis in result.axes if axis.axis in ("applied", *CLAIMS)}
     claims = [probe for probe in result.probes if probe.axis in CLAIMS]

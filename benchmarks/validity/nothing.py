@@ -1,4 +1,4 @@
-"""Adapters that learned nothing: random factors of many laws, sizes, ranks and modules, and the wrecks of a trained one.
+"""Adapters that learned nothing: random factors of many laws, sizes, ranks and modules, and wrecks of a trained one.
 
 Each is drawn by its number alone. Those whose B has a distribution that no rotation changes are exactly as likely as
 the nulls that they are held against; of all others the study tells whether that matters. Knows factors and shapes.

@@ -28,8 +28,8 @@ KINDS = (
     "preference_flip",
     "paraphrase_invariance",
 )
-"""Probes that answer `applied`, `signal` and `direction` in a `check`, all that nulls decide among them. The others could
-only lower these axes, and change no p."""
+"""Probes that answer `applied`, `signal` and `direction` in a `check`, all that nulls decide among them. The others
+could only lower these axes, and change no p."""
 ENGINE = EngineSettings(threads=1, parallel=1)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 from benchmarks.validity.cells import Cell, Cells
+from benchmarks.validity.judging import claimed
 from benchmarks.validity.power import LOOKS, NULLS
 from benchmarks.validity.summary import (
     Curve,
@@ -25,7 +26,6 @@ from benchmarks.validity.summary import (
     partings,
     power_curve,
 )
-from benchmarks.validity.judging import claimed
 
 Rows = Iterable[Sequence[str]]
 
@@ -221,7 +221,8 @@ def counted(cells: Cells) -> Iterator[str]:
     runs = cells.of("power")
     if runs:
         trainings = len({cell["training"] for cell in runs})
-        yield f"- power: {trainings} trainings, {len({(c['training'], c['step']) for c in runs})} adapters, {len(runs)} settings"
+        adapters = len({(cell["training"], cell["step"]) for cell in runs})
+        yield f"- power: {trainings} trainings, {adapters} adapters, {len(runs)} settings"
     for adapter, (counts, _) in flips(cells.of("gates")).items():
         yield f"- gate: {adapter}, {counts.total()} seeds"
     for name, of in _of_types(cells).items():
