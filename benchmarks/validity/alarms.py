@@ -42,6 +42,8 @@ class Bench:
     def taken(self, adapter: LoraAdapter, seed: int) -> Prepared:
         """A run of `adapter`, which the base holds from now on."""
         ready = adapted(self.ready, written(adapter, self.folder / "adapter.gguf"), seed)
+        if self.subject.base.quantized:
+            self.backend.forget()
         self.backend.swap(ready.stack)
         return ready
 
@@ -66,7 +68,8 @@ def bench(subject: Subject) -> Iterator[Bench]:
 def learned_nothing(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
     """As many adapters as were asked for, each by a run's own seed."""
     with bench(subject) as at:
-        for name in cells.wanted("nothing", [f"{subject.name} {number}" for number in range(options.adapters)]):
+        numbers = range(options.adapters // subject.part)
+        for name in cells.wanted("nothing", [f"{subject.name} {number}" for number in numbers]):
             number = int(name.split()[-1])
             shape = shape_of(number)
             ready = at.taken(untrained(subject.like, shape), number)

@@ -44,6 +44,7 @@ class Subject:
         general: unrelated text; None for the package's.
         trained: an adapter that learned the data.
         items: at most, of each kind; None for those of `check`.
+        part: as many adapters that learned nothing are asked as this divides their number by; larger models take longer.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Subject:
     general: Path | None
     trained: Path
     items: int | None = None
+    part: int = 1
 
     @cached_property
     def base(self) -> BaseModel:
@@ -102,11 +104,11 @@ def stories(folder: Path) -> Subject:
         (folder / "zog.md",),
         folder / "general.txt",
         folder / "zog.f32.lora.gguf",
+        part=4,
     )
 
 
 def real(base: Path | None = None) -> Subject:
     """SmolLM2 with the adapter of the real demo, on few items."""
-    return Subject(
-        "SmolLM2", base or fetched(), (REAL / "dialogues.jsonl",), None, REAL / "seeds.f16.lora.gguf", items=6
-    )
+    data = (REAL / "dialogues.jsonl",)
+    return Subject("SmolLM2", base or fetched(), data, None, REAL / "seeds.f16.lora.gguf", items=6, part=20)
