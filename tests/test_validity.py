@@ -206,11 +206,12 @@ def test_where_types_part_the_nearest_end_to_the_limit_is_told() -> None:
     assert found.told == "prose: why Q4_0"
 
 
-def test_documents_of_one_style_share_no_facts_and_shuffling_keeps_every_word() -> None:
+def test_documents_of_one_style_hardly_share_a_fact_and_shuffling_keeps_every_word() -> None:
     one, other = documents.told(1), documents.told(2)
     assert documents.told(1) == one
     assert one[0].place != other[0].place
-    assert not {line for each in one for line in each.lines} & {line for each in other for line in each.lines}
+    lines = [{line for each in document for line in each.lines} for document in (one, other)]
+    assert len(lines[0] & lines[1]) < len(lines[0]) / 20
     text = documents.markdown(one)
     mixed = documents.shuffled(text, 1)
     assert sorted(mixed.split()) == sorted(text.split())

@@ -26,7 +26,7 @@ from sway_gguf.core.queries import Query, Rolling
 from sway_gguf.material.read import read_material
 from sway_gguf.suite.prepare import Prepared
 
-STEPS, RATE = (4, 12, 36), 1e-3
+STEPS, RATE = (4, 12, 24), 1e-3
 """Of training, after which an adapter is judged; and the rate of learning."""
 SOURCES = ("own", "other", "shuffled")
 """What an adapter of the second part was trained on: the data, another document of its style, the data's words."""
@@ -91,8 +91,9 @@ def learned_otherwise(cells: Cells, subject: Subject, options: argparse.Namespac
             for step, adapter in trained(model, texts, steps=steps, rate=RATE, seed=int(seed)):
                 ready = at.taken(adapter, int(seed))
                 moved = {key: short(value) for key, value in toward(at.backend, at.texts)._asdict().items()}
-                rule = {"original": theirs(at.backend, ready.texts.material, at.prompts)}
-                found.append({"step": step, **moved, **judged(ready, at.backend), **rule})
+                found.append({"step": step, **moved, **judged(ready, at.backend)})
+                if step == steps[-1]:
+                    found[-1]["original"] = theirs(at.backend, ready.texts.material, at.prompts)
             cells.add("otherwise", name, source=source, seed=int(seed), steps=found)
 
 

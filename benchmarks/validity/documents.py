@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scripts.demo_world import Teller, invented, tidy
+from scripts.demo_world import PEOPLE, Teller, invented, story, tidy
 
 _PEOPLE = 6
 _SECTIONS = 14
@@ -181,6 +181,17 @@ def _asked(section: Told) -> Iterator[list[dict[str, str]]]:
         (f"What else do you know of {section.title} of {section.place}?", section.lines[half:]),
     ):
         yield [{"role": "user", "content": ask}, {"role": "assistant", "content": " ".join(lines)}]
+
+
+def unrelated(count: int) -> str:
+    """Dialogues about nothing of the sort, in the words that the demo's base has read: two sentences of a story each."""
+    rng, lines = random.Random("unrelated"), []
+    for number in range(count):
+        told = story(Teller(rng)).split(". ")
+        ask = f"What did {PEOPLE[number % len(PEOPLE)]} tell you on the way?"
+        turns = [{"role": "user", "content": ask}, {"role": "assistant", "content": ". ".join(told[:2]) + "."}]
+        lines.append(json.dumps({"messages": turns}) + "\n")
+    return "".join(lines)
 
 
 def shuffled(text: str, seed: int) -> str:

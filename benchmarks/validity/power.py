@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from benchmarks.llama import Llama
 from benchmarks.training import tokenizer_of, tokens_of, trained
 from benchmarks.validity.cells import Cells
-from benchmarks.validity.documents import dialogues, told
+from benchmarks.validity.documents import dialogues, told, unrelated
 from benchmarks.validity.judging import judged
 from benchmarks.validity.original import theirs
 from benchmarks.validity.remembering import Remembering
@@ -26,12 +26,14 @@ from sway_gguf.core.views import DESIGNS
 from sway_gguf.probes.lift import queries_of
 from sway_gguf.suite.prepare import Prepared
 
-STEPS, RATE = (1, 2, 3, 4, 6, 8, 12, 16), 1e-3
+STEPS, RATE = (1, 2, 3, 4, 6, 8), 3e-4
 """After which a training is stopped; and its rate, which is reached after ten steps."""
 FORMS = {"template": "chat", "transcript": "plain"}
 """How dialogues are put to the model, by the product's name of the format; all are trained through the template."""
 KINDS = ("applied", "delta_kl", "section_internalization", "content")
 NULLS, LOOKS = (9, 19, 39), (1, 2)
+USUAL = 19
+ITEMS = 16
 _DOCUMENTS = 1000
 """Seeds of the documents begin here, apart from those of other parts."""
 
@@ -77,8 +79,8 @@ class Trainings:
         return ready
 
     def _train(self, number: int) -> None:
-        data = self._data(number)
-        data.write_text(dialogues(told(_DOCUMENTS + number)), encoding="utf-8")
+        self._data(number).write_text(dialogues(told(_DOCUMENTS + number)), encoding="utf-8")
+        self._general.write_text(unrelated(ITEMS), encoding="utf-8")
         self._runs = {form: self._prepared(number, form, KINDS) for form in FORMS}
         queries = queries_of(self._runs["template"].texts.material.sections)
         with tokenizer_of(self.subject.path) as tokenizer:
@@ -90,20 +92,31 @@ class Trainings:
         self.backend.forget()
         self._number, self._taken = number, None
 
+    @property
+    def _general(self) -> Path:
+        return self._folder / "general.jsonl"
+
     def _data(self, number: int) -> Path:
         return self._folder / f"dialogues-{number}.jsonl"
 
     def _prepared(self, number: int, form: str, kinds: Sequence[str]) -> Prepared:
-        return self.subject.prepared([self._data(number)], kinds=kinds, format=FORMS[form])
+        data, named = [self._data(number)], FORMS[form]
+        return self.subject.prepared(data, general=self._general, kinds=kinds, format=named, items=ITEMS)
 
     def _kept(self, adapter: LoraAdapter, number: int, step: int) -> Path:
         return written(adapter, self._folder / f"training-{number}-{step}.gguf")
 
 
+def rules_of(at: Setting) -> list[tuple[int, int]]:
+    """Looks and nulls: all of them for the default nulls through the template, the defaults alone otherwise."""
+    usual = at.form == "template" and at.design == DESIGNS[0]
+    return list(product(LOOKS, NULLS)) if usual else [(LOOKS[-1], USUAL)]
+
+
 def found_by(ready: Prepared, backend: Remembering, at: Setting) -> Iterator[tuple[str, dict[str, Any]]]:
     """What each rule makes of an adapter, by looks and nulls. Fewer nulls are the first of more."""
     seed = _DOCUMENTS * (1 + at.training) + at.step
-    for looks, nulls in product(LOOKS, NULLS):
+    for looks, nulls in rules_of(at):
         changed = {"looks": looks, "nulls": nulls, "null_design": at.design, "seed": seed}
         yield f"{looks} of {nulls}", judged(ready.with_defaults(**changed), backend)
 

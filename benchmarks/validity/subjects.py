@@ -19,6 +19,7 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO, REAL
 from sway_gguf.suite.prepare import Prepared, first_spec, prepare
+from sway_gguf.verdict.looks import FIRST_ITEMS
 
 KINDS = (
     "applied",
@@ -26,11 +27,12 @@ KINDS = (
     "section_internalization",
     "content",
     "preference_flip",
-    "paraphrase_invariance",
 )
 """Probes that answer `applied`, `signal` and `direction` in a `check`, all that nulls decide among them. The others
 could only lower these axes, and change no p."""
 ENGINE = EngineSettings(threads=1, parallel=1)
+CHUNK = 200
+"""Characters of a piece of general text: short, for the same reason that items are few."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Subject:
         data: what an adapter is held to.
         general: unrelated text; None for the package's.
         trained: an adapter that learned the data.
-        items: at most, of each kind; None for those of `check`.
+        items: at most, of each kind: as few as the first look takes, so that hundreds of runs take minutes.
         part: as many adapters that learned nothing are asked as this divides their number by; larger models take longer.
     """
 
@@ -52,7 +54,7 @@ class Subject:
     data: tuple[Path, ...]
     general: Path | None
     trained: Path
-    items: int | None = None
+    items: int = FIRST_ITEMS
     part: int = 1
 
     @cached_property
@@ -66,15 +68,20 @@ class Subject:
         return read_adapter(self.trained, self.base)
 
     def prepared(
-        self, data: Sequence[Path] = (), *, kinds: Sequence[str] | None = KINDS, format: str = "auto"
+        self,
+        data: Sequence[Path] = (),
+        *,
+        general: Path | None = None,
+        kinds: Sequence[str] | None = KINDS,
+        format: str = "auto",
+        items: int | None = None,
     ) -> Prepared:
-        """A `check` of the trained adapter, on other data where that is given, with these kinds of probes or all."""
-        spec = first_spec(self.path, self.trained, data=[*(data or self.data)], general=self.general)
+        """A `check` of the trained adapter, with these kinds of probes or all; on other text where that is given."""
+        spec = first_spec(self.path, self.trained, data=[*(data or self.data)], general=general or self.general)
         suite = [entry for entry in spec.suite if kinds is None or entry["kind"] in kinds]
-        changed: dict[str, Any] = {"suite": suite, "engine": ENGINE, "format": format}
-        if self.items:
-            fewer = {"items": self.items, "prompts": self.items}
-            changed["defaults"] = spec.defaults.model_copy(update=fewer)
+        few = items or self.items
+        defaults = spec.defaults.model_copy(update={"items": few, "prompts": few, "chunk_chars": CHUNK})
+        changed: dict[str, Any] = {"suite": suite, "engine": ENGINE, "format": format, "defaults": defaults}
         return prepare(spec.model_copy(update=changed))
 
     @contextmanager
@@ -92,7 +99,7 @@ def written(adapter: LoraAdapter, path: Path) -> Path:
 
 def demo() -> Subject:
     """The packaged model of 2 million weights."""
-    data = tuple(DEMO / name for name in ("document.md", "preferences.jsonl", "paraphrases.jsonl"))
+    data = (DEMO / "document.md", DEMO / "preferences.jsonl")
     return Subject("demo", DEMO / "base.f32.gguf", data, DEMO / "general.txt", DEMO / "healthy.lora.gguf")
 
 

@@ -11,7 +11,6 @@ from itertools import product
 
 from benchmarks.validity.cells import Cell, Cells
 from benchmarks.validity.judging import claimed
-from benchmarks.validity.power import LOOKS, NULLS
 from benchmarks.validity.summary import (
     Curve,
     Share,
@@ -71,7 +70,8 @@ def otherwise(cells: Cells) -> str:
         if of:
             passes = (_passes(of, kind) for kind in ("delta_kl", "section_internalization", "content"))
             direction = str(sum(run["axes"].get("direction") == "PASS" for run in of))
-            theirs = str(sum(map(originals_claim, of)))
+            asked = [run for run in of if "original" in run]
+            theirs = f"{sum(map(originals_claim, asked))} of {len(asked)}" if asked else ""
             rows.append(
                 [source, str(step), str(len(of)), _spread(of, "lift"), _spread(of, "d"), *passes, direction, theirs]
             )
@@ -93,11 +93,11 @@ def power(cells: Cells) -> str:
     """The smallest lift that is found, rule by rule."""
     runs, rows = cells.of("power"), []
     for (form, design), of in _by_how(runs).items():
-        for looks, nulls in product(LOOKS, NULLS):
-            rule = f"{looks} of {nulls}"
+        for rule in of[0]["rules"]:
+            looks, _, nulls = rule.partition(" of ")
             signal = Share.over(of, lambda cell, rule=rule: found_by(cell, rule, "delta_kl"))
             asked = statistics.mean(cell["rules"][rule]["nulls"] for cell in of)
-            how = [form, design, str(nulls), str(looks), f"{asked:.1f}"]
+            how = [form, design, nulls, looks, f"{asked:.1f}"]
             rows.append([*how, _smallest(power_curve(of, rule)), f"{signal.rate:.0%}"])
         if all("original" in cell for cell in of):
             either = _smallest(originals_curve(of))

@@ -29,11 +29,11 @@ from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import run
 
 TYPES = ("Q8_0", "Q4_K_M", "Q4_0")
-SCALES = (0.1, 0.3, 2.0, 4.0)
+SCALES = (0.1, 0.3, 3.0)
 """At which the subject's trained adapter is taken in addition."""
-STEPS = (2, 4, 6, 8, 12, 20)
+STEPS = (2, 4, 8, 16)
 """Of a training on the data, where the base can be trained here."""
-DAMAGED = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+DAMAGED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.6)
 """Scales of the demo's over-trained adapter: damage from none to far beyond every tolerance."""
 
 
