@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from benchmarks.validity.judging import adapted, judged, toward
 from benchmarks.validity.nothing import shape_of, untrained
 from benchmarks.validity.original import theirs
 from benchmarks.validity.remembering import Remembering
-from benchmarks.validity.subjects import Subject, written
+from benchmarks.validity.subjects import KINDS, Subject, written
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.core.queries import Query, Rolling
 from sway_gguf.material.read import read_material
@@ -35,9 +35,9 @@ SOURCES = ("own", "other", "shuffled")
 class Bench:
     """A subject with its base open: adapters go in, verdicts come out."""
 
-    def __init__(self, subject: Subject, backend: Remembering, folder: Path) -> None:
+    def __init__(self, subject: Subject, backend: Remembering, folder: Path, more: Sequence[str] = ()) -> None:
         self.subject, self.backend, self.folder = subject, backend, folder
-        self.ready = subject.prepared()
+        self.ready = subject.prepared(kinds=(*KINDS, *more))
 
     def taken(self, adapter: LoraAdapter, seed: int) -> Prepared:
         """A run of `adapter`, which the base holds from now on."""
@@ -59,10 +59,10 @@ class Bench:
 
 
 @contextmanager
-def bench(subject: Subject) -> Iterator[Bench]:
-    """Opened, with a folder for adapters."""
+def bench(subject: Subject, more: Sequence[str] = ()) -> Iterator[Bench]:
+    """Opened, with a folder for adapters; `more` probes than those that answer the claims."""
     with subject.opened() as backend, tempfile.TemporaryDirectory() as scratch:
-        yield Bench(subject, backend, Path(scratch))
+        yield Bench(subject, backend, Path(scratch), more)
 
 
 def learned_nothing(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
@@ -82,7 +82,7 @@ def learned_nothing(cells: Cells, subject: Subject, options: argparse.Namespace)
 def learned_otherwise(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
     """Adapters that were trained on the data, on another document of its style, and on its words in another order."""
     names = [f"{subject.name} {source} {seed}" for seed in range(options.trainings) for source in SOURCES]
-    with bench(subject) as at:
+    with bench(subject, ["content"]) as at:
         model = Llama(subject.path)
         for name in cells.wanted("otherwise", names):
             _, source, seed = name.split()

@@ -184,7 +184,7 @@ def _asked(section: Told) -> Iterator[list[dict[str, str]]]:
 
 
 def unrelated(count: int) -> str:
-    """Dialogues about nothing of the sort, in the words that the demo's base has read: two sentences of a story each."""
+    """Dialogues about something else, in the words that the demo's base has read: two sentences of a story each."""
     rng, lines = random.Random("unrelated"), []
     for number in range(count):
         told = story(Teller(rng)).split(". ")

@@ -21,15 +21,9 @@ from sway_gguf.material.packaged import DEMO, REAL
 from sway_gguf.suite.prepare import Prepared, first_spec, prepare
 from sway_gguf.verdict.looks import FIRST_ITEMS
 
-KINDS = (
-    "applied",
-    "delta_kl",
-    "section_internalization",
-    "content",
-    "preference_flip",
-)
-"""Probes that answer `applied`, `signal` and `direction` in a `check`, all that nulls decide among them. The others
-could only lower these axes, and change no p."""
+KINDS = ("applied", "delta_kl", "section_internalization", "preference_flip")
+"""Probes that answer `applied`, `signal` and `direction` in a `check`. The others could only lower these axes; and
+`content`, which answers none, would make it harder for these by one more probe to correct for."""
 ENGINE = EngineSettings(threads=1, parallel=1)
 CHUNK = 200
 """Characters of a piece of general text: short, for the same reason that items are few."""
@@ -46,7 +40,7 @@ class Subject:
         general: unrelated text; None for the package's.
         trained: an adapter that learned the data.
         items: at most, of each kind: as few as the first look takes, so that hundreds of runs take minutes.
-        part: as many adapters that learned nothing are asked as this divides their number by; larger models take longer.
+        part: by which the number of adapters that learned nothing is divided.
     """
 
     name: str
