@@ -31,8 +31,9 @@ STEPS, RATE = (1, 2, 3, 4, 6, 8), 3e-4
 FORMS = {"template": "chat", "transcript": "plain"}
 """How dialogues are put to the model, by the product's name of the format; all are trained through the template."""
 KINDS = ("applied", "delta_kl", "section_internalization", "content")
-NULLS, LOOKS = (9, 19, 39), (1, 2)
-USUAL = 19
+NULLS, USUAL = (9, 19, 39), (2, 19)
+RULES = ((1, 9), (1, 19), (2, 9), (2, 19), (2, 39))
+"""Looks and nulls. All 39 nulls of a single look would take as long as the other rules together."""
 ITEMS = 16
 _DOCUMENTS = 1000
 """Seeds of the documents begin here, apart from those of other parts."""
@@ -109,8 +110,7 @@ class Trainings:
 
 def rules_of(at: Setting) -> list[tuple[int, int]]:
     """Looks and nulls: all of them for the default nulls through the template, the defaults alone otherwise."""
-    usual = at.form == "template" and at.design == DESIGNS[0]
-    return list(product(LOOKS, NULLS)) if usual else [(LOOKS[-1], USUAL)]
+    return list(RULES) if at.form == "template" and at.design == DESIGNS[0] else [USUAL]
 
 
 def found_by(ready: Prepared, backend: Remembering, at: Setting) -> Iterator[tuple[str, dict[str, Any]]]:
