@@ -52,6 +52,7 @@ def kept(result: SuiteResult) -> dict[str, Any]:
     claims = [probe for probe in result.probes if probe.axis in CLAIMS]
     return {
         "axes": axes,
+        "verdicts": {probe.kind: str(probe.verdict) for probe in claims},
         "passed": [probe.kind for probe in claims if probe.verdict == Verdict.PASS],
         "beyond": [probe.kind for probe in claims if let_through(probe)],
         "values": {probe.kind: short(probe.value) for probe in claims},

@@ -136,5 +136,5 @@ def power(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
             if at.form == "template" and at.design == DESIGNS[0]:
                 prompts = next(list(probe.prompts) for probe in ready.probes if probe.kind == "delta_kl")
                 more["original"] = theirs(backend, ready.texts.material, prompts)
-            short = {rule: {"passed": found["passed"], "nulls": found["nulls"]} for rule, found in rules.items()}
+            short = {rule: {"verdicts": found["verdicts"], "nulls": found["nulls"]} for rule, found in rules.items()}
             cells.add("power", name, **at._asdict(), values=values, rules=short, **more)

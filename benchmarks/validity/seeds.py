@@ -22,7 +22,7 @@ from sway_gguf.suite.run import run
 from sway_gguf.verdict.gate import decide
 
 PACKAGED = ("healthy", "random", "overtrained")
-WEAK = (1, 2, 3, 4, 8)
+WEAK = (2, 4, 8)
 """Steps of one training, around those from which on an effect is found."""
 KINDS = ("applied", "delta_kl", "section_internalization", "external_perplexity")
 _AT_ONCE = 10

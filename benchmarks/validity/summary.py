@@ -124,8 +124,12 @@ def _smallest(lifts: NDArray[np.float64], shares: NDArray[np.float64]) -> float 
 
 
 def found_by(cell: Cell, rule: str, kind: str) -> bool:
-    """Whether a rule of the power study passes a probe."""
-    return kind in cell["rules"][rule]["passed"]
+    """Whether a rule of the power study finds an effect by a probe that fails where there is none.
+
+    It warns where the effect is there and something else is missing: that half of the sections were learned, or that
+    the change is more than sharpness.
+    """
+    return cell["rules"][rule]["verdicts"][kind] in ("PASS", "WARN")
 
 
 def power_curve(cells: Sequence[Cell], rule: str, kind: str = "section_internalization") -> Curve:
