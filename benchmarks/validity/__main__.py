@@ -31,7 +31,7 @@ PARTS: dict[str, Part] = {
 """By name: adapters that learned nothing; that learned otherwise; power; the gate by other seeds; types of a base."""
 ON_ALL = ("nothing", "types")
 """Parts that are made on every base; the others on the demo's alone."""
-WHOLE = {"adapters": 400, "trainings": 10, "seeds": 20, "original_every": 4}
+WHOLE = {"adapters": 300, "trainings": 5, "seeds": 20, "original_every": 4}
 QUICK = {"adapters": 21, "trainings": 1, "seeds": 10, "original_every": 7}
 
 

@@ -17,6 +17,7 @@ from benchmarks.validity.cells import Cell
 from benchmarks.validity.judging import CLAIMS, claimed
 from sway_gguf.stats.binomial import proportion_interval
 
+OURS, THEIRS = "ours, where the original was asked", "the original's rule"
 FOUND = 0.8
 """The share of runs from which on a lift counts as found."""
 _RESAMPLES = 500
@@ -63,8 +64,8 @@ def false_alarms(cells: Sequence[Cell]) -> dict[str, Share]:
             for axis in CLAIMS
         },
         "nulls let some probe through": Share.over(cells, lambda cell: bool(cell["beyond"])),
-        "ours, where the original was asked": Share.over(asked, claimed),
-        "the original's rule": Share.over(asked, originals_claim),
+        OURS: Share.over(asked, claimed),
+        THEIRS: Share.over(asked, originals_claim),
         "the original's rule, by delta_kl": Share.over(asked, lambda cell: "delta_kl" in cell["original"]["passed"]),
     }
 

@@ -12,6 +12,8 @@ from itertools import product
 from benchmarks.validity.cells import Cell, Cells
 from benchmarks.validity.judging import claimed
 from benchmarks.validity.summary import (
+    OURS,
+    THEIRS,
     Curve,
     Share,
     agreement,
@@ -42,6 +44,36 @@ def _by_subject(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     return groups
 
 
+def short(cells: Cells) -> str:
+    """The main results in a sentence each."""
+    return "\n".join(f"- {sentence}" for sentence in _sentences(cells))
+
+
+def _sentences(cells: Cells) -> Iterator[str]:
+    alarms = false_alarms(cells.of("nothing"))
+    yield f"Adapters that learned nothing and pass `signal` or `direction`: {alarms['PASS of signal or direction']}."
+    yield f"Of them `direction`: {alarms['PASS of direction']}."
+    yield f"The original's rule on the same adapters, where it was asked: {alarms[THEIRS]}; ours there: {alarms[OURS]}."
+    last = [{**cell["steps"][-1], "source": cell["source"]} for cell in cells.of("otherwise")]
+    for source, told in (("other", "another document of the same style"), ("shuffled", "the data's words, shuffled")):
+        of = [run for run in last if run["source"] == source]
+        yield f"Trained on {told}, with PASS of `direction` at the end: {Share.over(of, _directed)}."
+    usual = _by_how(cells.of("power")).get(("template", "rotation"), [])
+    if usual:
+        ours, theirs = _smallest(power_curve(usual, "2 of 19")), _smallest(originals_curve(usual))
+        yield f"The smallest lift found in 80% of runs, nats/token: {ours}; by the original's rule: {theirs}."
+    found = flips(cells.of("gates"))
+    differ = Share(sum(share.count for _, share in found.values()), sum(share.of for _, share in found.values()))
+    yield f"Runs of the gate that differ from the commonest outcome of the same files: {differ}."
+    for name, of in _of_types(cells).items():
+        agreed = agreement(of, of[0]["type"]).items()
+        yield f"Same diagnosis as on {of[0]['type']}, {name}: {'; '.join(f'{kind} {share}' for kind, share in agreed)}."
+
+
+def _directed(run: Cell) -> bool:
+    return bool(run["axes"].get("direction") == "PASS")
+
+
 def nothing(cells: Cells) -> str:
     """False alarms, base by base."""
     subjects = {name: false_alarms(of) for name, of in _by_subject(cells.of("nothing")).items()}
@@ -69,7 +101,7 @@ def otherwise(cells: Cells) -> str:
         of = [run for run in runs if run["source"] == source and run["step"] == step]
         if of:
             passes = (_passes(of, kind) for kind in ("delta_kl", "section_internalization", "content"))
-            direction = str(sum(run["axes"].get("direction") == "PASS" for run in of))
+            direction = str(sum(map(_directed, of)))
             asked = [run for run in of if "original" in run]
             theirs = f"{sum(map(originals_claim, asked))} of {len(asked)}" if asked else ""
             rows.append(
@@ -186,6 +218,7 @@ def _near(near: float | None) -> str:
 
 
 TABLES: dict[str, Callable[[Cells], str]] = {
+    "short": short,
     "nothing": nothing,
     "nothing-by": nothing_by,
     "otherwise": otherwise,
