@@ -16,14 +16,15 @@ from benchmarks.validity.cells import Cells
 from benchmarks.validity.power import Setting, Trainings
 from benchmarks.validity.remembering import Remembering
 from benchmarks.validity.subjects import Subject
+from sway_gguf.core.views import DESIGNS
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import run
 from sway_gguf.verdict.gate import decide
 
 PACKAGED = ("healthy", "random", "overtrained")
-WEAK = (2, 4, 8)
-"""Steps of one training, around those from which on an effect is found."""
+WEAK = ("1 step", "4 steps", "4 steps in 30 times the noise")
+"""Of one training, by the names of the power study."""
 KINDS = ("applied", "delta_kl", "section_internalization", "external_perplexity")
 _AT_ONCE = 10
 """Seeds of one cell."""
@@ -40,7 +41,7 @@ def outcomes(ready: Prepared, backend: Remembering, seeds: range) -> Counter[str
 
 def gates(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
     """A cell for ten seeds of each adapter."""
-    adapters = [*PACKAGED, *(f"stopped after {step} steps" for step in WEAK)]
+    adapters = [*PACKAGED, *WEAK]
     names = [f"{name}, seeds from {first}" for name in adapters for first in range(0, options.seeds, _AT_ONCE)]
     with subject.opened() as backend, tempfile.TemporaryDirectory() as scratch:
         take = _taker(subject, backend, Path(scratch))
@@ -62,7 +63,7 @@ def _taker(subject: Subject, backend: Remembering, folder: Path) -> Callable[[st
             if name in PACKAGED:
                 ready = packaged.with_adapter(DEMO / f"{name}.lora.gguf")
             else:
-                ready = trainings.run_of(Setting(0, int(name.split()[2]), "template", "rotation"), KINDS)
+                ready = trainings.run_of(Setting(0, name, "template", DESIGNS[0]), KINDS)
             backend.swap(ready.stack)
             taken[name] = ready
         return taken[name]

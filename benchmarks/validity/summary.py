@@ -21,7 +21,7 @@ OURS, THEIRS = "ours, where the original was asked", "the original's rule"
 FOUND = 0.8
 """The share of runs from which on a lift counts as found."""
 _RESAMPLES = 500
-_ALONE = 1e-4
+_ALONE = 1e-6
 """Nats per token; smaller lifts are as good as none."""
 
 
