@@ -11,32 +11,32 @@ from importlib import import_module
 import click
 
 LINES = {
-    "check": "Test an adapter on a base, without a spec.",
-    "compare": "Tell what changed between runs of one suite.",
-    "convert": "Write a PEFT or MLX folder as a LoRA GGUF.",
     "demo": "Test adapters of an embedded model, or of a real one.",
-    "diff": "Compare two adapters on one load of their base.",
-    "doctor": "Look over this build, the files and their fit.",
-    "gate": "Run a suite, or read its result, and exit by the verdict.",
-    "init": "Write a suite from your training data.",
-    "inspect": "Show what is in the files, and whether they fit.",
-    "merge": "Write base and adapter as one GGUF.",
-    "mine": "Pick hard cases from a pool, for the next adapter.",
-    "null": "Write a null adapter.",
-    "pack": "Put a run in one archive, to be repeated elsewhere.",
-    "pick": "Pick the checkpoint and the scale that ship.",
-    "probes": "List what can be measured.",
-    "quants": "Measure what survives quantizing and merging.",
-    "report": "Write a saved result in another format.",
+    "check": "Test an adapter on a base, without a spec.",
     "run": "Run the suite of a spec.",
-    "schema": "Print the JSON Schema of the result that --json writes.",
+    "gate": "Run a suite, or read its result, and exit by the verdict.",
+    "report": "Write a saved result in another format.",
+    "compare": "Tell what changed between runs of one suite.",
+    "diff": "Compare two adapters on one load of their base.",
+    "pick": "Pick the checkpoint and the scale that ship.",
+    "sweep": "Measure a grid of adapters, bases, scales, seeds and suites.",
+    "init": "Write a suite from your training data.",
+    "mine": "Pick hard cases from a pool, for the next adapter.",
+    "watch": "Test an adapter each time it changes.",
     "serve": "Run suites that are asked for over HTTP.",
     "served": "Does a running server serve this adapter?",
-    "store": "Look at, empty or check the answers that are kept.",
-    "sweep": "Measure a grid of adapters, bases, scales, seeds and suites.",
+    "inspect": "Show what is in the files, and whether they fit.",
+    "doctor": "Look over this build, the files and their fit.",
+    "convert": "Write a PEFT or MLX folder as a LoRA GGUF.",
+    "merge": "Write base and adapter as one GGUF.",
+    "quants": "Measure what survives quantizing and merging.",
+    "null": "Write a null adapter.",
+    "probes": "List what can be measured.",
+    "schema": "Print the JSON Schema of the result that --json writes.",
     "trace": "Sum up where the time of a run went.",
+    "pack": "Put a run in one archive, to be repeated elsewhere.",
     "unpack": "Unpack a run, and repeat it.",
-    "watch": "Test an adapter each time it changes.",
+    "store": "Look at, empty or check the answers that are kept.",
 }
 _FILES = {"schema": "run", "unpack": "pack"}
 """Of commands that stand in another's file."""
@@ -75,4 +75,5 @@ class Listed(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A name and a line of each."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, LINES[name]) for name in self.list_commands(ctx)])
+            names = self.list_commands(ctx)
+            formatter.write_dl([(name, LINES.get(name) or self.commands[name].get_short_help_str()) for name in names])

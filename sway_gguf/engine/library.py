@@ -45,8 +45,10 @@ def _put_off() -> None:
 
 _put_off()
 bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
-import llama_cpp.llama_cpp as llama_cpp  # noqa: E402
+import llama_cpp.llama_cpp as bindings  # noqa: E402
 
+llama_cpp: Any = bindings
+"""llama.cpp's functions and structures."""
 logger = logging.getLogger("sway_gguf.llama")
 logger.addHandler(logging.NullHandler())
 _LINES = 6
