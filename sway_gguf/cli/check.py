@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Test an adapter on a base, without a spec.",
     epilog="Example:  sway-gguf check base.Q4_K_M.gguf adapter.gguf --data train.md --general notes.txt",
 )
 @click.argument("base", type=FILE)

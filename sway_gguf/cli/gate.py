@@ -27,7 +27,6 @@ _OF_A_RUN = {
 
 
 @click.command(
-    short_help="Run a suite, or read its result, and exit by the verdict.",
     epilog="Example:  sway-gguf gate sway.yaml --require signal,direction --max-loss 0.1 --baseline last.json",
 )
 @click.argument("path", metavar="SWAY.YAML|RESULT.JSON", type=FILE)

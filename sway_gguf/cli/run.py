@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from sway_gguf.core.loras import Loras
 
 
-@click.command(
-    short_help="Run the suite of a spec.", epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39"
-)
+@click.command(epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39")
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @lora_options
 @format_options

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Does a running server serve this adapter?",
     epilog="Example:  sway-gguf served http://127.0.0.1:8080 --result result.json",
 )
 @click.argument("url")
