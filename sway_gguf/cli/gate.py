@@ -73,7 +73,7 @@ def gate(
             raise click.UsageError(f"{unfit[0]} goes with a spec: {path} is a result, and nothing is run")
         _on_result(path, GateOnRun(rules_of(Gate(), **given), named), wishes)
         return
-    spec = overridden(load_spec(path), **run)
+    spec = overridden(load_spec(path, server=True), **run)
     before = named or spec.gate.baseline
     judge = GateOnRun(rules_of(spec.gate, spec.suite, **given), before)
     execute(spec, wishes, inputs=[path, *([before] if before else [])], judge=judge)

@@ -35,7 +35,7 @@ def run(spec_path: Path, loras: Loras, wishes: Wishes, exit_code: bool, **overri
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.gate import GateOnRun
 
-    spec = overridden(with_loras(load_spec(spec_path), loras), **overrides)
+    spec = overridden(with_loras(load_spec(spec_path, server=True), loras), **overrides)
     rules = rules_of(spec.gate, spec.suite)  # A wrong name in `gate:` is told whether or not it decides.
     before = spec.gate.baseline
     judge = GateOnRun(rules, before) if exit_code else None

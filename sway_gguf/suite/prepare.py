@@ -21,13 +21,14 @@ from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.doors import DoorBackend
-from sway_gguf.engine.factory import open_backend
+from sway_gguf.engine.factory import gives, open_backend
 from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.registry import KINDS, all_kinds, build_probes, kinds_by_default
 from sway_gguf.spec.model import AdapterSpec, Defaults, Models, ModelSpec, Spec, Tested, with_adapters
 from sway_gguf.spec.null_adapter import with_null_settings
+from sway_gguf.suite.able import suited
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
@@ -112,7 +113,10 @@ class Prepared:
         Raises:
             EngineError: the engine refused what the checks let pass.
         """
-        return open_backend(self.base, self.stack, self.engine, kind=self.spec.models.ft.kind, store=store)
+        models = self.spec.models
+        return open_backend(
+            self.base, self.stack, self.engine, kind=models.kind, store=store, endpoint=models.endpoint
+        )
 
     def with_defaults(self, **changed: object) -> Prepared:
         """The same run with other defaults; no file is read again.
@@ -124,7 +128,8 @@ class Prepared:
         room = Room(self.base, self.room.width)
         found = _probes(spec, self.texts, self.stack, self.adapter_hash, room)
         probes, skipped, left_out, example = found
-        return replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
+        ready = replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
+        return suited(ready, gives(spec.models.kind))
 
     def with_adapter(self, path: Path) -> Prepared:
         """The same run of another adapter; neither base nor texts are read again.
@@ -213,13 +218,15 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     stack, texts = read_stack(spec.models.ft.loras, base), read_texts(spec, material)
     told = (*_told(stack), *texts.remarks, *other_template(spec, texts.speech))
     spec = spec.model_copy(update={"remarks": (*spec.remarks, *told)})
-    return _ready(spec, base, stack, texts, spec.engine.width(base.context_length))
+    width = spec.engine.width(base.context_length) - gives(spec.models.kind).margin
+    return _ready(spec, base, stack, texts, width)
 
 
 def _ready(spec: Spec, base: BaseModel, stack: Stack, texts: Texts, width: int) -> Prepared:
     room, hashes = Room(base, width), tuple(sha256_of(adapter.path) for adapter in stack.adapters)
     key = stack_key([(digest, each.scale) for digest, each in zip(hashes, stack.members, strict=True)])
-    return Prepared(spec, base, stack, hashes, key, texts, room, *_probes(spec, texts, stack, key, room))
+    ready = Prepared(spec, base, stack, hashes, key, texts, room, *_probes(spec, texts, stack, key, room))
+    return suited(ready, gives(spec.models.kind))
 
 
 def _with_sets_probes(spec: Spec) -> Spec:
