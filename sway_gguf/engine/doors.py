@@ -108,6 +108,11 @@ class DoorBackend(ABC):
         """What a probe of the `sway` project's form is given to ask: `as_base`, `as_finetuned` and the rest."""
         return self
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of its answers has to know, once it has given them."""
+        return ()
+
     def lacks(self, asked: Query | View) -> str:
         """What it cannot give of a query or a view, in a few words; "" where it can."""
         return ""

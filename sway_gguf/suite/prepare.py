@@ -114,9 +114,7 @@ class Prepared:
             EngineError: the engine refused what the checks let pass.
         """
         models = self.spec.models
-        return open_backend(
-            self.base, self.stack, self.engine, kind=models.kind, store=store, endpoint=models.endpoint
-        )
+        return open_backend(self.base, self.stack, self.engine, kind=models.kind, store=store, endpoint=models.endpoint)
 
     def with_defaults(self, **changed: object) -> Prepared:
         """The same run with other defaults; no file is read again.

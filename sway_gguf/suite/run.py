@@ -135,6 +135,8 @@ def run(
         result = replace(result, files=tuple(future.result() for future in files))
         result = replace(result, replies=heard.replies(), heat=heard.heat())
     timings = {"run_seconds": time.perf_counter() - clock, **tally.timings}
+    told_by = backend.remarks if backend else ()
+    result = replace(result, remarks=(*result.remarks, *told_by))
     return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
 
 
