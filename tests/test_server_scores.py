@@ -7,11 +7,15 @@ import threading
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from sway_gguf.engine.endpoint import Step
+from sway_gguf.core.queries import Rolling
+from sway_gguf.engine.llama_server import Step
 from sway_gguf.engine.packing import Job
 from sway_gguf.engine.reduce import NotFiniteError
+from sway_gguf.engine.scoring import Ask
 from sway_gguf.engine.server_scores import Scoring, stretches
 from sway_gguf.engine.side_by_side import side_by_side
 
@@ -47,21 +51,29 @@ class Asked:
         return Step(token, _value(token), tuple((one, _value(one)) for one in range(min(top, self.listed))))
 
 
+def scored(asked: Asked, *jobs: Job, stretches: tuple[tuple[int, int], ...] = ()) -> NDArray[np.float64]:
+    """The log-probabilities of a text's targets, from its second token on."""
+    ask = Ask(Rolling(""), (), 1, jobs, stretches)
+    return np.concatenate(Scoring(Letters()).of(ask, asked))
+
+
 def _value(token: int) -> float:
     return -float(token + 2)
 
 
 def test_tokens_that_can_be_forced_are_asked_together_and_any_other_by_itself() -> None:
-    assert [*stretches([0, 1, 2, 3, 0, 4, 5], lambda token: token not in (2, 3, 4))] == [
-        (0, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7),
-    ]  # fmt: skip
+    def found(read: list[bool]) -> list[tuple[int, int]]:
+        return [*stretches([0, 1, 2, 3, 0, 4, 5, 5], read, lambda token: token not in (2, 3, 4))]
+
+    assert found([True] * 8) == [(0, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 8)]
+    assert found([False, True, True, False, False, True, True, False]) == [(1, 2), (2, 3), (5, 6), (6, 7)]
 
 
 def test_each_target_is_asked_behind_what_stands_before_it() -> None:
     # The text is a b 😀 c </s>, of which all but the first token is scored.
     asked = Asked()
     job = Job((0, 1, 2, 3, 5), 0, (1, 2, 3, 5, END))
-    assert Scoring(Letters()).targets(job, asked).tolist() == [-3, -4, -5, -7, -6]
+    assert scored(asked, job).tolist() == [-3, -4, -5, -7, -6]
     assert asked.log == [
         ("forced", (0,), (1,)),
         ("pushed", (0, 1), (0,)),  # Half a character is found among the likeliest, while a letter is taken.
@@ -69,6 +81,14 @@ def test_each_target_is_asked_behind_what_stands_before_it() -> None:
         ("forced", (0, 1, 2, 3), (5,)),
         ("pushed", (0, 1, 2, 3, 5), (END,)),  # An end is taken itself.
     ]
+
+
+def test_what_stands_between_stretches_is_not_asked_in_any_window() -> None:
+    # Two windows of a text a b c a b c, whose tokens 1 and 4 are wanted.
+    asked = Asked()
+    windows = Job((0, 1, 5), 0, (1, 5, 0)), Job((5, 0, 1), 1, (1, 5))
+    assert scored(asked, *windows, stretches=((1, 2), (4, 5))).tolist() == [-3, 0, 0, -3, 0]
+    assert asked.log == [("forced", (0,), (1,)), ("forced", (5, 0), (1,))]
 
 
 def test_a_distribution_tells_what_lies_outside_of_it_and_spreads_that_evenly() -> None:
@@ -90,12 +110,12 @@ def test_a_number_that_is_none_is_never_an_answer() -> None:
             return [Step(token, None, ((token, None),)) for token in wanted]
 
     with pytest.raises(NotFiniteError):
-        Scoring(Letters()).targets(Job((0,), 0, (1,)), Broken())
+        scored(Broken(), Job((0,), 0, (1,)))
 
 
 def test_a_token_that_is_told_nowhere_has_no_number() -> None:
     with pytest.raises(NotFiniteError):
-        Scoring(Letters()).targets(Job((0,), 0, (3,)), Asked(listed=2))
+        scored(Asked(listed=2), Job((0,), 0, (3,)))
 
 
 # -- several at a time ------------------------------------------------------------------------------------------------

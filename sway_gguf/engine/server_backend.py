@@ -1,7 +1,7 @@
 """A running llama-server as a backend: views by the scale that each request gives to the adapter.
 
 The base's and the adapter's files are read here for their vocabulary and their names; weights stay with the server.
-Knows views and queries; what a request looks like is `endpoint.py`'s.
+Knows views and queries; what a request looks like is `llama_server.py`'s.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sway_gguf.core.loras import Lora
 from sway_gguf.core.queries import Generate, NextToken, Query, Split
 from sway_gguf.core.views import BaseView, MemberView, ScaledView, View, is_rerun
 from sway_gguf.engine import llama, scoring
-from sway_gguf.engine.doors import DoorBackend
-from sway_gguf.engine.endpoint import Draw, LlamaServer, Scales, Step
+from sway_gguf.engine.doors import DoorBackend, Work
 from sway_gguf.engine.http import Server
+from sway_gguf.engine.llama_server import Draw, LlamaServer, Scales, Step
 from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.server_checks import About, checked
@@ -116,6 +116,12 @@ class ServerBackend(DoorBackend):
         ask = self._plan(query)
         return len(ask.tokens) + (query.max_new_tokens if isinstance(query, Generate) else 0)
 
+    def work(self, view: View, queries: Sequence[Query], written: float = 1.0) -> Work:
+        """A request for each query, and the tokens read and written."""
+        asks = [self._plan(query) for query in queries]
+        made = (ask.query.max_new_tokens * written for ask in asks if isinstance(ask.query, Generate))
+        return Work(len(asks), sum(len(ask.tokens) for ask in asks) + sum(made))
+
     def layout(self) -> dict[str, Any]:
         """Where the answers came from, for the record."""
         about = self.about
@@ -171,7 +177,7 @@ class ServerBackend(DoorBackend):
                 return self._row(ask, asked).logprobs
             if missing := lacks(query):
                 raise UserError(f"{NAME} cannot tell {query}: it has no {missing}")
-            return scoring.answer(ask, [self._scoring.targets(job, asked) for job in ask.jobs])
+            return scoring.answer(ask, self._scoring.of(ask, asked))
         except NotFiniteError as error:
             raise NonFiniteError(str(view), str(query)) from error
 

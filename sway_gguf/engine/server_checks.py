@@ -14,7 +14,7 @@ from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Stack
 from sway_gguf.core.errors import UserError
-from sway_gguf.engine.endpoint import About, LlamaServer, Scales, ServerLora
+from sway_gguf.engine.llama_server import About, LlamaServer, Scales, ServerLora
 from sway_gguf.engine.scoring import Tokenizer
 
 _PROBES = ("The quick brown fox, 12 years old; jumps.", "Grüße, мир!\n\tif (x == 0) return;")

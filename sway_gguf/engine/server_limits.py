@@ -13,7 +13,7 @@ MARGIN = 2
 def lacks(asked: Query | View) -> str:
     """What of a query or a view it does not give, in a few words; "" where it gives all."""
     if isinstance(asked, NullView):
-        return "null adapters, without which an effect is not told from noise of its size (kind: gguf has them)"
+        return "null adapters, without which an effect is not told from noise of its size; kind: gguf has them"
     if isinstance(asked, Compare):
         return "whole distributions along a text"
     return "embeddings beside its replies" if isinstance(asked, Embed) else ""

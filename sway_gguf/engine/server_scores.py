@@ -8,6 +8,7 @@ itself. Knows tokens and steps; neither views nor HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from sway_gguf.core.answers import LogProbs, TokenDist
 from sway_gguf.engine.bare import whole_row
-from sway_gguf.engine.endpoint import Step
+from sway_gguf.engine.llama_server import Step
 from sway_gguf.engine.packing import Job
 from sway_gguf.engine.reduce import NotFiniteError
+from sway_gguf.engine.scoring import Ask
 
 TOP = 1024
 """Likeliest tokens that a distribution is asked for; what lies outside is told."""
@@ -67,26 +69,38 @@ class Scoring:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._plain = next(token for token in range(vocabulary.vocabulary) if self._can_be_forced(token))
+        self._can_be_forced = cache(self._whole_and_going_on)
+        self._plain = next(token for token in range(vocabulary.vocabulary) if _is_plain(vocabulary.piece(token)))
 
-    def targets(self, job: Job, server: Answering) -> NDArray[np.float64]:
-        """[targets] log-probabilities of a job's targets, nats.
+    def of(self, ask: Ask, server: Answering) -> list[NDArray[np.float64]]:
+        """[targets] log-probabilities of the targets of each of an ask's jobs, nats; 0 for those between its stretches,
+        which nobody reads.
 
         Raises:
             NotFiniteError: one is no finite number.
         """
+        found: list[NDArray[np.float64]] = []
+        at = ask.first_target
+        for job in ask.jobs:
+            places = range(at, at + len(job.targets))
+            read = [not ask.stretches or any(start <= p < stop for start, stop in ask.stretches) for p in places]
+            found.append(self._targets(job, read, server))
+            at += len(job.targets)
+        return found
+
+    def _targets(self, job: Job, read: Sequence[bool], server: Answering) -> NDArray[np.float64]:
         whole = (*job.tokens, job.targets[-1])
         first = job.first_output + 1
-        found: list[float] = []
-        for start, stop in stretches(job.targets, self._can_be_forced):
+        found = np.zeros(len(job.targets), np.float64)
+        for start, stop in stretches(job.targets, read, self._can_be_forced):
             before, wanted = whole[: first + start], job.targets[start:stop]
             if self._can_be_forced(wanted[0]):
-                found += (_finite(step.logprob) for step in server.forced(before, wanted))
+                found[start:stop] = [_finite(step.logprob) for step in server.forced(before, wanted)]
             elif self._vocabulary.ends_text(wanted[0]):
-                found.append(_finite(server.pushed(before, wanted[0]).logprob))
+                found[start] = _finite(server.pushed(before, wanted[0]).logprob)
             else:
-                found.append(self._told(before, wanted[0], server))
-        return np.array(found, np.float64)
+                found[start] = self._told(before, wanted[0], server)
+        return found
 
     def row(self, job: Job, server: Answering) -> Row:
         """The distribution behind a job's tokens.
@@ -115,21 +129,35 @@ class Scoring:
                     return _finite(value)
         raise NotFiniteError(0)
 
-    def _can_be_forced(self, token: int) -> bool:
+    def _whole_and_going_on(self, token: int) -> bool:
         said = self._vocabulary.piece(token, control=True)
         return bool(said) and said[0] != 0 and not self._vocabulary.ends_text(token) and _is_whole(said)
 
 
-def stretches(targets: Sequence[int], can_be_forced: Callable[[int], bool]) -> Iterator[tuple[int, int]]:
-    """(start, stop) of what is asked together: as many tokens that can be forced as stand behind each other, or one."""
+def stretches(
+    targets: Sequence[int], read: Sequence[bool], can_be_forced: Callable[[int], bool]
+) -> Iterator[tuple[int, int]]:
+    """(start, stop) of what is asked together: as many tokens that can be forced as stand behind each other, or one.
+
+    Args:
+        targets: token ids.
+        read: whether anybody reads the target's number.
+        can_be_forced: whether a token is.
+    """
     start = 0
     while start < len(targets):
         stop = start + 1
-        if can_be_forced(targets[start]):
-            while stop < len(targets) and can_be_forced(targets[stop]):
-                stop += 1
-        yield start, stop
+        if read[start]:
+            if can_be_forced(targets[start]):
+                while stop < len(targets) and read[stop] and can_be_forced(targets[stop]):
+                    stop += 1
+            yield start, stop
         start = stop
+
+
+def _is_plain(said: bytes) -> bool:
+    """Whether a token is a letter or digits, of which no server makes anything else."""
+    return said.isalnum() and said.isascii()
 
 
 def _is_whole(said: bytes) -> bool:
