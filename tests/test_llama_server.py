@@ -1,5 +1,5 @@
-"""llama.cpp's own llama-server, where `scripts/build_llama_tools.py llama-server` has built it: what the small one of these
-tests says of its ways is so, and a run on it measures what a run in process does.
+"""llama.cpp's own llama-server, where `scripts/build_llama_tools.py llama-server` has built it: the small one of these
+tests has its ways right, and a run on it measures what a run in process does.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ from tests.test_server_backend import BASE_FILE, DATA, F32, QUERIES
 ADAPTER = DEMO / "healthy.lora.gguf"
 _SECONDS = 60.0
 PROGRAM = tool("llama-server")
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="scripts/build_llama_tools.py llama-server has not built it here"
-)
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="scripts/build_llama_tools.py has not built llama-server")
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +70,9 @@ def _wait(process: subprocess.Popen[bytes], page: str, log: Path) -> None:
 @pytest.mark.parametrize("view", [BASE, TUNED, ScaledView(0.5)], ids=str)
 def test_it_answers_as_the_model_does_that_is_loaded_here(address: str, view: View) -> None:
     more = [Generate(prompt, 24) for prompt in ("Zog the robot", "Once upon a time", "The old woman said")]
-    with open_backend(BASE_FILE, ADAPTER, F32, kind=SERVER, endpoint=Endpoint(address)) as server:
-        with server.open(view) as asked:
-            found = asked.answer([*QUERIES, *more])
+    server = open_backend(BASE_FILE, ADAPTER, F32, kind=SERVER, endpoint=Endpoint(address))
+    with server, server.open(view) as asked:
+        found = asked.answer([*QUERIES, *more])
     with LlamaBackend(BASE_FILE, ADAPTER, F32) as engine, engine.open(view) as here:
         wanted = here.answer([*QUERIES, *more])
     for query, got, right in zip([*QUERIES, *more], found, wanted, strict=True):
