@@ -80,7 +80,7 @@ BACKENDS: Mapping[str, Opener] = {GGUF: _llama, SERVER: _server}
 
 
 class Gives(NamedTuple):
-    """What a kind of backend gives, as far as that is known before it is opened.
+    """What a kind of backend that lacks something gives, as far as that is known before it is opened.
 
     Attributes:
         name: of the backend.
@@ -90,13 +90,13 @@ class Gives(NamedTuple):
 
     name: str
     lacks: Lacks
-    margin: int = 0
+    margin: int
 
 
-def gives(kind: str) -> Gives:
-    """What a kind gives."""
+def gives(kind: str) -> Gives | None:
+    """What a kind gives; None where it lacks nothing."""
     if kind == SERVER:
         from sway_gguf.engine.server_limits import MARGIN, NAME, lacks
 
         return Gives(NAME, lacks, MARGIN)
-    return Gives(kind, lambda _: "")
+    return None

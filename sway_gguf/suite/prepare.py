@@ -127,7 +127,7 @@ class Prepared:
         found = _probes(spec, self.texts, self.stack, self.adapter_hash, room)
         probes, skipped, left_out, example = found
         ready = replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
-        return suited(ready, gives(spec.models.kind))
+        return _able(ready)
 
     def with_adapter(self, path: Path) -> Prepared:
         """The same run of another adapter; neither base nor texts are read again.
@@ -216,15 +216,21 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     stack, texts = read_stack(spec.models.ft.loras, base), read_texts(spec, material)
     told = (*_told(stack), *texts.remarks, *other_template(spec, texts.speech))
     spec = spec.model_copy(update={"remarks": (*spec.remarks, *told)})
-    width = spec.engine.width(base.context_length) - gives(spec.models.kind).margin
+    known = gives(spec.models.kind)
+    width = spec.engine.width(base.context_length) - (known.margin if known else 0)
     return _ready(spec, base, stack, texts, width)
 
 
 def _ready(spec: Spec, base: BaseModel, stack: Stack, texts: Texts, width: int) -> Prepared:
     room, hashes = Room(base, width), tuple(sha256_of(adapter.path) for adapter in stack.adapters)
     key = stack_key([(digest, each.scale) for digest, each in zip(hashes, stack.members, strict=True)])
-    ready = Prepared(spec, base, stack, hashes, key, texts, room, *_probes(spec, texts, stack, key, room))
-    return suited(ready, gives(spec.models.kind))
+    return _able(Prepared(spec, base, stack, hashes, key, texts, room, *_probes(spec, texts, stack, key, room)))
+
+
+def _able(prepared: Prepared) -> Prepared:
+    """The run without what its kind of backend is known to lack, so that a plan has nothing of it."""
+    known = gives(prepared.spec.models.kind)
+    return suited(prepared, known) if known else prepared
 
 
 def _with_sets_probes(spec: Spec) -> Spec:
