@@ -189,7 +189,8 @@ NEEDS_NULLS = {"delta_kl", "section_internalization", "content", "preference_fli
 def test_without_nulls_neither_signal_nor_direction_is_ever_claimed(adapter: str, diagnosis: str) -> None:
     path = DEMO / f"{adapter}.lora.gguf"
     with LlamaBackend(BASE_FILE, path, F32) as backend:
-        found = ran(backend, "check", str(BASE_FILE), str(path), "--data", str(DATA), "--server", "URL", "--json", "-")
+        texts = ("--data", str(DATA), "--general", str(DEMO / "general.txt"))
+        found = ran(backend, "check", str(BASE_FILE), str(path), *texts, "--server", "URL", "--json", "-")
     verdicts = {axis["axis"]: axis["verdict"] for axis in found["axes"]}
     assert found["diagnosis"] == diagnosis
     assert verdicts["signal"] not in ("PASS", "WARN")

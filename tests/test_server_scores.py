@@ -127,7 +127,7 @@ def test_results_come_in_the_order_of_what_was_asked(workers: int) -> None:
         time.sleep(0.02 if number % 3 == 0 else 0.0)
         return number * number
 
-    assert [*side_by_side(late, range(12), workers)] == [number * number for number in range(12)]
+    assert [*side_by_side(late, range(12), workers, [1] * 12, 12)] == [number * number for number in range(12)]
 
 
 def test_so_many_are_under_way_at_once_and_an_error_ends_it() -> None:
@@ -146,6 +146,24 @@ def test_so_many_are_under_way_at_once_and_an_error_ends_it() -> None:
 
     found = list[int]()
     with pytest.raises(ArithmeticError, match="five"):
-        found.extend(side_by_side(call, range(100), 4))
+        found.extend(side_by_side(call, range(100), 4, [1] * 100, 100))
     assert found == [*range(len(found))]
     assert most[0] == 4
+
+
+def test_what_is_under_way_weighs_no_more_than_there_is_room_for_and_what_is_heavier_goes_alone() -> None:
+    weights, lock = [3, 3, 3, 9, 1, 5, 5, 6], threading.Lock()
+    under_way, seen = list[int](), list[list[int]]()
+
+    def call(number: int) -> int:
+        with lock:
+            under_way.append(weights[number])
+            seen.append([*under_way])
+        time.sleep(0.01)
+        with lock:
+            under_way.remove(weights[number])
+        return number
+
+    assert [*side_by_side(call, range(8), 4, weights, 6)] == [*range(8)]
+    assert all(sum(each) <= 6 or len(each) == 1 for each in seen)
+    assert max(map(len, seen)) > 1

@@ -26,10 +26,10 @@ from sway_gguf.core.views import BaseView, MemberView, ScaledView, View, is_reru
 from sway_gguf.engine import llama, scoring
 from sway_gguf.engine.doors import DoorBackend, Work
 from sway_gguf.engine.http import Server
-from sway_gguf.engine.llama_server import Draw, LlamaServer, Scales, Step
+from sway_gguf.engine.llama_server import About, Draw, LlamaServer, Scales, Step
 from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.reduce import NotFiniteError
-from sway_gguf.engine.server_checks import About, checked
+from sway_gguf.engine.server_checks import checked
 from sway_gguf.engine.server_limits import MARGIN, NAME, lacks
 from sway_gguf.engine.server_scores import TOP, Row, Scoring
 from sway_gguf.engine.side_by_side import side_by_side
@@ -159,7 +159,10 @@ class ServerBackend(DoorBackend):
         # A rerun meets other neighbours in the server's batches.
         order = range(len(queries)) if not is_rerun(view) else range(len(queries) - 1, -1, -1)
         found: dict[int, Answer] = {}
-        answers = side_by_side(answer, [queries[place] for place in order], self._workers)
+        row = [queries[place] for place in order]
+        # Slots may share one cache: together they hold no more than one of them may.
+        weights = [self.count_tokens(query) + MARGIN for query in row]
+        answers = side_by_side(answer, row, self._workers, weights, self.about.context)
         for place, got in zip(order, answers, strict=True):
             found[place] = got
             if progress:
