@@ -108,11 +108,6 @@ class DoorBackend(ABC):
         """What a probe of the `sway` project's form is given to ask: `as_base`, `as_finetuned` and the rest."""
         return self
 
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What a reader of its answers has to know, once it has given them."""
-        return ()
-
     def lacks(self, asked: Query | View) -> str:
         """What it cannot give of a query or a view, in a few words; "" where it can."""
         return ""
@@ -128,6 +123,11 @@ class DoorBackend(ABC):
     def count_tokens_of(self, queries: Sequence[Query]) -> int:
         """Tokens fed to answer `queries` together, which may be fewer than those of each alone."""
         return sum(map(self.count_tokens, queries))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """On what computes the answers, for the reader of a result."""
+        return ()
 
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""

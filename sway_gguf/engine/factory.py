@@ -63,6 +63,10 @@ def _llama(
 ) -> DoorBackend:
     from sway_gguf.engine.llama_backend import LlamaBackend  # loads llama.cpp
 
+    if settings is not None and settings.rpc:
+        from sway_gguf.engine.rpc_trial import opened
+
+        return opened(base, adapter, settings, store)
     return LlamaBackend(base, adapter, settings, store)
 
 
@@ -71,6 +75,10 @@ def _server(
 ) -> DoorBackend:
     from sway_gguf.engine.server_backend import ServerBackend
 
+    if settings is not None and settings.rpc:
+        raise UserError(
+            "kind: server leaves the weights with the server, so --rpc has nothing to hold; give one of the two"
+        )
     if endpoint is None:
         raise UserError("models.base: kind: server wants the url of a running llama-server")
     return ServerBackend(base, adapter, settings, endpoint)
