@@ -77,7 +77,7 @@ def _server(
 
     if settings is not None and settings.rpc:
         raise UserError(
-            "kind: server leaves the weights with the server, so --rpc has nothing to hold; give one of the two"
+            "kind: server leaves the weights where they are, so --rpc has nothing to hold; give one of them"
         )
     if endpoint is None:
         raise UserError("models.base: kind: server wants the url of a running llama-server")
