@@ -182,7 +182,7 @@ def execute(
     check_outputs([*files.values(), *kept, *traces])
     spec = _shown(spec, wishes)
     if wishes.dry_run:
-        prepared = prepare(spec)
+        prepared = prepare(spec).with_costs(wishes.quants)
         with drawing() as console:
             show_plan(prepared, console)
         return
