@@ -21,7 +21,7 @@ OURS, THEIRS = "ours, where the original was asked", "the original's rule"
 FOUND = 0.8
 """The share of runs from which on a lift counts as found."""
 _RESAMPLES = 500
-_ALONE = 1e-6
+ALONE = 1e-6
 """Nats per token; smaller lifts are as good as none."""
 
 
@@ -102,7 +102,7 @@ class Curve:
 
 def curve(lifts: Sequence[float], found: Sequence[bool], trainings: Sequence[int], seed: int = 0) -> Curve:
     """The curve through runs: a lift, whether it was found, and the training that it comes from."""
-    x, y, of = np.maximum(lifts, _ALONE), np.asarray(found, float), np.asarray(trainings)
+    x, y, of = np.maximum(lifts, ALONE), np.asarray(found, float), np.asarray(trainings)
     sorted_lifts, shares = _monotone(x, y)
     groups, rng = [np.flatnonzero(of == each) for each in np.unique(of)], np.random.default_rng(seed)
     again = []
