@@ -66,12 +66,13 @@ def _sentences(cells: Cells) -> Iterator[str]:
             if of := [cell for cell in usual if drowned(cell) == noisy]:
                 ours, theirs = _smallest(power_curve(of, "2 of 19")), _smallest(originals_curve(of))
                 yield f"Of adapters {told}, the smallest lift found in 80%: {ours}; by the original's rule {theirs}."
-    found = flips(cells.of("gates"))
-    differ = Share(sum(share.count for _, share in found.values()), sum(share.of for _, share in found.values()))
-    yield f"Runs of the gate that differ from the commonest outcome of the same files: {differ}."
+    if found := flips(cells.of("gates")):
+        differ = Share(sum(share.count for _, share in found.values()), sum(share.of for _, share in found.values()))
+        yield f"Runs of the gate that differ from the commonest outcome of the same files: {differ}."
     for name, of in _of_types(cells).items():
-        agreed = agreement(of, of[0]["type"]).items()
-        yield f"Same diagnosis as on {of[0]['type']}, {name}: {'; '.join(f'{kind} {share}' for kind, share in agreed)}."
+        if agreed := agreement(of, of[0]["type"]):
+            told = "; ".join(f"{kind} {share}" for kind, share in agreed.items())
+            yield f"Same diagnosis as on {of[0]['type']}, {name}: {told}."
 
 
 def _directed(run: Cell) -> bool:
@@ -221,17 +222,17 @@ def _near(near: float | None) -> str:
     return "" if near is None else f"{near:.3f}"
 
 
-TABLES: dict[str, Callable[[Cells], str]] = {
-    "short": short,
-    "nothing": nothing,
-    "nothing-by": nothing_by,
-    "otherwise": otherwise,
-    "power": power,
-    "power-by-stop": power_by_stop,
-    "gates": gates,
-    "types": types,
+TABLES: dict[str, tuple[str | None, Callable[[Cells], str]]] = {
+    "short": (None, short),
+    "nothing": ("nothing", nothing),
+    "nothing-by": ("nothing", nothing_by),
+    "otherwise": ("otherwise", otherwise),
+    "power": ("power", power),
+    "power-by-stop": ("power", power_by_stop),
+    "gates": ("gates", gates),
+    "types": ("types", types),
 }
-"""By the name of the place."""
+"""By the name of the place: the part whose results it shows, None for all of them, and what makes it."""
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:
