@@ -99,8 +99,12 @@ def power(cells: Sequence[Cell]) -> Figure | None:
         ("19 Gaussian of a fixed size", [c for c in template if c["design"] == "gaussian"], _by("2 of 19"), GREY),
         ("the original's rule", usual, originals_claim, THEIRS),
     ]
-    figure, panels = plt.subplots(1, 2, figsize=(9.6, 2.6), sharey=True)
-    for axes, noisy, title in zip(panels, (False, True), ("stopped early", "in noise"), strict=True):
+    titles = {noisy: title for noisy, title in ((False, "stopped early"), (True, "in noise")) if _any(usual, noisy)}
+    figure, found_panels = plt.subplots(
+        1, len(titles), figsize=(2 + 3.8 * len(titles), 2.6), sharey=True, squeeze=False
+    )
+    panels = list(found_panels[0])
+    for axes, (noisy, title) in zip(panels, titles.items(), strict=True):
         for place, (_, of, found, color) in enumerate(rules):
             for cell in (cell for cell in of if drowned(cell) == noisy):
                 lift = max(cell["values"]["section_internalization"], ALONE)
@@ -112,6 +116,10 @@ def power(cells: Sequence[Cell]) -> Figure | None:
     panels[0].set_yticks(range(len(rules)), [name for name, *_ in rules])
     panels[0].invert_yaxis()
     return figure
+
+
+def _any(cells: Sequence[Cell], noisy: bool) -> bool:
+    return any(drowned(cell) == noisy for cell in cells)
 
 
 def _by(rule: str) -> Callable[[Cell], bool]:
@@ -128,10 +136,11 @@ def otherwise(cells: Sequence[Cell]) -> Figure | None:
         for passed, filled in ((True, color), (False, "none")):
             some = [run for run in runs if (run["axes"].get("direction") == "PASS") == passed]
             label = f"{source}, {'passes' if passed else 'does not pass'} direction"
-            points = [run["lift"] for run in some], [run["d"] for run in some]
-            axes.scatter(*points, s=16, facecolors=filled, edgecolors=color, linewidths=0.9, label=label)
-    axes.axhline(0, color=GREY, linewidth=0.6)
-    axes.set_xscale("symlog", linthresh=0.1)
+            points = [max(run["lift"], ALONE) for run in some], [run["d"] for run in some]
+            if some:
+                axes.scatter(*points, s=16, facecolors=filled, edgecolors=color, linewidths=0.9, label=label)
+    axes.set_xscale("log")
+    axes.margins(0.08)
     axes.set_xlabel("lift of the data, nats/token")
     axes.set_ylabel("d = lift / √(2 KL)")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

@@ -179,6 +179,8 @@ def _by_how(runs: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
 def _smallest(found: Curve) -> str:
     if found.smallest is None:
         return "none"
+    if found.interval == (None, None):
+        return f"{found.smallest:.2g}"
     low, high = ("?" if end is None else f"{end:.2g}" for end in found.interval)
     return f"{found.smallest:.2g} ({low} to {high})"
 
