@@ -32,7 +32,7 @@ PARTS: dict[str, Part] = {
 ALSO_ON = {"nothing": ("stories260k", "SmolLM2"), "types": ("SmolLM2",)}
 """Bases beside the demo's on which a part is made where they are asked for."""
 WHOLE = {"adapters": 300, "trainings": 5, "seeds": 20, "original_every": 4}
-QUICK = {"adapters": 21, "trainings": 1, "seeds": 10, "original_every": 7}
+QUICK = {"adapters": 21, "trainings": 1, "seeds": 5, "original_every": 7}
 
 
 def main() -> None:
