@@ -1,6 +1,6 @@
-"""Builds llama-bench and llama-perplexity from the source archive of the installed llama-cpp-python.
+"""Builds llama-bench, llama-perplexity and llama-export-lora from the source archive of the installed llama-cpp-python.
 
-They are linked to the very libraries that this package runs, so that benchmarks can hold the two beside each other.
+They are linked to the very libraries that this package runs, so that both can be held beside each other.
 Knows pip, a C++ compiler and a folder to keep the tools in; under a minute, once per installation. The libraries are
 found where pip puts them when it compiles llama-cpp-python itself, as it does wherever there is no wheel.
 
@@ -22,8 +22,12 @@ from pathlib import Path
 
 from sway_gguf.artifacts.cache import cache_folder
 
-TOOLS = {"llama-bench": "llama-bench", "llama-perplexity": "perplexity"}
-"""By name, the folder of the source in which each lies."""
+TOOLS = {
+    "llama-bench": ("llama-bench/llama-bench.cpp", "llama-bench/main.cpp"),
+    "llama-perplexity": ("perplexity/perplexity.cpp", "perplexity/main.cpp"),
+    "llama-export-lora": ("export-lora/export-lora.cpp",),
+}
+"""By name, the files of the source's folder `tools` that each is made of."""
 _PACKAGE = "llama-cpp-python"
 _LIBRARIES = ("llama-common", "llama", "ggml", "ggml-cpu", "ggml-base")
 
@@ -56,7 +60,7 @@ def build() -> Path:
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="build-", dir=folder.parent) as scratch:
-            source = _source(Path(scratch))
+            source = unpacked_source(Path(scratch))
             for name in missing:
                 _compile(shlex.split(compiler), source, name, libraries, Path(scratch) / name)
                 shutil.move(Path(scratch) / name, folder / name)
@@ -81,8 +85,12 @@ def _folder(libraries: Path) -> Path:
     return cache_folder() / "llama-tools" / f"{version(_PACKAGE)}-{key}"
 
 
-def _source(scratch: Path) -> Path:
-    """llama.cpp's own folder in the unpacked archive."""
+def unpacked_source(scratch: Path) -> Path:
+    """Fetch and unpack the archive into a folder; llama.cpp's own folder in it.
+
+    Raises:
+        CannotBuildError: pip cannot have it.
+    """
     asked = f"{_PACKAGE}=={version(_PACKAGE)}"
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-input", "--no-deps", "--no-binary", _PACKAGE]
     _run([*pip, "-d", str(scratch), asked])
@@ -94,7 +102,7 @@ def _source(scratch: Path) -> Path:
 
 
 def _compile(compiler: list[str], source: Path, name: str, libraries: Path, out: Path) -> None:
-    code = [str(source / "tools" / TOOLS[name] / file) for file in (f"{TOOLS[name]}.cpp", "main.cpp")]
+    code = [str(source / "tools" / file) for file in TOOLS[name]]
     headers = [f"-I{source / part}" for part in ("common", "vendor", "include", "ggml/include")]
     # A tool has to name every library itself: one that another library needs is not looked for beside it.
     all_named = ["-Wl,--no-as-needed"] if sys.platform == "linux" else []

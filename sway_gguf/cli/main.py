@@ -88,6 +88,9 @@ def main() -> None:
         _end_interrupted()
     except ReaderGoneError:
         sys.exit(0)
+    except MemoryError:
+        say("sway-gguf: memory ran out; close other programs, or take a smaller -c and --parallel 1", err=True)
+        sys.exit(EXIT_USER)
     except OSError as error:
         # No fault of ours and no wrong word: a disk that is full, a file that went away, a stdout that takes nothing.
         where = f"{error.filename}: " if error.filename else ""

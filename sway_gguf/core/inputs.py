@@ -6,6 +6,7 @@ measure), and /dev/zero never ends. Knows paths and sizes; not what a file holds
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from sway_gguf.core.errors import UserError
 
 MOST_TEXT = 256 << 20
 """Bytes of a text that is read whole."""
+
+
+def at_home(path: Path | str) -> Path:
+    """A path that starts at ~ or at ~somebody, written out; as it is where the system knows no such home."""
+    try:
+        return Path(os.path.expanduser(path))
+    except ValueError:  # no user's name has a NUL in it
+        return Path(path)
 
 
 def check_input(path: Path, give: str = "a file") -> int:
