@@ -76,6 +76,7 @@ def ran(
         os.chdir(folder)
         os.dup2(said[0] if stdout is None else stdout, 1)
         os.dup2(said[1], 2)
+        sys.stdout, sys.stderr = (open(number, "w", 1, encoding="utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
         sys.argv = ["sway-gguf", *words]
         sys.modules["__main__"] = ModuleType("__main__")  # or each child of it would import all of this module again
         for change in changes:
@@ -93,7 +94,7 @@ def ran(
 
 
 @contextmanager
-def disk(folder: Path, free: int, size: int = 16 << 20) -> Iterator[Path]:
+def disk(folder: Path, free: int, size: int = 64 << 20) -> Iterator[Path]:
     """A disk of its own with so many bytes left."""
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
@@ -116,7 +117,7 @@ WRITERS = {
     "merge Q4_0": "merge {base} {adapter} --type Q4_0 -t 1 -o {out}/m.gguf",
     "init": "init {base} {adapter} {text} -o {out}/sway.yaml",
     "run": "run {in}/sway.yaml --json {out}/r.json --html {out}/r.html --no-store",
-    "report": "report {in}/result.json --html {out}/r.html",
+    "report": "report {in}/result.json -o {out}/r.html",
     "quants": "quants {base} {adapter} {text} --types F16 -t 1 --work {out}/work --no-store",
     "sweep": "sweep {in}/sweep.yaml --results {out}/out --no-store",
 }
@@ -163,7 +164,7 @@ def environment(**variables: str) -> Change:
 def disk_full(place: Place) -> Iterator[dict[str, Any]]:
     """Outputs on a disk with no room, then a store on one."""
     for name, command in WRITERS.items():
-        with disk(place.out, free=16 << 10):
+        with disk(place.out, free=4 << 10):
             done = ran(place.words(command), place.inputs, [believing_in_room])
             yield {"command": name, **done, "left": files_in(place.out)}
     with disk(place.out, free=64 << 10):
@@ -175,7 +176,7 @@ def disk_full(place: Place) -> Iterator[dict[str, Any]]:
 
 def read_only(place: Place) -> Iterator[dict[str, Any]]:
     """Outputs on a disk that may only be read, a store on one, and then inputs and working folder."""
-    with disk(place.out, free=8 << 20):
+    with disk(place.out, free=32 << 20):
         shutil.copytree(place.inputs, place.out / "inputs")
         subprocess.run(["mount", "-o", "remount,ro", str(place.out)], check=True)
         for name, command in WRITERS.items():
@@ -189,7 +190,7 @@ def read_only(place: Place) -> Iterator[dict[str, Any]]:
 
 def memory_short(place: Place) -> Iterator[dict[str, Any]]:
     """Less and less memory beyond what the imports took."""
-    for mebibytes in (4, 16, 40, 64, 96, 128, 192, 256):
+    for mebibytes in (1, 12, 40, 72, 384):
         done = ran(place.words("run {in}/sway.yaml --json - --no-store"), place.inputs, [memory_of(mebibytes << 20)])
         yield {"command": f"run +{mebibytes} MiB", **done}
 
@@ -213,7 +214,7 @@ def nobody_reads(place: Place) -> Iterator[dict[str, Any]]:
 
 
 def narrow(place: Place) -> Iterator[dict[str, Any]]:
-    """A terminal of twenty columns, and one of a single one."""
+    """A terminal of twenty columns."""
     shown = {
         "run": "run {in}/sway.yaml --no-store",
         "inspect": "inspect {base} {adapter}",
@@ -223,10 +224,8 @@ def narrow(place: Place) -> Iterator[dict[str, Any]]:
         "help": "check --help",
         "plan": "check {base} {adapter} {text} --dry-run",
     }
-    for columns in ("20", "1"):
-        for name, command in shown.items():
-            done = ran(place.words(command), place.inputs, [environment(COLUMNS=columns)])
-            yield {"command": f"{name} {columns}", **done}
+    for name, command in shown.items():
+        yield {"command": name, **ran(place.words(command), place.inputs, [environment(COLUMNS="20")])}
 
 
 FAULTS = {
@@ -259,6 +258,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=FAULTS, default=list(FAULTS))
     given = parser.parse_args()
     os.environ["SWAY_GGUF_CACHE"] = str(given.folder / "cache")
+    os.environ.pop("SWAY_GGUF_STORE", None)
     for fault in given.only:
         scratch = given.folder / fault.replace(" ", "-")
         scratch.mkdir()

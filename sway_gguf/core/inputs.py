@@ -17,11 +17,16 @@ MOST_TEXT = 256 << 20
 
 
 def at_home(path: Path | str) -> Path:
-    """A path that starts at ~ or at ~somebody, written out; as it is where the system knows no such home."""
+    """A path as a file names it, with a leading ~ or ~somebody written out; as it is where there is no such home."""
+    word = str(path)
     try:
-        return Path(os.path.expanduser(path))
+        os.fsencode(word)
+    except UnicodeEncodeError:  # Python takes names to be ASCII here, as in locale C; those on the disk are UTF-8
+        word = os.fsdecode(word.encode("utf-8", "surrogateescape"))
+    try:
+        return Path(os.path.expanduser(word))
     except ValueError:  # no user's name has a NUL in it
-        return Path(path)
+        return Path(word)
 
 
 def check_input(path: Path, give: str = "a file") -> int:
