@@ -57,6 +57,7 @@ def check(family: str, source: Path, scratch: Path) -> bool:
     model = random_model(family)
     base, folder, config = (scratch / f"{family}{end}" for end in (".gguf", "-peft", "-config"))
     write_gguf(model, family, base)
+    model.config.architectures = [type(model).__name__]  # by which that program knows a model
     model.config.save_pretrained(config)
     tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
     torch.manual_seed(2)

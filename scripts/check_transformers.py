@@ -83,12 +83,12 @@ def logits_of(model: Any, tokens: list[int]) -> np.ndarray:
 @torch.no_grad()
 def greedy(model: Any, tokens: list[int], ends: set[int]) -> list[int]:
     """Up to NEW_TOKENS more tokens, the likeliest each time."""
-    made: list[int] = []
-    while len(made) < NEW_TOKENS:
-        made.append(int(model(input_ids=torch.tensor([tokens + made])).logits[0, -1].argmax()))
-        if made[-1] in ends:
-            return made[:-1]
-    return made
+    given = torch.tensor([tokens])
+    made = model.generate(
+        input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=NEW_TOKENS, do_sample=False,
+        eos_token_id=sorted(ends), pad_token_id=min(ends),
+    )[0, len(tokens) :].tolist()  # fmt: skip
+    return made[:-1] if made and made[-1] in ends else made
 
 
 def main() -> None:

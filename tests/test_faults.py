@@ -59,7 +59,7 @@ def of(found: Found, fault: str) -> dict[str, dict[str, Any]]:
 
 def refusal(one: dict[str, Any]) -> str:
     """The line that a command ended with; what it said before on stderr tells what it was doing."""
-    assert one["code"] == 2, one
+    assert one["code"] == 2, (one["command"], one["code"], one["err"][-600:])
     assert "Traceback" not in one["err"]
     *before, last = one["err"].splitlines()
     assert last.startswith("sway-gguf: "), one
