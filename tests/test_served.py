@@ -21,13 +21,13 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Heard, Served, Serves
 from sway_gguf.core.views import BASE, TUNED, ScaledView
 from sway_gguf.engine.fake import distribution
+from sway_gguf.engine.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.asking import Asking, model_of
 from sway_gguf.served.candidates import Candidate
 from sway_gguf.served.decide import LOGPROBS, Measured, heard, together
 from sway_gguf.served.distances import between, coarse, from_told, known, of_replies, tempered
 from sway_gguf.served.forms import Chat, Completions, Form, LlamaServer, Question, Told
-from sway_gguf.served.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.served.prompts import CHAT, TEXT, Prompt, picked
 from sway_gguf.stats.nearest import nearest, surely_above
 

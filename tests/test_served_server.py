@@ -22,9 +22,9 @@ from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Serves
 from sway_gguf.deploy.merge import merge
+from sway_gguf.engine.http import Server
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.expected import Expected
-from sway_gguf.served.http import Server
 from sway_gguf.served.prompts import CHAT, TEXT
 from sway_gguf.served.run import Look
 from sway_gguf.served.source import KINDS

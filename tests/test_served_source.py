@@ -17,9 +17,9 @@ from sway_gguf.core.result_json import from_json, to_json
 from sway_gguf.core.sections import Material, Section
 from sway_gguf.core.served import Served, Serves
 from sway_gguf.core.views import BASE, TUNED, MemberView
+from sway_gguf.engine.http import Server, UnreachableError
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.candidates import candidates
-from sway_gguf.served.http import Server, UnreachableError
 from sway_gguf.served.prompts import CHAT, POOL, TEXT, Prompt, chat_pool, rendered, text_pool
 from sway_gguf.served.source import KINDS, source_of
 from sway_gguf.spec.model import AdapterSpec

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.measured_costs import read_costs
 from sway_gguf.core.measurement import Item, Measurement
@@ -17,11 +18,13 @@ from sway_gguf.core.result import SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json, read_result, to_json
 from sway_gguf.core.rules import AboveTolerance
 from sway_gguf.core.toll import Costs, Toll, Turned
+from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.formats import FORMATS
 from sway_gguf.stats.detectable import detectable, more_items
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.quantization import TABLE, against, costs_of
 from sway_gguf.verdict.reading import Reading
+from tests.test_cli import complaint, sway
 
 COSTS = Costs({"Q8_0": 0.001, "Q4_K_M": 0.02, "Q4_0": 0.05})
 NINE = [0.3] * 4 + [-0.3] * 4 + [0.0]
@@ -154,6 +157,19 @@ def test_it_stands_in_the_json_and_is_read_back() -> None:
     result = with_toll()
     assert from_json(to_json(result), "here").probes == result.probes
     assert json.loads(to_json(result))["probes"][-1]["toll"]["turned"] == {"count": 1, "of": 8, "words": "1 of 8"}
+
+
+def test_check_compares_with_what_was_measured_of_the_base_and_refuses_that_of_another(tmp_path: Path) -> None:
+    path, out = tmp_path / "quants.json", tmp_path / "r.json"
+    own = read_base(DEMO / "base.f32.gguf").parameters
+    given = ["check", str(DEMO / "base.f32.gguf"), str(DEMO / "zero.lora.gguf"), "--quants", str(path), "--nulls", "5"]
+    path.write_text(json.dumps({**MATRIX, "costs": {"Q4_0": 0.05}, "parameters": own + 1}), "utf-8")
+    assert f"measured on a base of {own + 1:,} weights" in complaint(*given, "--dry-run")
+    path.write_text(json.dumps({**MATRIX, "costs": {"Q4_0": 0.05}, "parameters": own}), "utf-8")
+    assert sway(*given, "--general", str(DEMO / "general.txt"), "--json", str(out)).returncode == 0
+    (probe,) = (probe for probe in read_result(out).probes if probe.kind == "external_perplexity")
+    assert probe.toll is not None
+    assert probe.toll.costs == Costs({"Q4_0": 0.05}, measured=True)
 
 
 MATRIX = {"rows": [], "wanted": 0.9, "tolerance": -0.15, "recommended": "", "pareto": [], "summary": ""}

@@ -102,6 +102,16 @@ def engine_options(command: Command) -> Command:
     return command
 
 
+def server_option(command: Command) -> Command:
+    """--server."""
+    return click.option(
+        "--server",
+        metavar="URL",
+        help="Ask a running llama-server that has this base and this adapter (-m BASE --lora ADAPTER) in place of "
+        "loading them here; what needs more than it gives is skipped. A key comes from SWAY_GGUF_API_KEY.",
+    )(command)
+
+
 def rpc_option(command: Command) -> Command:
     """--rpc, by llama.cpp's own name."""
     decorated: Command = click.option(
@@ -150,6 +160,7 @@ def overridden(
     nulls_for_everything: bool | None = None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
+    server: str | None = None,
     rpc: str | None = None,
     where: str = "the command line",
 ) -> Spec:
@@ -159,7 +170,9 @@ def overridden(
         UserError: a value outside the bounds that a spec has.
     """
     from sway_gguf.spec.options import changed
+    from sway_gguf.spec.server import with_server
 
+    spec = spec if server is None else with_server(spec, server)
     engine = {
         "threads": threads,
         "context": context,

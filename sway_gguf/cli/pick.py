@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Pick the checkpoint and the scale that ship.",
     epilog="Example:  sway-gguf pick base.gguf a.gguf b.gguf --data train.md --general notes.txt --scales 0.5,1",
 )
 @click.argument("base", type=FILE)

@@ -182,7 +182,7 @@ def execute(
     check_outputs([*files.values(), *kept, *traces])
     spec = _shown(spec, wishes)
     if wishes.dry_run:
-        prepared = prepare(spec)
+        prepared = prepare(spec).with_costs(wishes.quants)
         with drawing() as console:
             show_plan(prepared, console)
         return
@@ -273,7 +273,8 @@ def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progre
     least, most = work.span(backend.count_tokens_of)
     with progress(least, most, opening=opening_line(prepared, least)) as advance:
         result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
-    remember_speed(prepared.base, prepared.engine, result.timings)
+    if prepared.spec.models.endpoint is None:
+        remember_speed(prepared.base, prepared.engine, result.timings)
     return result
 
 
@@ -282,6 +283,8 @@ def opening_line(prepared: Prepared, tokens: int) -> str:
     from sway_gguf.report.plan import time_line
     from sway_gguf.suite.speeds import known_speed
 
+    if prepared.spec.models.endpoint is not None:
+        return ""
     speed = known_speed(prepared.base, prepared.engine)
     if speed is None or tokens / speed.rate < _A_WHILE:
         return ""

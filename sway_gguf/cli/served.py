@@ -21,13 +21,12 @@ from sway_gguf.core.errors import UserError
 if TYPE_CHECKING:
     from sway_gguf.core.loras import Loras
     from sway_gguf.core.served import Served
-    from sway_gguf.served.http import Server
+    from sway_gguf.engine.http import Server
     from sway_gguf.served.run import Look
     from sway_gguf.served.source import Source
 
 
 @click.command(
-    short_help="Does a running server serve this adapter?",
     epilog="Example:  sway-gguf served http://127.0.0.1:8080 --result result.json",
 )
 @click.argument("url")
@@ -72,9 +71,9 @@ def served(
     --result, of BASE and ADAPTER, or of SWAY.YAML; --lora and --lora-scaled name a set of adapters. Exit 0 tuned, 1
     not, 2 wrong input or no answer, 3 cannot tell with --strict.
     """
+    from sway_gguf.engine.http import Server
     from sway_gguf.served.asking import model_of
     from sway_gguf.served.expected import Expected
-    from sway_gguf.served.http import Server
     from sway_gguf.served.run import Look
     from sway_gguf.suite.prepare import prepare
 

@@ -31,7 +31,7 @@ from sway_gguf.deploy.merge import TYPES
 from sway_gguf.deploy.survived import cost_line, matrix_of, verdict_on
 from sway_gguf.deploy.workshop import Making, Say, as_file, files_of, is_file, kept, working_in
 from sway_gguf.engine.encoding import encode
-from sway_gguf.engine.llama import QUANT_TYPES
+from sway_gguf.engine.quantizing import QUANT_TYPES
 from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.files import shown
@@ -225,7 +225,7 @@ def _hangs_on(prepared: Prepared, asked: Asked) -> dict[str, Any]:
     """All that a measurement hangs on but the weights: the files, the questions, the settings, and what computes."""
     from sway_gguf.engine.identity import Identity  # loads llama.cpp
 
-    settings = prepared.engine.model_dump(mode="json", exclude={"embedder"})
+    settings = prepared.engine.model_dump(exclude={"embedder"})
     return {
         "deployment": __version__,
         "identity": Identity(prepared.base, prepared.engine, prepared.stack).of(TUNED),

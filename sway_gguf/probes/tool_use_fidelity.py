@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import Field, field_validator, model_validator
 
 from sway_gguf.core.answers import Answers
@@ -53,6 +51,9 @@ class ToolCase(StrictModel):
     @field_validator("tools")
     @classmethod
     def _usable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from jsonschema import Draft202012Validator  # which takes long to load, for what few suites have
+        from jsonschema.exceptions import SchemaError
+
         for tool in map(plain_tool, tools):
             if not isinstance(tool.get("name"), str):
                 raise ValueError("every tool needs a name")
@@ -161,6 +162,8 @@ class Score(StrictModel):
 
 def score(reply: str, case: ToolCase, allowed: Sequence[str] = ()) -> Score:
     """Judge one reply; a call of an `allowed` tool that the case does not offer is wrong, but no invention."""
+    from jsonschema import Draft202012Validator
+
     tools = {tool["name"]: tool.get("parameters") or {} for tool in map(plain_tool, case.tools)}
     call = first_call(reply)
     if call is None:

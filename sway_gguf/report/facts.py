@@ -50,6 +50,12 @@ def nulls_line(nulls: NullsUsed) -> str:
     )
 
 
+NO_NULLS = (
+    "No null adapters were asked, so nothing here is held against noise of the adapter's size: whether it learned "
+    "anything is not judged."
+)
+
+
 def look_line(nulls: NullsUsed) -> str:
     """At which look it was decided, and on which items; "" where every null answered everything."""
     told = []

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import shorten
+from sway_gguf.engine.http import NoEndpointError, RefusedError, Server
 from sway_gguf.served.forms import CHAT_FORMS, TEXT_FORMS, Form, Question, Reply
-from sway_gguf.served.http import NoEndpointError, RefusedError, Server
 from sway_gguf.served.prompts import CHAT, Prompt
 
 _TOPS = (20, 5, 1)

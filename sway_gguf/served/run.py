@@ -10,12 +10,12 @@ from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import short_names
 from sway_gguf.core.served import Heard, Served, Serves
+from sway_gguf.engine.http import RefusedError, Server
 from sway_gguf.served.asking import Asking, model_of
 from sway_gguf.served.candidates import candidates
 from sway_gguf.served.decide import heard, is_rounding, together
 from sway_gguf.served.expected import Expected, Progress
 from sway_gguf.served.forms import Reply
-from sway_gguf.served.http import RefusedError, Server
 from sway_gguf.served.measuring import by_logprobs, by_replies
 from sway_gguf.served.prompts import Prompt
 
