@@ -87,6 +87,11 @@ def test_a_missed_check_that_fails_fails_what_nulls_let_pass() -> None:
     assert "lost more than it gained" in found.reason
 
 
+def test_a_missed_check_that_fails_also_fails_what_lies_across_a_tolerance() -> None:
+    across = replace(measured(-0.15, spread=0.05), checks=(checked("canaries", False, "", "one came out", fails=True),))
+    assert verdict_of(AboveTolerance(-0.15), across) == Verdict.FAIL
+
+
 def test_the_rank_p_leads() -> None:
     found = judge([reading(AboveNull(), measured(5.0), NULLS)], alpha=0.05, seed=0)[0]
     assert found.null is not None
@@ -228,6 +233,8 @@ def test_the_headline_says_no_more_than_the_axes() -> None:
     assert "toward its training material," in said[Verdict.PASS]
     assert "with reservations" in said[Verdict.WARN]
     assert "toward" not in diagnose(axes(**GOOD | {"direction": Verdict.SKIP}))[1]
+    for axis in AXES:
+        assert diagnose(axes(**GOOD | {axis: Verdict.WARN}))[1] != diagnose(axes(**GOOD))[1]
     assert "not ruled out" in diagnose(axes(**GOOD | {"collateral": Verdict.WARN}))[1]
 
 

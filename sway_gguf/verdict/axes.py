@@ -34,11 +34,16 @@ _SENTENCES = {
     Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
 }
 _HELD = {
+    ("applied", Verdict.WARN): "with a warning on whether all of it is applied",
+    ("signal", Verdict.WARN): "with a warning on the size or the shape of its effect",
     ("direction", Verdict.PASS): "toward its training material",
     ("direction", Verdict.WARN): "toward its training material with reservations",
     ("collateral", Verdict.PASS): "without measurable damage elsewhere",
     ("collateral", Verdict.WARN): "with damage elsewhere not ruled out",
+    ("leakage", Verdict.WARN): "with recitation not ruled out",
+    ("survival", Verdict.WARN): "with a warning on what it ships with",
 }
+"""A warning that the first sentence leaves out is not read: an adapter at an eighth of its scale is called healthy."""
 
 
 def axes_of(probes: Sequence[ProbeResult]) -> tuple[AxisResult, ...]:
