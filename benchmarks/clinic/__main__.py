@@ -44,7 +44,7 @@ def one(kit: Kit, case: Case, form: str, options: argparse.Namespace) -> Row:
         folder = Path(scratch)
         held = case.held(kit, form, folder / "held")
         start = time.monotonic()
-        found = visit(held, folder, options=options.words)
+        found = visit(held, folder, engine=options.words)
         took = time.monotonic() - start
         other = theirs(held) if options.original else Theirs("", "", "")
     return Row(

@@ -113,6 +113,15 @@ DEMO_CASES = (
         "document",
     ),
     Case(
+        "half-lost",
+        "half the modules zero",
+        (CONVERSION,),
+        "the PEFT folder is there to be compared",
+        made(partial(faults.zeroed, which=odd), _document),
+        "document",
+        origin=_document,
+    ),
+    Case(
         "middle-left",
         "one layer only",
         (CONVERSION,),

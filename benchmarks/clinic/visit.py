@@ -1,7 +1,7 @@
 """One visit: the product's own commands on one adapter, as a user would give them, and what they conclude.
 
-The order is that of the README, whatever the adapter: `inspect`, `check`, the suite that `init` writes, and `quants`
-where the adapter ships merged. The first command that finds a fault ends the visit. Knows commands and their JSON.
+The order is that of the README, whatever the adapter: `inspect`, `check`, `run` with what `check` leaves out because it
+writes replies, and `quants` where the adapter ships merged. The first one that finds a fault ends the visit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sway_gguf.suite.prepare import quick_suite
+
 HEALTHY, REFUSED, CONVERSION, LOST = "healthy", "refused", "wrong conversion", "lost-in-deployment"
+_ITEMS, _PROMPTS = 32, 16
+"""Those of `check`, so that what it asked is in the answer store."""
 _OPEN = ("damage elsewhere not ruled out", "interval reaches across")
 """Of a WARN that finds nothing and asks for more items."""
 
@@ -76,7 +80,13 @@ def spoken(*words: str) -> Done:
 
 
 def visit(
-    held: Held, folder: Path, speak: Speak = spoken, *, whole: bool = True, options: Sequence[str] = ()
+    held: Held,
+    folder: Path,
+    speak: Speak = spoken,
+    *,
+    whole: bool = True,
+    options: Sequence[str] = (),
+    engine: Sequence[str] = (),
 ) -> Concluded:
     """What the commands conclude of what the user holds.
 
@@ -84,11 +94,12 @@ def visit(
         held: the files.
         folder: to work in, empty.
         speak: runs a command.
-        whole: whether the suite that `init` writes is run where `check` found nothing.
-        options: of `check` and `run`, such as ("-t", "1").
+        whole: whether the suite is run where `check` found nothing.
+        options: of `check` and `run`, such as ("--nulls", "5").
+        engine: of `quants` as well, such as ("-t", "1").
     """
     warned: list[Concluded] = []
-    for found in _visited(held, folder, speak, whole, options):
+    for found in _visited(held, folder, speak, whole, (*options, *engine), engine):
         if found.word.startswith(f"{HEALTHY} but"):
             warned.append(found)
         elif found.word != HEALTHY:
@@ -96,18 +107,33 @@ def visit(
     return warned[0] if warned else found
 
 
-def _visited(held: Held, folder: Path, speak: Speak, whole: bool, options: Sequence[str]) -> Iterator[Concluded]:
+def _visited(
+    held: Held, folder: Path, speak: Speak, whole: bool, options: Sequence[str], engine: Sequence[str]
+) -> Iterator[Concluded]:
     yield _inspected(held, speak)
     result = folder / "check.json"
     yield _told("check", speak("check", *_given(held), *_of(held), "--json", str(result), *options), result)
     if whole:
         spec, result = folder / "sway.yaml", folder / "run.json"
-        begun = speak("init", *_given(held), *_of(held), "-o", str(spec))
-        if begun.returncode:
-            yield Concluded(REFUSED, _last(begun.stderr), "init")
+        spec.write_text(json.dumps(suite(held), indent=1), encoding="utf-8")
         yield _told("run", speak("run", str(spec), "--json", str(result), *options), result)
     if held.ships:
-        yield _shipped(held, folder, speak, options)
+        yield _shipped(held, folder, speak, engine)
+
+
+def suite(held: Held) -> Mapping[str, Any]:
+    """A sway.yaml of what `check` asks, whether replies end, and whether training text is recited."""
+    asked = [entry for entry in quick_suite() if entry["kind"] != "ending"]
+    side = {"kind": "gguf", "base": str(held.base)}
+    spec = {
+        "version": 1,
+        "models": {"base": side, "ft": side | {"adapter": str(held.adapter)}},
+        "data": str(held.data),
+        "general": [str(path) for path in held.general],
+        "defaults": {"items": _ITEMS, "prompts": _PROMPTS},
+        "suite": [*asked, *({"name": kind, "kind": kind} for kind in ("ending", "leakage"))],
+    }
+    return spec | ({"holdout": str(held.holdout)} if held.holdout else {})
 
 
 def _given(held: Held) -> tuple[str, str]:
