@@ -228,6 +228,20 @@ def test_off_target_comes_before_damaging_unless_the_material_became_likelier() 
     assert diagnose(broken, [learned(0.5), learned(-0.1)])[0] == Diagnosis.OFF_TARGET
 
 
+@pytest.mark.parametrize(
+    ("value", "diagnosis"), [(-2.0, Diagnosis.OFF_TARGET), (-0.1, Diagnosis.NOISE), (0.2, Diagnosis.NOISE)]
+)
+def test_a_move_away_from_the_material_far_beyond_every_null_is_no_noise(value: float, diagnosis: Diagnosis) -> None:
+    """The nulls' values reach from 0 to 0.4: -0.1 lies beyond all of them, and not by more than their spread allows."""
+    readings = [
+        replace(reading(AboveFloor(), measured(1.0), name="applied"), axis="applied"),
+        reading(AboveNull(), measured(0.2), NULLS, name="signal"),
+        replace(reading(AboveNull(), measured(value, spread=0.001), NULLS, name="direction"), axis="direction"),
+    ]
+    results = judge(readings, alpha=0.05, seed=0)
+    assert diagnose(axes_of(results), results)[0] == diagnosis
+
+
 def test_the_headline_says_no_more_than_the_axes() -> None:
     said = {verdict: diagnose(axes(**GOOD | {"direction": verdict}))[1] for verdict in (Verdict.PASS, Verdict.WARN)}
     assert "toward its training material," in said[Verdict.PASS]

@@ -46,7 +46,7 @@ def one(kit: Kit, case: Case, form: str, options: argparse.Namespace) -> Row:
         start = time.monotonic()
         found = visit(held, folder, engine=options.words)
         took = time.monotonic() - start
-        other = theirs(held) if options.original else Theirs("", "", "")
+        other = theirs(held) if options.original and form == kit.forms[0] else Theirs("", "", "")
     return Row(
         kit.name,
         form,
