@@ -25,9 +25,9 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.core.served import Served, Serves
 from sway_gguf.deploy.merge import merge
+from sway_gguf.engine.http import Server
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.expected import Advance, Expected
-from sway_gguf.served.http import Server
 from sway_gguf.served.run import Look
 from sway_gguf.served.source import KINDS
 from sway_gguf.stats.binomial import proportion_interval

@@ -42,6 +42,7 @@ from sway_gguf.cli.main import cli
 from sway_gguf.core.dialogue import Dialogue, Turn
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
+from sway_gguf.engine import trial
 from sway_gguf.material.tables import TABLES
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import prepare
@@ -58,6 +59,15 @@ Target = Callable[[], object]
 
 class Late(BaseException):
     """An input took longer than SECONDS."""
+
+
+class SharedTrial(trial.Trial):
+    """One process of llama.cpp's for all inputs: its opinion of one is then as cheap as loading it."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """It goes on; after an input that it was not done with there is another one."""
+        if kind is Late:
+            self.restart()
 
 
 def command(*words: object) -> Target:
@@ -575,6 +585,8 @@ def main() -> None:
         good = Path(temporary) / "good"
         good.mkdir()
         workplace(good)
+        shared = SharedTrial()
+        trial.Trial = lambda: shared  # type: ignore[assignment,misc]
         for number in wanted:
             folder = given.keep if given.keep else Path(temporary) / "input"
             faulthandler.dump_traceback_later(6 * SECONDS, exit=True)
@@ -583,6 +595,7 @@ def main() -> None:
                 found += 1
             if not given.keep:
                 shutil.rmtree(folder)
+    shared.close()
     print(f"{len(wanted)} inputs, {found} findings, {time.monotonic() - clock:.0f} s", flush=True)
     sys.exit(found > 0)
 

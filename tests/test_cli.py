@@ -79,7 +79,7 @@ def test_check_gives_a_verdict_with_numbers_as_its_plan_said(tmp_path: Path) -> 
 
 
 def test_check_without_data_answers_what_it_can_and_says_what_data_would_add() -> None:
-    text = succeeded("check", BASE, HEALTHY, "--general", str(DEMO / "general.txt"), "--nulls", "5")
+    text = succeeded("check", BASE, HEALTHY, "--general", str(DEMO / "general.txt"), "--nulls", "0")
     assert re.search(r"applied +PASS", text)
     assert re.search(r"direction +SKIP", text)
     assert "With --data FILE" in text
@@ -162,7 +162,7 @@ def test_null_writes_an_adapter_that_runs(tmp_path: Path, design: str) -> None:
     out = tmp_path / "null.gguf"
     succeeded("null", BASE, HEALTHY, "--seed", "7", "--design", design, "--rank-scale", "0.5", "-o", str(out))
     assert read_lora(out).ranks == (4,)
-    record = json.loads(succeeded("check", BASE, str(out), "--json", "-", "--nulls", "5"))
+    record = json.loads(succeeded("check", BASE, str(out), "--json", "-", "--nulls", "0"))
     assert [probe["verdict"] for probe in record["probes"] if probe["kind"] == "applied"] == ["PASS"]
     assert "--force" in complaint("null", BASE, HEALTHY, "-o", str(out))
 

@@ -16,11 +16,12 @@ from benchmarks.clinic.__main__ import CASES
 from benchmarks.clinic.bases import Kit, demo
 from benchmarks.clinic.case import but, named
 from benchmarks.clinic.demo_cases import DEMO_CASES
-from benchmarks.clinic.llama import Llama
 from benchmarks.clinic.making import odd
 from benchmarks.clinic.table import Row, kept, markdown, read, summary
-from benchmarks.clinic.train import Recipe, padded, train, untrained
+from benchmarks.clinic.train import Recipe, train, untrained
 from benchmarks.clinic.visit import CONVERSION, HEALTHY, REFUSED, Concluded, Done, Held, visit
+from benchmarks.llama import Llama
+from benchmarks.training import factors_of
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.likeness import cosine
 from sway_gguf.artifacts.lora import LoraAdapter, read_lora
@@ -41,53 +42,15 @@ def healthy() -> LoraAdapter:
     return read_lora(HEALTHY_FILE)
 
 
-def as_lora(adapter: LoraAdapter) -> object:
-    from benchmarks.clinic.llama import Lora
-
-    return Lora({pair.module: (pair.a, pair.b) for pair in adapter.pairs}, adapter.scaling(adapter.pairs[0]))
-
-
-class TestTrainer:
-    def test_it_computes_what_transformers_and_peft_do(self, kit: Kit, healthy: LoraAdapter) -> None:
-        reference = json.loads((DEMO / "reference.json").read_text(encoding="utf-8"))
-        for view, lora in (("base", None), ("finetuned", as_lora(healthy))):
-            for told in reference[view]["rolling"][:2]:
-                ids = np.array([told["token_ids"]])
-                found = kit.model.logprobs(ids, lora)[0, np.arange(ids.shape[1] - 1), ids[0, 1:]]  # type: ignore[arg-type]
-                assert np.abs(found - told["logprobs"]).max() < 1e-3
-
-    def test_its_gradient_is_the_slope_of_the_loss(self, kit: Kit) -> None:
-        """Along a random direction of all factors at once, by a difference of the loss on either side."""
-        rng = np.random.default_rng(0)
-        lora = untrained(kit.model, Recipe(steps=1, rank=2))
-        for a, b in lora.factors.values():
-            b += 0.05 * rng.standard_normal(b.shape, np.float32)
-            a += 0.05 * rng.standard_normal(a.shape, np.float32)
-        ids = rng.integers(2, 1024, (2, 12))
-        scored = rng.random((2, 11)) < 0.6
-        kit.model.loss(ids, scored, lora)
-        gradient = dict(lora.gradient)
-        norm = np.sqrt(sum(float((g * g).sum()) for pair in gradient.values() for g in pair))
-        along = {name: tuple(g / norm for g in pair) for name, pair in gradient.items()}
-        step, losses = 0.002, []
-        for side in (1, -1):
-            moved = {
-                n: tuple(f + side * step * d for f, d in zip(lora.factors[n], along[n], strict=True)) for n in along
-            }
-            losses.append(kit.model.loss(ids, scored, replace(lora, factors=moved, gradient={})))  # type: ignore[arg-type]
-        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(norm, rel=0.02)
-
-    def test_it_learns_and_leaves_out_what_is_not_scored(self, kit: Kit) -> None:
-        data = kit.written("two", [{"prompt": "The keeper is", "completion": " a kettle of plums"}])
-        (only,) = examples = kit.examples(data)
-        before = kit.model.loss(*padded(examples), untrained(kit.model, Recipe(steps=1)))
-        recipe = Recipe(steps=8, rate=1e-2, replayed=0)
-        first, again = (train(kit.model, examples, [], recipe) for _ in range(2))
-        assert kit.model.loss(*padded(examples), first) < before / 2
-        assert all(
-            np.array_equal(x, y) for n in first.factors for x, y in zip(first.factors[n], again.factors[n], strict=True)
-        )
-        assert len(only.ids) - only.start == len(kit.tokenize(" a kettle of plums")) - 1
+def test_it_learns_and_leaves_out_what_is_not_scored(kit: Kit) -> None:
+    data = kit.written("two", [{"prompt": "The keeper is", "completion": " a kettle of plums"}])
+    (only,) = examples = kit.examples(data)
+    recipe = Recipe(steps=8, rate=1e-2, replayed=0)
+    before, _ = kit.model.loss([only.tokens], untrained(kit.model, recipe), recipe.scaling)
+    first, again = (train(kit.model, examples, [], recipe) for _ in range(2))
+    assert kit.model.loss([only.tokens], first, recipe.scaling)[0] < before / 2
+    assert all(np.array_equal(x, y) for n in first for x, y in zip(first[n], again[n], strict=True))
+    assert len(only.ids) - only.start == len(kit.tokenize(" a kettle of plums")) - 1
 
 
 class TestTexts:
@@ -162,11 +125,10 @@ class TestFaults:
         assert lost.update_norm(lost.pairs[0]) == pytest.approx(healthy.update_norm(healthy.pairs[0]) / 8**0.5)
 
     def test_a_twin_is_the_same_model_in_other_channels(self, kit: Kit, healthy: LoraAdapter) -> None:
-        other = Llama(kit.form("F32", "twin"))
-        ids = np.array([[0, 40, 300, 7, 99, 512, 3, 88]])
+        other, ids = Llama(kit.form("F32", "twin")), [0, 40, 300, 7, 99, 512, 3, 88]
         assert np.abs(other.logprobs(ids) - kit.model.logprobs(ids)).max() < 1e-3
-        lora = as_lora(healthy)
-        assert np.abs(other.logprobs(ids, lora) - kit.model.logprobs(ids, lora)).max() > 1  # type: ignore[arg-type]
+        factors = factors_of(healthy)
+        assert np.abs(other.logprobs(ids, factors, 2.0) - kit.model.logprobs(ids, factors, 2.0)).max() > 1
 
 
 def test_every_case_has_a_name_of_its_own_and_a_reason() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sway_gguf.material.packaged import DEMO
+from tests.command_line import spoken
 from tests.test_importance import for_demo
 from tests.test_mlx import mlx_folder
 from tests.test_training_folder import run_folder
@@ -35,13 +33,14 @@ def held(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_command_of_the_page_runs_and_says_what_it_says(held: Path) -> None:
+def test_every_command_of_the_page_runs_and_says_what_it_says(held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAGE.read_text(encoding="utf-8")
     said = ""
+    monkeypatch.chdir(held)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("SWAY_GGUF_STORE", str(held / "store"))
     for line in re.findall(r"^sway-gguf (.*)$", text, re.MULTILINE):
-        command = [sys.executable, "-c", "from sway_gguf.cli.main import main; main()", *shlex.split(line)]
-        environment = os.environ | {"COLUMNS": "80", "SWAY_GGUF_STORE": str(held / "store")}
-        done = subprocess.run(command, cwd=held, capture_output=True, text=True, encoding="utf-8", env=environment)
+        done = spoken(*shlex.split(line))
         assert done.returncode == 0, (line, done.stderr)
         said += done.stdout
     words = " ".join(said.split())

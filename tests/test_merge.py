@@ -61,7 +61,7 @@ def test_every_weight_is_base_plus_scaled_update(tmp_path: Path, healthy: LoraAd
         if name in pairs:
             pair = pairs[name]
             wanted = wanted + (0.5 * 16 / 8) * (pair.b.astype(np.float64) @ pair.a.astype(np.float64))
-        assert after.read(name) == pytest.approx(wanted, abs=1e-6)
+        np.testing.assert_allclose(after.read(name), wanted, rtol=0, atol=1e-6)
 
 
 def test_metadata_and_tokenizer_are_kept(tmp_path: Path, healthy: LoraAdapter) -> None:

@@ -21,13 +21,13 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Heard, Served, Serves
 from sway_gguf.core.views import BASE, TUNED, ScaledView
 from sway_gguf.engine.fake import distribution
+from sway_gguf.engine.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.asking import Asking, model_of
 from sway_gguf.served.candidates import Candidate
 from sway_gguf.served.decide import LOGPROBS, Measured, heard, together
 from sway_gguf.served.distances import between, coarse, from_told, known, of_replies, tempered
 from sway_gguf.served.forms import Chat, Completions, Form, LlamaServer, Question, Told
-from sway_gguf.served.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.served.prompts import CHAT, TEXT, Prompt, picked
 from sway_gguf.stats.nearest import nearest, surely_above
 
@@ -254,6 +254,18 @@ def test_prompts_are_picked_where_the_nearer_two_of_three_views_lie_farthest_apa
     tuned = {"none": flat, "all": steep, "ends": steep, "again": steep}
     assert [p.text for p in picked(pool, 2, base, half, tuned)] == ["all", "none"]
     assert [p.text for p in picked(pool, 4, base, half, tuned)][0::3] == ["all", "again"]
+
+
+def test_of_a_set_each_adapter_picks_in_turn_what_tells_it_from_the_set() -> None:
+    """The first adapter alone is told from the set by "second" best, the second one alone by "first"."""
+    flat, tuned, middle = distribution(1, 1), distribution(99, 1), distribution(5, 1)
+    names = ("none", "first", "second", "little")
+    pool = [Prompt(name, name) for name in names]
+    base, half, both = (dict.fromkeys(names, row) for row in (flat, middle, tuned))
+    without_second = dict(zip(names, (tuned, tuned, middle, distribution(90, 1)), strict=True))
+    without_first = dict(zip(names, (tuned, middle, tuned, distribution(95, 1)), strict=True))
+    found = [p.text for p in picked(pool, 3, base, half, both, [without_second, without_first])]
+    assert found == ["second", "first", "little"]
 
 
 # -- the verdict ------------------------------------------------------------------------------------------------------
@@ -496,6 +508,8 @@ def test_fewer_log_probabilities_are_asked_for_where_many_are_refused() -> None:
         found, able = asking(url)
         assert able
         assert found.tells
+        found.reply(Prompt("Once", "1"))
+        assert asked == [20, 5], "what settled it is not asked twice"
         found.reply(Prompt("Once", "1"))
     assert asked == [20, 5, 5]
 

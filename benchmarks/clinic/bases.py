@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks.clinic import texts
 from benchmarks.clinic.faults import twin
-from benchmarks.clinic.llama import Llama
 from benchmarks.clinic.texts import Record
 from benchmarks.clinic.train import Example, Recipe, Tokenize, as_adapter, example, train
+from benchmarks.llama import Llama
 from benchmarks.models import of_type
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.families import FAMILIES

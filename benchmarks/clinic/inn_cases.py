@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from benchmarks.clinic import faults
 from benchmarks.clinic.case import Case, but
-from benchmarks.clinic.llama import KINDS
 from benchmarks.clinic.making import ASTRAY, WEAK, trained
 from benchmarks.clinic.train import Recipe
 from benchmarks.clinic.visit import HEALTHY, LOST
+from benchmarks.models import LINEAR
 
-_ATTENTION, _MLP = ("attn_q", "attn_v"), KINDS[4:]
+_ATTENTION, _MLP = ("attn_q", "attn_v"), LINEAR[4:]
 
 sound = trained("courteous")
 stabilized = trained("rslora", Recipe(steps=60, rank=16, alpha=8, rank_stabilized=True))

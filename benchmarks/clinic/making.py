@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.clinic import faults
 from benchmarks.clinic.case import Make, but
-from benchmarks.clinic.llama import KINDS
 from benchmarks.clinic.train import Recipe
 from benchmarks.clinic.visit import HEALTHY
+from benchmarks.models import LINEAR
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, read_lora
 
@@ -46,7 +46,7 @@ def rows(change: Callable[[LoraAdapter, BaseModel], LoraAdapter], of: Make) -> M
 
 def odd(module: str) -> bool:
     """Every second kind of layer: half the modules, in every block."""
-    return KINDS.index(module.split(".")[2]) % 2 == 1
+    return LINEAR.index(module.split(".")[2]) % 2 == 1
 
 
 def lies_at(path: Path) -> Make:

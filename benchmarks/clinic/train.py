@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.clinic.llama import KINDS, Floats, Ints, Llama, Lora
+from benchmarks.llama import Array, Factors, Llama, Tokens
+from benchmarks.models import LINEAR
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 
 Tokenize = Callable[[str], list[int]]
@@ -30,6 +30,11 @@ class Example:
 
     ids: tuple[int, ...]
     start: int
+
+    @property
+    def tokens(self) -> Tokens:
+        """As the model takes it."""
+        return Tokens(self.ids, [place >= self.start for place in range(len(self.ids))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Recipe:
     rate: float = 2e-3
     rank: int = 8
     alpha: float = 16.0
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = LINEAR
     blocks: tuple[int, ...] | None = None
     batch: int = 16
     replayed: int = 8
@@ -72,40 +77,30 @@ def example(tokenize: Tokenize, prompt: str, reply: str) -> Example:
     return Example(tuple(both), max(1, min(shared, len(both) - 1)))
 
 
-def padded(examples: Sequence[Example]) -> tuple[Ints, NDArray[np.bool_]]:
-    """Tokens [n, longest], filled up with zeros, and which of the following ones are scored [n, longest - 1]."""
-    width = max(len(each.ids) for each in examples)
-    ids, scored = np.zeros((len(examples), width), np.int64), np.zeros((len(examples), width - 1), bool)
-    for row, each in enumerate(examples):
-        ids[row, : len(each.ids)] = each.ids
-        scored[row, each.start - 1 : len(each.ids) - 1] = True
-    return ids, scored
-
-
-def untrained(model: Llama, recipe: Recipe) -> Lora:
+def untrained(model: Llama, recipe: Recipe) -> Factors:
     """A as peft draws it, uniform within 1/√d_in, and B zero."""
     rng = np.random.default_rng(recipe.seed)
     blocks = range(model.blocks) if recipe.blocks is None else recipe.blocks
-    factors = {}
-    for module in (model.module(block, kind) for block in blocks for kind in recipe.kinds):
-        rows, width = model.shape(module)
+    factors: Factors = {}
+    for module in (f"blk.{block}.{kind}.weight" for block in blocks for kind in recipe.kinds):
+        rows, width = model.weights[module].shape
         a = rng.uniform(-1, 1, (recipe.rank, width)) / math.sqrt(width)
         factors[module] = (a.astype(np.float32), np.zeros((rows, recipe.rank), np.float32))
-    return Lora(factors, recipe.scaling)
+    return factors
 
 
-def train(model: Llama, examples: Sequence[Example], replay: Sequence[Example], recipe: Recipe) -> Lora:
-    """A trained LoRA; the same for the same arguments on the same machine."""
-    lora, rng = untrained(model, recipe), np.random.default_rng([recipe.seed, 1])
-    state = {name: [np.zeros_like(f) for f in (*pair, *pair)] for name, pair in lora.factors.items()}
+def train(model: Llama, examples: Sequence[Example], replay: Sequence[Example], recipe: Recipe) -> Factors:
+    """Trained factors; the same for the same arguments on the same machine."""
+    factors, rng = untrained(model, recipe), np.random.default_rng([recipe.seed, 1])
+    state = {name: [np.zeros_like(f) for f in (*pair, *pair)] for name, pair in factors.items()}
     beside = [replace(each, ids=each.ids[:_REPLAYED_TOKENS]) for each in replay if each.start < _REPLAYED_TOKENS]
     for step in range(recipe.steps):
         chosen = _some(examples, recipe.batch, rng) + (_some(beside, recipe.replayed, rng) if recipe.replayed else [])
-        model.loss(*padded(chosen), lora)
+        _, gradient = model.loss([each.tokens for each in chosen], factors, recipe.scaling)
         warm = min(1.0, (step + 1) / _WARM_UP)
         rate = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
-        _update(lora, state, rate, step + 1)
-    return lora
+        _update(factors, gradient, state, rate, step + 1)
+    return factors
 
 
 def _some(examples: Sequence[Example], count: int, rng: np.random.Generator) -> list[Example]:
@@ -114,21 +109,21 @@ def _some(examples: Sequence[Example], count: int, rng: np.random.Generator) -> 
     return [examples[place] for place in rng.choice(len(examples), count, replace=False)]
 
 
-def _update(lora: Lora, state: dict[str, list[Floats]], rate: float, step: int) -> None:
+def _update(factors: Factors, gradient: Factors, state: dict[str, list[Array]], rate: float, step: int) -> None:
     """One step of Adam on gradients cut to a norm of 1 over all factors."""
-    total = math.sqrt(sum(float((g * g).sum()) for pair in lora.gradient.values() for g in pair))
+    total = math.sqrt(sum(float((g * g).sum()) for pair in gradient.values() for g in pair))
     cut = min(1.0, _MOST_NORM / (total + _TINY))
     first, second = _BETAS
-    for name, pair in lora.factors.items():
-        for place, (factor, gradient) in enumerate(zip(pair, lora.gradient[name], strict=True)):
+    for name, pair in factors.items():
+        for place, (factor, slope) in enumerate(zip(pair, gradient[name], strict=True)):
             mean, square = state[name][place], state[name][place + 2]
-            mean += (1 - first) * (cut * gradient - mean)
-            square += (1 - second) * ((cut * gradient) ** 2 - square)
+            mean += (1 - first) * (cut * slope - mean)
+            square += (1 - second) * ((cut * slope) ** 2 - square)
             size = np.sqrt(square / (1 - second**step)) + _TINY
             factor -= rate * (mean / (1 - first**step)) / size
 
 
-def as_adapter(lora: Lora, recipe: Recipe, path: Path) -> LoraAdapter:
+def as_adapter(factors: Factors, recipe: Recipe, path: Path) -> LoraAdapter:
     """As `write_lora` takes it; what rsLoRA scales otherwise is in its alpha."""
-    pairs = [LoraPair(module, a, b, "F32", "F32") for module, (a, b) in sorted(lora.factors.items())]
+    pairs = [LoraPair(module, a, b, "F32", "F32") for module, (a, b) in sorted(factors.items())]
     return LoraAdapter(path, "llama", recipe.scaling * recipe.rank, tuple(pairs))

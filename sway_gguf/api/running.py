@@ -156,7 +156,7 @@ def spec_of(given: PathLike | Spec) -> Spec:
     Raises:
         UserError: it cannot be read or has a wrong field.
     """
-    return given if isinstance(given, Spec) else load_spec(path_of(given, "spec"))
+    return given if isinstance(given, Spec) else load_spec(path_of(given, "spec"), server=True)
 
 
 def _seconds(budget: float | str) -> float:

@@ -237,4 +237,4 @@ def opened(folder: Path, base: str, adapter: str, marked: Iterable[Marked]) -> D
         )
     spec = load_spec(paths[0])
     model = read_base(spec.models.base.base)
-    return open_backend(model, read_stack(spec.models.ft.loras, model), spec.engine, kind=spec.models.ft.kind)
+    return open_backend(model, read_stack(spec.models.ft.loras, model), spec.engine)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, FILES, engine_options, format_options, overridden
+from sway_gguf.cli.common import FILE, FILES, engine_options, format_options, overridden, rpc_option, server_option
 from sway_gguf.cli.loras import Owned, adapters_of, data_of_option, lora_options
 from sway_gguf.cli.output import say
 from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Test an adapter on a base, without a spec.",
     epilog="Example:  sway-gguf check base.Q4_K_M.gguf adapter.gguf --data train.md --general notes.txt",
 )
 @click.argument("base", type=FILE)
@@ -35,7 +34,9 @@ if TYPE_CHECKING:
 @format_options
 @run_options
 @exit_code_option
+@server_option
 @engine_options
+@rpc_option
 def check(
     base: Path,
     adapter: Path | None,

@@ -102,6 +102,27 @@ def engine_options(command: Command) -> Command:
     return command
 
 
+def server_option(command: Command) -> Command:
+    """--server."""
+    return click.option(
+        "--server",
+        metavar="URL",
+        help="Ask a running llama-server that has this base and this adapter (-m BASE --lora ADAPTER) in place of "
+        "loading them here; what needs more than it gives is skipped. A key comes from SWAY_GGUF_API_KEY.",
+    )(command)
+
+
+def rpc_option(command: Command) -> Command:
+    """--rpc, by llama.cpp's own name."""
+    decorated: Command = click.option(
+        "--rpc",
+        metavar="HOST:PORT,…",
+        help="Experimental: llama.cpp's RPC servers that hold and compute the layers, for a base larger than this "
+        "machine. They first have to answer a few prompts as this machine does.",
+    )(command)
+    return decorated
+
+
 def format_options(command: Command) -> Command:
     """--format, and --chat-template-kwargs under llama.cpp's own name."""
     for option in (
@@ -139,6 +160,8 @@ def overridden(
     nulls_for_everything: bool | None = None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
+    server: str | None = None,
+    rpc: str | None = None,
     where: str = "the command line",
 ) -> Spec:
     """`spec` with what was given on the command line, or elsewhere, in place of its own values.
@@ -147,7 +170,9 @@ def overridden(
         UserError: a value outside the bounds that a spec has.
     """
     from sway_gguf.spec.options import changed
+    from sway_gguf.spec.server import with_server
 
+    spec = spec if server is None else with_server(spec, server)
     engine = {
         "threads": threads,
         "context": context,
@@ -156,6 +181,7 @@ def overridden(
         "ubatch": ubatch,
         "flash_attention": flash_attention,
         "parallel": parallel,
+        "rpc": None if rpc is None else tuple(each.strip() for each in rpc.split(",")),
     }
     defaults = {
         "seed": seed,

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Tell what changed between runs of one suite.",
     epilog="Example:  sway-gguf compare before.json after.json",
 )
 @click.argument("results", metavar="RESULT.JSON...", type=FILE, nargs=-1)

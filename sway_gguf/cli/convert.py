@@ -12,7 +12,6 @@ from sway_gguf.cli.saving import Output
 
 
 @click.command(
-    short_help="Write a PEFT or MLX folder as a LoRA GGUF.",
     epilog="Example:  sway-gguf convert my-adapter/ --base base.gguf -o adapter.gguf",
 )
 @click.argument("peft_dir", metavar="PEFT_DIR", type=FILE)

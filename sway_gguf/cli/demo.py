@@ -29,7 +29,6 @@ _STORIES = {
 
 
 @click.command(
-    short_help="Test adapters of an embedded model, or of a real one.",
     epilog="Example:  sway-gguf demo -t 4, or sway-gguf demo --real",
 )
 @click.option(

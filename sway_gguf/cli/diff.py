@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Compare two adapters on one load of their base.",
     epilog="Example:  sway-gguf diff base.gguf a.gguf b.gguf --data train.md",
 )
 @click.argument("files", metavar="BASE|SWAY.YAML [ADAPTER_A] ADAPTER_B", type=FILE, nargs=-1)

@@ -14,7 +14,6 @@ from sway_gguf.core.plain import json_text
 
 
 @click.command(
-    short_help="Look over this build, the files and their fit.",
     epilog="Example:  sway-gguf doctor base.gguf adapter.gguf",
 )
 @click.argument("base", required=False, type=FILE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, format_options, overridden
+from sway_gguf.cli.common import FILE, engine_options, format_options, overridden, server_option
 from sway_gguf.cli.outputs import texts_of
 from sway_gguf.cli.running import Wishes, execute, leave, run_options
 from sway_gguf.cli.saving import deliver
@@ -22,12 +22,11 @@ _OF_A_RUN = {
     "nulls": "--nulls", "seed": "--seed", "show": "--show", "looks": "--looks",
     "nulls_for_everything": "--nulls-for-everything", "threads": "-t", "context": "-c", "batch": "-b",
     "gpu_layers": "-ngl", "ubatch": "-ub", "flash_attention": "-fa", "parallel": "--parallel", "format": "--format",
-    "chat_template_kwargs": "--chat-template-kwargs",
+    "chat_template_kwargs": "--chat-template-kwargs", "server": "--server",
 }  # fmt: skip
 
 
 @click.command(
-    short_help="Run a suite, or read its result, and exit by the verdict.",
     epilog="Example:  sway-gguf gate sway.yaml --require signal,direction --max-loss 0.1 --baseline last.json",
 )
 @click.argument("path", metavar="SWAY.YAML|RESULT.JSON", type=FILE)
@@ -39,6 +38,7 @@ _OF_A_RUN = {
 @click.option("--strict", is_flag=True, help="Exit 3 where the evidence does not decide, in place of 0.")
 @format_options
 @run_options
+@server_option
 @engine_options
 def gate(
     path: Path,
@@ -73,7 +73,7 @@ def gate(
             raise click.UsageError(f"{unfit[0]} goes with a spec: {path} is a result, and nothing is run")
         _on_result(path, GateOnRun(rules_of(Gate(), **given), named), wishes)
         return
-    spec = overridden(load_spec(path), **run)
+    spec = overridden(load_spec(path, server=True), **run)
     before = named or spec.gate.baseline
     judge = GateOnRun(rules_of(spec.gate, spec.suite, **given), before)
     execute(spec, wishes, inputs=[path, *([before] if before else [])], judge=judge)

@@ -14,7 +14,6 @@ from sway_gguf.cli.saving import Output, check_outputs, write_whole
 
 
 @click.command(
-    short_help="Write a suite from your training data.",
     epilog="Example:  sway-gguf init base.gguf adapter.gguf --data train.jsonl -o sway.yaml",
 )
 @click.argument("base", type=FILE)

@@ -15,10 +15,10 @@ from sway_gguf.core.plain import json_text
 if TYPE_CHECKING:
     from sway_gguf.artifacts.base import BaseModel
     from sway_gguf.artifacts.lora import LoraAdapter
+    from sway_gguf.engine.trial import Trial
 
 
 @click.command(
-    short_help="Show what is in the files, and whether they fit.",
     epilog="Example:  sway-gguf inspect base.gguf adapter.gguf, "
     "or sway-gguf inspect merged.gguf --base base.gguf --adapter adapter.gguf",
 )
@@ -53,13 +53,28 @@ def inspect_files(files: Sequence[Path], peft: Path | None, as_json: bool) -> No
     Raises:
         UserError: a file cannot be read, or a folder was given without a base.
     """
+    from sway_gguf.engine.trial import Trial
+
+    with Trial() as trial:  # Before anything else: the other process gets ready beside the imports of this one.
+        cards = _cards(files, peft, trial)
+    if as_json:
+        say_json(json_text(cards, indent=1, strict=False) + "\n")
+        return
+    from sway_gguf.report.inspection import print_card
+
+    with drawing() as console:
+        for card in cards:
+            print_card(card, console)
+
+
+def _cards(files: Sequence[Path], peft: Path | None, trial: Trial) -> list[dict[str, Any]]:
+    """A record of each file, bases first."""
     from sway_gguf.artifacts.adapter import is_folder, read_folder
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.artifacts.gguf_file import GGUFFile
     from sway_gguf.artifacts.likeness import differences
     from sway_gguf.artifacts.lora import read_lora
     from sway_gguf.core.errors import UserError
-    from sway_gguf.report.inspection import print_card
 
     folders = [path for path in files if is_folder(path)]
     adapters = [read_lora(path) for path in files if path not in folders and GGUFFile(path).kind == "adapter"]
@@ -70,8 +85,8 @@ def inspect_files(files: Sequence[Path], peft: Path | None, as_json: bool) -> No
             f"{folders[0] if folders else peft}: a folder's adapter is read for a base; name the base GGUF as well"
         )
     adapters += [read_folder(path, bases[0]) for path in folders]
-    found = {base.path: _fit(base, adapters) for base in bases}
-    cards: list[dict[str, Any]] = [base_card(base) | {"refused": found[base.path][0]} for base in bases]
+    found = {base.path: _fit(base, adapters, trial) for base in bases}
+    cards = [base_card(base) | {"refused": found[base.path][0]} for base in bases]
     for place, adapter in enumerate(adapters):
         card = adapter_card(adapter) | {"fits": {str(base): reasons[place] for base, (_, reasons) in found.items()}}
         if bases:
@@ -79,12 +94,7 @@ def inspect_files(files: Sequence[Path], peft: Path | None, as_json: bool) -> No
         if peft:
             card["differences"] = {str(peft): differences(adapter, read_folder(peft, bases[0]), bases[0])}
         cards.append(card)
-    if as_json:
-        say_json(json_text(cards, indent=1, strict=False) + "\n")
-        return
-    with drawing() as console:
-        for card in cards:
-            print_card(card, console)
+    return cards
 
 
 def inspect_merged(files: Sequence[Path], base: Path | None, adapter: Path | None, as_json: bool) -> None:
@@ -111,7 +121,7 @@ def inspect_merged(files: Sequence[Path], base: Path | None, adapter: Path | Non
     merged, model = read_base(files[0]), read_base(base)
     with progress_bar(len(model.tensors), unit="tensors") as advance:
         found = replay(merged, model, read_adapter(adapter, model), advance)
-    card = base_card(merged) | {"refused": refusals(merged.path, [])[0]}
+    card = base_card(merged) | {"refused": refusals(merged.path)[0]}
     if as_json:
         told = {"of_another_base": found.of_another_base, "common_scale": found.common_scale}
         say_json(json_text([card | {"replay": asdict(found) | told}], indent=1, strict=False) + "\n")
@@ -121,17 +131,16 @@ def inspect_merged(files: Sequence[Path], base: Path | None, adapter: Path | Non
         print_replay(found, console)
 
 
-def _fit(base: BaseModel, adapters: Sequence[LoraAdapter]) -> tuple[str, list[list[str]]]:
+def _fit(base: BaseModel, adapters: Sequence[LoraAdapter], trial: Trial) -> tuple[str, list[list[str]]]:
     """Why llama.cpp refuses the base, "" where it does not; for each adapter every reason why it does not run there.
 
     llama.cpp is asked about what the headers let pass.
     """
     from sway_gguf.artifacts.lora import mismatches
-    from sway_gguf.engine.trial import refusals
 
     reasons = [mismatches(adapter, base) for adapter in adapters]
     fitting = [place for place, found in enumerate(reasons) if not found]
-    base_refused, *refused = refusals(base.path, [adapters[place] for place in fitting])
+    base_refused, *refused = trial.refusals(base.path, [adapters[place] for place in fitting])
     for place, why in zip(fitting, refused, strict=True):
         if base_refused:
             reasons[place].append("llama.cpp refuses the base")

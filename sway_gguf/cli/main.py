@@ -1,6 +1,6 @@
 """The `sway-gguf` command: gathers the subcommands and is the one place where errors become exit codes.
 
-Command files import what is heavy inside their functions, so that --help answers at once.
+A command's file is imported when it is called, and imports what is heavy inside its functions: --help answers at once.
 """
 
 from __future__ import annotations
@@ -14,31 +14,8 @@ from typing import NoReturn
 import click
 
 from sway_gguf import __version__
-from sway_gguf.cli.check import check
-from sway_gguf.cli.compare import compare
-from sway_gguf.cli.convert import convert
-from sway_gguf.cli.demo import demo
-from sway_gguf.cli.diff import diff
-from sway_gguf.cli.doctor import doctor
-from sway_gguf.cli.gate import gate
-from sway_gguf.cli.init import init
-from sway_gguf.cli.inspect import inspect
-from sway_gguf.cli.merge import merge
-from sway_gguf.cli.mine import mine
-from sway_gguf.cli.null import null
+from sway_gguf.cli.commands import Commands, Listed
 from sway_gguf.cli.output import ReaderGoneError, in_any_encoding, say, silence
-from sway_gguf.cli.pack import pack, unpack
-from sway_gguf.cli.pick import pick
-from sway_gguf.cli.probes import probes
-from sway_gguf.cli.quants import quants
-from sway_gguf.cli.report import report
-from sway_gguf.cli.run import run, schema
-from sway_gguf.cli.serve import serve
-from sway_gguf.cli.served import served
-from sway_gguf.cli.store import store
-from sway_gguf.cli.sweep import sweep
-from sway_gguf.cli.trace import trace
-from sway_gguf.cli.watch import watch
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
@@ -46,7 +23,11 @@ from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
 EXIT_USER, EXIT_INTERNAL = 2, 70
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Listed,
+    commands=Commands(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="sway-gguf")
 def cli() -> None:
     """Did your LoRA adapter change the model? A calibrated verdict on the GGUF files that ship.
@@ -55,13 +36,6 @@ def cli() -> None:
     Try it:         sway-gguf demo
     Your own files: sway-gguf check base.gguf adapter.gguf --data train.md
     """
-
-
-for command in (
-    demo, check, run, gate, report, compare, diff, pick, sweep, init, mine, watch, serve, served,
-    inspect, doctor, convert, merge, quants, null, probes, schema, trace, pack, unpack, store,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Write base and adapter as one GGUF.",
     epilog="Example:  sway-gguf merge base.gguf adapter.gguf --type Q4_K_M -o merged.Q4_K_M.gguf",
 )
 @click.argument("base", type=FILE)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Pick hard cases from a pool, for the next adapter.",
     epilog="Example:  sway-gguf mine sway.yaml --pool prompts.txt --most 16 --write",
 )
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)

@@ -13,9 +13,7 @@ from sway_gguf.cli.saving import Output
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, ENERGIES, Design, Energy
 
 
-@click.command(
-    short_help="Write a null adapter.", epilog="Example:  sway-gguf null base.gguf adapter.gguf --seed 7 -o null-7.gguf"
-)
+@click.command(epilog="Example:  sway-gguf null base.gguf adapter.gguf --seed 7 -o null-7.gguf")
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the random draw.")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Put a run in one archive, to be repeated elsewhere.",
     epilog="Example:  sway-gguf pack sway.yaml result.json -o run.sway.zip",
 )
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
@@ -56,7 +55,6 @@ def pack(spec_path: Path, result_path: Path, output: Path, with_adapter: bool, f
 
 
 @click.command(
-    short_help="Unpack a run, and repeat it.",
     epilog="Example:  sway-gguf unpack run.sway.zip -o again/",
 )
 @click.argument("path", metavar="RUN.SWAY.ZIP", type=FILE)

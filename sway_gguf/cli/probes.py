@@ -8,7 +8,7 @@ from sway_gguf.cli.output import drawing, say_json
 from sway_gguf.core.plain import json_text
 
 
-@click.command(short_help="List what can be measured.", epilog="Example:  sway-gguf probes external_perplexity")
+@click.command(epilog="Example:  sway-gguf probes external_perplexity")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def probes(kind: str | None, as_json: bool) -> None:

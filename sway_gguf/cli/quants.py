@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Measure what survives quantizing and merging.",
     epilog="Example:  sway-gguf quants base.F16.gguf adapter.gguf --data train.md --types F16,Q8_0,Q4_K_M",
 )
 @click.argument("base", metavar="BASE|SWAY.YAML", type=FILE)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Write a saved result in another format.",
     epilog="Example:  sway-gguf report result.json -o report.md -o junit.xml -o badge.svg",
 )
 @click.argument("result_path", metavar="RESULT.JSON", type=FILE)

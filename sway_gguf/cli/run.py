@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, format_options, overridden
+from sway_gguf.cli.common import FILE, engine_options, format_options, overridden, rpc_option, server_option
 from sway_gguf.cli.loras import lora_options, with_loras
 from sway_gguf.cli.output import say_json
 from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from sway_gguf.core.loras import Loras
 
 
-@click.command(
-    short_help="Run the suite of a spec.", epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39"
-)
+@click.command(epilog="Example:  sway-gguf run sway.yaml --json result.json --nulls 39")
 @click.argument("spec_path", metavar="SWAY.YAML", type=FILE)
 @lora_options
 @format_options
 @run_options
 @exit_code_option
+@server_option
 @engine_options
+@rpc_option
 def run(spec_path: Path, loras: Loras, wishes: Wishes, exit_code: bool, **overrides: Any) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 
@@ -35,7 +35,7 @@ def run(spec_path: Path, loras: Loras, wishes: Wishes, exit_code: bool, **overri
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.gate import GateOnRun
 
-    spec = overridden(with_loras(load_spec(spec_path), loras), **overrides)
+    spec = overridden(with_loras(load_spec(spec_path, server=True), loras), **overrides)
     rules = rules_of(spec.gate, spec.suite)  # A wrong name in `gate:` is told whether or not it decides.
     before = spec.gate.baseline
     judge = GateOnRun(rules, before) if exit_code else None

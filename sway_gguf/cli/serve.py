@@ -14,7 +14,6 @@ _NEEDED = frozenset({"fastapi", "starlette", "uvicorn", "h11", "anyio"})
 
 
 @click.command(
-    short_help="Run suites that are asked for over HTTP.",
     epilog="Example:  sway-gguf serve --root models/",
 )
 @click.option("--root", type=FILE, default=Path(), help="The one folder that requests may read from (default: here).")

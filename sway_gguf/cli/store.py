@@ -21,7 +21,6 @@ _DAY = 86_400
 
 
 @click.group(
-    short_help="Look at, empty or check the answers that are kept.",
     epilog="Example:  sway-gguf store info",
 )
 def store() -> None:

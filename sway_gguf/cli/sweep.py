@@ -53,7 +53,6 @@ class SweepGroup(click.Group):
 
 @click.group(
     cls=SweepGroup,
-    short_help="Measure a grid of adapters, bases, scales, seeds and suites.",
     epilog="Example:  sway-gguf sweep sweep.yaml",
 )
 def sweep() -> None:

@@ -12,7 +12,7 @@ from sway_gguf.cli.output import drawing, say_json
 from sway_gguf.core.plain import json_text
 
 
-@click.command(short_help="Sum up where the time of a run went.", epilog="Example:  sway-gguf trace run.trace.jsonl")
+@click.command(epilog="Example:  sway-gguf trace run.trace.jsonl")
 @click.argument("path", metavar="FILE", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trace(path: Path, as_json: bool) -> None:

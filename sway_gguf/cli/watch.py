@@ -22,7 +22,6 @@ _SHOWN = 6
 
 
 @click.command(
-    short_help="Test an adapter each time it changes.",
     epilog="Example:  sway-gguf watch adapter.gguf --base base.gguf --data train.md --history runs/",
 )
 @click.argument("watched", metavar="ADAPTER|SWAY.YAML", type=FILE)

@@ -14,7 +14,7 @@ from sway_gguf.artifacts.merge import PLAIN, check_readable, merged_size, write_
 from sway_gguf.artifacts.whole import scratch, whole
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.child import in_child
-from sway_gguf.engine.llama import QUANT_TYPES, quantize
+from sway_gguf.engine.quantizing import QUANT_TYPES, quantize
 
 _HEADROOM = 1.02
 TYPES = (*PLAIN, *QUANT_TYPES)

@@ -16,7 +16,7 @@ import numpy as np
 
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.engine import llama
-from sway_gguf.engine.llama import llama_cpp  # type: ignore[attr-defined]
+from sway_gguf.engine.library import llama_cpp
 
 _LIBRARIES = (".so", ".dylib", ".dll")
 
@@ -44,14 +44,14 @@ def engine_identity(*, gpu: bool) -> dict[str, Any]:
 
 def _library_digest() -> str:
     """Of the contents of llama.cpp's shared libraries, wherever they lie."""
-    folder = Path(llama_cpp.llama_cpp._lib._name).parent
+    folder = Path(llama_cpp._lib._name).parent
     files = sorted(path for path in folder.iterdir() if path.suffix in _LIBRARIES)
     return hashlib.sha256("".join(f"{path.name} {sha256_of(path)}\n" for path in files).encode()).hexdigest()
 
 
 def _devices() -> str:
     """What the library calls the devices of this machine; "" where it does not tell."""
-    library = llama_cpp.llama_cpp._lib
+    library = llama_cpp._lib
     try:
         count, get, describe = (
             getattr(library, f"ggml_backend_dev_{name}") for name in ("count", "get", "description")

@@ -1,6 +1,6 @@
 """What a tensor's numbers become under a type of weights, by the very code with which llama.cpp quantizes files.
 
-Knows one tensor at a time; `llama.quantize` writes whole files.
+Knows one tensor at a time; `quantizing.py` writes whole files.
 """
 
 from __future__ import annotations

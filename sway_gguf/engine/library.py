@@ -7,17 +7,48 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
 from typing import Any
 
 from sway_gguf.core.errors import EngineError
 from sway_gguf.engine.interrupt import Interrupt
 from sway_gguf.engine.waiting import bound_spinning
 
-bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
-import llama_cpp as llama_cpp  # noqa: E402
 
+class _Package(ModuleType):
+    """llama-cpp-python's package, of which nothing runs before something beside its submodules is wanted.
+
+    Its classes of a higher level, which nobody here calls, import NumPy, Jinja and more: three quarters of its start.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        assert self.__spec__ is not None
+        assert self.__spec__.loader is not None
+        self.__spec__.loader.exec_module(self)
+        _listen()  # It sets a log of its own.
+        return getattr(self, name)
+
+
+def _put_off() -> None:
+    """Let submodules of the package be imported without it."""
+    found = find_spec("llama_cpp")
+    if found is not None and "llama_cpp" not in sys.modules:
+        package = module_from_spec(found)
+        package.__class__ = _Package
+        sys.modules["llama_cpp"] = package
+
+
+_put_off()
+bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
+import llama_cpp.llama_cpp as bindings  # noqa: E402
+
+llama_cpp: Any = bindings
+"""llama.cpp's functions and structures."""
 logger = logging.getLogger("sway_gguf.llama")
 logger.addHandler(logging.NullHandler())
 _LINES = 6
@@ -35,7 +66,11 @@ def _on_log(level: int, text: bytes, _: Any) -> None:
             _recent.append(line)
 
 
-llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
+def _listen() -> None:
+    llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
+
+
+_listen()
 
 
 def uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
@@ -62,7 +97,7 @@ def ggml() -> ctypes.CDLL:
     Raises:
         EngineError: this release of llama-cpp-python does not give it.
     """
-    found = getattr(getattr(llama_cpp, "llama_cpp", None), "_lib", None)
+    found = getattr(llama_cpp, "_lib", None)
     if not isinstance(found, ctypes.CDLL):
         raise EngineError("this release of llama-cpp-python does not show its ggml library; install another one")
     return found

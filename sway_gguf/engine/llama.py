@@ -1,6 +1,7 @@
 """A GGUF model in llama.cpp, through llama-cpp-python's low-level API: its vocabulary, its adapters, its contexts.
 
-Owns a model's pointer. Knows files and tokens; nothing of queries or views.
+Owns a model's pointer. Knows files and tokens; nothing of queries or views. Imports nothing but the library, for there
+are processes that only see whether a file loads.
 """
 
 from __future__ import annotations
@@ -8,33 +9,47 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sway_gguf.artifacts.lora import Matrix
 from sway_gguf.core.errors import EngineError
-from sway_gguf.engine.context import Context
 from sway_gguf.engine.interrupt import Interrupt
 from sway_gguf.engine.library import forget_log, llama_cpp, uninterrupted, why
+from sway_gguf.engine.rpc import devices
+
+if TYPE_CHECKING:
+    from sway_gguf.engine.context import Context
 
 
 class Model:
     """A loaded GGUF model; without `repack`, weights stay mapped as they lie in the file, unread.
 
+    With `servers` of llama.cpp's RPC the layers lie there, and on no other device.
+
     Raises:
         EngineError: llama.cpp could not load the file.
+        UserError: this llama.cpp knows no RPC, or a server has no device.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0, vocabulary_only: bool = False, repack: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        gpu_layers: int = 0,
+        vocabulary_only: bool = False,
+        repack: bool = True,
+        servers: Sequence[str] = (),
+    ) -> None:
         forget_log()
         uninterrupted(llama_cpp.llama_backend_init)
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.vocab_only = vocabulary_only
         params.use_extra_bufts = repack
+        if servers:
+            held = devices(servers)  # llama.cpp reads the list while it loads.
+            params.devices = ctypes.cast(held, ctypes.c_void_p)
         interrupt = Interrupt()
         go_on = llama_cpp.llama_progress_callback(lambda share, _: not interrupt.asked)
         params.progress_callback = go_on
@@ -102,6 +117,8 @@ class Model:
 
     def context(self, **settings: Any) -> Context:
         """A context on this model; see `Context`."""
+        from sway_gguf.engine.context import Context  # NumPy, which takes longer than loading a file
+
         with self._adapters:
             return Context(self._pointer, self.vocabulary, self._adapters, **settings)
 
@@ -117,54 +134,6 @@ def system_info() -> str:
     return str(llama_cpp.llama_print_system_info().decode().strip())
 
 
-QUANT_TYPES = {
-    name.removeprefix("LLAMA_FTYPE_MOSTLY_"): getattr(llama_cpp, name)
-    for name in sorted(dir(llama_cpp))
-    if name.startswith("LLAMA_FTYPE_MOSTLY_") and not name.endswith(("_F16", "_BF16"))
-}
-"""llama.cpp's quantized file types by its own names, such as Q4_K_M."""
-
-
-def quantize(
-    source: Path, target: Path, kind: str, threads: int = 0, importance: Mapping[str, Matrix] | None = None
-) -> None:
-    """Write `source`, a GGUF of floats, as the quantized type `kind`.
-
-    Nothing stops llama.cpp in it, so it is best run in a child process.
-
-    Args:
-        source, target: the files.
-        kind: one of QUANT_TYPES.
-        threads: 0 for llama.cpp's own choice.
-        importance: [experts · width] weights of a tensor's columns, by its name.
-
-    Raises:
-        EngineError: llama.cpp refused, as for types that need an importance matrix.
-    """
-    params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype, params.nthread = QUANT_TYPES[kind], threads
-    columns = {name.encode(): np.ascontiguousarray(each, np.float32) for name, each in (importance or {}).items()}
-    if columns:
-        params.imatrix = _entries(columns)
-    forget_log()
-    if llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params)):
-        raise EngineError(f"llama.cpp cannot quantize to {kind}: {why()}")
-
-
-def _entries(columns: Mapping[bytes, Matrix]) -> Any:
-    """As llama.cpp takes weights of columns: entries up to one without a name, which point into `columns`.
-
-    Raises:
-        EngineError: this release of llama-cpp-python has no such entries.
-    """
-    entry = getattr(llama_cpp, "llama_model_imatrix_data", None)
-    if entry is None:
-        raise EngineError("this release of llama-cpp-python quantizes by no importance matrix; install a later one")
-    floats = ctypes.POINTER(ctypes.c_float)
-    filled = [entry(name, each.ctypes.data_as(floats), each.size) for name, each in columns.items()]
-    return (entry * (len(filled) + 1))(*filled)
-
-
 def supports_gpu() -> bool:
     """Whether this build can put layers on a GPU."""
     return bool(llama_cpp.llama_supports_gpu_offload())
@@ -172,4 +141,6 @@ def supports_gpu() -> bool:
 
 def version() -> str:
     """Version of llama-cpp-python."""
-    return str(llama_cpp.__version__)
+    from importlib import metadata
+
+    return metadata.version("llama-cpp-python")

@@ -111,6 +111,8 @@ class Probe(ABC, Generic[Options]):
             reason,
             self.unit,
             notes=self.remarks,
+            decides=self.rule.decides,
+            optional=self.rule.optional,
             question=self.question,
             passing=self.passing,
             caveat=self.caveat,

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import Field, field_validator, model_validator
 
 from sway_gguf.core.answers import Answers
@@ -18,7 +16,7 @@ from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Generate, Query, shorten
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.probes.base import mean_of
-from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
+from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe, counted
 
 _INSTRUCTION = (
     "You can call these tools:\n{tools}\n"
@@ -53,6 +51,9 @@ class ToolCase(StrictModel):
     @field_validator("tools")
     @classmethod
     def _usable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from jsonschema import Draft202012Validator  # which takes long to load, for what few suites have
+        from jsonschema.exceptions import SchemaError
+
         for tool in map(plain_tool, tools):
             if not isinstance(tool.get("name"), str):
                 raise ValueError("every tool needs a name")
@@ -129,6 +130,7 @@ class ToolUseFidelity(ToleranceProbe[ToolUseOptions]):
             checks=(_inventions(invented, invented <= self.options.max_invented * len(items)),),
             undecided=f"the base itself scores only {mean_before:.2f}" if weak else "",
             notes=(f"mean score {mean_before:.2f} before, {mean_before + mean_of(items):.2f} after",),
+            turned=counted(sum(item.value < 0 for item in items), len(items), "calls came out worse"),
         )
 
     def _query(self, case: ToolCase) -> Generate:
@@ -160,6 +162,8 @@ class Score(StrictModel):
 
 def score(reply: str, case: ToolCase, allowed: Sequence[str] = ()) -> Score:
     """Judge one reply; a call of an `allowed` tool that the case does not offer is wrong, but no invention."""
+    from jsonschema import Draft202012Validator
+
     tools = {tool["name"]: tool.get("parameters") or {} for tool in map(plain_tool, case.tools)}
     call = first_call(reply)
     if call is None:

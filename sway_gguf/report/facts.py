@@ -36,6 +36,11 @@ def number_words(probe: ProbeResult) -> dict[str, str]:
     }
 
 
+def tolls_of(probe: ProbeResult) -> tuple[str, ...]:
+    """A collateral value in units that a user knows, as a clause; nothing where it has none."""
+    return (probe.toll.text,) if probe.toll else ()
+
+
 def nulls_line(nulls: NullsUsed) -> str:
     """How many nulls there were, of which kind, and the smallest p that they allow."""
     return (
@@ -43,6 +48,12 @@ def nulls_line(nulls: NullsUsed) -> str:
         if nulls.count
         else "no nulls"
     )
+
+
+NO_NULLS = (
+    "No null adapters were asked, so nothing here is held against noise of the adapter's size: whether it learned "
+    "anything is not judged."
+)
 
 
 def look_line(nulls: NullsUsed) -> str:

@@ -14,7 +14,7 @@ from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.shown import Reply
 from sway_gguf.report import numbers
-from sway_gguf.report.facts import look_line
+from sway_gguf.report.facts import NO_NULLS, look_line, tolls_of
 
 STYLES: Mapping[str, str] = {
     Verdict.PASS: "bold green",
@@ -185,7 +185,7 @@ def _flat(words: str) -> str:
 
 
 def _notes(result: SuiteResult) -> list[RenderableType]:
-    notes = [(probe.name, note) for probe in result.probes for note in probe.notes]
+    notes = [(probe.name, note) for probe in result.probes for note in (*tolls_of(probe), *probe.notes)]
     notes += [("spec", remark) for remark in result.remarks]
     notes += [(probe.name, _profile(probe)) for probe in result.probes if probe.null and probe.null.by_rank]
     return [Text.assemble((f"{name}: ", "bold"), f"{note}.") for name, note in notes]
@@ -200,13 +200,7 @@ def _profile(probe: ProbeResult) -> str:
 
 def _footnotes(result: SuiteResult) -> RenderableType:
     nulls, timings = result.nulls, result.timings
-    lines = [
-        f"{nulls.assumption} p is the rank p over all probes that nulls decide together. A pass needs an effect beyond "
-        "zero and beyond every null, this p, and the tail p below alpha after Holm's correction, or by far below it at "
-        "the first look, whose p is that one; "
-        f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
-        f"alpha {result.alpha:g}, seed {result.seed}."
-    ]
+    lines = [_judged_by_nulls(result) if nulls.count else NO_NULLS]
     if look := look_line(nulls):
         lines.append(look)
     floors = [probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor is not None]
@@ -222,6 +216,17 @@ def _footnotes(result: SuiteResult) -> RenderableType:
         )
     lines.append(f"{pace(timings)}.")
     return Group(*(Text(line, style="dim") for line in lines))
+
+
+def _judged_by_nulls(result: SuiteResult) -> str:
+    nulls = result.nulls
+    return (
+        f"{nulls.assumption} p is the rank p over all probes that nulls decide together. A pass needs an effect beyond "
+        "zero and beyond every null, this p, and the tail p below alpha after Holm's correction, or by far below it at "
+        "the first look, whose p is that one; "
+        f"{nulls.count} nulls ({nulls.design}), smallest rank p {numbers.p_value(nulls.smallest_rank_p)}, "
+        f"alpha {result.alpha:g}, seed {result.seed}."
+    )
 
 
 def pace(timings: Mapping[str, float]) -> str:

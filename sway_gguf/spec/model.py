@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from sway_gguf.core.endpoint import Endpoint
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import read_utf8
@@ -26,8 +27,6 @@ FORMATS = ("auto", "chat", "plain", "alpaca", "chatml", "llama3", "gemma", "mist
 """How dialogues become text; anything else is a path."""
 _TEMPLATES_OWN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 """Variables of a template that the dialogue gives."""
-
-
 MOST_ADAPTERS = 16
 """Of a set. Each is a view of its own, and takes memory."""
 RankScale = Annotated[float, Field(gt=0, le=64)]
@@ -70,8 +69,12 @@ def _adapter_entry(value: Any) -> Any:
 class ModelSpec(StrictModel):
     """One model: a base GGUF, for `ft` with a LoRA GGUF, or several that run together."""
 
-    kind: Literal["gguf"] = "gguf"
+    kind: Literal["gguf", "server"] = Field(
+        default="gguf", description="gguf: it is loaded here; server: a running llama-server answers, in `base` only"
+    )
     base: Path = Field(description="the base GGUF")
+    url: str = Field(default="", description="of the llama-server, where the kind is server; in `base` only")
+    timeout: float = Field(default=300.0, gt=0, le=86_400, description="seconds that it has for one answer")
     adapter: Path | None = Field(default=None, description="the LoRA GGUF; in `ft` only")
     adapters: list[Annotated[AdapterSpec, BeforeValidator(_adapter_entry)]] = Field(
         default_factory=list, max_length=MOST_ADAPTERS, description="in place of it several, or one at another scale"
@@ -106,6 +109,26 @@ class Models(StrictModel):
 
     base: ModelSpec
     ft: ModelSpec
+
+    @model_validator(mode="after")
+    def _one_server(self) -> Models:
+        base, tuned = self.base, self.ft
+        if (base.kind == "server") != bool(base.url):
+            raise ValueError("base: kind: server and url: http://HOST:PORT go together")
+        for name in sorted(tuned.model_fields_set & {"kind", "url", "timeout"}):
+            if getattr(tuned, name) != getattr(base, name):
+                raise ValueError(f"ft: {name} is not that of base; one server answers for both, and base names it")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which backend answers, for both."""
+        return self.base.kind
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where the server is; None where the model is loaded here."""
+        return Endpoint(self.base.url, self.base.timeout) if self.base.url else None
 
 
 class Defaults(StrictModel):
@@ -181,8 +204,12 @@ class Spec(StrictModel):
         return value
 
 
-def load_spec(path: Path) -> Spec:
+def load_spec(path: Path, *, server: bool = False) -> Spec:
     """Read and check a spec.
+
+    Args:
+        path: of the file.
+        server: whether a running server may answer in the model's place; whoever does more than run the suite loads it.
 
     Raises:
         UserError: it cannot be read, is not YAML, or has a wrong field.
@@ -193,7 +220,10 @@ def load_spec(path: Path) -> Spec:
     ours, remarks = adapted(raw)
     for key in READERS_OWN & set(ours):
         raise UserError(f"{path}: unknown key {key!r}, {nearest(key, Spec.model_fields.keys() - READERS_OWN)}")
-    return resolved(validated(Spec, ours, str(path)), path).model_copy(update={"remarks": remarks})
+    spec = validated(Spec, ours, str(path))
+    if spec.models.endpoint is not None and not server:
+        raise UserError(f"{path}: kind: server is for run and gate; here the model is loaded: give kind: gguf")
+    return resolved(spec, path).model_copy(update={"remarks": remarks})
 
 
 def placed(given: Path | list[Path] | None, folder: Path) -> Path | list[Path] | None:

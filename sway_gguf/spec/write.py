@@ -13,7 +13,8 @@ from sway_gguf.spec.model import Spec
 def spec_record(spec: Spec) -> dict[str, Any]:
     """All that a sway.yaml says, defaults too, as plain values."""
     sets = {"adapters"} if not spec.models.ft.adapters else {"adapter"}
-    without = {"base": {"adapter", "adapters"}, "ft": sets}
+    of_a_server = {"url", "timeout"} if spec.models.endpoint is None else set()
+    without = {"base": {"adapter", "adapters", *of_a_server}, "ft": {*sets, "url", "timeout"}}
     return spec.model_dump(mode="json", exclude={"folder": True, "remarks": True, "models": without})
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
 from sway_gguf.stats.bootstrap import Interval
 
@@ -19,6 +18,8 @@ def proportion_interval(successes: int, trials: int, confidence: float = 0.95) -
     """
     if trials == 0 and successes == 0:
         return None
+    from scipy import stats  # half a second, which few runs need
+
     found = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return Interval(float(found.low), float(found.high))
 
@@ -29,5 +30,7 @@ def more_often_p(one: int, other: int, trials: int) -> float:
     Raises:
         ValueError: more of either than trials, or a negative count.
     """
+    from scipy import stats
+
     table = np.array([[one, trials - one], [other, trials - other]])
     return float(stats.fisher_exact(table, alternative="greater").pvalue)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from sway_gguf.stats.bca import bca
 from sway_gguf.stats.contrast import contrast
 
 MIN_ITEMS = 5
@@ -92,20 +91,11 @@ def bootstrapped(
     paired: bool = False,
 ) -> Interval:
     """BCa interval of a vectorized statistic of the groups, resampled each by itself or in pairs."""
-    # SciPy warns and gives NaN where the jackknife has no spread; the percentile interval has no such hole.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for method in ("BCa", "percentile"):
-            found = stats.bootstrap(
-                groups,
-                statistic,
-                paired=paired,
-                n_resamples=resamples,
-                confidence_level=confidence,
-                method=method,
-                vectorized=True,
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
-            if np.isfinite(found.low) and np.isfinite(found.high):
-                break
-    return Interval(float(found.low), float(found.high))
+    if not paired:
+        return Interval(*bca(groups, statistic, seed=seed, confidence=confidence, resamples=resamples))
+
+    def at(places: NDArray[np.intp], axis: int = -1) -> NDArray[np.float64]:
+        return statistic(*(group[places] for group in groups), axis=axis)
+
+    places = (np.arange(groups[0].size),)
+    return Interval(*bca(places, at, seed=seed, confidence=confidence, resamples=resamples))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 MIN_NULLS = 5
 """Fewer nulls than this give no verdict: a standard deviation of four values says next to nothing."""
@@ -71,10 +71,10 @@ def calibrate(
 
 def _tail_p(t: float, degrees: int, direction: str) -> float:
     if direction == "higher":
-        return float(stats.t.sf(t, degrees))
+        return float(special.stdtr(degrees, -t))
     if direction == "lower":
-        return float(stats.t.cdf(t, degrees))
-    return float(2 * stats.t.sf(abs(t), degrees))
+        return float(special.stdtr(degrees, t))
+    return float(2 * special.stdtr(degrees, -abs(t)))
 
 
 def smallest_rank_p(nulls: int) -> float:

@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 
 _STARTS = 10
 
@@ -19,6 +18,8 @@ def clusters(vectors: NDArray[np.floating], count: int, *, seed: int) -> NDArray
     Raises:
         ValueError: fewer vectors than clusters.
     """
+    from scipy.cluster.vq import kmeans2
+
     if len(vectors) < count:
         raise ValueError(f"{len(vectors)} vectors cannot make {count} clusters")
     wide = np.asarray(vectors, np.float64)

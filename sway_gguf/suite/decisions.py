@@ -19,7 +19,7 @@ class Decisions:
         settled: whether no further null could change a verdict.
         overwhelming: names of probes that the first look settled.
         near: names of probes that one more null of the first look may settle.
-        damaged: names of probes that nulls do not decide and that did not pass.
+        damaged: names of probes that nulls do not decide and that did not pass, but for those that could not tell.
     """
 
     settled: Callable[[Sequence[Reading]], bool]
@@ -41,7 +41,7 @@ def decisions_of(first: int | None, *, alpha: float, seed: int) -> Decisions:
     """Those of a run whose first look takes `first` nulls; of a single look where that is None."""
 
     def damaged(readings: Sequence[Reading]) -> Collection[str]:
-        others = [reading for reading in readings if not reading.rule.by_nulls]
+        others = [reading for reading in readings if not (reading.rule.by_nulls or reading.tuned.undecided)]
         return [found.name for found in judge(others, alpha=alpha, seed=seed) if found.verdict != Verdict.PASS]
 
     if first is None:

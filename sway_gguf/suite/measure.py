@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, NamedTuple
 
 from sway_gguf.collect import collect
@@ -20,6 +20,7 @@ from sway_gguf.core.queries import Query
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.views import TUNED, NullView, ScaledView, View, is_rerun
 from sway_gguf.engine.doors import DoorBackend, is_base
+from sway_gguf.engine.interrupt import go_on
 from sway_gguf.engine.protocol import NullCalibrationProxy
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
@@ -31,6 +32,8 @@ from sway_gguf.suite.tally import Tally
 from sway_gguf.verdict.reading import Reading
 
 _NOTHING = Answers([])
+_TICK = 0.1
+"""Seconds after which one who waits asks whether to go on."""
 OnProgress = Callable[[View, int], None]
 """Called with the view at work and the tokens evaluated since the last call."""
 OnAnswers = Callable[[View, Answers], None]
@@ -115,7 +118,8 @@ def _run_foreign(backend: DoorBackend, probe: ForeignProbe, found: Gathered, nul
 
 @dataclass
 class _Run:
-    """Visits, measured one after the other. A view's answers go once they are measured, unless it is asked again."""
+    """Visits, measured one after the other, the base first. A view's answers go once they are measured, unless
+    it is asked again."""
 
     backend: DoorBackend
     abreast: Abreast
@@ -129,23 +133,28 @@ class _Run:
     tally: Tally
     base: Answers | None = None
     early: dict[View, Answers] = field(default_factory=dict)
+    led: Event = field(default_factory=Event)
     following: Lock = field(default_factory=Lock)
 
     def make(self, decisions: Decisions) -> None:
         """The visits that are always made, the looks, and what size alone does to what did not pass."""
-        first, *others = self.plan.visits
-        try:
-            self.base = self._answers(self.backend, first)
-        finally:
-            self.tally.take(first)
-        self.on_answers(first.view, self.base)
         # The first look is always made whole, so its nulls go beside what comes before them.
-        for _ in self._made([*others, *self.plan.first]):
-            pass
+        base, *others = *self.plan.visits, *self.plan.first
+        for visits in [[base, *others]] if self._idle_beside_one(len(others) + 1) else [[base], others]:
+            for _ in self._made(visits):
+                pass
         self._first_look(decisions)
         self._last_look(decisions)
         if self.plan.sizes:
             self._sizes(set(decisions.damaged(self._readings())))
+
+    def _idle_beside_one(self, views: int) -> bool:
+        """Whether the base alone would leave threads idle, as that of a small model does.
+
+        Otherwise it goes first: it has all threads, and how large its contexts are tells how many twins memory holds.
+        """
+        alone, together = self.backend.workers(1), self.backend.workers(views)
+        return together.number * together.threads > alone.threads
 
     def _first_look(self, decisions: Decisions) -> None:
         """Null by null while that may settle what is left; what is settled takes no further one."""
@@ -199,6 +208,10 @@ class _Run:
                 self.gathered[place].overflowed.append(visit.view.scale)
             return
         self.on_answers(visit.view, answers)
+        if visit is self.plan.visits[0]:
+            self.base = answers
+            self.led.set()
+            return
         if visit.standing == Standing.PART:
             self.early[visit.view] = answers
         for place in visit.probes:
@@ -219,7 +232,9 @@ class _Run:
         probes, kept = self.plan.probes[visit.standing], self.kept
 
         def follow_up(own: Answers) -> dict[Hashable, Sequence[Query]]:
-            lead = own if self.base is None else self.base
+            if not any(map(_follows, (probes[place] for place in visit.probes))):
+                return {}
+            lead = own if visit is self.plan.visits[0] else self._lead()
             with self.following:  # Probes, and the process that renders their templates, answer one at a time.
                 return {place: probes[place].follow_up(lead, own) for place in visit.probes}
 
@@ -234,6 +249,18 @@ class _Run:
             found = collect(backend, visit.view, visit.groups, progress, follow_up, known)
             kept[visit.view] = known.merged(found)
             return found
+
+    def _lead(self) -> Answers:
+        """The base's answers, for which a view beside it waits."""
+        while not self.led.wait(_TICK):
+            go_on()
+        assert self.base is not None
+        return self.base
+
+
+def _follows(probe: Probe[Any]) -> bool:
+    """Whether its questions hang on answers."""
+    return type(probe).follow_up is not Probe.follow_up
 
 
 def _unheard(view: View, answers: Answers) -> None:

@@ -56,8 +56,8 @@ class Pace:
 
     def seconds_of(self, prepared: Prepared) -> float:
         """How long a run of these kinds of query will take, about."""
-        base, *others = map(self._visit, plan(prepared).every)
-        return base + side_by_side(others, self.backend.workers(1), self.backend.workers(len(others)))
+        views = [*map(self._visit, plan(prepared).every)]
+        return side_by_side(views, self.backend.workers(1), self.backend.workers(len(views)))
 
     def _visit(self, visit: Visit) -> float:
         asked = (*(unit.queries for unit in visit.groups), visit.foreseen)

@@ -22,11 +22,12 @@ def planned(prepared: Prepared) -> Plan:
         least = sum(tokens_of(work.fewest, count).values())
         shown = (len(work.shown), work.shown_cost(count)) if work.shown else None
     skipped = [PlannedProbe(probe.name, probe.axis, skipped=probe.reason) for probe in prepared.skipped]
+    server = prepared.spec.models.endpoint
     named = {
         "base": str(prepared.base.path),
         "adapter": prepared.name,
         "format": prepared.texts.speech.name,
-    }
+    } | ({"server": server.url} if server else {})
     remarks = (*prepared.spec.remarks, *prepared.left_out)
-    speed = known_speed(prepared.base, prepared.engine)
+    speed = known_speed(prepared.base, prepared.engine) if server is None else None
     return Plan(named, (*probes, *skipped), shown, len(work.every), work.queries, tokens, remarks, least, speed)

@@ -17,17 +17,20 @@ from sway_gguf.artifacts.stack import Stack, read_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import Lora, short_names, stack_key
+from sway_gguf.core.measured_costs import read_costs
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
+from sway_gguf.core.toll import Costs
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.doors import DoorBackend
-from sway_gguf.engine.factory import open_backend
+from sway_gguf.engine.factory import gives, open_backend
 from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.registry import KINDS, all_kinds, build_probes, kinds_by_default
 from sway_gguf.spec.model import AdapterSpec, Defaults, Models, ModelSpec, Spec, Tested, with_adapters
 from sway_gguf.spec.null_adapter import with_null_settings
+from sway_gguf.suite.able import suited
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
@@ -52,6 +55,7 @@ class Prepared:
         room: what the context holds.
         left_out: remarks on prompts that the context does not hold.
         example: what is asked to be shown.
+        costs: what quantizing cost this base, where that was measured.
     """
 
     spec: Spec
@@ -65,6 +69,7 @@ class Prepared:
     skipped: tuple[ProbeResult, ...]
     left_out: tuple[str, ...]
     example: Example
+    costs: Costs | None = None
 
     @property
     def design(self) -> NullDesign:
@@ -112,7 +117,8 @@ class Prepared:
         Raises:
             EngineError: the engine refused what the checks let pass.
         """
-        return open_backend(self.base, self.stack, self.engine, kind=self.spec.models.ft.kind, store=store)
+        models = self.spec.models
+        return open_backend(self.base, self.stack, self.engine, kind=models.kind, store=store, endpoint=models.endpoint)
 
     def with_defaults(self, **changed: object) -> Prepared:
         """The same run with other defaults; no file is read again.
@@ -124,7 +130,8 @@ class Prepared:
         room = Room(self.base, self.room.width)
         found = _probes(spec, self.texts, self.stack, self.adapter_hash, room)
         probes, skipped, left_out, example = found
-        return replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
+        ready = replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
+        return _able(ready)
 
     def with_adapter(self, path: Path) -> Prepared:
         """The same run of another adapter; neither base nor texts are read again.
@@ -142,7 +149,16 @@ class Prepared:
         """
         adapters = [AdapterSpec(path=lora.path, scale=lora.scale) for lora in loras]
         spec = _with_sets_probes(with_training(with_adapters(without_training(self.spec), adapters)))
-        return _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
+        ready = _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
+        return replace(ready, costs=self.costs)
+
+    def with_costs(self, quants: Path | None) -> Prepared:
+        """The same run with what quantizing cost the base, as `quants` wrote it; None changes nothing.
+
+        Raises:
+            UserError: as `read_costs`.
+        """
+        return replace(self, costs=read_costs(quants, self.base.parameters)) if quants else self
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""
@@ -213,13 +229,21 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     stack, texts = read_stack(spec.models.ft.loras, base), read_texts(spec, material)
     told = (*_told(stack), *texts.remarks, *other_template(spec, texts.speech))
     spec = spec.model_copy(update={"remarks": (*spec.remarks, *told)})
-    return _ready(spec, base, stack, texts, spec.engine.width(base.context_length))
+    known = gives(spec.models.kind)
+    width = spec.engine.width(base.context_length) - (known.margin if known else 0)
+    return _ready(spec, base, stack, texts, width)
 
 
 def _ready(spec: Spec, base: BaseModel, stack: Stack, texts: Texts, width: int) -> Prepared:
     room, hashes = Room(base, width), tuple(sha256_of(adapter.path) for adapter in stack.adapters)
     key = stack_key([(digest, each.scale) for digest, each in zip(hashes, stack.members, strict=True)])
-    return Prepared(spec, base, stack, hashes, key, texts, room, *_probes(spec, texts, stack, key, room))
+    return _able(Prepared(spec, base, stack, hashes, key, texts, room, *_probes(spec, texts, stack, key, room)))
+
+
+def _able(prepared: Prepared) -> Prepared:
+    """The run without what its kind of backend is known to lack, so that a plan has nothing of it."""
+    known = gives(prepared.spec.models.kind)
+    return suited(prepared, known) if known else prepared
 
 
 def _with_sets_probes(spec: Spec) -> Spec:

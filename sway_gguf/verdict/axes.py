@@ -67,7 +67,10 @@ def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
     shown = [probe for probe in probes if probe.verdict not in (Verdict.SKIP, Verdict.ERROR)]
     if shown:
         verdict = Verdict.SKIP if all(probe.optional for probe in shown) else Verdict.INCONCLUSIVE
-        return AxisResult(axis, verdict, f"{shown[0].name} alone cannot answer it", tuple(p.name for p in shown))
+        alone = f"{shown[0].name} alone cannot answer it"
+        lacking = next((p for p in taking_part if p.verdict == Verdict.SKIP and p.decides), None)
+        reason = f"{alone}, and {lacking.name} was skipped: {lacking.reason}" if lacking else alone
+        return AxisResult(axis, verdict, reason, tuple(p.name for p in shown))
     reason = probes[0].reason if probes else _UNTESTED.get(axis, "no probe in this run tests it")
     return AxisResult(axis, Verdict.SKIP, reason)
 

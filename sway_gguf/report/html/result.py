@@ -9,7 +9,7 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.result import AxisResult, PartResult, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import record_of
 from sway_gguf.core.shown import Heat, Reply
-from sway_gguf.report.facts import look_line
+from sway_gguf.report.facts import NO_NULLS, look_line
 from sway_gguf.report.html.bars import Bar, bars, contrasts
 from sway_gguf.report.html.curve import HEIGHT, Panel, panels
 from sway_gguf.report.html.heat import Token, legend, mean_change, tokens
@@ -96,6 +96,7 @@ def html_report(result: SuiteResult, decision: GateDecision | None = None) -> st
         legend=legend(),
         file_line=file_line,
         look=look_line(result.nulls),
+        no_nulls=NO_NULLS,
         floors=[probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor],
         panel_height=HEIGHT,
     )

@@ -11,7 +11,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
 from ipaddress import ip_address
 from typing import IO, Any
@@ -21,10 +21,10 @@ from sway_gguf import __version__
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import shorten
 
-_MOST_BYTES = 16 << 20
-"""Of an answer; one with twenty tokens has a few thousand."""
+_MOST_BYTES = 64 << 20
+"""Of an answer; one with twenty tokens has a few thousand, one with a whole vocabulary some millions."""
 _WAITS = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before each further try."""
+"""Seconds before each further try, unless a caller wants fewer."""
 _LONGEST_WAIT = 30.0
 _PASSING = frozenset({408, 425, 429, 502, 503, 504})
 _NOT_THERE = frozenset({404, 405, 501})
@@ -53,17 +53,27 @@ class Server:
         key: brought as a bearer token; "" for none.
         timeout: seconds for each request.
         sleep: waits between tries.
+        waits: seconds before each further try.
+        way_out: how to give it more time.
 
     Raises:
         UserError: no address of a server.
     """
 
     def __init__(
-        self, url: str, key: str = "", timeout: float = 60.0, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: str,
+        key: str = "",
+        timeout: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        waits: Sequence[float] = _WAITS,
+        way_out: str = "give a longer --timeout",
     ) -> None:
         self.root = root_of(url)
         self.requests = 0
-        self._timeout, self._sleep = timeout, sleep
+        self._timeout, self._sleep, self._waits = timeout, sleep, waits
+        self._late = f"no answer within {timeout:g} s; {way_out}"
         self._headers = {"Content-Type": "application/json", "User-Agent": f"sway-gguf/{__version__}"}
         if key:
             if not key.isascii() or not key.isprintable():
@@ -89,7 +99,7 @@ class Server:
         return self._answer(path, json.dumps(body).encode())
 
     def _answer(self, path: str, data: bytes | None) -> Any:
-        for wait in (*_WAITS, None):
+        for wait in (*self._waits, None):
             try:
                 return self._once(path, data)
             except _PassingError as error:
@@ -108,9 +118,9 @@ class Server:
             with error:
                 raise _of_status(error, where) from None
         except urllib.error.URLError as error:
-            raise _unreached(error.reason, where, self._timeout) from None
+            raise _unreached(error.reason, where, self._late) from None
         except (OSError, http.client.HTTPException) as error:
-            raise _unreached(error, where, self._timeout) from None
+            raise _unreached(error, where, self._late) from None
 
 
 class _PassingError(Exception):
@@ -212,9 +222,9 @@ def _seconds(text: str | None) -> float | None:
         return None
 
 
-def _unreached(reason: object, where: str, timeout: float) -> Exception:
+def _unreached(reason: object, where: str, late: str) -> Exception:
     if isinstance(reason, TimeoutError):
-        return _PassingError(f"{where}: no answer within {timeout:g} s; give a longer --timeout")
+        return _PassingError(f"{where}: {late}")
     if isinstance(reason, ConnectionRefusedError):
         return UnreachableError(
             f"{where}: nothing listens there (connection refused); start the server, or mend the URL"

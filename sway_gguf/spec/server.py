@@ -1,0 +1,12 @@
+"""A spec whose model a running server answers for. Knows fields; asks nobody."""
+
+from __future__ import annotations
+
+from sway_gguf.spec.model import Models, Spec
+
+
+def with_server(spec: Spec, url: str) -> Spec:
+    """`spec` with the same files, answered for by the llama-server at `url`."""
+    where = {"kind": "server", "url": url}
+    base, tuned = (each.model_copy(update=where) for each in (spec.models.base, spec.models.ft))
+    return spec.model_copy(update={"models": Models(base=base, ft=tuned)})

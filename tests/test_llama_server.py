@@ -1,0 +1,121 @@
+"""llama.cpp's own llama-server, where `scripts/build_llama_tools.py llama-server` has built it: the small one of these
+tests has its ways right, and a run on it measures what a run in process does.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from scripts.build_llama_tools import tool
+from sway_gguf.cli.main import cli
+from sway_gguf.core.answers import CompletionScore, Generated, RollingLogprob
+from sway_gguf.core.endpoint import Endpoint
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.queries import Generate
+from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, ScaledView, View
+from sway_gguf.engine.factory import SERVER, open_backend
+from sway_gguf.engine.llama_backend import LlamaBackend
+from sway_gguf.material.packaged import DEMO
+from tests.test_server_backend import BASE_FILE, DATA, F32, QUERIES
+
+ADAPTER = DEMO / "healthy.lora.gguf"
+_SECONDS = 60.0
+PROGRAM = tool("llama-server")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="scripts/build_llama_tools.py has not built llama-server")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A llama-server with the demo's base and its healthy adapter, in float32 throughout."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["--host", "127.0.0.1", "--port", str(port), "-c", "4096", "-np", "2", "-t", "1", "-fa", "off"]
+    words += ["-ctk", "f32", "-ctv", "f32", "--no-warmup", "--repeat-penalty", "1.5", "--temp", "2"]
+    log = tmp_path_factory.mktemp("llama-server") / "log"
+    url = f"http://127.0.0.1:{port}"
+    with log.open("wb") as out:
+        command = [str(PROGRAM), "-m", str(BASE_FILE), "--lora", str(ADAPTER), *words]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            _wait(process, f"{url}/health", log)
+            yield url
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], page: str, log: Path) -> None:
+    end, opener = time.monotonic() + _SECONDS, urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with opener.open(page, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(log.read_text("utf-8", "replace")[-2000:])
+
+
+@pytest.mark.parametrize("view", [BASE, TUNED, ScaledView(0.5)], ids=str)
+def test_it_answers_as_the_model_does_that_is_loaded_here(address: str, view: View) -> None:
+    more = [Generate(prompt, 24) for prompt in ("Zog the robot", "Once upon a time", "The old woman said")]
+    server = open_backend(BASE_FILE, ADAPTER, F32, kind=SERVER, endpoint=Endpoint(address))
+    with server, server.open(view) as asked:
+        found = asked.answer([*QUERIES, *more])
+    with LlamaBackend(BASE_FILE, ADAPTER, F32) as engine, engine.open(view) as here:
+        wanted = here.answer([*QUERIES, *more])
+    for query, got, right in zip([*QUERIES, *more], found, wanted, strict=True):
+        if isinstance(right, np.ndarray):
+            assert np.abs(np.asarray(got) - right).max() < 1e-3, query
+        elif isinstance(right, RollingLogprob):
+            assert isinstance(got, RollingLogprob)
+            assert np.abs(got.logprobs - right.logprobs).max() < 1e-3
+        elif isinstance(right, CompletionScore):
+            assert isinstance(got, CompletionScore)
+            assert np.abs(np.subtract(got.logprobs, right.logprobs)).max() < 1e-3
+        elif isinstance(right, Generated):
+            assert got == right
+
+
+def test_the_rerun_is_near_to_the_base(address: str) -> None:
+    with open_backend(BASE_FILE, ADAPTER, F32, kind=SERVER, endpoint=Endpoint(address)) as server:
+        rows = []
+        for view in (BASE, BASE_RERUN, TUNED):
+            with server.open(view) as asked:
+                rows.append(np.asarray(asked.answer(QUERIES[4:5])[0]))
+    again, tuned = (np.abs(row - rows[0]).max() for row in rows[1:])
+    assert 0 < again < 0.01 * tuned
+
+
+def test_another_adapter_than_it_has_is_refused(address: str) -> None:
+    with pytest.raises(UserError, match="and not random"):
+        open_backend(BASE_FILE, DEMO / "random.lora.gguf", F32, kind=SERVER, endpoint=Endpoint(address))
+
+
+def test_a_run_measures_what_a_run_here_does(address: str) -> None:
+    words = ["check", str(BASE_FILE), str(ADAPTER), "--data", str(DATA), "--nulls", "0", "--json", "-"]
+    one, other = (_ran(*words, *more) for more in ([], ["--server", address]))
+    assert other["diagnosis"] == "inconclusive"
+    here = {probe["name"]: probe for probe in one["probes"]}
+    measured = [probe for probe in other["probes"] if probe["verdict"] != "SKIP"]
+    assert {"applied", "external_perplexity", "calibration_drift"} <= {probe["kind"] for probe in measured}
+    for probe in measured:
+        # The cache of this run is F16, that of the server F32.
+        assert probe["value"] == pytest.approx(here[probe["name"]]["value"], abs=5e-3), probe["name"]
+
+
+def _ran(*words: str) -> dict[str, Any]:
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
