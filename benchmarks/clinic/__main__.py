@@ -82,6 +82,12 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[Kit, Case, str]]:
                     yield kit, case, form
 
 
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """As the cases stand, the sound ones first."""
+    places = {(base, case.name): place for base, cases in CASES.items() for place, case in enumerate(cases)}
+    return sorted(rows, key=lambda row: (not row.healthy, list(CASES).index(row.base), places[row.base, row.case]))
+
+
 def main() -> None:
     """Visit what was asked for and is not kept yet; print a line for each, and what all of it comes to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,7 +122,7 @@ def main() -> None:
     if rows:
         print(*summary(rows), sep="\n")
     if options.markdown:
-        write_markdown(options.markdown, markdown(rows))
+        write_markdown(options.markdown, markdown(in_order(rows)))
 
 
 if __name__ == "__main__":
