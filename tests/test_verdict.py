@@ -87,6 +87,11 @@ def test_a_missed_check_that_fails_fails_what_nulls_let_pass() -> None:
     assert "lost more than it gained" in found.reason
 
 
+def test_a_missed_check_that_fails_also_fails_what_lies_across_a_tolerance() -> None:
+    across = replace(measured(-0.15, spread=0.05), checks=(checked("canaries", False, "", "one came out", fails=True),))
+    assert verdict_of(AboveTolerance(-0.15), across) == Verdict.FAIL
+
+
 def test_the_rank_p_leads() -> None:
     found = judge([reading(AboveNull(), measured(5.0), NULLS)], alpha=0.05, seed=0)[0]
     assert found.null is not None
@@ -230,11 +235,27 @@ def test_off_target_comes_before_damaging_unless_the_material_became_likelier() 
     assert diagnose(broken, [learned(0.5), learned(-0.1)])[0] == Diagnosis.OFF_TARGET
 
 
+@pytest.mark.parametrize(
+    ("value", "diagnosis"), [(-2.0, Diagnosis.OFF_TARGET), (-0.1, Diagnosis.NOISE), (0.2, Diagnosis.NOISE)]
+)
+def test_a_move_away_from_the_material_far_beyond_every_null_is_no_noise(value: float, diagnosis: Diagnosis) -> None:
+    """The nulls' values reach from 0 to 0.4: -0.1 lies beyond all of them, and not by more than their spread allows."""
+    readings = [
+        replace(reading(AboveFloor(), measured(1.0), name="applied"), axis="applied"),
+        reading(AboveNull(), measured(0.2), NULLS, name="signal"),
+        replace(reading(AboveNull(), measured(value, spread=0.001), NULLS, name="direction"), axis="direction"),
+    ]
+    results = judge(readings, alpha=0.05, seed=0)
+    assert diagnose(axes_of(results), results)[0] == diagnosis
+
+
 def test_the_headline_says_no_more_than_the_axes() -> None:
     said = {verdict: diagnose(axes(**GOOD | {"direction": verdict}))[1] for verdict in (Verdict.PASS, Verdict.WARN)}
     assert "toward its training material," in said[Verdict.PASS]
     assert "with reservations" in said[Verdict.WARN]
     assert "toward" not in diagnose(axes(**GOOD | {"direction": Verdict.SKIP}))[1]
+    for axis in AXES:
+        assert diagnose(axes(**GOOD | {axis: Verdict.WARN}))[1] != diagnose(axes(**GOOD))[1]
     assert "not ruled out" in diagnose(axes(**GOOD | {"collateral": Verdict.WARN}))[1]
 
 
