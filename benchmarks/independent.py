@@ -1,0 +1,217 @@
+"""Our statistics against those of SciPy and statsmodels, and against plain loops where neither has them.
+
+Every comparison draws its own numbers and gives the greatest difference. What SciPy computes for us anyway (the binomial
+interval, Fisher's test) is held against statsmodels or the formula. Knows statistics; no probes and no models.
+
+    pip install statsmodels && python -m benchmarks.independent --draws 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sway_gguf.stats.binomial import more_often_p, proportion_interval
+from sway_gguf.stats.calibration import calibrate
+from sway_gguf.stats.clusters import specificity
+from sway_gguf.stats.decay import fit_decay
+from sway_gguf.stats.family import family_rank_p
+from sway_gguf.stats.holm import holm
+from sway_gguf.stats.noise import noise_limit
+from sway_gguf.stats.paired import paired_change
+from sway_gguf.stats.simultaneous import lower_bounds
+
+Rng = np.random.Generator
+Differences = Iterator[float]
+
+
+class Comparison(NamedTuple):
+    """What of ours is held against what of whose; `close` is how far they may lie apart."""
+
+    ours: str
+    theirs: str
+    differences: Callable[[Rng], Differences]
+    close: float
+
+
+def _holm(rng: Rng) -> Differences:
+    from statsmodels.stats.multitest import multipletests
+
+    p = rng.random(rng.integers(1, 9)) ** rng.integers(1, 6)
+    p[rng.random(p.size) < 0.2] = p[0]
+    yield from np.abs(multipletests(p, method="holm")[1] - holm(p.tolist()))
+
+
+def _tail(rng: Rng) -> Differences:
+    """A value among its nulls is an outlier of a regression on nothing but a constant."""
+    from statsmodels.regression.linear_model import OLS
+
+    nulls, value = rng.lognormal(0, 0.8, rng.integers(5, 30)), float(rng.normal(2, 2))
+    found = calibrate(value, nulls.tolist())
+    t = OLS(np.append(nulls, value), np.ones(nulls.size + 1)).fit().get_influence().resid_studentized_external[-1]
+    assert found is not None
+    yield abs(found.tail_p - stats.t.sf(t, nulls.size - 1))
+
+
+def _rank(rng: Rng) -> Differences:
+    """The real adapter may be any one of all views: a permutation test of one against the rest."""
+    values = np.round(rng.normal(size=rng.integers(6, 21)), 1)
+    found = calibrate(float(values[0]), values[1:].tolist())
+    every = stats.permutation_test(
+        (values[:1], values[1:]), lambda one, rest: one.mean() - rest.mean(), alternative="greater", n_resamples=np.inf
+    )
+    assert found is not None
+    yield abs(found.rank_p - float(every.pvalue))
+
+
+def _max_t(rng: Rng) -> Differences:
+    """Algorithm 2.8 of Westfall & Young (1993), view by view and probe by probe."""
+    probes, views = int(rng.integers(1, 6)), int(rng.integers(6, 21))
+    table = np.round(rng.lognormal(0, 1, (probes, views)) + rng.normal(size=views), 1)
+    scores = [[(x - row.mean()) / row.std() for x in row] for row in table]
+    order = sorted(range(probes), key=lambda k: -scores[k][0])
+    least, by_hand = 0.0, [0.0] * probes
+    for place, k in enumerate(order):
+        as_far = 0
+        for view in range(views):
+            as_far += max(scores[other][view] for other in order[place:]) >= scores[k][0]
+        least = max(least, as_far / views)
+        by_hand[k] = least
+    yield from np.abs(np.subtract(by_hand, family_rank_p(table.tolist())))
+
+
+def _proportion(rng: Rng) -> Differences:
+    from statsmodels.stats.proportion import proportion_confint
+
+    trials = int(rng.integers(1, 400))
+    count = int(rng.integers(0, trials + 1))
+    yield from np.abs(np.subtract(proportion_interval(count, trials), proportion_confint(count, trials, method="beta")))
+
+
+def _fisher(rng: Rng) -> Differences:
+    """The hypergeometric tail, summed up in whole numbers."""
+    trials = int(rng.integers(1, 60))
+    one, other = (int(rng.integers(0, trials + 1)) for _ in range(2))
+    both = one + other
+    ways = (math.comb(trials, k) * math.comb(trials, both - k) for k in range(one, min(trials, both) + 1))
+    yield abs(more_often_p(one, other, trials) - sum(ways) / math.comb(2 * trials, both))
+
+
+def _swaps(rng: Rng) -> Differences:
+    count = int(rng.integers(2, 11))
+    old, new = rng.normal(size=count), rng.normal(0.5, 1, count)
+    every = stats.permutation_test(
+        (new, old), lambda a, b: np.abs((a - b).mean()), permutation_type="samples", alternative="greater"
+    )
+    yield abs(paired_change([old.tolist()], [new.tolist()], seed=0).p - float(every.pvalue))
+
+
+def _mcnemar(rng: Rng) -> Differences:
+    """Of pairs of yes and no the swaps are McNemar's exact test."""
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    old, new = rng.integers(0, 2, (2, rng.integers(3, 13)))
+    table = [[int(((old == a) & (new == b)).sum()) for b in (0, 1)] for a in (0, 1)]
+    yield abs(paired_change([old.tolist()], [new.tolist()], seed=0).p - float(mcnemar(table, exact=True).pvalue))
+
+
+def _signs(rng: Rng) -> Differences:
+    """Of changes of one size the swaps are the sign test."""
+    from statsmodels.stats.descriptivestats import sign_test
+
+    change = rng.choice((-1.0, 1.0), rng.integers(3, 13))
+    ours = paired_change([np.zeros(change.size).tolist()], [change.tolist()], seed=0).p
+    yield abs(ours - float(sign_test(change, 0.0)[1]))
+
+
+def _bound(rng: Rng) -> Differences:
+    """Several means at once under every assignment of signs, in loops."""
+    rows = rng.exponential(size=(int(rng.integers(1, 4)), int(rng.integers(5, 8))))
+    count = rows.shape[1]
+    largest = []
+    for signs in itertools.product((1.0, -1.0), repeat=count):
+        turned = [[s * (x - row.mean()) for s, x in zip(signs, row, strict=True)] for row in rows]
+        largest.append(max(_student(row) for row in turned))
+    reach = sorted(largest)[math.ceil(0.95 * (len(largest) - 1))]
+    by_hand = [row.mean() - reach * row.std(ddof=1) / math.sqrt(count) for row in rows]
+    ours = lower_bounds(list(rows), seed=0)
+    assert ours is not None
+    yield from np.abs(ours - by_hand)
+
+
+def _student(row: list[float]) -> float:
+    return float(stats.ttest_1samp(row, 0.0).statistic)
+
+
+def _standard_error(rng: Rng) -> Differences:
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    items = rng.normal(size=rng.integers(2, 30))
+    yield abs(noise_limit(0.3, items.tolist()) - (0.3 + 2 * float(DescrStatsW(items).std_mean)))
+
+
+def _half_life(rng: Rng) -> Differences:
+    from statsmodels.regression.linear_model import OLS
+
+    x = np.sort(rng.uniform(0, 500, 6))
+    table = np.exp(-x / 100 + rng.normal(0, 0.1, (8, 6)))
+    slope = OLS(np.log(table.mean(axis=0)), np.column_stack([np.ones(6), x])).fit().params[1]
+    yield abs(fit_decay(x, table, seed=0).slope - float(slope)) * 100
+
+
+def _explained(rng: Rng) -> Differences:
+    """The share of the variance between groups is that of a regression on the groups."""
+    from statsmodels.regression.linear_model import OLS
+
+    labels, values = np.sort(rng.permutation(np.arange(24) % 4)), rng.normal(size=24)
+    whole = OLS(values, (labels[:, None] == np.arange(4)).astype(float)).fit(hasconst=True)
+    yield abs(specificity(values, labels) - float(whole.rsquared))
+
+
+COMPARISONS = (
+    Comparison("Holm's correction", "statsmodels, multipletests", _holm, 1e-12),
+    Comparison("tail p", "statsmodels, externally studentized residual", _tail, 1e-10),
+    Comparison("rank p", "SciPy, permutation_test", _rank, 1e-12),
+    Comparison("family-wise rank p (step-down maxT)", "Westfall & Young's algorithm in loops", _max_t, 1e-12),
+    Comparison("interval of a proportion", "statsmodels, proportion_confint", _proportion, 1e-6),
+    Comparison("p of more replies that run on", "hypergeometric sum in whole numbers", _fisher, 1e-10),
+    Comparison("p of a change (swapped pairs)", "SciPy, permutation_test", _swaps, 1e-12),
+    Comparison("p of a change of yes and no", "statsmodels, McNemar's exact test", _mcnemar, 1e-12),
+    Comparison("p of changes of one size", "statsmodels, sign_test", _signs, 1e-12),
+    Comparison("lower bounds of several means at once", "every assignment of signs in loops", _bound, 1e-10),
+    Comparison("noise floor of a mean", "statsmodels, DescrStatsW", _standard_error, 1e-12),
+    Comparison("slope of a half-life, per 100 tokens", "statsmodels, OLS", _half_life, 1e-10),
+    Comparison("share of variance between clusters", "statsmodels, OLS", _explained, 1e-12),
+)
+
+
+def greatest(comparison: Comparison, draws: int) -> float:
+    """The greatest difference over so many draws."""
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        # statsmodels warns of what does not touch these numbers.
+        warnings.simplefilter("ignore")
+        return max(difference for _ in range(draws) for difference in comparison.differences(rng))
+
+
+def main() -> None:
+    """Print a row for each comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=200)
+    asked = parser.parse_args()
+    print("| ours | against | draws | greatest difference |\n|---|---|---|---|")
+    for each in COMPARISONS:
+        found = greatest(each, asked.draws)
+        print(f"| {each.ours} | {each.theirs} | {asked.draws} | {found:.1e} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
