@@ -1,11 +1,11 @@
 """How often does a 95% interval leave out what it should hold, at 8 to 40 items, and on which side?
 
 Items are drawn from laws whose mean is known: normal, heavy-tailed, skewed either way, shaped like the items of real
-runs (benchmarks/items.json), mostly nothing, and in documents that hang together. What the package averages or contrasts is
-estimated from them: a mean (a paired difference is one), a gap of two groups, items beyond what groups of controls
-gained, a ratio of means over the same items, and lower bounds that hold for several means at once. A verdict asks
-whether the whole interval lies beyond a limit, so the two ends are counted apart: where the lower one lies above the
-truth, a PASS may be false. Knows laws and statistics; benchmarks/interval_methods.py knows the methods.
+runs (benchmarks/items.json), mostly nothing, and in documents that hang together. What the package averages or
+contrasts is estimated from them: a mean (a paired difference is one), a gap of two groups, items beyond what groups of
+controls gained, a ratio of means over the same items. A verdict asks whether the whole interval lies beyond a limit, so
+the two ends are counted apart: where the lower one lies above the truth, a PASS may be false. Knows laws and
+statistics; benchmarks/interval_methods.py knows the methods.
 
     python -m benchmarks.coverage --runs 10000 --json coverage.jsonl
     python -m benchmarks.coverage --json coverage.jsonl --tables
@@ -72,10 +72,9 @@ def _like(items: Sequence[float]) -> Draw:
     places = (np.arange(len(ordered)) + 0.5) / len(ordered)
     # Integrals over each straight piece, and over the flat ends.
     low, high, width = ordered[:-1], ordered[1:], 1 / len(ordered)
-    mean = float(((low + high) / 2).sum() * width + (ordered[0] + ordered[-1]) * width / 2)
-    square = float(
-        ((low**2 + low * high + high**2) / 3).sum() * width + (ordered[0] ** 2 + ordered[-1] ** 2) * width / 2
-    )
+    ends = ordered[[0, -1]]
+    mean = width * float(((low + high) / 2).sum() + ends.sum() / 2)
+    square = width * float(((low**2 + low * high + high**2) / 3).sum() + (ends**2).sum() / 2)
     sd = np.sqrt(square - mean**2)
     return lambda rng, shape: (np.interp(rng.random(shape), places, ordered) - mean) / sd
 

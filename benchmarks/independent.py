@@ -1,7 +1,7 @@
 """Our statistics against those of SciPy and statsmodels, and against plain loops where neither has them.
 
-Every comparison draws its own numbers and gives the greatest difference. What SciPy computes for us anyway (the binomial
-interval, Fisher's test) is held against statsmodels or the formula. Knows statistics; no probes and no models.
+Every comparison draws its own numbers and gives the greatest difference. What SciPy computes for us anyway (the
+binomial interval, Fisher's test) is held against statsmodels or the formula. Knows statistics; no probes and no models.
 
     pip install statsmodels && python -m benchmarks.independent --draws 200
 """
@@ -13,10 +13,9 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from sway_gguf.stats.binomial import more_often_p, proportion_interval

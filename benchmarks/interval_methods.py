@@ -161,7 +161,7 @@ def ratio_drawn(above: Floats, below: Floats, resamples: int, rng: np.random.Gen
 
 
 def _at(ordered: Floats, levels: Floats) -> Floats:
-    """Quantile of each sorted row at a level of its own, between neighbours as NumPy does. [runs, m], [runs] → [runs]."""
+    """Quantile of each sorted row at a level of its own, as NumPy's. [runs, m], [runs] → [runs]."""
     place = np.clip(levels, 0, 1) * (ordered.shape[1] - 1)
     below = np.floor(place).astype(int)
     above = np.minimum(below + 1, ordered.shape[1] - 1)
@@ -272,7 +272,7 @@ def _normal(of: Drawn, level: float) -> Floats:
 
 
 def _studentized(of: Drawn, others: Estimate, level: float) -> Ends:
-    """Bootstrap-t (Efron 1981). A resample of no spread stands infinitely far out, unless it is the sample's own value."""
+    """Bootstrap-t (Efron 1981). A resample of no spread stands infinitely far out, unless it has the sample's value."""
     moved = others.value - of.seen.value[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(moved == 0, 0.0, moved / others.error)

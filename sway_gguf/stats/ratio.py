@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, bootstrapped
+from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, estimate, interval_of
+
+_NOTHING = 5e-4
+"""Chance up to which the mean below may be nothing."""
 
 
 def ratio_interval(
-    above: Sequence[float], below: Sequence[float], *, seed: int, confidence: float = 0.95, resamples: int = 2000
+    above: Sequence[float], below: Sequence[float], *, seed: int = 0, confidence: float = 0.95
 ) -> Interval | None:
-    """BCa bootstrap interval of mean(above) / mean(below), items resampled in pairs.
+    """Interval of r = mean(above) / mean(below), by what is left of each item, (above − r·below) / mean(below).
 
     Returns:
-        None with fewer than `MIN_ITEMS` items, or where some resample's denominator is not positive: a ratio to what
-        may be nothing has no interval.
+        None with fewer than `MIN_ITEMS` items, or where the mean below may not be positive: a ratio to what may be
+        nothing has no interval.
 
     Raises:
         ValueError: lists of different lengths.
@@ -25,18 +27,11 @@ def ratio_interval(
     x, y = np.asarray(above, np.float64), np.asarray(below, np.float64)
     if x.shape != y.shape:
         raise ValueError(f"{x.size} and {y.size} items cannot be paired")
-    if x.size < MIN_ITEMS or not _surely_positive(y, seed, resamples):
+    if x.size < MIN_ITEMS or not estimate(float(y.mean()), [y]).low(_NOTHING) > 0:
         return None
-    if np.allclose(x * y.mean(), y * x.mean()):
-        only = float(x.mean() / y.mean())
-        return Interval(only, only)
-    return bootstrapped((x, y), _ratio, seed=seed, confidence=confidence, resamples=resamples, paired=True)
-
-
-def _ratio(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    return np.asarray(x.mean(axis=axis) / y.mean(axis=axis))
-
-
-def _surely_positive(y: NDArray[np.float64], seed: int, resamples: int) -> bool:
-    rows = np.random.default_rng(seed).integers(0, y.size, (resamples, y.size))
-    return bool(y.mean() > 0 and (y[rows].mean(axis=1) > 0).all())
+    ratio = float(x.mean() / y.mean())
+    rest = (x - ratio * y) / y.mean()
+    # Of items that are all kept alike only rounding is left.
+    if np.allclose(rest, 0.0):
+        return Interval(ratio, ratio)
+    return interval_of(estimate(ratio, [rest]), confidence)

@@ -30,7 +30,7 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int, first: int | 
     Args:
         readings: one per probe that ran.
         alpha: family-wise level.
-        seed: of the bootstrap.
+        seed: of what is drawn.
         first: nulls of the first look; None where there was but one look.
     """
     early = overwhelming(readings, first)
