@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.interval_methods import (
+    CONTRAST_METHODS,
     METHODS,
     RATIO_METHODS,
     Drawn,
@@ -157,7 +158,7 @@ class Cell(NamedTuple):
 
 def cell(statistic: str, law: str, items: int, runs: int) -> Iterator[Cell]:
     """Every method on the same runs, drawn by a seed that hangs on the cell alone."""
-    methods = RATIO_METHODS if statistic == "ratio" else METHODS
+    methods = CONTRAST_METHODS if "contrast" in statistic else RATIO_METHODS if statistic == "ratio" else METHODS
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in methods}
     for start in range(0, runs, CHUNK):
         rng = np.random.default_rng([list(STATISTICS).index(statistic), list(laws()).index(law), items, start])

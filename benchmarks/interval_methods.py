@@ -47,12 +47,15 @@ class Drawn(NamedTuple):
     """A sample's estimate [runs], and those of its resamples, plain and smoothed [runs, resamples].
 
     Attributes:
+        groups, sizes: of the sample, where the statistic is one of groups.
         pairs: what a ratio was taken of, [runs, items] each; None for any other statistic.
     """
 
     seen: Estimate
     plain: Estimate
     smooth: Estimate
+    groups: Groups | None = None
+    sizes: Sequence[int] = ()
     pairs: tuple[Floats, Floats] | None = None
 
 
@@ -135,8 +138,8 @@ def drawn(data: Sequence[Floats], statistic: Statistic, resamples: int, rng: np.
         across = width**2 * rng.chisquare(size - 2, resamples)
         smoothed = mean[:, None] + moved + centred @ kernel.T
         smooth.append((smoothed, (along + across) / (size - 1), np.zeros_like(moved)))
-    each_of = (Groups(*map(np.array, zip(*rows, strict=True))) for rows in (whole, plain, smooth))
-    return Drawn(*(statistic(groups, sizes) for groups in each_of))
+    each_of = [Groups(*map(np.array, zip(*rows, strict=True))) for rows in (whole, plain, smooth)]
+    return Drawn(*(statistic(groups, sizes) for groups in each_of), each_of[0], sizes)
 
 
 def ratio_drawn(above: Floats, below: Floats, resamples: int, rng: np.random.Generator) -> Drawn:
@@ -157,7 +160,7 @@ def ratio_drawn(above: Floats, below: Floats, resamples: int, rng: np.random.Gen
     rest = (above - seen.value[:, None] * below) / below.mean(axis=1, keepdims=True)
     skew = _third(rest) / size**2 / seen.error**3
     pull = skew / 6 * (size - 2) / np.sqrt(size * (size - 1))
-    return Drawn(seen._replace(skew=skew, pull=pull), of(weights), of(weights + kernel), (above, below))
+    return Drawn(seen._replace(skew=skew, pull=pull), of(weights), of(weights + kernel), pairs=(above, below))
 
 
 def _at(ordered: Floats, levels: Floats) -> Floats:
@@ -191,6 +194,25 @@ def straightened(of: Drawn, level: float) -> Ends:
     """Student's t of the value without its skewness."""
     seen, reach = of.seen, stats.t.ppf(1 - level / 2, of.seen.degrees)
     return seen.value - _bent(reach, seen.skew) * seen.error, seen.value - _bent(-reach, seen.skew) * seen.error
+
+
+def least_way(of: Drawn, level: float) -> Ends:
+    """Of items beyond controls, as `mean_interval` has it: the least of the lower ends, and a shared upper end."""
+    assert of.groups is not None
+    items, count = Groups(*(each[:1] for each in of.groups)), len(of.sizes)
+    ways = [gap(items, of.sizes[:1])]
+    for place in range(1, count):
+        both = Groups(*(each[[0, place]] for each in of.groups))
+        ways.append(gap(both, (of.sizes[0], of.sizes[place])))
+    gains = np.concatenate([np.zeros_like(of.groups.means[:1]), of.groups.means[1:]])
+    shares = of.groups.squares[1:] / np.array(of.sizes[1:])[:, None]
+    scatter = np.concatenate([np.zeros_like(of.groups.means[:1]), shares])
+    most, runs = gains.argmax(axis=0), np.arange(gains.shape[1])
+    apart = gains[most, runs] - gains
+    near = (apart <= 2 * np.sqrt(scatter + scatter[most, runs])).sum(axis=0)
+    low = np.min([straightened(of._replace(seen=way), level)[0] for way in ways], axis=0)
+    upper = np.array([[straightened(of._replace(seen=way), level / n)[1] for n in range(1, count + 1)] for way in ways])
+    return low, upper[most, near - 1, runs]
 
 
 def _straightened_over_n(of: Drawn, level: float) -> Ends:
@@ -296,6 +318,7 @@ METHODS: dict[str, Callable[[Drawn, float], Ends]] = {
     "studentized": lambda of, level: _studentized(of, of.plain, level),
     "smooth studentized": lambda of, level: _studentized(of, of.smooth, level),
 }
+CONTRAST_METHODS = METHODS | {"t, straightened, least way": least_way}
 RATIO_METHODS: dict[str, Callable[[Drawn, float], Ends]] = {
     **{name: how for name, how in METHODS.items() if name != "smooth studentized"},
     "Fieller": fieller,

@@ -139,10 +139,10 @@ def test_it_tends_to_what_the_bootstrap_finds() -> None:
 
 @pytest.mark.parametrize(
     ("draw", "least", "most"),
-    [("normal", 0.02, 0.03), ("exponential", 0.0, 0.06), ("standard_t", 0.01, 0.03)],
+    [("normal", 0.017, 0.034), ("exponential", 0.0, 0.055), ("standard_t", 0.017, 0.044)],
 )
 def test_either_end_misses_the_truth_about_as_often_as_it_says(draw: str, least: float, most: float) -> None:
-    """Twelve items, 2,000 runs; 2.5% have a standard error of 0.35. BCa misses by 4.3 and, exponential, 9.9%."""
+    """Twelve items, 2,000 runs, in which 2.5% have a standard error of 0.35; BCa's worse ends miss by 4.6 to 8.8%."""
     rng, runs = np.random.default_rng(11), 2000
     table = rng.standard_t(4, (runs, 12)) if draw == "standard_t" else getattr(rng, draw)(size=(runs, 12))
     truth = 1.0 if draw == "exponential" else 0.0
@@ -152,7 +152,12 @@ def test_either_end_misses_the_truth_about_as_often_as_it_says(draw: str, least:
 
 
 def test_what_is_gained_beyond_controls_is_sure_where_it_is_beyond_each_of_them() -> None:
-    items, fell, gained, more = [2.0, 2.4, 2.1, 2.9, 2.3], [-0.1, 0.1, 0.0, 0.2, -0.4], [0.1, 0.5, 0.4, 0.2, 0.9], [0.5] * 5
+    items, fell, gained, more = (
+        [2.0, 2.4, 2.1, 2.9, 2.3],
+        [-0.1, 0.1, 0.0, 0.2, -0.4],
+        [0.1, 0.5, 0.4, 0.2, 0.9],
+        [0.5] * 5,
+    )
     ways = [mean_interval(items), *(gap_interval(items, group) for group in (fell, gained, more))]
     found = mean_interval(items, [fell, gained, more])
     assert found is not None

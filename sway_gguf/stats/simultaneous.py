@@ -41,7 +41,7 @@ def lower_bounds(table: Sequence[ArrayLike], *, seed: int, confidence: float = 0
 
 
 def _studentized(deviations: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """[resamples, k] each row's mean over its standard error. A resample of one value stands as far out as any other."""
+    """[resamples, k] each row's mean over its standard error. A resample of one value stands as far out as any."""
     count = deviations.shape[1]
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), _DRAWN) / count
     means, squares = weights @ deviations.T, weights @ (deviations**2).T
