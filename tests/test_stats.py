@@ -152,14 +152,10 @@ def test_either_end_misses_the_truth_about_as_often_as_it_says(draw: str, least:
 
 
 def test_what_is_gained_beyond_controls_is_sure_where_it_is_beyond_each_of_them() -> None:
-    items, fell, gained, more = (
-        [2.0, 2.4, 2.1, 2.9, 2.3],
-        [-0.1, 0.1, 0.0, 0.2, -0.4],
-        [0.1, 0.5, 0.4, 0.2, 0.9],
-        [0.5] * 5,
-    )
-    ways = [mean_interval(items), *(gap_interval(items, group) for group in (fell, gained, more))]
-    found = mean_interval(items, [fell, gained, more])
+    items = [2.0, 2.4, 2.1, 2.9, 2.3]
+    groups = [-0.1, 0.1, 0.0, 0.2, -0.4], [0.1, 0.5, 0.4, 0.2, 0.9], [0.5] * 5
+    ways = [mean_interval(items), *(gap_interval(items, group) for group in groups)]
+    found = mean_interval(items, groups)
     assert found is not None
     assert found.low == min(way.low for way in ways if way)
 
