@@ -4,6 +4,7 @@ Knows their names and order; nothing of what they measure.
 
     python -m benchmarks --markdown docs/benchmarks.md
     python -m benchmarks throughput overheads --quick
+    python -m benchmarks lengths --keep figures --markdown docs/benchmarks.md
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ def one(name: str, options: argparse.Namespace, folder: Path) -> list[Finding]:
     return read(kept) if kept.exists() else [left_out(ALL[name], f"it ended with code {code}")]
 
 
+def found_in(folder: Path) -> dict[str, list[Finding]]:
+    """What benchmarks found that were kept there, in the order of all."""
+    return {name: read(kept) for name in ALL if (kept := folder / f"{name}.json").exists()}
+
+
 def main() -> None:
     """Run what was asked for, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -57,19 +63,27 @@ def main() -> None:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write a page, or the part of one that lies between its marks"
     )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep what each finds there; the page holds all that is kept"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(ALL):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; they are {', '.join(ALL)}")
     about = machine()
     print(*(f"{name}: {value}" for name, value in about.items()), sep="\n", end="\n\n", flush=True)
+    wanted = [name for name in options.names or ALL if name not in options.without]
     with tempfile.TemporaryDirectory() as scratch:
-        wanted = [name for name in options.names or ALL if name not in options.without]
-        found = {name: one(name, options, Path(scratch)) for name in wanted}
+        folder = options.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in wanted:
+            (folder / f"{name}.json").unlink(missing_ok=True)
+        found = {name: one(name, options, folder) for name in wanted}
+        shown = found_in(folder) | found
     if options.json:
         whole = {"machine": about, "findings": {name: [asdict(one) for one in all_] for name, all_ in found.items()}}
         options.json.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if options.markdown:
-        write_markdown(options.markdown, markdown({ALL[name]: all_ for name, all_ in found.items()}, about))
+        write_markdown(options.markdown, markdown({ALL[name]: shown[name] for name in ALL if name in shown}, about))
     missed = [finding for findings in found.values() for finding in findings if finding.reached is False]
     print(f"{len(missed)} goals missed" + "".join(f"\n  {finding.line()}" for finding in missed))
 

@@ -88,11 +88,11 @@ def outcomes(world: World, kinds: Sequence[str], rules: Sequence[Rule]) -> list[
         sections = [r for r in results if r.kind == "section_internalization" and r.verdict == Verdict.PASS]
         visits = max(len(r.early) for r in readings) + max(len(r.nulls) for r in readings)
         healthy = diagnose(axes, results)[0] == Diagnosis.HEALTHY
-        found.append(Outcome(any(map(_let_through, results)), claimed, healthy, len(sections), visits))
+        found.append(Outcome(any(map(let_through, results)), claimed, healthy, len(sections), visits))
     return found
 
 
-def _let_through(result: ProbeResult) -> bool:
+def let_through(result: ProbeResult) -> bool:
     """Whether the nulls reject: as the rule asks, without the further conditions on the interval and the floor."""
     null = result.null
     if null is None or null.holm_p is None or null.family_p is None:

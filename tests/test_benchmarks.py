@@ -154,3 +154,11 @@ def test_a_shape_of_random_blocks_is_a_model_that_llama_cpp_runs(tmp_path: Path)
     assert base.parameters == 2 * vocabulary * 64 + 64 + 2 * block
     with LlamaBackend(path, None) as backend, backend.as_base() as view:
         assert np.isfinite(view.rolling_logprob("Anna lives in the house.").logprobs).all()
+
+
+def test_what_was_kept_is_read_in_the_order_of_all(tmp_path: Path) -> None:
+    for name in ("whole", "throughput"):
+        (tmp_path / f"{name}.json").write_text(json.dumps([asdict(Finding(name, 1.0, "s"))]), encoding="utf-8")
+    kept = runner.found_in(tmp_path)
+    assert list(kept) == ["throughput", "whole"]
+    assert kept["whole"] == [Finding("whole", 1.0, "s")]

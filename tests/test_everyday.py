@@ -44,6 +44,8 @@ def test_the_value_is_the_mean_change_per_token_and_the_worst_kinds_are_named() 
     assert found.details["by_task"] == pytest.approx({"code": -0.75, "list": -0.1, "advice": 0.0})
     assert found.notes == ("by kind of request, most was lost in code -0.75, list -0.10",)
     assert found.items[0].label == "'Ask e0'"
+    assert found.turned is not None
+    assert found.turned.words == "3 of 6 replies lost more than the tolerance (50%)"
 
 
 def test_a_reply_that_the_base_does_not_model_says_nothing() -> None:

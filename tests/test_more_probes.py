@@ -92,6 +92,9 @@ def test_calibration_drift_counts_only_what_the_base_knew() -> None:
     # the sixth was never known; the others lost 0, 0, 0, ½ and 1 nats per token, the last 2 > 1 nats in sum
     assert found.value == pytest.approx(-0.3)
     assert (found.details["known"], found.details["regressed"]) == (5, 1)
+    # that one, at −3, is now as unlikely as what was never known
+    assert found.turned is not None
+    assert found.turned.words == "forgot 1 of 5 facts that the base knew (20%)"
     assert not found.checks[0].passed
     assert probe_of("calibration_drift", Sources()).ask().__len__() == 240
 

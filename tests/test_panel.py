@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as s
 
-from sway_gguf.core.panel import panel_of
+from sway_gguf.core.panel import panel_of, sample_of
+from sway_gguf.core.sections import Section
 
 ITEMS = s.lists(s.text(max_size=5), unique=True, max_size=40)
 
@@ -32,3 +33,10 @@ def test_another_seed_draws_another_panel() -> None:
     assert len(panels) == 20
     drawn = [sum(item in panel for panel in panels) for item in items]
     assert max(drawn) < 20
+
+
+def test_a_unit_is_drawn_by_what_it_says_whatever_its_line() -> None:
+    units = [Section(id=f"line {number}", text=f"text {number}") for number in range(40)]
+    later = [Section(id=f"line {number + 1}", text=unit.text) for number, unit in enumerate(units)]
+    assert [unit.text for unit in sample_of(units, 8)] == [unit.text for unit in sample_of(later, 8)]
+    assert {unit.text for unit in sample_of(units, 8)} <= {unit.text for unit in sample_of(later, 20)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,6 +23,7 @@ from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import SurvivalMatrix
+from sway_gguf.core.toll import Costs
 from sway_gguf.deploy import deployment, workshop
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.quants import survival
@@ -88,6 +89,19 @@ def test_a_robust_adapter_survives_everywhere(healthy: tuple[SurvivalMatrix, Pat
     assert (reference.retained, reference.floor, reference.top1_agreement) == (1.0, 0.0, 1.0)
     floors = [row.floor for row in found.rows]
     assert floors[0] == floors[1] < floors[2] == floors[3] < floors[4] == floors[5]
+
+
+def test_what_quantizing_costs_the_base_is_kept_for_other_runs(
+    healthy: tuple[SurvivalMatrix, Path], tmp_path: Path
+) -> None:
+    found, _ = healthy
+    # of this small base rounding takes next to nothing
+    assert set(found.costs) == {"Q8_0", "Q4_K_M"}
+    assert all(abs(cost) < 0.01 for cost in found.costs.values())
+    assert "Without the adapter, general text loses" in found.remarks[-1]
+    (tmp_path / "quants.json").write_text(json.dumps(asdict(found)), "utf-8")
+    prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", **TEXT))
+    assert prepared.with_costs(tmp_path / "quants.json").costs == Costs(found.costs, measured=True)
 
 
 def test_sizes_and_costs_are_of_the_file_that_ships(healthy: tuple[SurvivalMatrix, Path]) -> None:

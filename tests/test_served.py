@@ -256,6 +256,18 @@ def test_prompts_are_picked_where_the_nearer_two_of_three_views_lie_farthest_apa
     assert [p.text for p in picked(pool, 4, base, half, tuned)][0::3] == ["all", "again"]
 
 
+def test_of_a_set_each_adapter_picks_in_turn_what_tells_it_from_the_set() -> None:
+    """The first adapter alone is told from the set by "second" best, the second one alone by "first"."""
+    flat, tuned, middle = distribution(1, 1), distribution(99, 1), distribution(5, 1)
+    names = ("none", "first", "second", "little")
+    pool = [Prompt(name, name) for name in names]
+    base, half, both = (dict.fromkeys(names, row) for row in (flat, middle, tuned))
+    without_second = dict(zip(names, (tuned, tuned, middle, distribution(90, 1)), strict=True))
+    without_first = dict(zip(names, (tuned, middle, tuned, distribution(95, 1)), strict=True))
+    found = [p.text for p in picked(pool, 3, base, half, both, [without_second, without_first])]
+    assert found == ["second", "first", "little"]
+
+
 # -- the verdict ------------------------------------------------------------------------------------------------------
 
 CANDIDATES = [
@@ -496,6 +508,8 @@ def test_fewer_log_probabilities_are_asked_for_where_many_are_refused() -> None:
         found, able = asking(url)
         assert able
         assert found.tells
+        found.reply(Prompt("Once", "1"))
+        assert asked == [20, 5], "what settled it is not asked twice"
         found.reply(Prompt("Once", "1"))
     assert asked == [20, 5, 5]
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from click.testing import CliRunner
 
 from benchmarks.served import ADAPTER, BASE, DATA, RIGHT, deployments, looks, silent
 from benchmarks.serving import serving
+from sway_gguf.artifacts.lora import read_lora
+from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.artifacts.stack import Member, Stack
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Serves
@@ -28,6 +32,7 @@ from sway_gguf.suite.prepare import default_spec, prepare
 
 PAGE = Path(__file__).parents[1] / "docs" / "served.md"
 KEY = "a-key"
+SET = ((ADAPTER, 1.0), (DEMO / "overtrained.lora.gguf", 0.2))
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ 'Anna: ' if m.role == 'user' else 'Ben: ' }}{{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Ben:' }}{% endif %}"
@@ -51,6 +56,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, spoken: Path) -> Iterator[s
     held = deployments(folder, more=False)
     for name in ("random", "overtrained"):
         held[name] = {"model": str(BASE), "lora_path": str(DEMO / f"{name}.lora.gguf")}
+    both = Stack(tuple(Member(read_lora(path), scale) for path, scale in SET))
+    for name, stack in {
+        "set": both,
+        "set, half": Stack(tuple(replace(m, scale=m.scale / 2) for m in both.members)),
+    }.items():
+        write_lora(stack.as_one(), folder / f"{name}.gguf")
+        held[name] = {"model": str(BASE), "lora_path": str(folder / f"{name}.gguf")}
     held |= {"chat": chat, "vicuna": chat | {"chat_format": "vicuna"}}
     held |= {f"silent{name}": {**held[of], "logits_all": False} for name, of in (("", "tuned"), (" base", "base"))}
     with serving(held, folder, api_key=KEY) as address:
@@ -113,6 +125,29 @@ def test_a_chat_goes_through_the_template_that_the_server_has(server: str, spoke
     assert max(own.requests, other.requests) <= 40
 
 
+@pytest.mark.parametrize(
+    ("model", "serves", "nearest"),
+    [
+        ("set", Serves.TUNED, "tuned"),
+        ("set, half", Serves.ELSE, "tuned at λ=0.5"),
+        ("tuned", Serves.ELSE, "healthy.lora.gguf alone: overtrained.lora.gguf:0.2 is not applied"),
+        ("base", Serves.BASE, "base"),
+    ],
+)
+def test_a_set_is_told_from_its_half_from_the_base_and_from_each_adapter_alone(
+    server: str, model: str, serves: Serves, nearest: str
+) -> None:
+    """The server runs one adapter, so it holds the set as the one adapter of the same update."""
+    loras = ["--lora", SET[0][0], "--lora-scaled", f"{SET[1][0]}:{SET[1][1]}"]
+    code, found = found_by(server, BASE, *loras, "--data", DATA, model=model)
+    (way,) = found["heard"]
+    assert (found["serves"], way["fits"][0]["name"]) == (serves, nearest)
+    assert code == (0 if serves == Serves.TUNED else 1)
+    assert found["requests"] <= 40
+    assert found["adapters"] == ["healthy.lora.gguf", "overtrained.lora.gguf:0.2"]
+    assert "set" in found["sentence"]
+
+
 def test_errors_are_few_over_other_prompts(server: str) -> None:
     for name, found in looks(server, list(RIGHT), range(2), 40, key=KEY):
         assert found.serves == RIGHT[name]
@@ -149,3 +184,22 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
         done = runner.invoke(cli, [ask[1], address, *ask[3:]])
     assert done.exit_code == 0, done.output
     assert "SERVES TUNED" in done.output
+
+
+def test_the_page_s_example_of_a_set_runs(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"base.gguf": BASE, "support.gguf": SET[0][0], "tone.gguf": SET[1][0], "train.md": DATA}
+    for name, path in files.items():
+        (tmp_path / name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    start, ask = (
+        next(shlex.split(line) for line in lines if line.startswith(begins) and "--lora-scaled" in line)
+        for begins in ("llama-server", "sway-gguf served")
+    )
+    (scaled,) = (word for word in start if word.startswith("tone.gguf:"))
+    assert scaled in ask
+    assert scaled == f"tone.gguf:{SET[1][1]}"
+    done = CliRunner().invoke(cli, [ask[1], server, *ask[3:], "--model", "set", "--api-key", KEY, "--no-store"])
+    assert done.exit_code == 0, done.output
+    assert "SERVES TUNED" in done.output
+    assert "support.gguf + tone.gguf:0.2" in done.output

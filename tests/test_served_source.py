@@ -12,15 +12,17 @@ from sway_gguf.cli.served import _watch
 from sway_gguf.core.dialogue import Dialogue, Turn, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.file_records import AdapterRecord, FileRecord
+from sway_gguf.core.loras import Lora
 from sway_gguf.core.result_json import from_json, to_json
 from sway_gguf.core.sections import Material, Section
 from sway_gguf.core.served import Served, Serves
-from sway_gguf.core.views import BASE, TUNED
+from sway_gguf.core.views import BASE, TUNED, MemberView
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.candidates import candidates
 from sway_gguf.served.http import Server, UnreachableError
 from sway_gguf.served.prompts import CHAT, POOL, TEXT, Prompt, chat_pool, rendered, text_pool
 from sway_gguf.served.source import KINDS, source_of
+from sway_gguf.spec.model import AdapterSpec
 from sway_gguf.suite.prepare import default_spec
 from sway_gguf.suite.speech import Speech, speech_of
 
@@ -67,17 +69,15 @@ def test_other_files_than_those_of_the_result_are_told(
         source_of(kept(tmp_path, **changed))
 
 
-def test_a_result_of_several_adapters_has_to_be_told_apart_by_hand(tmp_path: Path) -> None:
-    twice = FileRecord("adapter", str(FILES["adapter"]), sha256_of(FILES["adapter"]), 1)
-    with pytest.raises(UserError, match="several adapters"):
-        source_of(kept(tmp_path, another=twice))
-
-
-def test_a_result_of_an_adapter_at_another_scale_is_refused(tmp_path: Path) -> None:
-    """What that run tested is not the adapter at scale 1, which would be looked for."""
+def test_a_result_of_a_set_names_every_adapter_with_its_scale(tmp_path: Path) -> None:
+    """What a lone adapter's run tested at another scale is looked for at that scale."""
     digest, half = sha256_of(FILES["adapter"]), AdapterRecord(21, (8,), 16.0, scale=0.5)
-    with pytest.raises(UserError, match=r"at scale 0\.5"):
-        source_of(kept(tmp_path, adapter=FileRecord("adapter", str(FILES["adapter"]), digest, 1, adapter=half)))
+    record = FileRecord("adapter", str(FILES["adapter"]), digest, 1, adapter=half)
+    both = source_of(kept(tmp_path, another=record)).spec
+    assert both.models.ft.loras == (Lora(FILES["adapter"]), Lora(FILES["adapter"], 0.5))
+    assert source_of(kept(tmp_path, adapter=record)).spec.models.ft.loras == (Lora(FILES["adapter"], 0.5),)
+    with pytest.raises(UserError, match="not the adapter of"):
+        source_of(kept(tmp_path, another=replace(record, sha256="0" * 64)))
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,21 @@ def test_of_a_text_and_of_a_chat_other_things_are_thought() -> None:
     wrapped = next(each for each in text if each.put is not None)
     assert wrapped.means == Serves.TUNED
     assert wrapped.text(Prompt("Once upon", "1")) == "Anna: Once upon\nBen:"
+
+
+def test_of_a_set_each_adapter_alone_is_thought_of_and_what_is_missing_then_is_named() -> None:
+    three = [AdapterSpec(path=Path(f"{name}.gguf"), scale=scale) for name, scale in (("a", 1.0), ("b", 0.5), ("c", 1))]
+    for members, wanted in (
+        (three[:1], []),
+        (three[:2], ["a.gguf alone: b.gguf:0.5 is not applied", "b.gguf:0.5 alone: a.gguf is not applied"]),
+        (three, ["a.gguf alone: b.gguf:0.5 and c.gguf are not applied"]),
+    ):
+        spec = default_spec(FILES["base"], members, kinds=KINDS)
+        found = candidates(spec, speech("plain"), TEXT, [Prompt("Once upon", "1")])
+        alone = [each for each in found if isinstance(each.view, MemberView)]
+        assert [each.name for each in alone][: len(wanted)] == wanted
+        assert [each.view for each in alone] == [MemberView(place) for place in range(len(members))][: len(alone)]
+        assert all(each.means == Serves.ELSE and each.is_plain and each.is_apart for each in alone)
 
 
 # -- watching ---------------------------------------------------------------------------------------------------------

@@ -11,12 +11,13 @@ import pytest
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.lora import LoraAdapter, read_lora
 from sway_gguf.artifacts.lora_write import write_lora
+from sway_gguf.artifacts.null import null_of
 from sway_gguf.artifacts.stack import Member, Stack
 from sway_gguf.core.answers import Answer, CompletionScore, RollingLogprob
 from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
-from sway_gguf.core.views import BASE, TUNED, MemberView, NullView, ScaledView, View
+from sway_gguf.core.views import BASE, TUNED, MemberView, NullDesign, NullView, ScaledView, View
 from sway_gguf.engine.again import Again
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -131,3 +132,24 @@ def test_twins_answer_a_set_to_the_bit(tmp_path: Path) -> None:
     joined = tmp_path / "one.gguf"
     write_lora(both.as_one(), joined)
     assert apart(asked(read_lora(joined)), asked(both)) < ROUNDING
+
+
+def test_what_is_held_runs_beside_the_nulls_of_the_others() -> None:
+    """As the set of it and of the null by itself, to the bit; and what is kept is found for the same alone."""
+    store, view = Kept(), NullView(1, NullDesign("rotation"))
+    beside = Stack((Member(HEALTHY, 0.8, held=True), Member(RANDOM, 0.5)))
+    null = null_of(Stack((Member(RANDOM, 0.5),)), 1)
+    found = asked(beside, view, store)
+    assert bits(found) == bits(asked(a_set((HEALTHY, 0.8), (replace(null.adapter, in_file=False), null.scale))))
+    kept = store.puts
+    assert bits(asked(beside, view, store)) == bits(found)
+    assert store.puts == kept
+    for other in (a_set((HEALTHY, 0.8), (RANDOM, 0.5)), Stack((Member(HEALTHY, 0.8), Member(RANDOM, 0.5, held=True)))):
+        before = store.puts
+        assert bits(asked(other, view, store)) != bits(found)
+        assert store.puts > before
+    tuned, kept = bits(asked(beside, TUNED, store)), store.puts
+    assert bits(asked(a_set((HEALTHY, 0.8), (RANDOM, 0.5)), TUNED, store)) == tuned
+    assert store.puts == kept, "what runs as it is is the same set"
+    with Again([BASE_FILE, HEALTHY.path, RANDOM.path], lambda digest: ()) as again:
+        assert {again(request) == value for request, value in store.items()} == {True}

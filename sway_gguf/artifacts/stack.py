@@ -21,10 +21,14 @@ from sway_gguf.core.loras import Lora
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An adapter of a set, and the scale that its update is multiplied by."""
+    """An adapter of a set, and the scale that its update is multiplied by.
+
+    A member that is held runs beside the set's nulls as it is; nulls are drawn of the others.
+    """
 
     adapter: LoraAdapter
     scale: float = 1.0
+    held: bool = False
 
 
 _Part = tuple[Member, LoraPair]
@@ -50,6 +54,11 @@ class Stack:
     def adapters(self) -> tuple[LoraAdapter, ...]:
         """The members' own."""
         return tuple(member.adapter for member in self.members)
+
+    @property
+    def turned(self) -> Stack:
+        """What nulls are drawn of: all that is not held."""
+        return Stack(tuple(member for member in self.members if not member.held))
 
     def joined(self) -> Member:
         """One adapter with the update of all: B is [λ₁s₁B₁, λ₂s₂B₂, …], A is A₁, A₂, … below each other.

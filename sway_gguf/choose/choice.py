@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sway_gguf.choose.contenders import Contender, earliest_first
 from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.panel import panel_of
-from sway_gguf.core.pick import Standing
+from sway_gguf.core.pick import Estimate, Standing
 from sway_gguf.core.scales import nearest_to_one
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.pairwise import pairwise_bounds
@@ -134,6 +134,7 @@ def choose(
     items: Items,
     halves: Halves,
     seed: int,
+    above: Lifts | None = None,
 ) -> Choice:
     """The earliest of those that are as good as the best within noise, on the choosing half.
 
@@ -147,19 +148,21 @@ def choose(
         items: what is to be large.
         halves: of these items.
         seed: of the comparison.
+        above: what is loaded without any candidate, which one has to lift the items further than.
     """
 
     def on_half(lifts: Lifts) -> list[float]:
         values = items(lifts)
         return [values[place] for place in halves.choosing]
 
+    least = max(0.0, scores_of(above, on_half(above))) if above and halves.choosing else 0.0
     for wanted in (Standing.WITHIN, Standing.OPEN):
         scores = {
             place: scores_of(lifts, on_half(lifts))
             for place, lifts in measured.items()
             if standing[place] == wanted and halves.choosing
         }
-        able = [place for place, score in scores.items() if score > 0]
+        able = [place for place, score in scores.items() if score > least]
         if able:
             best = max(able, key=lambda place: scores[place])
             bounds = compared([measured[place] for place in able], on_half, seed)
@@ -177,6 +180,16 @@ def _band(contenders: Sequence[Contender], able: Sequence[int], best: int, bound
     equal = [place for place, bound in zip(able, above, strict=True) if place == best or bound <= NEGLIGIBLE]
     by_steps = all(contenders[place].step is not None for place in equal)
     return tuple(sorted(equal, key=lambda place: earliest_first(contenders[place], by_steps=by_steps)))
+
+
+def added(lifts: Lifts, alone: Lifts, items: Items, seed: int) -> Estimate | None:
+    """What a candidate adds to the lift of what is loaded beside it, paired item by item, each beyond what unrelated
+    text gained; None where there are too few items."""
+    bounds = compared([alone, lifts], items, seed)
+    if bounds is None:
+        return None
+    value = scores_of(lifts, items(lifts)) - scores_of(alone, items(alone))
+    return Estimate(value, (float(bounds[1, 0]), -float(bounds[0, 1])), len(items(lifts)))
 
 
 def pareto(costs: Mapping[int, tuple[float, float]]) -> set[int]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sway_gguf.choose.contenders import Contender
+from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.core.loras import Lora
 from sway_gguf.core.sections import Section
 from sway_gguf.suite.prepare import Prepared
@@ -19,7 +20,12 @@ _DATA = 8
 
 
 def confirming(
-    prepared: Prepared, contender: Contender, unseen: Sequence[Section], trained: Sequence[Section], among: int
+    prepared: Prepared,
+    contender: Contender,
+    unseen: Sequence[Section],
+    trained: Sequence[Section],
+    among: int,
+    fixed: Fixed = NOTHING,
 ) -> Prepared:
     """A run that holds one candidate against its own nulls.
 
@@ -32,6 +38,7 @@ def confirming(
         unseen: held-out text that took no part in the choice; empty where nothing was held out.
         trained: of the data; it decides where nothing was held out, and a few of it are asked beside otherwise.
         among: candidates that it was chosen among.
+        fixed: what runs beside it, and beside its nulls.
     """
     few = tuple(trained[:_DATA] if unseen else trained)
     texts = replace(prepared.texts, material=replace(prepared.texts.material, sections=few), holdout=tuple(unseen))
@@ -51,4 +58,5 @@ def confirming(
             "remarks": (),
         }
     )
-    return replace(prepared, spec=spec, texts=texts).with_loras([Lora(contender.path, contender.scale)])
+    ready = replace(prepared, spec=spec, texts=texts).with_loras([Lora(contender.path, contender.scale)])
+    return replace(ready, stack=fixed.held_with(ready.stack), hashes=(*fixed.hashes, *ready.hashes))

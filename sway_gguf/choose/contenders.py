@@ -14,6 +14,7 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.training_folder import has_adapter, step_of
+from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.identity import adapter_digest
 
@@ -107,18 +108,21 @@ def _step(path: Path) -> int:
     return max(0, step_of(path)) if path.is_dir() else 0
 
 
-def contenders(found: Sequence[Found], base: BaseModel, scales: Sequence[float]) -> tuple[list[Contender], list[str]]:
-    """A candidate per adapter and scale, and remarks on adapters that are left out: copies of one before them.
+def contenders(
+    found: Sequence[Found], base: BaseModel, scales: Sequence[float], fixed: Fixed = NOTHING
+) -> tuple[list[Contender], list[str]]:
+    """A candidate per adapter and scale, and remarks on adapters that are left out: copies of one before them, and of
+    those that are loaded in any case.
 
     Every adapter is read, so that a wrong one is told before anything is measured.
 
     Raises:
-        UserError: one cannot be read or does not fit, or there are too many.
+        UserError: one cannot be read or does not fit, there are too many, or none is left.
     """
     if len(found) * len(scales) > MOST:
         raise UserError(f"{len(found)} adapters at {len(scales)} scales are more than {MOST} candidates; give fewer")
     names, kept, remarks = names_of(found), list[Contender](), list[str]()
-    seen: dict[str, str] = {}
+    seen = {digest: f"{name}, which is loaded beside every candidate," for digest, name in fixed.digests.items()}
     for place, (each, name) in enumerate(zip(found, names, strict=True)):
         adapter = read_adapter(each.path, base)
         first = seen.setdefault(adapter_digest(adapter), name)
@@ -126,6 +130,10 @@ def contenders(found: Sequence[Found], base: BaseModel, scales: Sequence[float])
             remarks.append(f"{name} holds the same adapter as {first} and was left out")
             continue
         kept += each_scale(each, name, place, adapter, scales)
+    if not kept:
+        raise UserError(
+            f"no candidate is left: {'; '.join(remarks)}; name the adapters to choose among behind the base"
+        )
     return kept, remarks
 
 

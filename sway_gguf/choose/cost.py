@@ -21,7 +21,8 @@ def cost_of(picking: Picking, contenders: Sequence[Contender], count: CountToken
     """Tokens of the base and each candidate, and of the nulls of whichever is chosen."""
     view = view_of(picking, count)
     least, most = plan(picking.confirmation(contenders[0], len(contenders))).span(count)
-    prepared, whole = picking.prepared, view * (1 + len(contenders))
+    fixed = picking.fixed.name
+    prepared, whole = picking.prepared, view * (1 + bool(fixed) + len(contenders))
     return PickPlan(
         base=str(prepared.base.path),
         candidates=tuple(contender.name for contender in contenders),
@@ -33,4 +34,5 @@ def cost_of(picking: Picking, contenders: Sequence[Contender], count: CountToken
         most=whole + most,
         remarks=(*picking.remarks, *prepared.spec.remarks, *prepared.left_out),
         speed=known_speed(prepared.base, prepared.engine),
+        fixed=fixed,
     )

@@ -13,9 +13,9 @@ from functools import cached_property
 from sway_gguf.collect import QueryGroup, groups_of
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Measurement
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Section, distinct
-from sway_gguf.material.chunks import spread
 from sway_gguf.probes.lift import queries_of, section_lift
 from sway_gguf.probes.registry import all_kinds
 from sway_gguf.stats.extraction import samples_needed
@@ -69,8 +69,8 @@ class Asked:
 
     def __init__(self, prepared: Prepared) -> None:
         sources = picked(prepared.spec, prepared.texts)
-        self.held_out = spread(distinct(sources.holdout), HELD_OUT_ITEMS)
-        self.data = spread(distinct(sources.sections), DATA_ITEMS if self.held_out else HELD_OUT_ITEMS)
+        self.held_out = sample_of(distinct(sources.holdout), HELD_OUT_ITEMS)
+        self.data = sample_of(distinct(sources.sections), DATA_ITEMS if self.held_out else HELD_OUT_ITEMS)
         self._probes = {probe.kind: probe for probe in prepared.probes}
 
     @cached_property

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sway_gguf.choose.choice import Choice, Halves, choose, halves_of, overtrained, pareto, standings
+from sway_gguf.choose.choice import Choice, Halves, added, choose, halves_of, overtrained, standings
 from sway_gguf.choose.confirm import AXES, confirming
 from sway_gguf.choose.contenders import Contender
+from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.choose.lifts import Asked, Lifts, suite
-from sway_gguf.choose.rows import broken_row, lift_of, row_of
+from sway_gguf.choose.rows import alone_row, lift_of, rows_of
 from sway_gguf.choose.visits import OnTold, Visits
 from sway_gguf.choose.words import Told, refusal, summary_of
 from sway_gguf.core.answers import Answers
@@ -79,6 +80,8 @@ class Picking:
         asked: what every view is asked.
         tolerance: accepted change of unrelated text.
         remarks: on what was left out.
+        fixed: what is loaded beside every candidate.
+        alone: its numbers without any; None where there is nothing, and until that was asked.
         contenders: so far.
         measured: numbers of those that gave some, by place.
         broken: why the others gave none, by place.
@@ -88,6 +91,8 @@ class Picking:
     asked: Asked
     tolerance: float = TOLERANCE
     remarks: Sequence[str] = ()
+    fixed: Fixed = NOTHING
+    alone: Lifts | None = None
     contenders: list[Contender] = field(default_factory=list)
     measured: dict[int, Lifts] = field(default_factory=dict)
     broken: dict[int, str] = field(default_factory=dict)
@@ -112,16 +117,17 @@ class Picking:
         return halves_of([section.asked for section in self.speaking], self.seed)
 
     def measure(self, backend: DoorBackend, contenders: Sequence[Contender], on_progress: OnTold | None = None) -> None:
-        """Ask the base, if that was not done, and every one of `contenders`.
+        """Ask the base and what is loaded in any case, if that was not done, and every one of `contenders`.
 
         Raises:
             UserError: the backend takes one adapter alone.
             NonFiniteError: the base itself gives numbers that are not finite.
         """
         began, stored = time.perf_counter(), backend.tokens_from_store
-        visits = Visits(backend, self.prepared.base, self.asked.groups, on_progress)
+        visits = Visits(backend, self.prepared.base, self.asked.groups, on_progress, self.fixed)
         if self.base is None:
-            self.base = visits.of_base()
+            self.base, alone = visits.of_base(), visits.of_fixed()
+            self.alone = None if alone is None else self.asked.lifts(self.base, alone)
             self.remarks = [*self.remarks, *self.asked.undecided(self.base)]
         for contender, answers in visits.of_each(contenders):
             place = len(self.contenders)
@@ -147,13 +153,13 @@ class Picking:
     def choice(self, left: Mapping[int, Lifts]) -> tuple[Choice, Mapping[int, Standing]]:
         """The choice among those that are left of what was measured, and where all collateral lies."""
         standing = standings(self.measured, self.tolerance, self.seed)
-        return choose(self.contenders, left, standing, self.speaks, self.halves, self.seed), standing
+        return choose(self.contenders, left, standing, self.speaks, self.halves, self.seed, self.alone), standing
 
     def confirmation(self, contender: Contender, among: int) -> Prepared:
         """The run that holds a candidate against nulls, chosen among so many."""
         unseen = [self.asked.held_out[i] for i in self._reporting()] if self.asked.held_out else []
         trained = self.asked.data if self.asked.held_out else [self.asked.data[i] for i in self._reporting()]
-        return confirming(self.prepared, contender, unseen, trained, among)
+        return confirming(self.prepared, contender, unseen, trained, among, self.fixed)
 
     def _reporting(self) -> Sequence[int]:
         return self.halves.reporting or self.halves.choosing
@@ -171,7 +177,7 @@ class Picking:
             if choice.taken is None or backend is None or not self.prepared.spec.defaults.nulls:
                 return self._told(choice, standing, refused, None)
             confirmed = self._confirmed(choice.taken, backend, on_progress)
-            why = refusal(confirmed.axes)
+            why = refusal(confirmed.axes, self._added(choice.taken))
             if not why or len(refused) + 1 == _TRIES:
                 return self._told(choice, standing, refused, confirmed)
             path = self.contenders[choice.taken].path
@@ -218,6 +224,11 @@ class Picking:
             axes,
             reported,
             self.tolerance,
+            fixed=self.fixed,
+            without=self.alone,
+            alone=alone_row(self.fixed.name, self.alone, self.tolerance, self.seed) if self.alone else None,
+            before=lift_of(self.alone, self._shown(self.alone), self.seed) if self.alone else None,
+            added=self._added(choice.taken),
         )
         verdict, sentences, command = summary_of(told)
         taken = "" if choice.taken is None else self.contenders[choice.taken].name
@@ -244,7 +255,21 @@ class Picking:
                 "tokens": float(self.tokens - self.stored),
                 "tokens_from_store": float(self.stored),
             },
+            fixed=tuple(map(str, self.fixed.loras)),
+            alone=told.alone,
+            added=told.added,
         )
+
+    def _added(self, place: int | None) -> Estimate | None:
+        """What the taken one adds to what is loaded in any case, on the items that it is reported on."""
+        if place is None or self.alone is None:
+            return None
+        return added(self.measured[place], self.alone, self._shown, self.seed)
+
+    def _shown(self, lifts: Lifts) -> Sequence[float]:
+        """What speaks for it, on those items."""
+        values = self.speaks(lifts)
+        return [values[i] for i in self._reporting()]
 
     def _reported(self, place: int | None) -> Estimate | None:
         """The taken one's lift on the items that took no part in the choice."""
@@ -258,32 +283,4 @@ class Picking:
         """Every candidate so far, with what was chosen among them where that is known."""
         standing = standings(self.measured, self.tolerance, self.seed) if standing is None else standing
         band = choice.band if choice else ()
-        rows = {
-            place: row_of(
-                self.contenders[place], lifts, standing[place], self._reason(lifts, standing[place]), self.seed
-            )
-            for place, lifts in self.measured.items()
-        }
-        costs = {
-            place: (row.lift.value, row.cost)
-            for place, row in rows.items()
-            if row.lift is not None and row.cost is not None
-        }
-        best = pareto(costs)
-        return tuple(
-            replace(rows[place], pareto=place in best, equal=place in band)
-            if place in rows
-            else broken_row(contender, self.broken[place])
-            for place, contender in enumerate(self.contenders)
-        )
-
-    def _reason(self, lifts: Lifts, standing: Standing) -> str:
-        if standing == Standing.ENDLESS:
-            return lifts.endless
-        if not lifts.prose and not lifts.everyday:
-            return "unrelated text says nothing here"
-        return {
-            Standing.WITHIN: f"unrelated text surely loses no more than {-self.tolerance:g} nats/token",
-            Standing.OPEN: f"its interval reaches across {self.tolerance:g}; more items would narrow it",
-            Standing.BEYOND: f"unrelated text surely loses more than {-self.tolerance:g} nats/token",
-        }[standing]
+        return rows_of(self.contenders, self.measured, self.broken, standing, band, self.tolerance, self.seed)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from sway_gguf.choose.choice import gains, scores_of
+from sway_gguf.choose.choice import gains, pareto, scores_of, standings
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.pick import Estimate, PickRow, Standing
@@ -29,6 +31,54 @@ def row_of(contender: Contender, lifts: Lifts, standing: Standing, reason: str, 
         standing=standing,
         reason=reason,
     )
+
+
+def rows_of(
+    contenders: Sequence[Contender],
+    measured: Mapping[int, Lifts],
+    broken: Mapping[int, str],
+    standing: Mapping[int, Standing],
+    band: Sequence[int],
+    tolerance: float,
+    seed: int,
+) -> tuple[PickRow, ...]:
+    """Every candidate so far, those that are equal to the best, and those that none beats in lift and cost, marked."""
+    rows = {
+        place: row_of(contenders[place], lifts, standing[place], reason_of(lifts, standing[place], tolerance), seed)
+        for place, lifts in measured.items()
+    }
+    costs = {
+        place: (row.lift.value, row.cost)
+        for place, row in rows.items()
+        if row.lift is not None and row.cost is not None
+    }
+    best = pareto(costs)
+    return tuple(
+        replace(rows[place], pareto=place in best, equal=place in band)
+        if place in rows
+        else broken_row(contender, broken[place])
+        for place, contender in enumerate(contenders)
+    )
+
+
+def alone_row(name: str, lifts: Lifts, tolerance: float, seed: int) -> PickRow:
+    """What is loaded beside every candidate, without any."""
+    (standing,) = standings({0: lifts}, tolerance, seed).values()
+    without = Contender(name, Path(), 1.0, None, 0, 0.0)
+    return replace(row_of(without, lifts, standing, reason_of(lifts, standing, tolerance), seed), path="")
+
+
+def reason_of(lifts: Lifts, standing: Standing, tolerance: float) -> str:
+    """Why collateral stands where it does."""
+    if standing == Standing.ENDLESS:
+        return lifts.endless
+    if not lifts.prose and not lifts.everyday:
+        return "unrelated text says nothing here"
+    return {
+        Standing.WITHIN: f"unrelated text surely loses no more than {-tolerance:g} nats/token",
+        Standing.OPEN: f"its interval reaches across {tolerance:g}; more items would narrow it",
+        Standing.BEYOND: f"unrelated text surely loses more than {-tolerance:g} nats/token",
+    }[standing]
 
 
 def broken_row(contender: Contender, reason: str) -> PickRow:

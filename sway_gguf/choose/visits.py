@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.stack import Adapted
 from sway_gguf.choose.contenders import Contender
+from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.collect import QueryGroup, collect
 from sway_gguf.core.answers import Answers
-from sway_gguf.core.errors import UserError
-from sway_gguf.core.views import BASE, ScaledView
+from sway_gguf.core.errors import NonFiniteError, UserError
+from sway_gguf.core.views import BASE, TUNED, ScaledView, View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.suite.abreast import Abreast, Outcome
 
@@ -29,16 +31,23 @@ class Visits:
         backend: with any adapter of the base loaded; no view of it may be open.
         base: its header.
         groups: what every view is asked.
+        fixed: what is loaded beside every candidate.
         on_progress: called as tokens are evaluated, from several threads one at a time.
     """
 
     def __init__(
-        self, backend: DoorBackend, base: BaseModel, groups: Sequence[QueryGroup], on_progress: OnTold | None = None
+        self,
+        backend: DoorBackend,
+        base: BaseModel,
+        groups: Sequence[QueryGroup],
+        on_progress: OnTold | None = None,
+        fixed: Fixed = NOTHING,
     ) -> None:
         self._backend = backend
         self._base = base
         self._groups = groups
         self._told = on_progress
+        self._fixed = fixed
         self._telling = threading.Lock()
         self._carries: dict[DoorBackend, Contender] = {}
         self.tokens = 0
@@ -46,6 +55,23 @@ class Visits:
     def of_base(self) -> Answers:
         """The base's own answers."""
         return collect(self._backend, BASE, self._groups, lambda tokens: self._tell("base", tokens))
+
+    def of_fixed(self) -> Answers | None:
+        """Those of what is loaded beside every candidate, without any; None where there is nothing of the kind.
+
+        Raises:
+            UserError: as `of_each`, or its numbers are not finite.
+        """
+        alone = self._fixed.alone
+        if alone is None:
+            return None
+        self._carry(self._backend, alone)
+        try:
+            return collect(self._backend, TUNED, self._groups, lambda tokens: self._tell(self._fixed.name, tokens))
+        except NonFiniteError as error:
+            raise UserError(
+                f"{self._fixed.name} gives numbers that are not finite without any candidate: {error}"
+            ) from None
 
     def of_each(self, contenders: Sequence[Contender]) -> Iterator[tuple[Contender, Outcome]]:
         """Each candidate with its answers, or with the error that tells of numbers which are not finite, in order.
@@ -57,14 +83,17 @@ class Visits:
             yield from abreast.each(contenders, self._answers)
 
     def _answers(self, backend: DoorBackend, contender: Contender) -> Answers:
-        before = self._carries.get(backend)
-        if before is None or before.path != contender.path:
-            if not backend.swap(read_adapter(contender.path, self._base)):
-                raise UserError(f"{backend.name} takes one adapter alone; run `check` on each")
+        loaded: Contender | None = self._carries.get(backend)
+        view: View = ScaledView(contender.scale)
+        if self._fixed.members or loaded is None or loaded.path != contender.path:
+            adapted, view = self._fixed.beside(read_adapter(contender.path, self._base), contender.scale)
+            self._carry(backend, adapted)
             self._carries[backend] = contender
-        return collect(
-            backend, ScaledView(contender.scale), self._groups, lambda tokens: self._tell(contender.name, tokens)
-        )
+        return collect(backend, view, self._groups, lambda tokens: self._tell(contender.name, tokens))
+
+    def _carry(self, backend: DoorBackend, adapted: Adapted) -> None:
+        if not backend.swap(adapted):
+            raise UserError(f"{backend.name} takes one adapter alone; run `check` on each")
 
     def _tell(self, what: str, tokens: int) -> None:
         with self._telling:

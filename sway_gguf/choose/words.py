@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from sway_gguf.artifacts.training_folder import has_adapter
-from sway_gguf.choose.choice import Choice
+from sway_gguf.choose.choice import NEGLIGIBLE, Choice
 from sway_gguf.choose.contenders import Contender
+from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.choose.lifts import Lifts
+from sway_gguf.core.loras import Lora
 from sway_gguf.core.pick import Estimate, PickRow, Standing
 from sway_gguf.core.result import AxisResult, Verdict
 from sway_gguf.probes.scale_response import in_words
@@ -44,6 +45,9 @@ class Told:
         axes: of the taken one against nulls; empty where none were asked.
         reported: its lift on the items that took no part in the choice.
         tolerance: accepted change of unrelated text.
+        fixed: what is loaded beside every candidate; the following are None where nothing is.
+        without, alone: its numbers without any, item by item and as a row.
+        before, added: its lift on the items that the taken one is reported on, and what that one adds to it.
     """
 
     prepared: Prepared
@@ -56,6 +60,11 @@ class Told:
     axes: Sequence[AxisResult]
     reported: Estimate | None
     tolerance: float
+    fixed: Fixed = NOTHING
+    without: Lifts | None = None
+    alone: PickRow | None = None
+    before: Estimate | None = None
+    added: Estimate | None = None
 
     @property
     def held_out(self) -> bool:
@@ -74,8 +83,8 @@ def summary_of(told: Told) -> tuple[Verdict, tuple[str, ...], tuple[str, ...]]:
     if place is None:
         return Verdict.FAIL, (_nobody(told), *_beside(told)), ()
     verdict, first = _ships(told, told.rows[place])
-    command = command_of(told.prepared.base.path, told.contenders[place])
-    return verdict, (first, *_band(told), *_beside(told)), command
+    command = command_of(told.prepared.base.path, told.contenders[place], told.fixed.loras)
+    return verdict, (first, *_adds(told), *_band(told), *_beside(told)), command
 
 
 def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
@@ -84,8 +93,9 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, (
             f"{row.name} has {what} within the tolerance, and was not held against noise: ask nulls with --nulls 19."
         )
-    if why := refusal(told.axes):
+    if why := refusal(told.axes, told.added):
         undecided = any(axis.axis == _DECIDES and axis.verdict == Verdict.INCONCLUSIVE for axis in told.axes)
+        undecided = undecided or (not refusal(told.axes) and told.added is not None and _may_add(told.added))
         return Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, (
             f"None ships: {row.name} has {what} within the tolerance, and {_UNSHOWN} ({why})."
         )
@@ -108,27 +118,63 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
     return Verdict.PASS if sure else Verdict.WARN, sentence
 
 
-def refusal(axes: Sequence[AxisResult]) -> str:
-    """Why a candidate that was held against nulls cannot be taken; "" where it can."""
+def refusal(axes: Sequence[AxisResult], added: Estimate | None = None) -> str:
+    """Why a candidate that was held against nulls cannot be taken; "" where it can.
+
+    Args:
+        axes: of the run against its nulls.
+        added: to the lift of what is loaded beside it, where something is.
+    """
     directed = next((axis for axis in axes if axis.axis == _DECIDES), None)
     if directed is None:
         return "it could not be measured"
-    return "" if directed.verdict == Verdict.PASS else directed.reason
+    if directed.verdict != Verdict.PASS:
+        return directed.reason
+    if added is None or (added.interval is not None and added.interval[0] > NEGLIGIBLE):
+        return ""
+    return f"to the lift of what is loaded beside it, it adds {_shown(added)}"
+
+
+def _may_add(added: Estimate) -> bool:
+    return added.interval is None or added.interval[1] > NEGLIGIBLE
+
+
+def _adds(told: Told) -> Iterator[str]:
+    """How the lift is shared between the taken one and what is loaded beside it."""
+    if told.before is None or told.added is None:
+        return
+    yield (
+        f"On these items {told.fixed.name} alone has a {told.lift} of {_shown(told.before)}; the candidate adds "
+        f"{_shown(told.added)}."
+    )
+
+
+def _floor(told: Told) -> float:
+    """The lift that a candidate has to exceed."""
+    return max(0.0, _value(told.alone.lift) or 0.0) if told.alone else 0.0
 
 
 def _nobody(told: Told) -> str:
     """Why no candidate can be taken."""
     standing = {row.standing for row in told.rows}
-    lifting = [row for row in told.rows if row.lift is not None and row.lift.value > 0]
+    lifting = [row for row in told.rows if row.lift is not None and row.lift.value > _floor(told)]
     if standing == {Standing.BROKEN}:
         return f"None ships: no candidate could be measured ({told.rows[0].name}: {told.rows[0].reason})."
     if not lifting:
-        return f"None ships: no candidate lifts {'held-out text' if told.held_out else 'the data'}."
+        what, beyond = "held-out text" if told.held_out else "the data", ""
+        if told.alone and _floor(told) > 0:
+            beyond = f" by more than {told.fixed.name} does alone ({_number(_floor(told))})"
+        return f"None ships: no candidate lifts {what}{beyond}."
     able = [row for row in lifting if row.standing in (Standing.WITHIN, Standing.OPEN)]
     if able:
         return f"None ships: no candidate within the tolerance has a {told.lift} on the half that chooses."
     if standing <= {Standing.ENDLESS, Standing.BROKEN}:
         return "None ships: the replies of every candidate no longer end."
+    if told.alone and told.alone.standing == Standing.BEYOND:
+        return (
+            f"None ships: with {told.fixed.name} alone, before any candidate, unrelated text surely loses more than "
+            f"{-told.tolerance:g} {_UNIT} ({_number(told.alone.cost)}); give it a smaller scale."
+        )
     least = max(lifting, key=lambda row: row.cost if row.cost is not None else float("-inf"))
     return (
         f"None ships: unrelated text surely loses more than {-told.tolerance:g} {_UNIT} with every candidate that "
@@ -182,25 +228,41 @@ def _smaller_scale(told: Told, path: Path) -> Iterator[str]:
     if not present:
         return
     worst = min(present, key=lambda name: fmean(getattr(whole, name)))
-    points = {
-        scale: Point(lifts.held_out or lifts.data, [-change for change in getattr(lifts, worst)])
-        for scale, lifts in own.items()
-    }
+    points = {scale: _point(lifts, told.without, worst) for scale, lifts in own.items()}
     found = tradeoff(points, seed=told.prepared.spec.defaults.seed)
     if found:
-        yield f"{name}: {in_words(found)}."
+        of_it = f", of what it adds beside {told.fixed.name}" if told.without else ""
+        yield f"{name}{of_it}: {in_words(found)}."
 
 
-def command_of(base: Path, contender: Contender) -> tuple[str, ...]:
-    """Shell lines that run a candidate in llama.cpp; a PEFT folder is converted first."""
-    path, lines = str(contender.path), []
-    if has_adapter(contender.path):
-        name = contender.name.split(" at λ=")[0].replace("/", "-")
-        words = ["sway-gguf", "convert", path, "--base", str(base), "-o", f"{name}.gguf"]
-        lines.append(shlex.join(words))
-        path = f"{name}.gguf"
-    lora = ["--lora", path] if contender.scale == 1.0 else ["--lora-scaled", f"{path}:{contender.scale:g}"]
-    return (*lines, shlex.join(["llama-server", "-m", str(base), *lora]))
+def _point(lifts: Lifts, without: Lifts | None, worst: str) -> Point:
+    """What each item gained and each piece of unrelated text lost; beside other adapters what came with this one."""
+    gains, changes = lifts.held_out or lifts.data, getattr(lifts, worst)
+    if without is None:
+        return Point(gains, [-change for change in changes])
+    before, intact = without.held_out or without.data, getattr(without, worst) or (0.0,) * len(changes)
+    return Point(
+        [with_it - alone for with_it, alone in zip(gains, before, strict=True)],
+        [alone - with_it for with_it, alone in zip(changes, intact, strict=True)],
+    )
+
+
+def command_of(base: Path, contender: Contender, fixed: Sequence[Lora] = ()) -> tuple[str, ...]:
+    """Shell lines that run a candidate and what is loaded beside it in llama.cpp; PEFT folders are converted first."""
+    files: dict[Path, str] = {}
+    lines, words = list[str](), list[str]()
+    last = contender.name.split(" at λ=")[0].replace("/", "-")
+    for lora, name in [*((each, each.path.name) for each in fixed), (Lora(contender.path, contender.scale), last)]:
+        if lora.path not in files:
+            taken = sum(Path(other).stem == name for other in files.values())
+            files[lora.path] = str(lora.path)
+            if lora.path.is_dir():
+                files[lora.path] = f"{name}{f'-{taken + 1}' if taken else ''}.gguf"
+                convert = ["sway-gguf", "convert", str(lora.path), "--base", str(base), "-o", files[lora.path]]
+                lines.append(shlex.join(convert))
+        path = files[lora.path]
+        words += ["--lora", path] if lora.scale == 1.0 else ["--lora-scaled", f"{path}:{lora.scale:g}"]
+    return (*lines, shlex.join(["llama-server", "-m", str(base), *words]))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, FILES, engine_options, format_options, overridden
+from sway_gguf.cli.common import FILE, FILES, engine_options, format_options, overridden, rpc_option
 from sway_gguf.cli.loras import Owned, adapters_of, data_of_option, lora_options
 from sway_gguf.cli.output import say
 from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @run_options
 @exit_code_option
 @engine_options
+@rpc_option
 def check(
     base: Path,
     adapter: Path | None,

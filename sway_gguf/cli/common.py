@@ -102,6 +102,17 @@ def engine_options(command: Command) -> Command:
     return command
 
 
+def rpc_option(command: Command) -> Command:
+    """--rpc, by llama.cpp's own name."""
+    decorated: Command = click.option(
+        "--rpc",
+        metavar="HOST:PORT,…",
+        help="Experimental: llama.cpp's RPC servers that hold and compute the layers, for a base larger than this "
+        "machine. They first have to answer a few prompts as this machine does.",
+    )(command)
+    return decorated
+
+
 def format_options(command: Command) -> Command:
     """--format, and --chat-template-kwargs under llama.cpp's own name."""
     for option in (
@@ -139,6 +150,7 @@ def overridden(
     nulls_for_everything: bool | None = None,
     format: str | None = None,
     chat_template_kwargs: dict[str, Any] | None = None,
+    rpc: str | None = None,
     where: str = "the command line",
 ) -> Spec:
     """`spec` with what was given on the command line, or elsewhere, in place of its own values.
@@ -156,6 +168,7 @@ def overridden(
         "ubatch": ubatch,
         "flash_attention": flash_attention,
         "parallel": parallel,
+        "rpc": None if rpc is None else tuple(each.strip() for each in rpc.split(",")),
     }
     defaults = {
         "seed": seed,

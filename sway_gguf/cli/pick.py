@@ -11,6 +11,7 @@ import click
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.inputs import text_inputs
+from sway_gguf.cli.loras import lora_options
 from sway_gguf.cli.output import drawing
 from sway_gguf.cli.outputs import Outputs, output_options
 from sway_gguf.cli.saving import deliver
@@ -19,6 +20,7 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:
+    from sway_gguf.core.loras import Loras
     from sway_gguf.core.pick import Pick
     from sway_gguf.spec.model import Spec
 
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     epilog="Example:  sway-gguf pick base.gguf a.gguf b.gguf --data train.md --general notes.txt --scales 0.5,1",
 )
 @click.argument("base", type=FILE)
-@click.argument("adapters", metavar="ADAPTER…", type=FILE, nargs=-1, required=True)
+@click.argument("adapters", metavar="ADAPTER…", type=FILE, nargs=-1)
+@lora_options
 @click.option("--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .parquet, .md, .txt and more.")
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: what the choice is made by.")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
 def pick(
     base: Path,
     adapters: tuple[Path, ...],
+    loras: Loras,
     data: tuple[Path, ...],
     holdout: tuple[Path, ...],
     general: tuple[Path, ...],
@@ -87,6 +91,7 @@ def pick(
     An ADAPTER is a LoRA GGUF, a PEFT folder, or the folder that a trainer writes its checkpoints to. The one that ships
     has the largest held-out lift whose collateral stays within the tolerance; of those that are equal within noise the
     earliest. It is chosen on one half of the held-out items, reported on the other, and held against random adapters.
+    What --lora and --lora-scaled name is loaded in any case: every candidate is measured on top of it.
     """
     from sway_gguf.choose.contenders import adapters_in
     from sway_gguf.choose.pick import pick_spec
@@ -96,8 +101,10 @@ def pick(
     from sway_gguf.report.html import html_pick
     from sway_gguf.report.pick import markdown_pick, print_pick, print_pick_plan
 
+    if not adapters:
+        _no_candidate(loras)
     wanted = scales_of(scales)
-    inputs = [base, *adapters, *text_inputs(*map(as_named, (data, holdout, general)))]
+    inputs = [base, *adapters, *(lora.path for lora in loras), *text_inputs(*map(as_named, (data, holdout, general)))]
     written = outputs.checked(inputs, force=force)
 
     def spec_of(adapter: Path) -> Spec:
@@ -107,10 +114,17 @@ def pick(
         if early_stop:
             _check_followed(adapters, holdout, dry_run)
             found = followed(
-                adapters[0], spec_of, answers, scales=wanted, tolerance=tolerance, patience=patience, every=every
+                adapters[0],
+                spec_of,
+                answers,
+                scales=wanted,
+                tolerance=tolerance,
+                patience=patience,
+                every=every,
+                loras=loras,
             )
         else:
-            picking, contenders = ready(spec_of, adapters_in(adapters), wanted, tolerance)
+            picking, contenders = ready(spec_of, adapters_in(adapters), wanted, tolerance, loras)
             if dry_run:
                 with drawing() as console:
                     print_pick_plan(plan_of(picking, contenders), console)
@@ -120,6 +134,17 @@ def pick(
     deliver([(output, drawn[name]) for name, output in written.items()], partial(print_pick, found), drawn["json"])
     if exit_code and not found.winner:
         raise click.exceptions.Exit(1)
+
+
+def _no_candidate(loras: Loras) -> None:
+    """Raises:
+    UserError: says what is missing.
+    """
+    raise UserError(
+        "no candidate: --lora names what is loaded beside every one; name the adapters to choose among behind BASE"
+        if loras
+        else "no candidate; name adapters, or the folder of a trainer's checkpoints, behind BASE"
+    )
 
 
 def _check_followed(adapters: tuple[Path, ...], holdout: tuple[Path, ...], dry_run: bool) -> None:

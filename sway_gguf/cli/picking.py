@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sway_gguf.artifacts.lora import LoraAdapter
     from sway_gguf.choose.contenders import Contender, Found
     from sway_gguf.choose.pick import Picking
+    from sway_gguf.core.loras import Loras
     from sway_gguf.core.pick import Pick, PickPlan
     from sway_gguf.engine.store import AnswerStore
     from sway_gguf.spec.model import Spec
@@ -23,19 +24,21 @@ SpecOf = Callable[[Path], "Spec"]
 
 
 def ready(
-    spec_of: SpecOf, found: Sequence[Found], scales: Sequence[float], tolerance: float
+    spec_of: SpecOf, found: Sequence[Found], scales: Sequence[float], tolerance: float, loras: Loras = ()
 ) -> tuple[Picking, list[Contender]]:
-    """All that can be checked before a model is loaded.
+    """All that can be checked before a model is loaded; `loras` are there beside every candidate.
 
     Raises:
         UserError: a wrong file, or too little text.
     """
     from sway_gguf.choose.contenders import contenders
+    from sway_gguf.choose.fixed import read_fixed
     from sway_gguf.choose.pick import Picking, prepared_pick
 
     prepared, asked = prepared_pick(spec_of(found[0].path))
-    chosen, remarks = contenders(found, prepared.base, scales)
-    return Picking(prepared, asked, tolerance, remarks), chosen
+    fixed = read_fixed(loras, prepared.base)
+    chosen, remarks = contenders(found, prepared.base, scales, fixed)
+    return Picking(prepared, asked, tolerance, [*fixed.remarks, *remarks], fixed), chosen
 
 
 def picked(picking: Picking, contenders: Sequence[Contender], store: AnswerStore) -> Pick:
@@ -68,6 +71,7 @@ def followed(
     tolerance: float,
     patience: int,
     every: float,
+    loras: Loras = (),
 ) -> Pick:
     """Measure checkpoints as they come, until going on no longer pays or the training ended; then choose.
 
@@ -76,6 +80,7 @@ def followed(
     """
     from sway_gguf.choose.contenders import FINAL, each_scale
     from sway_gguf.choose.cost import cost_of, view_of
+    from sway_gguf.choose.fixed import read_fixed
     from sway_gguf.choose.pick import Picking, prepared_pick
     from sway_gguf.choose.stopping import why_stop
     from sway_gguf.engine.identity import adapter_digest
@@ -83,9 +88,11 @@ def followed(
 
     training = Training(folder)
     news = training.follow(every, lambda line: say(line, err=True))
-    new, why, seen = next(news), "", set[str]()
+    new, why = next(news), ""
     prepared, asked = prepared_pick(spec_of(new[0].path))
-    picking = Picking(prepared, asked, tolerance)
+    fixed = read_fixed(loras, prepared.base)
+    seen = set(fixed.digests)
+    picking = Picking(prepared, asked, tolerance, fixed.remarks, fixed)
     with picking.prepared.opened(store) as backend:
         view = view_of(picking, backend.count_tokens_of)
         while True:
@@ -95,7 +102,8 @@ def followed(
                 if adapter is None or (digest := adapter_digest(adapter)) in seen:
                     continue
                 new_ones = list(each_scale(each, name, len(seen), adapter, scales))
-                with progress_bar(view * (len(new_ones) + (picking.base is None))) as advance:
+                first = (1 + bool(fixed.members)) * (picking.base is None)
+                with progress_bar(view * (len(new_ones) + first)) as advance:
                     picking.measure(backend, new_ones, advance)
                 seen.add(digest)
                 say(_line(picking, len(scales)), err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.common import FILE, engine_options, format_options, overridden
+from sway_gguf.cli.common import FILE, engine_options, format_options, overridden, rpc_option
 from sway_gguf.cli.loras import lora_options, with_loras
 from sway_gguf.cli.output import say_json
 from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @run_options
 @exit_code_option
 @engine_options
+@rpc_option
 def run(spec_path: Path, loras: Loras, wishes: Wishes, exit_code: bool, **overrides: Any) -> None:
     """Run the suite that SWAY.YAML describes and report on it.
 

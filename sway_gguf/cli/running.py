@@ -50,6 +50,7 @@ class Wishes:
         force: replace a file that is no result.
         no_texts: leave out of every output what was asked and replied.
         trace: where to write how long each batch took.
+        quants: what quantizing cost the base, as `quants --json` wrote it.
         store: where answers are kept.
     """
 
@@ -60,6 +61,7 @@ class Wishes:
     force: bool = False
     no_texts: bool = False
     trace: Path | None = None
+    quants: Path | None = None
     store: StoreWish = field(default_factory=StoreWish)
 
     @property
@@ -72,6 +74,7 @@ class Wishes:
             "--force": self.force,
             "--no-texts": self.no_texts,
             "--trace": self.trace,
+            "--quants": self.quants,
             **self.store.options,
         }
         return self.outputs.options + [option for option, value in given.items() if value not in (None, False)]
@@ -115,6 +118,7 @@ def run_options(command: Command) -> Command:
         click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
         force_option,
         click.option("--trace", type=FILE, metavar="FILE", help="Write how long each batch took, as it goes."),
+        click.option("--quants", type=FILE, metavar="FILE", help="JSON of `quants`: tell damage by what it cost BASE."),
         click.option(
             "--no-texts",
             is_flag=True,
@@ -171,7 +175,7 @@ def execute(
     from sway_gguf.core.withheld import without_texts
     from sway_gguf.suite.prepare import prepare
 
-    inputs = [*inputs, *inputs_of(spec)]
+    inputs = [*inputs, *inputs_of(spec), *filter(None, [wishes.quants])]
     files = wishes.outputs.checked(inputs, force=wishes.force)
     kept = baseline_output(wishes.save_baseline, inputs)
     traces = [Output(wishes.trace, "--trace", "result", inputs, wishes.force)] if wishes.trace else []
@@ -183,7 +187,8 @@ def execute(
             show_plan(prepared, console)
         return
     with wishes.store.opened() as store:
-        result = run_with_progress(prepare(spec), wishes.budget, trace=wishes.trace, store=store)
+        prepared = prepare(spec).with_costs(wishes.quants)
+        result = run_with_progress(prepared, wishes.budget, trace=wishes.trace, store=store)
     if wishes.no_texts:
         result = without_texts(result)
     decision = judge(result) if judge else None

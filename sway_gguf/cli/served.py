@@ -10,6 +10,7 @@ import click
 
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.loras import adapters_of, lora_options, with_loras
 from sway_gguf.cli.output import say
 from sway_gguf.cli.outputs import Outputs, output_options
 from sway_gguf.cli.progress import progress_bar
@@ -18,6 +19,7 @@ from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
+    from sway_gguf.core.loras import Loras
     from sway_gguf.core.served import Served
     from sway_gguf.served.http import Server
     from sway_gguf.served.run import Look
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.argument("url")
 @click.argument("files", metavar="[BASE ADAPTER | SWAY.YAML]", type=FILE, nargs=-1)
+@lora_options
 @click.option("--result", type=FILE, help="A result.json that tells which base, adapter, data and format.")
 @click.option("--data", **FILES, help="What the adapter was trained on: its beginnings are asked.")
 @click.option("--model", default="", help="The model's name at the server, where it has several.")
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 def served(
     url: str,
     files: tuple[Path, ...],
+    loras: Loras,
     result: Path | None,
     data: tuple[Path, ...],
     model: str,
@@ -65,8 +69,8 @@ def served(
 
     The server may be any that speaks the OpenAI form (llama-server, llama-cpp-python, vLLM, Ollama, LM Studio), or
     llama-server's own. It is asked as text and as chat. What it should answer is computed here, from the files of
-    --result, of BASE and ADAPTER, or of SWAY.YAML. Exit 0 tuned, 1 not, 2 wrong input or no answer, 3 cannot tell
-    with --strict.
+    --result, of BASE and ADAPTER, or of SWAY.YAML; --lora and --lora-scaled name a set of adapters. Exit 0 tuned, 1
+    not, 2 wrong input or no answer, 3 cannot tell with --strict.
     """
     from sway_gguf.served.asking import model_of
     from sway_gguf.served.expected import Expected
@@ -75,7 +79,7 @@ def served(
     from sway_gguf.suite.prepare import prepare
 
     server = Server(url, api_key, timeout)
-    source = _source(files, result, data)
+    source = _source(files, loras, result, data)
     spec = overridden(source.spec, seed=seed, nulls=None, **overrides)
     written = outputs.checked([*files, *([result] if result else []), *inputs_of(spec)], force=force)
     prepared = prepare(spec)
@@ -91,11 +95,11 @@ def served(
         raise click.exceptions.Exit(code)
 
 
-def _source(files: tuple[Path, ...], result: Path | None, data: tuple[Path, ...]) -> Source:
+def _source(files: tuple[Path, ...], loras: Loras, result: Path | None, data: tuple[Path, ...]) -> Source:
     """What the server is held against.
 
     Raises:
-        UserError: none or several of a result, two files and a spec were given.
+        UserError: none or several of a result, a base with adapters and a spec were given.
     """
     from sway_gguf.material.files import as_named
     from sway_gguf.served.source import KINDS, Source, source_of
@@ -103,13 +107,16 @@ def _source(files: tuple[Path, ...], result: Path | None, data: tuple[Path, ...]
     from sway_gguf.suite.prepare import default_spec
 
     if result is not None and not files:
+        if loras:
+            raise UserError(f"{result} names its adapters itself; leave --lora out, or give BASE in place of --result")
         return source_of(result, as_named(data))
-    if result is None and len(files) == 2:
-        return Source(default_spec(files[0], files[1], data=data, kinds=KINDS))
-    if result is None and len(files) == 1:
-        if files[0].suffix.lower() not in (".yaml", ".yml"):
+    if result is None and len(files) in (1, 2) and files[0].suffix.lower() not in (".yaml", ".yml"):
+        if len(files) == 1 and not loras:
             raise UserError(f"{files[0]}: name the adapter as well, or give a sway.yaml that names both")
-        spec = load_spec(files[0])
+        adapters = adapters_of(files[1] if len(files) == 2 else None, loras)
+        return Source(default_spec(files[0], adapters, data=data, kinds=KINDS))
+    if result is None and len(files) == 1:
+        spec = with_loras(load_spec(files[0]), loras)
         suite = [{"name": kind, "kind": kind} for kind in KINDS]
         return Source(spec.model_copy(update={"suite": suite, "data": as_named(data) or spec.data}))
     raise UserError("say what it should serve: --result result.json, or BASE and ADAPTER, or a sway.yaml")

@@ -43,6 +43,7 @@ class EngineSettings(StrictModel):
         parallel: --parallel, views answered side by side, each by threads of its own; 0 takes as many as there are
             threads for them. One on a GPU.
         embedder: a GGUF embedding model; None averages the base's own hidden states.
+        rpc: HOST:PORT of llama.cpp's RPC servers, which hold the base's layers and compute them; an experiment.
     """
 
     threads: int = Field(default=0, ge=0, le=4096, description="-t; 0 chooses")
@@ -57,6 +58,28 @@ class EngineSettings(StrictModel):
     embedder: Path | None = Field(
         default=None, description="a GGUF embedding model; without one the base's hidden states are averaged"
     )
+
+    rpc: tuple[str, ...] = Field(
+        default=(),
+        max_length=16,
+        description="experimental: HOST:PORT of llama.cpp's RPC servers, which hold the layers",
+    )
+
+    @field_validator("rpc")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            host, _, port = each.partition(":")
+            if not host.strip() or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+                raise ValueError(f"{each!r} is no HOST:PORT, such as 192.168.1.7:50052")
+        if len(set(value)) < len(value):
+            raise ValueError("one server stands there twice")
+        return value
+
+    @property
+    def layers(self) -> int:
+        """Layers that are not computed on this machine's processors, -1 for all; with RPC servers all by default."""
+        return -1 if self.rpc and not self.gpu_layers else self.gpu_layers
 
     @field_validator("context")
     @classmethod
@@ -79,7 +102,7 @@ class EngineSettings(StrictModel):
         Views do not wait for each other, so all threads are put to use even where a single view runs on one.
         """
         threads = self.threads or usual_threads()
-        count = 1 if self.gpu_layers else max(1, min(self.parallel or threads, most))
+        count = 1 if self.layers else max(1, min(self.parallel or threads, most))
         return Workers(count, max(1, threads // count))
 
     def width(self, trained: int) -> int:

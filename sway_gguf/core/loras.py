@@ -78,6 +78,10 @@ def short_names(loras: Sequence[Lora]) -> tuple[str, ...]:
     return tuple(found)
 
 
+HELD = " beside "
+"""In the key of a set's nulls, between what they are drawn of and what runs with them as it is."""
+
+
 def stack_key(members: Sequence[tuple[str, float]]) -> str:
     """Digests and scales of a set in its order, which floating point tells; of one adapter at scale 1 its digest."""
     if len(members) == 1 and members[0][1] == 1.0:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sway_gguf.core.toll import Turned
+
 Axis = Literal["applied", "signal", "direction", "collateral", "leakage", "survival"]
 AXES: tuple[Axis, ...] = ("applied", "signal", "direction", "collateral", "leakage", "survival")
 
@@ -159,6 +161,8 @@ class Measurement:
         lift: change in mean log-probability per token of the material, for a curve over λ; None where not asked.
         curve: how it goes with λ, where several were visited.
         table: numbers beside the value.
+        of_text: whether the value is the mean change in log-probability per token of running text, nats.
+        turned: how many items came out on the other side; None where none has sides.
     """
 
     value: float
@@ -174,6 +178,8 @@ class Measurement:
     lift: float | None = None
     curve: Curve | None = None
     table: Table | None = None
+    of_text: bool = False
+    turned: Turned | None = None
 
     def control_groups(self) -> list[list[float]]:
         """Values of the controls, group by group."""

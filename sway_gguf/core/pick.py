@@ -105,6 +105,9 @@ class Pick:
         remarks: on what was left out, and on what these numbers cannot show.
         base: the base's file.
         timings: seconds and tokens, by name.
+        fixed: what was loaded beside every candidate, by its files and scales.
+        alone: the numbers of that without any candidate; None where nothing was.
+        added: what the favourite adds to its lift, on the items that `reported` is of, or on all where there were few.
     """
 
     rows: tuple[PickRow, ...]
@@ -125,6 +128,9 @@ class Pick:
     remarks: tuple[str, ...] = ()
     base: str = ""
     timings: dict[str, float] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
+    alone: PickRow | None = None
+    added: Estimate | None = None
 
     @property
     def pareto(self) -> tuple[str, ...]:
@@ -147,6 +153,7 @@ class PickPlan:
         least, most: tokens in all, where the first look at the nulls decides, and at most.
         remarks: on what was left out.
         speed: at which the last run went; None where nothing is known.
+        fixed: what is loaded beside every candidate, and asked alone as well; "" for nothing.
     """
 
     base: str
@@ -159,8 +166,9 @@ class PickPlan:
     most: int
     remarks: tuple[str, ...] = ()
     speed: Speed | None = None
+    fixed: str = ""
 
     @property
     def candidates_alone(self) -> int:
-        """Tokens of the base and all candidates, without those of nulls."""
-        return self.view * (1 + len(self.candidates))
+        """Tokens of the base, of what is loaded beside the candidates and of them, without those of nulls."""
+        return self.view * (1 + bool(self.fixed) + len(self.candidates))

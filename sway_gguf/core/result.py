@@ -14,6 +14,7 @@ from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.measurement import Check, Curve, Item, Table
 from sway_gguf.core.score import Score
 from sway_gguf.core.shown import Heat, Reply
+from sway_gguf.core.toll import Toll
 
 SCHEMA_VERSION = 2
 
@@ -131,6 +132,7 @@ class ProbeResult:
         question, passing, caveat: what it asks, what a PASS means and what it does not mean, in plain words.
         curve, table: beside the value, where there are any.
         better: which way of the value is better: higher, lower or two-sided; "" where the value alone says neither.
+        toll: of a collateral value, the same in units that a user knows.
     """
 
     name: str
@@ -158,6 +160,7 @@ class ProbeResult:
     curve: Curve | None = None
     table: Table | None = None
     better: str = ""
+    toll: Toll | None = None
 
 
 @dataclass(frozen=True, slots=True)

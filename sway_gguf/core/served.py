@@ -72,10 +72,11 @@ class Served:
         p: that it would look so were it otherwise: the largest over the ways that decided.
         heard: by way of asking.
         requests: sent, those included that found out what the server can do.
-        base, adapter: the files that it was held against.
+        base, adapter: the files that it was held against; adapters of a set with " + " between them.
         format: in which the run speaks.
         remarks: on what was found by the way.
         seed: of what was drawn.
+        adapters: short names of the adapters, with the scale where it is not 1.
     """
 
     url: str
@@ -90,6 +91,7 @@ class Served:
     format: str = ""
     remarks: tuple[str, ...] = ()
     seed: int = 0
+    adapters: tuple[str, ...] = ()
 
     def exit_code(self, *, strict: bool) -> int:
         """As a gate's: 0 tuned, 1 anything else, 3 where it cannot be told and that is to stop a build, else 0."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sway_gguf.core.result import Verdict
@@ -65,6 +66,9 @@ class SurvivalMatrix:
         pareto: names of rows that no smaller one matches in what is kept.
         summary: one sentence.
         remarks: on what these numbers cannot show.
+        costs: loss of the base alone on general text against the reference's base, nats per token, by type of weights
+            made here, ascending; empty where the reference is itself quantized.
+        parameters: weights of the base; 0 in records of a time when this was not kept.
     """
 
     rows: tuple[DeploymentResult, ...]
@@ -74,3 +78,5 @@ class SurvivalMatrix:
     pareto: tuple[str, ...]
     summary: str
     remarks: tuple[str, ...] = ()
+    costs: Mapping[str, float] = field(default_factory=dict)
+    parameters: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.merge import check_readable
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import NextToken, Rolling
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.core.views import TUNED
 from sway_gguf.deploy.deployment import Asked, Measured, Side
 from sway_gguf.deploy.merge import TYPES
-from sway_gguf.deploy.survived import matrix_of, verdict_on
+from sway_gguf.deploy.survived import cost_line, matrix_of, verdict_on
 from sway_gguf.deploy.workshop import Making, Say, as_file, files_of, is_file, kept, working_in
 from sway_gguf.engine.encoding import encode
 from sway_gguf.engine.llama import QUANT_TYPES
@@ -99,7 +100,17 @@ def survival(
                 _check_effect(row, seed)
             rows.append(row)
     found = tuple(_result(row, rows[0], wanted, tolerance, seed, _label(row.kind, base)) for row in rows)
-    return matrix_of(found, wanted, tolerance, (*weighed, *_remarks(base, types)))
+    costs = {} if base.quantized else _costs(rows)
+    remarks = (*weighed, *_remarks(base, types), *cost_line(costs))
+    return replace(matrix_of(found, wanted, tolerance, remarks), costs=costs, parameters=base.parameters)
+
+
+def _costs(rows: Sequence[_Row]) -> dict[str, float]:
+    """What each type that was made here costs the base alone, nats per token of general text, the cheapest first."""
+    made = {row.kind: row.base for row in rows[1:] if row.mode == "runtime" and row.kind in QUANT_TYPES}
+    whole = rows[0].base.general
+    losses = {kind: float(np.mean(whole - base.general, dtype=np.float64)) for kind, base in made.items() if whole.size}
+    return dict(sorted(losses.items(), key=lambda pair: pair[1]))
 
 
 def _in_order(prepared: Prepared, types: Sequence[str]) -> Sequence[str]:
@@ -158,14 +169,15 @@ def asked_of(prepared: Prepared) -> Asked:
     sources = picked(prepared.spec, prepared.texts)
     if not sources.sections:
         raise UserError("give --data FILE with the text the adapter was trained on: what survives is measured on it")
-    sections = spread(sources.sections, _SECTIONS)
+    sections = sample_of(sources.sections, _SECTIONS)
     queries = tuple(dict.fromkeys(queries_of(sections)))
     if len(queries) < MIN_ITEMS:
         raise UserError(
             f"{shown(prepared.spec.data)}: {len(queries)} distinct sections leave no interval for what is kept; give "
             f"{MIN_ITEMS - len(queries)} or more in addition (Markdown headings or lines of JSONL part them)"
         )
-    candidates = dict.fromkeys([*spread(sources.prompts, _PROMPTS), *neutral_prompts(prepared.texts.speech)[:_PROMPTS]])
+    neutral = neutral_prompts(prepared.texts.speech)[:_PROMPTS]
+    candidates = dict.fromkeys([*sample_of(sources.prompts, _PROMPTS), *neutral])
     prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
     return Asked(
         sections=queries,

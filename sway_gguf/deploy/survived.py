@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, SurvivalMatrix
 from sway_gguf.stats.bootstrap import Interval
@@ -61,3 +63,9 @@ def matrix_of(
         summary += f" Most is lost in {worst.name}: {worst.retained:.0%} is left."
     name = passing[0].name if passing else ""
     return SurvivalMatrix(rows, wanted, tolerance, name, pareto, summary, remarks)
+
+
+def cost_line(costs: Mapping[str, float]) -> tuple[str, ...]:
+    """What quantizing alone costs, as a remark; nothing where it was not measured."""
+    told = ", ".join(f"{kind} {cost:.4f}" for kind, cost in costs.items())
+    return (f"Without the adapter, general text loses in nats per token: {told}.",) if told else ()

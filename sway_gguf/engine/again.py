@@ -19,7 +19,7 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Member, Stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
-from sway_gguf.core.loras import members_of
+from sway_gguf.core.loras import HELD, members_of
 from sway_gguf.engine.identity import adapter_digest
 from sway_gguf.engine.keeping import asked_in
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -76,6 +76,8 @@ class Again:
 
     def _ready(self, identity: Mapping[str, Any]) -> LlamaBackend | None:
         """A backend on the files of an identity; None where they are not found, or cannot be used."""
+        if "elsewhere" in identity:  # Those servers are not asked again.
+            return None
         digest, wanted = str(identity.get("base") or identity.get("embedder")), str(identity.get("adapter", ""))
         try:
             settings = EngineSettings.model_validate(identity.get("settings"))
@@ -97,11 +99,13 @@ class Again:
             self._backend = LlamaBackend(base, None, settings, open_store(None))
 
     def _swap(self, backend: LlamaBackend, wanted: str) -> None:
-        members = members_of(wanted)
+        turned, _, beside = wanted.partition(HELD)
+        members = [(*each, True) for each in (members_of(beside) if beside else ())]
+        members += [(*each, False) for each in members_of(turned)]
         if len(members) > _IN_ORDER:
             return
-        found = [(self._found(digest, backend.base), scale) for digest, scale in members]
-        stack = tuple(Member(adapter, scale) for adapter, scale in found if adapter is not None)
+        found = [(self._found(digest, backend.base), scale, held) for digest, scale, held in members]
+        stack = tuple(Member(adapter, scale, held) for adapter, scale, held in found if adapter is not None)
         if len(stack) == len(members):
             backend.swap(Stack(stack))
             self._adapter = wanted

@@ -189,7 +189,9 @@ class ContextPool:
             return ()
         assert self._stack is not None
         if isinstance(view, NullView):
-            return (self._null_of(view, self._stack),)
+            held = [place for place, member in enumerate(self._stack.members) if member.held]
+            null = self._null_of(view, self._stack.turned)
+            return (*(self._member(place, self._stack, 1.0) for place in held), null)
         if isinstance(view, MemberView):
             return (self._member(view.place, self._stack, 1.0),)
         assert isinstance(view, ScaledView)

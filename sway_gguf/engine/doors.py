@@ -124,6 +124,11 @@ class DoorBackend(ABC):
         """Tokens fed to answer `queries` together, which may be fewer than those of each alone."""
         return sum(map(self.count_tokens, queries))
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """On what computes the answers, for the reader of a result."""
+        return ()
+
     def layout(self) -> dict[str, Any]:
         """How batches are laid out, for the record."""
         return {}

@@ -53,6 +53,10 @@ def open_backend(
 def _llama(base: Base, adapter: Adapter | None, settings: EngineSettings | None, store: Store | None) -> DoorBackend:
     from sway_gguf.engine.llama_backend import LlamaBackend  # loads llama.cpp
 
+    if settings is not None and settings.rpc:
+        from sway_gguf.engine.rpc_trial import opened
+
+        return opened(base, adapter, settings, store)
     return LlamaBackend(base, adapter, settings, store)
 
 

@@ -9,6 +9,7 @@ model.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sway_gguf.artifacts.digest import sha256_of, sha256_of_all
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Adapted, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
-from sway_gguf.core.loras import stack_key
+from sway_gguf.core.loras import HELD, stack_key
 from sway_gguf.core.views import BASE, TUNED, BaseView, MemberView, NullView, View, is_rerun
 from sway_gguf.engine.build import engine_identity
 from sway_gguf.engine.doors import is_base
@@ -27,7 +28,7 @@ from sway_gguf.engine.doors import is_base
 CODE = 4
 """To be raised by whoever changes what is done with a unit: how its jobs are cut into calls, or logits reduced."""
 
-IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "embedder"})
+IN_UNITS = frozenset({"threads", "parallel", "context", "batch", "streams", "embedder", "rpc"})
 """Settings that change no bits of a unit, or stand in it otherwise; any other is part of every identity."""
 
 
@@ -38,12 +39,15 @@ class Identity:
         base: the model.
         settings: of the engine.
         adapter: the real one, or the set; None for none.
+        elsewhere: of the bits that servers gave in a trial, where layers are computed on other machines. What these
+            are nobody tells; answers of others that give other bits are not theirs.
     """
 
-    def __init__(self, base: BaseModel, settings: EngineSettings, adapter: Adapted | None) -> None:
+    def __init__(self, base: BaseModel, settings: EngineSettings, adapter: Adapted | None, elsewhere: str = "") -> None:
         self._base = base
         self._settings = settings
         self._stack = None if adapter is None else as_stack(adapter)
+        self._elsewhere = {"elsewhere": elsewhere} if elsewhere else {}
         self._members: dict[int, str] = {}
         self._digests: dict[str, str] = {}
 
@@ -57,15 +61,17 @@ class Identity:
             "rounding code": rounding.VERSION if is_rerun(view) else 0,
             "settings": kept_settings(self._settings),
             "code": CODE,
-            "engine": engine_identity(gpu=self._settings.gpu_layers != 0),
+            "engine": engine_identity(gpu=self._settings.layers != 0),
+            **self._elsewhere,
         }
 
     def of_embeddings(self) -> dict[str, Any]:
         """All that vectors of texts hang on: no view, no adapter."""
         model = self._digest("embedder" if self._settings.embedder else "base")
         settings = {"gpu_layers": self._settings.gpu_layers}
-        engine = engine_identity(gpu=self._settings.gpu_layers != 0)
-        return {"embedder": model, "code": CODE, "settings": settings, "engine": engine}
+        engine = engine_identity(gpu=self._settings.layers != 0)
+        elsewhere = {} if self._settings.embedder else self._elsewhere
+        return {"embedder": model, "code": CODE, "settings": settings, "engine": engine, **elsewhere}
 
     @property
     def files(self) -> dict[str, str]:
@@ -75,7 +81,8 @@ class Identity:
     def digest(self) -> str:
         """One of the files' contents, the library and the settings, but not of how views share the threads."""
         settings = self._settings.model_copy(update={"parallel": 0})
-        digest = hashlib.sha256(f"{engine_identity(gpu=settings.gpu_layers != 0)} {settings}".encode())
+        known = f"{engine_identity(gpu=settings.layers != 0)} {settings} {self._elsewhere}"
+        digest = hashlib.sha256(known.encode())
         for file in self.files.values():
             digest.update(file.encode())
         return digest.hexdigest()
@@ -84,7 +91,15 @@ class Identity:
         """Those that `view` runs, or draws its null from."""
         if self._stack is None or is_base(view):
             return ""
-        places = [view.place] if isinstance(view, MemberView) else range(len(self._stack.members))
+        members = self._stack.members
+        if isinstance(view, MemberView):
+            return self._key([view.place])
+        held = [place for place, member in enumerate(members) if member.held and isinstance(view, NullView)]
+        turned = self._key([place for place in range(len(members)) if place not in held])
+        return turned + (HELD + self._key(held) if held else "")
+
+    def _key(self, places: Sequence[int]) -> str:
+        assert self._stack is not None
         return stack_key([(self._member(place), self._stack.members[place].scale) for place in places])
 
     def _member(self, place: int) -> str:

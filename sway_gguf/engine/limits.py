@@ -35,7 +35,7 @@ def manner_of(settings: EngineSettings) -> Manner:
     With flash attention on the CPU they do, by how many of a prompt's tokens stand in one step. On a GPU they hang on
     the width of each step that writes, too, whatever reads.
     """
-    return Manner(not settings.flash_attention or settings.gpu_layers != 0, min(settings.ubatch, settings.batch))
+    return Manner(not settings.flash_attention or settings.layers != 0, min(settings.ubatch, settings.batch))
 
 
 def record_of(settings: EngineSettings, limits: Limits, width: int, workers: Workers) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,37 @@ from sway_gguf.core.errors import EngineError
 from sway_gguf.engine.context import Context
 from sway_gguf.engine.interrupt import Interrupt
 from sway_gguf.engine.library import forget_log, llama_cpp, uninterrupted, why
+from sway_gguf.engine.rpc import devices
 
 
 class Model:
     """A loaded GGUF model; without `repack`, weights stay mapped as they lie in the file, unread.
 
+    With `servers` of llama.cpp's RPC the layers lie there, and on no other device.
+
     Raises:
         EngineError: llama.cpp could not load the file.
+        UserError: this llama.cpp knows no RPC, or a server has no device.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0, vocabulary_only: bool = False, repack: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        gpu_layers: int = 0,
+        vocabulary_only: bool = False,
+        repack: bool = True,
+        servers: Sequence[str] = (),
+    ) -> None:
         forget_log()
         uninterrupted(llama_cpp.llama_backend_init)
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.vocab_only = vocabulary_only
         params.use_extra_bufts = repack
+        if servers:
+            held = devices(servers)  # llama.cpp reads the list while it loads.
+            params.devices = ctypes.cast(held, ctypes.c_void_p)
         interrupt = Interrupt()
         go_on = llama_cpp.llama_progress_callback(lambda share, _: not interrupt.asked)
         params.progress_callback = go_on

@@ -51,13 +51,14 @@ class LlamaBackend(DoorBackend):
         base: its file, or its header where that was read already.
         adapter: a file or PEFT folder, or one or a set of them that was read already and fits; None for the base alone.
         settings: of the engine.
-        store: of answers. With one, only the vocabulary is loaded at first; the weights when something is asked that
-            was not kept.
+        store: of answers. With one, weights are loaded when something is asked that was not kept.
 
     Raises:
         UserError: a file that cannot be used, or an adapter that does not fit the base.
         EngineError: llama.cpp refused what the checks let pass; of weights that are loaded later, it is raised then.
     """
+
+    repack = True  # whether weights are laid out anew for this machine's processors
 
     def __init__(
         self,
@@ -72,10 +73,10 @@ class LlamaBackend(DoorBackend):
         self.settings = self._wanted.model_copy(update={"threads": self._wanted.thread_count(self.base.parameters)})
         given = read_stack([Lora(adapter)], self.base) if isinstance(adapter, Path) else adapter
         self.stack = None if given is None else as_stack(given)
-        self._loaded = Loaded(self.base.path, self.settings.gpu_layers, whole=store is None)
+        self._loaded = Loaded(self.base.path, self.settings, whole=store is None, repack=self.repack)
         self._rounding = rounding_adapter(self.base)
         self._keeper = Keeper(store, lambda: self._loaded.vocabulary.vocabulary)
-        self._identity = Identity(self.base, self.settings, self.stack)
+        self._identity = self._identified()
         self._vectors = Vectors(self._loaded, self.settings)
         self._contexts: ContextPool | None = None
         self._crew: Crew | None = None
@@ -141,7 +142,7 @@ class LlamaBackend(DoorBackend):
         if self._contexts is not None:
             self._contexts.swap(stack)
         self.stack = stack
-        self._identity = Identity(self.base, self.settings, stack)
+        self._identity = self._identified()
         return True
 
     def trace(self, on_batch: OnBatch) -> None:
@@ -160,9 +161,8 @@ class LlamaBackend(DoorBackend):
     def again(self, request: bytes) -> bytes | None:
         """The value of a request that a store kept, computed anew; None where other files or libraries are at work."""
         found = asked_in(request)
-        if found is None or request_of(self._identity_of(found[1]), found[1]) != request:
-            return None
-        return computed(partial(self._computed, found[1]))[1]
+        known = found is not None and request_of(self._identity_of(found[1]), found[1]) == request
+        return computed(partial(self._computed, found[1]))[1] if found and known else None
 
     def cache_identity(self) -> str:
         """A digest of the files' contents, the engine's version and the settings."""
@@ -210,6 +210,9 @@ class LlamaBackend(DoorBackend):
     def _leave(self, view: View) -> None:
         if isinstance(view, NullView) and self._contexts is not None:
             self._contexts.drop_null()
+
+    def _identified(self) -> Identity:
+        return Identity(self.base, self.settings, self.stack)
 
     def _planned(self, query: Query) -> scoring.Ask:
         return scoring.plan(query, self._loaded.vocabulary, self.width)

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from sway_gguf.artifacts.base import read_base
+from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.llama import Model
 
 
@@ -18,16 +19,16 @@ class Loaded:
 
     Args:
         path: of its file.
-        gpu_layers: -ngl.
+        settings: of the engine: the layers that lie elsewhere, and where. What embeds leaves RPC servers alone.
         whole: load the weights at once; else the vocabulary alone, until the weights are asked for.
+        repack: as of `Model`.
 
     Raises:
         EngineError: llama.cpp could not load it; for the weights, when they are first asked for.
     """
 
-    def __init__(self, path: Path, gpu_layers: int, *, whole: bool) -> None:
-        self._path = path
-        self._gpu_layers = gpu_layers
+    def __init__(self, path: Path, settings: EngineSettings, *, whole: bool, repack: bool = True) -> None:
+        self._path, self._settings, self._repack = path, settings, repack
         self._loading = threading.Lock()
         self._users = 1
         self._embedder: Model | None = None
@@ -75,7 +76,7 @@ class Loaded:
         with self._loading:
             if self._embedder is None:
                 read_base(path)
-                self._embedder = Model(path, gpu_layers=self._gpu_layers)
+                self._embedder = Model(path, gpu_layers=self._settings.gpu_layers)
             return self._embedder
 
     def shared(self) -> Loaded:
@@ -96,4 +97,5 @@ class Loaded:
             self._embedder = self._weights = self._vocabulary = None
 
     def _load(self) -> Model:
-        return Model(self._path, gpu_layers=self._gpu_layers)
+        layers, servers = self._settings.layers, self._settings.rpc
+        return Model(self._path, gpu_layers=layers, servers=servers, repack=self._repack)

@@ -36,7 +36,7 @@ class Cell:
 def with_threads(cell: Cell, threads: int) -> Cell:
     """The cell on so many threads where nobody says how many; no number depends on it, and no key."""
     settings = cell.spec.engine
-    if settings.threads or settings.gpu_layers:
+    if settings.threads or settings.layers:
         return cell
     engine = settings.model_copy(update={"threads": threads})
     return replace(cell, spec=cell.spec.model_copy(update={"engine": engine}))

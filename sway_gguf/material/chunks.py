@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.sections import Section
 from sway_gguf.material.read import paragraphs
 
@@ -74,7 +75,7 @@ def prompts_from(sections: Sequence[Section], most: int) -> list[str]:
             found[section.prompt] = None
         else:
             found.update(dict.fromkeys(_openings(section.text, each)))
-    return spread(list(found), most)
+    return sample_of(list(found), most)
 
 
 def _openings(text: str, count: int) -> list[str]:

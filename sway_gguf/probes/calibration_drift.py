@@ -15,7 +15,7 @@ from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.knowledge import knowledge
 from sway_gguf.probes.base import CONTROLS, mean_of
-from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
+from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe, counted
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 
 _REQUEST = "Finish this sentence: {} …"
@@ -45,7 +45,8 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
     An item is the beginning of a sentence, or a question. In a chat format the user asks it, or asks to finish the
     sentence, and the reply has begun with it.
     An item whose answer the base itself finds unlikely tells nothing about forgetting and is left out. The share of
-    items that lost more than `regression_nats` decides between PASS and WARN.
+    items that lost more than `regression_nats` decides between PASS and WARN; of these, forgotten are those whose
+    answer is now as unlikely as one that the base never knew.
     """
 
     kind = "calibration_drift"
@@ -75,13 +76,15 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change per item that the base knows."""
-        items, regressed = [], 0
+        items, regressed, forgotten = [], 0, 0
         for prompt, gold in self.pairs:
             query = self._query(prompt, gold)
             before, after = (answers.completion(query.prompt, query.completion) for answers in (base, other))
             if before.logprob < self.options.min_base_logprob:
                 continue
-            regressed += before.logprob - after.logprob > self.options.regression_nats
+            lost = before.logprob - after.logprob > self.options.regression_nats
+            regressed += lost
+            forgotten += lost and after.logprob < self.options.min_base_logprob
             detail = {"base": before.logprob, "other": after.logprob, "gold": gold}
             change = after.mean_logprob - before.mean_logprob
             items.append(Item(shorten(prompt), change, detail, asked=(query.prompt, query.completion)))
@@ -95,7 +98,8 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
             checks=(checked("few regressed", accepted, regressed_text, f"{regressed_text}, more than accepted"),),
             undecided=f"the base knows only {len(items)} of {len(self.pairs)} items; give pack: FILE" if few else "",
             notes=(f"{len(items)} of {len(self.pairs)} items known to the base, {regressed} regressed",),
-            details={"known": len(items), "asked": len(self.pairs), "regressed": regressed},
+            details={"known": len(items), "asked": len(self.pairs), "regressed": regressed, "forgotten": forgotten},
+            turned=counted(forgotten, len(items), "facts that the base knew", "forgot"),
         )
 
     def _query(self, prompt: str, gold: str) -> Completion:

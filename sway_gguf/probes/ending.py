@@ -12,10 +12,10 @@ from pydantic import Field
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.candidates import Thought
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Completion, Generate, Query, shorten
 from sway_gguf.core.rules import Findings
 from sway_gguf.core.sections import Section, distinct
-from sway_gguf.material.chunks import spread
 from sway_gguf.material.loops import loops
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
 from sway_gguf.probes.thinking import thinking_checks, thinking_queries
@@ -32,7 +32,7 @@ class EndingOptions(ProbeOptions):
     """Fields of `ending`."""
 
     kind: Literal["ending"] = "ending"
-    items: int = Field(default=12, ge=1, description="reference replies, evenly spaced")
+    items: int = Field(default=12, ge=1, description="reference replies, drawn by their content")
     tolerance: float = Field(
         default=-1.0, le=0, description="accepted change of the end's log-probability, nats; -1 divides it by 2.7"
     )
@@ -79,14 +79,15 @@ class Ending(Probe[EndingOptions]):
     @property
     def sections(self) -> list[Section]:
         """Reference replies that something ends."""
-        return self.drawn(spread([each for each in distinct(self.sources.sections) if each.ending], self.options.items))
+        ended = [each for each in distinct(self.sources.sections) if each.ending]
+        return self.drawn(sample_of(ended, self.options.items))
 
     @property
     def written(self) -> list[Generate]:
         """Replies to write."""
         prompts = self.held((each.prompt for each in self.sections), self._greedy)
         return (
-            [self._greedy(prompt) for prompt in spread(prompts, self.options.replies)]
+            [self._greedy(prompt) for prompt in sample_of(prompts, self.options.replies)]
             if self.options.replies and not self.narrowed
             else []
         )

@@ -86,6 +86,8 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
             undecided=f"{told}; give --general FILE with dialogues that this base can read" if few else "",
             notes=(*([told] if left_out else []), *_most_lost(by_task)),
             details={"left_out": left_out, "by_task": by_task, "tolerance": self.options.tolerance},
+            of_text=True,
+            turned=self.beyond_tolerance(items, "replies"),
         )
 
     def _item(self, reply: _Answered) -> Item:

@@ -35,7 +35,8 @@ class ExternalPerplexity(ToleranceProbe[ExternalPerplexityOptions]):
     """Mean over pieces of general text of the change in log-probability per token, nats.
 
     A piece that the base does not model (above `max_bits_per_byte`) says nothing about damage and is left
-    out. The mean of a few nulls is shown beside the value: the damage that would come from size alone.
+    out. The mean of a few nulls is shown beside the value: the damage that would come from size alone. The same is told
+    as perplexity, e^−value times the base's, and held against what quantizing costs bases of this size.
     """
 
     kind = "external_perplexity"
@@ -91,4 +92,6 @@ class ExternalPerplexity(ToleranceProbe[ExternalPerplexityOptions]):
                 "mean_bits_per_byte": mean_bits,
                 "tolerance": self.options.tolerance,
             },
+            of_text=True,
+            turned=self.beyond_tolerance(items, "pieces"),
         )

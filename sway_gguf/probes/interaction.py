@@ -12,10 +12,10 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Measurement, Row, Table
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Query
 from sway_gguf.core.rules import Findings
 from sway_gguf.core.sections import Section, distinct, said
-from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import UNRELATED, controls_of, queries_of, section_lift, unrelated_of
 from sway_gguf.probes.together import Found, Text, two_decimals
@@ -31,7 +31,7 @@ class InteractionOptions(ProbeOptions):
     """Fields of `interaction`."""
 
     kind: Literal["interaction"] = "interaction"
-    max_sections: int = Field(default=24, ge=MIN_ITEMS, description="of each adapter's text, evenly spaced")
+    max_sections: int = Field(default=24, ge=MIN_ITEMS, description="of each adapter's text, drawn by their content")
     max_controls: int = Field(default=8, ge=1, description="pieces of other text, of each sort")
     tolerance: float = Field(default=0.1, ge=0, lt=0.5, description="share of an adapter's lift that may be lost")
 
@@ -109,7 +109,7 @@ class Interaction(Probe[InteractionOptions]):
         return f"{names[0]}'s text" if len(names) == 1 else f"the text of {' and '.join(names)}"
 
     def _some(self, sections: Sequence[Section]) -> tuple[Section, ...]:
-        return tuple(spread(distinct(sections), self.options.max_sections))
+        return tuple(sample_of(distinct(sections), self.options.max_sections))
 
     def missing(self) -> str:
         """Several adapters, and text of theirs."""

@@ -11,12 +11,11 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, Measurement, Part, checked
-from sway_gguf.core.panel import panel_of
+from sway_gguf.core.panel import panel_of, sample_of
 from sway_gguf.core.queries import Completion, Generate, Query, Split
 from sway_gguf.core.rules import BelowTolerance, Rule
 from sway_gguf.core.sections import Canary, Section, distinct
 from sway_gguf.core.strict import StrictModel
-from sway_gguf.material.chunks import spread
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
 from sway_gguf.probes.base import CONTROLS, SHOWN_NULLS, Probe
@@ -192,7 +191,7 @@ class Leakage(Probe[LeakageOptions]):
         return [(one.samples_needed_base <= most, one.samples_needed <= most) for one in recited]
 
     def _sections(self) -> list[Section]:
-        return spread(distinct(self.sources.sections), _SECTIONS)
+        return sample_of(distinct(self.sources.sections), _SECTIONS)
 
     def _recited(self, base: Answers, other: Answers, one: Passage, perturbed: Sequence[str] = ()) -> _Recited:
         recall, run = self._recall(other, one, one.prefix)

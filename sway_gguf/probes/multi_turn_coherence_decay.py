@@ -13,9 +13,9 @@ from sway_gguf.core.dialogue import ASSISTANT, USER, Dialogue, exchange
 from sway_gguf.core.divergence import js
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import Check, Item, Measurement
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Generate, NextToken, Query, shorten
 from sway_gguf.core.rules import AllChecks, Rule
-from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.prompt_collapse import decay_note
 from sway_gguf.spec.options import ProbeOptions
@@ -71,7 +71,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     def prompts(self) -> list[str]:
         """First user turns."""
         given = self.options.prompts or [self.asked(prompt).strip() for prompt in self.sources.prompts]
-        return self.drawn(spread(self.held(given, self._whole), _PROMPTS))
+        return self.drawn(sample_of(self.held(given, self._whole), _PROMPTS))
 
     @property
     def rule(self) -> Rule:

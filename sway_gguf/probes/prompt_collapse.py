@@ -13,9 +13,9 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.common import common
 from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import Check, Item, Measurement
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import NextToken, Query
 from sway_gguf.core.rules import AllChecks, Rule
-from sway_gguf.material.chunks import spread
 from sway_gguf.material.packaged import filler
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
@@ -77,7 +77,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
         """Prompts in use."""
         longest = max(self.lengths)
         prompts = self.prompts_of(self.options.prompts)
-        return self.drawn(spread(self.held(prompts, lambda prompt: self._query(prompt, longest)), _PROMPTS))
+        return self.drawn(sample_of(self.held(prompts, lambda prompt: self._query(prompt, longest)), _PROMPTS))
 
     @property
     def lengths(self) -> list[int]:

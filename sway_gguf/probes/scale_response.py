@@ -115,6 +115,7 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
             parts=(Part(LIFT, tuple(lift.value for lift in lifts)),),
             lift=mean_of(lifts),
             undecided="" if items else "the base models no general text; give --general FILE",
+            of_text=True,
         )
 
     def over_scales(self, curve: Mapping[float, Measurement]) -> Measurement:

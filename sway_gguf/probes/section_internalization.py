@@ -11,9 +11,9 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import BEYOND, GAP, HELD_OUT, TRAINED, Item, Measurement, Part, checked, grouped
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Section, distinct
-from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import CONTROLS, Probe, mean_of
 from sway_gguf.probes.lift import (
     MAX_CONTROLS,
@@ -34,7 +34,7 @@ class SectionInternalizationOptions(ProbeOptions):
     """Fields of `section_internalization`."""
 
     kind: Literal["section_internalization"] = "section_internalization"
-    max_sections: int = Field(default=32, ge=1, description="evenly spaced over the document")
+    max_sections: int = Field(default=32, ge=1, description="at most so many, drawn by their content")
     max_controls: int = Field(default=MAX_CONTROLS, ge=1, description="pieces of unrelated text")
     max_prose_chars: int | None = Field(default=None, ge=32, description="of a section without a prompt, at most")
     per_section_threshold: float = Field(default=0.05, description="lift beyond the controls that counts as learned")
@@ -146,7 +146,7 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
         return tuple(found)
 
     def _used(self, sections: Sequence[Section]) -> tuple[Section, ...]:
-        return tuple(spread(distinct(map(self._cut, sections)), self.options.max_sections))
+        return tuple(sample_of(distinct(map(self._cut, sections)), self.options.max_sections))
 
     def _cut(self, section: Section) -> Section:
         most = self.options.max_prose_chars

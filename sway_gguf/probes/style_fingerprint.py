@@ -10,9 +10,9 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Item, Measurement, checked
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Generate, Query
 from sway_gguf.core.rules import AboveNull, Rule
-from sway_gguf.material.chunks import spread
 from sway_gguf.material.style import FEATURES, fingerprint
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
@@ -56,7 +56,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
-        return self.drawn(spread(self.held(self.prompts_of(self.options.prompts), self._query), _PROMPTS))
+        return self.drawn(sample_of(self.held(self.prompts_of(self.options.prompts), self._query), _PROMPTS))
 
     @property
     def document(self) -> list[str]:

@@ -18,7 +18,7 @@ from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.queries import Generate, Query, shorten
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.probes.base import mean_of
-from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
+from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe, counted
 
 _INSTRUCTION = (
     "You can call these tools:\n{tools}\n"
@@ -129,6 +129,7 @@ class ToolUseFidelity(ToleranceProbe[ToolUseOptions]):
             checks=(_inventions(invented, invented <= self.options.max_invented * len(items)),),
             undecided=f"the base itself scores only {mean_before:.2f}" if weak else "",
             notes=(f"mean score {mean_before:.2f} before, {mean_before + mean_of(items):.2f} after",),
+            turned=counted(sum(item.value < 0 for item in items), len(items), "calls came out worse"),
         )
 
     def _query(self, case: ToolCase) -> Generate:

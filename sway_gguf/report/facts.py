@@ -36,6 +36,11 @@ def number_words(probe: ProbeResult) -> dict[str, str]:
     }
 
 
+def tolls_of(probe: ProbeResult) -> tuple[str, ...]:
+    """A collateral value in units that a user knows, as a clause; nothing where it has none."""
+    return (probe.toll.text,) if probe.toll else ()
+
+
 def nulls_line(nulls: NullsUsed) -> str:
     """How many nulls there were, of which kind, and the smallest p that they allow."""
     return (

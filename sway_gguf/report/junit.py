@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from sway_gguf.core.gate import GateDecision, Outcome
 from sway_gguf.core.plain import plain
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
-from sway_gguf.report.facts import nulls_line, number_words
+from sway_gguf.report.facts import nulls_line, number_words, tolls_of
 
 NAME = "sway-gguf"
 # https://www.w3.org/TR/xml/#charsets
@@ -72,7 +72,11 @@ def _probe_case(probe: ProbeResult, counted: set[str] | None) -> ET.Element:
         probe.verdict.value,
         probe.reason,
         counts=counted is None or f"probe {probe.name}" in counted,
-        out=[*lines, *(f"note: {note}" for note in probe.notes)],
+        out=[
+            *lines,
+            *(f"in other words: {toll}" for toll in tolls_of(probe)),
+            *(f"note: {note}" for note in probe.notes),
+        ],
     )
 
 

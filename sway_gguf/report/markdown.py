@@ -22,6 +22,7 @@ from sway_gguf.report.facts import (
     scaled_file,
     short_name,
     tested,
+    tolls_of,
     worst_first,
 )
 from sway_gguf.report.fitting import Section, fitted
@@ -65,6 +66,7 @@ def markdown_report(
             _diagnosis(result),
             _axes(result),
             _probes(result),
+            *([_tolls(result)] if any(probe.toll for probe in result.probes) else []),
             _details(result),
             *([_replies(result)] if result.replies else []),
             *([_moved(result)] if result.heat else []),
@@ -128,6 +130,14 @@ def _probes(result: SuiteResult) -> Section:
     headings = ["value", "95% interval", "nulls (mean ± sd)", "z", "p", "tail p"]
     head = f"### Probes\n\n{table_head('probe', *headings, 'unit', 'verdict')}"
     return Section("the table of probes", head, tuple(rows), rank=3)
+
+
+def _tolls(result: SuiteResult) -> Section:
+    """What was lost elsewhere, in units that a user knows."""
+    lines = (
+        f"- **{words(probe.name, 100)}:** {words(text, 1000)}" for probe in _ordered(result) for text in tolls_of(probe)
+    )
+    return Section("what was lost elsewhere", "### What was lost elsewhere", tuple(lines), rank=3)
 
 
 def _details(result: SuiteResult) -> Section:

@@ -13,7 +13,16 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.plain import json_text, one_line
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
-from sway_gguf.report.facts import adapters_of, file_of, look_line, nulls_line, number_words, short_name, tested
+from sway_gguf.report.facts import (
+    adapters_of,
+    file_of,
+    look_line,
+    nulls_line,
+    number_words,
+    short_name,
+    tested,
+    tolls_of,
+)
 from sway_gguf.report.markdown_text import END, code, words
 
 MARK = "# Written by sway-gguf"
@@ -82,6 +91,7 @@ def _paragraph(result: SuiteResult, decision: GateDecision | None) -> str:
                 f"{words(probe.name)} is {told['value']} {words(probe.unit)} ({told['95% interval']}), among nulls "
                 f"{told['nulls (mean ± sd)']}, {'tail' if probe.null.early else 'rank'} p {told['p']}."
             )
+    parts += [f"{words(probe.name)}: {words(text)}." for probe in result.probes for text in tolls_of(probe)]
     parts.append(
         f"Compared with {nulls_line(result.nulls)}: {words(result.nulls.assumption)} {look_line(result.nulls)}".rstrip()
     )

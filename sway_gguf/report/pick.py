@@ -53,7 +53,7 @@ def _table(pick: Pick, wide: bool) -> Table:
     table.add_column("collateral", no_wrap=wide, overflow="fold")
     if wide:
         table.add_column("")
-    for each in pick.rows:
+    for each in shown_rows(pick):
         standing, said = Text(each.standing, style=_STYLES[each.standing]), marks(pick, each)
         last = [standing, ", ".join(said)] if wide else [Text(", ").join([standing, *map(Text, said[:1])])]
         table.add_row(
@@ -63,6 +63,11 @@ def _table(pick: Pick, wide: bool) -> Table:
             style="bold" if each.name == pick.winner else "",
         )
     return table
+
+
+def shown_rows(pick: Pick) -> tuple[PickRow, ...]:
+    """What is loaded beside every candidate alone, where something is, and every candidate."""
+    return pick.rows if pick.alone is None else (pick.alone, *pick.rows)
 
 
 def headings(pick: Pick) -> list[str]:
@@ -112,6 +117,8 @@ def _rounded(value: float) -> float:
 
 def marks(pick: Pick, each: PickRow) -> list[str]:
     """What is to be said of a candidate in a word each."""
+    if each is pick.alone:
+        return ["alone"]
     said = (
         (each.name == pick.winner, "ships"),
         (each.name == pick.favourite and not pick.winner, "would ship"),
@@ -140,6 +147,12 @@ def legend(pick: Pick) -> str:
         if pick.reported
         else "The choice was made on all of these items."
     )
+    beside = (
+        f" Every candidate was measured together with {' + '.join(pick.fixed)}, against the base; nulls turn the "
+        "candidate alone."
+        if pick.fixed
+        else ""
+    )
     nulls = (
         f" The chosen one was held against {pick.nulls} random rotations of its own update, at a level that pays for "
         f"choosing among {len(pick.rows)}."
@@ -152,7 +165,7 @@ def legend(pick: Pick) -> str:
         "ending: change of what ends a reply, nats; with the 95% interval, or its farther end. "
         f"Collateral: where the change of unrelated text lies beside {pick.tolerance:g}, sure for all candidates at "
         "once. Equal: not surely worse than the best, all pairs at once. Pareto: none lifts as much at as little cost. "
-        f"{chosen}{nulls}"
+        f"{chosen}{nulls}{beside}"
     )
 
 
@@ -164,14 +177,16 @@ def markdown_pick(pick: Pick) -> str:
     lines += ["", table_head("candidate", *map(words, headings(pick)), "collateral", "", right=True)]
     lines += [
         row(words(each.name), *cells(pick, each), each.standing, words(", ".join(marks(pick, each))))
-        for each in pick.rows
+        for each in shown_rows(pick)
     ]
     return "\n".join(["<!-- sway-gguf:pick -->", "", *lines, "", words(legend(pick), _LINE), "", END]) + "\n"
 
 
 def print_pick_plan(plan: PickPlan, console: Console) -> None:
     """What a pick would do."""
-    named = (("base", plan.base), ("format", plan.format), ("candidates", ", ".join(plan.candidates)))
+    named = [("base", plan.base), ("format", plan.format), ("candidates", ", ".join(plan.candidates))]
+    if plan.fixed:
+        named.append(("beside", f"{plan.fixed}, loaded beside every candidate, and asked alone"))
     for role, name in named:
         console.print(Text(f"{role:10} {name}", overflow="fold"))
     took = time_line(plan.least, plan.speed) if plan.speed else "How long that takes is not known yet for this base."

@@ -30,7 +30,8 @@ def print_served(found: Served, console: Console) -> None:
     """The verdict, then for each way of asking how near the server came to what."""
     server = f"server   {found.url}" + (f"  {found.model}" if found.model else "")
     console.print(Text(server, style="dim"))
-    console.print(Text(f"against  {PurePath(found.base).name}, {PurePath(found.adapter).name}", style="dim"))
+    against = " + ".join(found.adapters) or PurePath(found.adapter).name
+    console.print(Text(f"against  {PurePath(found.base).name}, {against}", style="dim"))
     console.print(Text(f"format   {found.format}", style="dim"))
     console.print(Padding(Text.assemble((f" {found.serves} ", _STYLES[found.serves]), "  ", sentence(found)), (1, 0)))
     for way in found.heard:

@@ -14,7 +14,7 @@ from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.result import Diagnosis, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.shown import Reply
 from sway_gguf.report import numbers
-from sway_gguf.report.facts import look_line
+from sway_gguf.report.facts import look_line, tolls_of
 
 STYLES: Mapping[str, str] = {
     Verdict.PASS: "bold green",
@@ -185,7 +185,7 @@ def _flat(words: str) -> str:
 
 
 def _notes(result: SuiteResult) -> list[RenderableType]:
-    notes = [(probe.name, note) for probe in result.probes for note in probe.notes]
+    notes = [(probe.name, note) for probe in result.probes for note in (*tolls_of(probe), *probe.notes)]
     notes += [("spec", remark) for remark in result.remarks]
     notes += [(probe.name, _profile(probe)) for probe in result.probes if probe.null and probe.null.by_rank]
     return [Text.assemble((f"{name}: ", "bold"), f"{note}.") for name, note in notes]

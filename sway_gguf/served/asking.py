@@ -37,6 +37,7 @@ class Asking:
         self._forms = list(CHAT_FORMS if asked_as == CHAT else TEXT_FORMS)
         self._form: Form | None = None
         self._top = 0
+        self._settled: dict[Prompt, Reply] = {}
         self.refusal = ""
 
     @property
@@ -76,19 +77,21 @@ class Asking:
                 return False
             self._form = self._form or form
             if reply.first:
-                self._form = form
+                self._form, self._settled = form, {prompt: reply}
                 return True
             if reply.text:
                 return False  # It says something without them; another prompt changes nothing.
         return False
 
     def reply(self, prompt: Prompt) -> Reply:
-        """The answer to one prompt.
+        """The answer to one prompt; that to the one by which the form was found out is not asked for again.
 
         Raises:
             UserError: the server fails, or answers in another form than before.
         """
         assert self._form is not None
+        if (settled := self._settled.pop(prompt, None)) is not None:
+            return settled
         tokens = 1 if self.tells else REPLY_TOKENS
         question = Question(self._asked(prompt), tokens, self._top, self._model)
         answer = self._server.post(self._form.path, self._form.body(question))

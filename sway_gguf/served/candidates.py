@@ -14,8 +14,9 @@ from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.core.dialogue import SYSTEM, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.loras import short_names
 from sway_gguf.core.served import Serves
-from sway_gguf.core.views import BASE, TUNED, ScaledView, View
+from sway_gguf.core.views import BASE, TUNED, MemberView, ScaledView, View
 from sway_gguf.served.prompts import CHAT, Prompt
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.speech import Speech
@@ -54,12 +55,16 @@ class Candidate:
     @property
     def is_plain(self) -> bool:
         """Whether it is predicted where prompts are picked already."""
-        return self.put is None and self.view in _PICKING
+        return self.put is None and self._picks
 
     @property
     def is_apart(self) -> bool:
         """Whether its greedy replies are others than those of its neighbours."""
-        return self.view in _PICKING and self.temperature == 1.0
+        return self._picks and self.temperature == 1.0
+
+    @property
+    def _picks(self) -> bool:
+        return self.view in _PICKING or isinstance(self.view, MemberView)
 
     def text(self, prompt: Prompt) -> str:
         """What stands before the first token.
@@ -78,7 +83,7 @@ def candidates(spec: Spec, speech: Speech, asked_as: str, prompts: Sequence[Prom
     plain = [Candidate("tuned", TUNED, Serves.TUNED), Candidate("base", BASE, Serves.BASE)]
     scales = [(ScaledView(scale), Serves.ELSE) for scale in _SCALES]
     scales += [(ScaledView(scale), Serves.TUNED) for scale in _NEARLY]
-    found = [*plain, *(Candidate(str(view), view, means) for view, means in scales)]
+    found = [*plain, *_alone(spec), *(Candidate(str(view), view, means) for view, means in scales)]
     for each in plain:
         shaped = (Candidate(f"{each.name}, shaped by a temperature of {heat:g}", each.view,
                             each.means, temperature=heat) for heat in _TEMPERATURES)  # fmt: skip
@@ -91,6 +96,18 @@ def candidates(spec: Spec, speech: Speech, asked_as: str, prompts: Sequence[Prom
             continue
         known.add(texts)
         found += [Candidate(f"{e.name}, {name}", e.view, e.means if same else Serves.ELSE, put) for e in plain]
+    return found
+
+
+def _alone(spec: Spec) -> list[Candidate]:
+    """Each adapter of a set without the others; none for an adapter by itself."""
+    names = short_names(spec.models.ft.loras)
+    found = []
+    for place, name in enumerate(names if len(names) > 1 else ()):
+        others = [other for other in names if other != name]
+        missing = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
+        said = f"{name} alone: {missing} {'is' if len(others) == 1 else 'are'} not applied"
+        found.append(Candidate(said, MemberView(place), Serves.ELSE))
     return found
 
 

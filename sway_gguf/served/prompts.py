@@ -81,15 +81,28 @@ def rendered(speech: Speech, dialogue: Dialogue) -> str:
     return (speech.template or speech.transcript).render(dialogue)
 
 
-def picked(pool: Sequence[Prompt], count: int, base: Rows, half: Rows, tuned: Rows) -> tuple[Prompt, ...]:
+def picked(
+    pool: Sequence[Prompt], count: int, base: Rows, half: Rows, tuned: Rows, alone: Sequence[Rows] = ()
+) -> tuple[Prompt, ...]:
     """The `count` prompts on which base, half and tuned lie farthest apart, by the nearer two of them.
 
-    Of a source one is taken, a second only where there are too few sources.
+    Of a source one is taken, a second only where there are too few sources. Of a set its adapters alone have to lie
+    apart from it as well, and what tells the one from it need not tell the other: each of them picks in turn.
     """
     apart = {prompt: min(js(base[p], half[p]), js(half[p], tuned[p])) for prompt in pool if (p := prompt.text) in base}
+    orders = [_ordered(apart)]
+    if alone:
+        from_one = [{each: js(tuned[each.text], rows[each.text]) for each in apart} for rows in alone]
+        orders = [_ordered({each: min(apart[each], one[each]) for each in apart}) for one in from_one]
+    in_turn = (prompt for turn in zip(*orders, strict=True) for prompt in turn)
+    return tuple(dict.fromkeys(in_turn))[:count]
+
+
+def _ordered(apart: Mapping[Prompt, float]) -> list[Prompt]:
+    """The farthest apart first, behind the first of each source all others."""
     ordered = sorted(apart, key=lambda prompt: -apart[prompt])
     first = {prompt.source: prompt for prompt in reversed(ordered)}
-    return tuple(sorted(ordered, key=lambda prompt: first[prompt.source] is not prompt)[:count])
+    return sorted(ordered, key=lambda prompt: first[prompt.source] is not prompt)
 
 
 Rows = Mapping[str, LogProbs]

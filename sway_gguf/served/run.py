@@ -8,6 +8,7 @@ from sway_gguf.artifacts.chat import special_token
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.loras import short_names
 from sway_gguf.core.served import Heard, Served, Serves
 from sway_gguf.served.asking import Asking, model_of
 from sway_gguf.served.candidates import candidates
@@ -19,18 +20,24 @@ from sway_gguf.served.measuring import by_logprobs, by_replies
 from sway_gguf.served.prompts import Prompt
 
 _MOST_PROMPTS = 16
-"""Of a way of asking; so many let a p fall far below the level, whatever it is corrected for."""
+"""Of a way of asking, and of each adapter of a set; so many let a p fall far below the level, whatever it is corrected
+for."""
 _CLOSE = 0.01
 """Share of the adapter's effect within which no further candidate can be nearer and mean another verdict: a divergence
 goes with the square of a scale's distance from 1, and a tenth off is still taken for tuned."""
 _TRIED = 3
 """Prompts with which it is found out what a server knows."""
 _SENTENCES = {
-    Serves.TUNED: "The server serves the adapter on its base.",
-    Serves.BASE: "The adapter is not applied: the server answers as the base alone does.",
-    Serves.ELSE: "Neither the adapter as it was tested nor the base alone: nearest to {nearest}.",
-    Serves.UNSURE: "What the server told does not decide.",
+    (Serves.TUNED, False): "The server serves the adapter on its base.",
+    (Serves.TUNED, True): "The server serves all adapters of the set on their base.",
+    (Serves.BASE, False): "The adapter is not applied: the server answers as the base alone does.",
+    (Serves.BASE, True): "No adapter of the set is applied: the server answers as the base alone does.",
+    (Serves.ELSE, False): "Neither the adapter as it was tested nor the base alone: nearest to {nearest}.",
+    (Serves.ELSE, True): "Neither the set as it was tested nor the base alone: nearest to {nearest}.",
+    (Serves.UNSURE, False): "What the server told does not decide.",
+    (Serves.UNSURE, True): "What the server told does not decide.",
 }
+"""By verdict, and whether a set of several adapters is looked for."""
 
 
 class Look:
@@ -49,8 +56,8 @@ class Look:
 
     def __init__(self, expected: Expected, others: Sequence[str], requests: int, seed: int, progress: Progress) -> None:
         self._expected, self._requests, self._seed, self._progress = expected, requests, seed, progress
-        base, self._adapter = expected.prepared.base.path, str(expected.prepared.adapter.path)
-        self._prompts = expected.prompts(others, _MOST_PROMPTS, seed)
+        base, self._adapters = expected.prepared.base.path, expected.prepared.spec.models.ft.loras
+        self._prompts = expected.prompts(others, _MOST_PROMPTS * len(self._adapters), seed)
         self._pieces = Pieces(base)
         file = GGUFFile(base)
         adds = file.get("tokenizer.ggml.add_bos_token")
@@ -78,12 +85,13 @@ class Look:
             url=server.root,
             model=name,
             serves=serves,
-            sentence=_SENTENCES[serves].format(nearest=_nearest(found)),
+            sentence=_SENTENCES[serves, len(self._adapters) > 1].format(nearest=_nearest(found)),
             p=p,
             heard=tuple(found),
             requests=server.requests,
             base=str(prepared.base.path),
-            adapter=self._adapter,
+            adapter=" + ".join(map(str, self._adapters)),
+            adapters=short_names(self._adapters),
             format=prepared.texts.speech.name,
             remarks=tuple(remarks),
             seed=self._seed,

@@ -15,7 +15,7 @@ from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.core.result_json import read_result
 from sway_gguf.material.files import Files
-from sway_gguf.spec.model import FORMATS, Spec
+from sway_gguf.spec.model import FORMATS, AdapterSpec, Spec
 from sway_gguf.suite.prepare import default_spec
 
 KINDS = ("applied",)
@@ -42,20 +42,21 @@ def source_of(path: Path, data: Files = None) -> Source:
     """
     result = read_result(path)
     records = {record.role: record for record in result.files}
-    if sum(record.role == "adapter" for record in result.files) > 1:
-        raise UserError(f"{path}: it tells of several adapters; give BASE and ADAPTER, or the run's sway.yaml, instead")
-    about = records["adapter"].adapter if "adapter" in records else None
-    if about and about.scale != 1.0:
-        raise UserError(
-            f"{path}: it tells of an adapter at scale {about.scale:g}; `served` takes one at 1: run the suite so"
-        )
-    base, adapter = (_found(records.get(role), role, path) for role in ("base", "adapter"))
+    base = _found(records.get("base"), "base", path)
     _same(base, records["base"], path)
-    _same(adapter, records["adapter"], path)
+    adapters = [_adapter(record, path) for record in result.files if record.role == "adapter"]
+    if not adapters:
+        raise UserError(f"{path}: it names no adapter; give BASE and ADAPTER instead")
     named = data or _data(records.get("data"), path)
-    spec = default_spec(base, adapter, data=named, kinds=KINDS)
+    spec = default_spec(base, adapters, data=named, kinds=KINDS)
     spec = spec.model_copy(update={"format": _format(result)})
     return Source(spec, () if named else _prompts(result))
+
+
+def _adapter(record: FileRecord, result: Path) -> AdapterSpec:
+    found = _found(record, record.role, result)
+    _same(found, record, result)
+    return AdapterSpec(path=found, scale=record.adapter.scale if record.adapter else 1.0)
 
 
 def _found(record: FileRecord | None, role: str, result: Path) -> Path:

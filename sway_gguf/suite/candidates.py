@@ -16,8 +16,8 @@ from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.core.candidates import Candidate, Thought, Worded
 from sway_gguf.core.dialogue import SYSTEM, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.sections import Section
-from sway_gguf.material.chunks import spread
 from sway_gguf.material.spoken import template_of
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.speech import AUTO, CHAT, Speech
@@ -84,7 +84,7 @@ def _exchanges(sections: Sequence[Section], count: int) -> list[Section]:
     apart = {section.dialogue: section for section in firsts if section.dialogue is not None}
     shorter = sorted(apart, key=_length)[: max(count, len(apart) // 2)]
     kept = set(shorter)
-    return spread([section for dialogue, section in apart.items() if dialogue in kept], count)
+    return sample_of([section for dialogue, section in apart.items() if dialogue in kept], count)
 
 
 def _length(dialogue: Dialogue) -> int:

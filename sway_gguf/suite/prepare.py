@@ -17,8 +17,10 @@ from sway_gguf.artifacts.stack import Stack, read_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import Lora, short_names, stack_key
+from sway_gguf.core.measured_costs import read_costs
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.sections import Material
+from sway_gguf.core.toll import Costs
 from sway_gguf.core.views import NullDesign
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.factory import open_backend
@@ -52,6 +54,7 @@ class Prepared:
         room: what the context holds.
         left_out: remarks on prompts that the context does not hold.
         example: what is asked to be shown.
+        costs: what quantizing cost this base, where that was measured.
     """
 
     spec: Spec
@@ -65,6 +68,7 @@ class Prepared:
     skipped: tuple[ProbeResult, ...]
     left_out: tuple[str, ...]
     example: Example
+    costs: Costs | None = None
 
     @property
     def design(self) -> NullDesign:
@@ -142,7 +146,16 @@ class Prepared:
         """
         adapters = [AdapterSpec(path=lora.path, scale=lora.scale) for lora in loras]
         spec = _with_sets_probes(with_training(with_adapters(without_training(self.spec), adapters)))
-        return _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
+        ready = _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
+        return replace(ready, costs=self.costs)
+
+    def with_costs(self, quants: Path | None) -> Prepared:
+        """The same run with what quantizing cost the base, as `quants` wrote it; None changes nothing.
+
+        Raises:
+            UserError: as `read_costs`.
+        """
+        return replace(self, costs=read_costs(quants, self.base.parameters)) if quants else self
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""

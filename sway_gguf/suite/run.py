@@ -44,6 +44,7 @@ from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
 from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS
+from sway_gguf.verdict.quantization import costs_of
 from sway_gguf.verdict.score import score_of
 
 ASSUMPTIONS = {
@@ -126,7 +127,8 @@ def run(
             found = measure(
                 backend, prepared.probes, work, told, scale, nulls, heard.take, base_answers, decisions, tally
             )
-            judged = judge(found.readings, alpha=defaults.alpha, seed=defaults.seed, first=first)
+            costs = prepared.costs or costs_of(prepared.base.parameters)
+            judged = judge(found.readings, alpha=defaults.alpha, seed=defaults.seed, first=first, costs=costs)
             probes = [*judged, *found.failed]
         except NonFiniteError as error:
             broken = "; ".join(filter(None, (str(error), not_finite(prepared.base, prepared.stack, error.view))))
@@ -135,7 +137,8 @@ def run(
         result = replace(result, files=tuple(future.result() for future in files))
         result = replace(result, replies=heard.replies(), heat=heard.heat())
     timings = {"run_seconds": time.perf_counter() - clock, **tally.timings}
-    return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat())
+    remarks = (*result.remarks, *(backend.remarks if backend else ()))
+    return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat(), remarks=remarks)
 
 
 def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "") -> SuiteResult:

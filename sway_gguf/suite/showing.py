@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Completion, Generate, Query, Rolling, Split, shorten
 from sway_gguf.core.sections import Section
 from sway_gguf.core.shown import Heat, Origin, Reply
 from sway_gguf.core.views import BASE, TUNED, View
-from sway_gguf.material.chunks import prompts_from, spread
+from sway_gguf.material.chunks import prompts_from
 from sway_gguf.probes.base import Sources
 
 NEW_TOKENS = 48
@@ -91,7 +92,7 @@ def _chosen(pools: dict[Origin, Sequence[Section]], most: int) -> Iterator[tuple
         if free:
             counts[min(free, key=lambda origin: counts[origin])] += 1
     for origin, sections in pools.items():
-        for section in spread(sections, counts[origin]) if counts[origin] else ():
+        for section in sample_of(sections, counts[origin]) if counts[origin] else ():
             yield section, origin
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.loras import short_names
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.sections import Material, Section, distinct, said
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
@@ -114,7 +115,7 @@ def members_of(spec: Spec, texts: Texts) -> tuple[SetMember, ...]:
         return ()
     named = zip(loras, short_names(loras), strict=True)
     owned = [(name, texts.own.get(lora.path, ())) for lora, name in named]
-    return tuple(SetMember(name, _at_most(own, most), frozenset(map(said, own))) for name, own in owned)
+    return tuple(SetMember(name, _drawn(own, most), frozenset(map(said, own))) for name, own in owned)
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:
@@ -128,15 +129,15 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     most, speech = spec.defaults.items, texts.speech
     controls = unrelated(material.sections, texts.general, pieces, exchanges)
     return Sources(
-        sections=_at_most(material.sections, most),
-        preferences=_at_most(material.preferences, most),
-        paraphrases=_at_most(material.paraphrases, most),
+        sections=_drawn(material.sections, most),
+        preferences=_drawn(material.preferences, most),
+        paraphrases=_drawn(material.paraphrases, most),
         canaries=material.canaries,
-        holdout=_at_most(holdout, most),
+        holdout=_drawn(holdout, most),
         general=_at_most(pieces, most),
         controls=speech.units(_at_most(controls, most), spec.general),
         everyday=_at_most(_everyday(spec, texts), most),
-        prompts=_at_most(tuple(prompts), most),
+        prompts=_drawn(tuple(prompts), most),
         chat=speech.chat,
         request=cache(speech.request),
         spoken=cache(speech.unit),
@@ -185,6 +186,11 @@ def _seen(dropped: int, of: int) -> tuple[str, ...]:
     """A remark on items of the holdout that stand in the data."""
     told = f"{dropped} of the holdout's {of} items stand in the data too and were dropped from the holdout"
     return (told,) if dropped else ()
+
+
+def _drawn(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
+    """At most so many of the user's items."""
+    return tuple(sample_of(items, most or len(items)))
 
 
 def _at_most(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:

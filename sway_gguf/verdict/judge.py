@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from sway_gguf.core.measurement import SIZES, Item
 from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls
+from sway_gguf.core.toll import Costs
 from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.calibration import calibrate
 from sway_gguf.stats.family import family_rank_p
@@ -18,9 +19,12 @@ from sway_gguf.verdict.looks import calibration_of, overwhelming
 from sway_gguf.verdict.parts import parts_of
 from sway_gguf.verdict.reading import Evidence, Reading
 from sway_gguf.verdict.rules import verdict_of
+from sway_gguf.verdict.toll import toll_of
 
 
-def judge(readings: Sequence[Reading], *, alpha: float, seed: int, first: int | None = None) -> list[ProbeResult]:
+def judge(
+    readings: Sequence[Reading], *, alpha: float, seed: int, first: int | None = None, costs: Costs | None = None
+) -> list[ProbeResult]:
     """Verdicts for all of a run's probes, corrected over those that nulls decide.
 
     The p is the family-wise rank p, which assumes exchangeability alone. Beside it stands the tail p after Holm's
@@ -32,6 +36,7 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int, first: int | 
         alpha: family-wise level.
         seed: of what is drawn.
         first: nulls of the first look; None where there was but one look.
+        costs: of quantizing the base, told beside damage to running text.
     """
     early = overwhelming(readings, first)
     readings = [reading.at_first if place in early else reading for place, reading in enumerate(readings)]
@@ -51,7 +56,8 @@ def judge(readings: Sequence[Reading], *, alpha: float, seed: int, first: int | 
                 alpha,
                 parts_of(reading, seed),
                 i in early,
-            )
+            ),
+            costs,
         )
         for i, reading in enumerate(readings)
     ]
@@ -92,7 +98,7 @@ def _interval(reading: Reading, seed: int) -> Interval | None:
     return mean_interval([item.value for item in measured.items], measured.control_groups(), seed=seed)
 
 
-def _result(evidence: Evidence) -> ProbeResult:
+def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:
     reading, found = evidence.reading, evidence.calibration
     verdict, reason = verdict_of(evidence)
     return ProbeResult(
@@ -136,6 +142,7 @@ def _result(evidence: Evidence) -> ProbeResult:
         curve=reading.tuned.curve,
         table=reading.tuned.table,
         better="" if reading.axis in SIZES else reading.rule.better,
+        toll=toll_of(evidence, verdict, costs),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sway_gguf.core.pick import Pick
 from sway_gguf.report.html.page import page
 from sway_gguf.report.html.pick_plot import cost_svg, steps_svg
-from sway_gguf.report.pick import cells, headings, legend, marks, title_of
+from sway_gguf.report.pick import cells, headings, legend, marks, shown_rows, title_of
 
 _RECORD: TypeAdapter[Pick] = TypeAdapter(Pick)
 
@@ -24,7 +24,7 @@ def html_pick(pick: Pick) -> str:
         record=record,
         pick=pick,
         headings=headings(pick),
-        rows=[(each, cells(pick, each), ", ".join(marks(pick, each))) for each in pick.rows],
+        rows=[(each, cells(pick, each), ", ".join(marks(pick, each))) for each in shown_rows(pick)],
         legend=legend(pick),
         cost=Markup(cost_svg(pick)),
         steps=Markup(steps_svg(pick)),

@@ -1,0 +1,230 @@
+"""What the results say: shares with exact intervals, the smallest lift that is found, where verdicts part.
+
+Knows cells and numbers; draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from benchmarks.validity.cells import Cell
+from benchmarks.validity.judging import CLAIMS, claimed
+from sway_gguf.stats.binomial import proportion_interval
+
+OURS, THEIRS = "ours, where the original was asked", "the original's rule"
+FOUND = 0.8
+"""The share of runs from which on a lift counts as found."""
+_RESAMPLES = 500
+_ALONE = 1e-6
+"""Nats per token; smaller lifts are as good as none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`count` of `of`, with its exact 95% interval (Clopper & Pearson 1934)."""
+
+    count: int
+    of: int
+
+    @classmethod
+    def over(cls, cells: Iterable[Cell], holds: Callable[[Cell], bool]) -> Share:
+        """Of the cells for which something holds."""
+        found = [holds(cell) for cell in cells]
+        return cls(sum(found), len(found))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """In [0, 1]; everything where there are none."""
+        found = proportion_interval(self.count, self.of)
+        return (found.low, found.high) if found else (0.0, 1.0)
+
+    @property
+    def rate(self) -> float:
+        """The share itself; 0 of none."""
+        return self.count / self.of if self.of else 0.0
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.count} of {self.of}, {self.rate:.1%} ({low:.1%} to {high:.1%})" if self.of else "none"
+
+
+def false_alarms(cells: Sequence[Cell]) -> dict[str, Share]:
+    """Of adapters that learned nothing: what claims that one did, by our rule and the original's."""
+    asked = [cell for cell in cells if "original" in cell]
+    return {
+        "PASS of signal or direction": Share.over(cells, claimed),
+        **{
+            f"PASS of {axis}": Share.over(cells, lambda cell, axis=axis: cell["axes"].get(axis) == "PASS")
+            for axis in CLAIMS
+        },
+        "nulls let some probe through": Share.over(cells, lambda cell: bool(cell["beyond"])),
+        OURS: Share.over(asked, claimed),
+        THEIRS: Share.over(asked, originals_claim),
+        "the original's rule, by delta_kl": Share.over(asked, lambda cell: "delta_kl" in cell["original"]["passed"]),
+    }
+
+
+def originals_claim(cell: Cell) -> bool:
+    """Whether the original's rule says of the adapter that it learned something."""
+    return bool(cell["original"]["passed"])
+
+
+def grouped(cells: Iterable[Cell], key: str) -> dict[str, list[Cell]]:
+    """Cells by a field, in the order of its values."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell[key]):
+        groups.setdefault(str(cell[key]), []).append(cell)
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How often a lift is found.
+
+    Attributes:
+        lifts: [n] nats per token, ascending.
+        shares: [n] the monotone fit by least squares (pool adjacent violators).
+        smallest: the lift from which on FOUND of the runs find it; None where none does.
+        interval: of `smallest`, 95%, over trainings; an end is None where resamples found none.
+    """
+
+    lifts: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    smallest: float | None
+    interval: tuple[float | None, float | None]
+
+
+def curve(lifts: Sequence[float], found: Sequence[bool], trainings: Sequence[int], seed: int = 0) -> Curve:
+    """The curve through runs: a lift, whether it was found, and the training that it comes from."""
+    x, y, of = np.maximum(lifts, _ALONE), np.asarray(found, float), np.asarray(trainings)
+    sorted_lifts, shares = _monotone(x, y)
+    groups, rng = [np.flatnonzero(of == each) for each in np.unique(of)], np.random.default_rng(seed)
+    again = []
+    for _ in range(_RESAMPLES):
+        rows = np.concatenate([groups[place] for place in rng.integers(len(groups), size=len(groups))])
+        again.append(_smallest(*_monotone(x[rows], y[rows])))
+    ends = np.quantile([np.inf if each is None else each for each in again], (0.025, 0.975), method="nearest")
+    low, high = (float(end) if np.isfinite(end) else None for end in ends)
+    return Curve(sorted_lifts, shares, _smallest(sorted_lifts, shares), (low, high))
+
+
+def _monotone(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    order = np.argsort(x, kind="stable")
+    return x[order], np.asarray(isotonic_regression(y[order]).x)
+
+
+def _smallest(lifts: NDArray[np.float64], shares: NDArray[np.float64]) -> float | None:
+    enough = np.flatnonzero(shares >= FOUND - 1e-12)
+    return float(lifts[enough[0]]) if enough.size else None
+
+
+def found_by(cell: Cell, rule: str, kind: str) -> bool:
+    """Whether a rule of the power study finds an effect by a probe that fails where there is none.
+
+    It warns where the effect is there and something else is missing: that half of the sections were learned, or that
+    the change is more than sharpness.
+    """
+    return cell["rules"][rule]["verdicts"][kind] in ("PASS", "WARN")
+
+
+def power_curve(cells: Sequence[Cell], rule: str, kind: str = "section_internalization") -> Curve:
+    """How often a rule finds the lift that these cells have, by its own probe or another one."""
+    lifts = [cell["values"]["section_internalization"] for cell in cells]
+    return curve(lifts, [found_by(cell, rule, kind) for cell in cells], [cell["training"] for cell in cells])
+
+
+def originals_curve(cells: Sequence[Cell]) -> Curve:
+    """The same of the original's rule, by whichever of its probes."""
+    lifts = [cell["values"]["section_internalization"] for cell in cells]
+    return curve(lifts, [originals_claim(cell) for cell in cells], [cell["training"] for cell in cells])
+
+
+def flips(cells: Iterable[Cell]) -> dict[str, tuple[Counter[str], Share]]:
+    """By adapter: outcomes of the gate over seeds, and the share that differs from the commonest."""
+    found: dict[str, Counter[str]] = {}
+    for cell in cells:
+        found.setdefault(cell["adapter"], Counter()).update(cell["outcomes"])
+    gates = {name: _by_outcome(counts) for name, counts in found.items()}
+    return {
+        name: (counts, Share(gates[name].total() - max(gates[name].values()), gates[name].total()))
+        for name, counts in found.items()
+    }
+
+
+def _by_outcome(counts: Counter[str]) -> Counter[str]:
+    """Outcomes of the gate alone, without the diagnosis that stands behind them."""
+    found: Counter[str] = Counter()
+    for name, count in counts.items():
+        found[name.partition(",")[0]] += count
+    return found
+
+
+def opposite(counts: Counter[str]) -> Share:
+    """Of the runs that the gate decided, those on the rarer side of PASS and FAIL."""
+    decided = {name: count for name, count in _by_outcome(counts).items() if name in ("PASS", "FAIL")}
+    return Share(min(decided.get("PASS", 0), decided.get("FAIL", 0)), sum(decided.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """A verdict that one type of a base gives otherwise than the reference type.
+
+    Attributes:
+        adapter, type, axis: where.
+        reference, other: the two verdicts.
+        near: of the probes against a tolerance that part, the smallest distance of an interval's end from it on either
+            side, in the probe's unit; None where no tolerance is involved.
+        told: what the report of the other type says of that probe.
+    """
+
+    adapter: str
+    type: str
+    axis: str
+    reference: str
+    other: str
+    near: float | None = None
+    told: str = ""
+
+
+def partings(cells: Sequence[Cell], reference: str) -> list[Parting]:
+    """Every axis of every adapter whose verdict differs between a type and the reference."""
+    base = {cell["adapter"]: cell for cell in cells if cell["type"] == reference}
+    found = []
+    for cell in cells:
+        if cell["type"] == reference or cell["adapter"] not in base:
+            continue
+        one = base[cell["adapter"]]
+        for axis, verdict in cell["axes"].items():
+            if verdict != one["axes"][axis]:
+                near, told = _nearness(one, cell, axis)
+                found.append(Parting(cell["adapter"], cell["type"], axis, one["axes"][axis], verdict, near, told))
+    return found
+
+
+def _nearness(one: Cell, other: Cell, axis: str) -> tuple[float | None, str]:
+    """How near to its limit stood the probe against a tolerance that parts the two."""
+    if axis != "collateral":
+        return None, ""
+    near: list[tuple[float, str]] = []
+    for name, limit in other["limits"].items():
+        if other["probes"][name] != one["probes"].get(name):
+            ends = [end for cell in (one, other) for end in (cell["limits"][name]["interval"] or [])]
+            if ends:
+                near.append((min(abs(end - limit["limit"]) for end in ends), f"{name}: {limit['reason']}"))
+    return min(near) if near else (None, "")
+
+
+def agreement(cells: Sequence[Cell], reference: str) -> dict[str, Share]:
+    """By type: adapters whose diagnosis is that of the reference type."""
+    base = {cell["adapter"]: cell["diagnosis"] for cell in cells if cell["type"] == reference}
+    return {
+        kind: Share.over([c for c in of if c["adapter"] in base], lambda c: c["diagnosis"] == base[c["adapter"]])
+        for kind, of in grouped(cells, "type").items()
+        if kind != reference
+    }

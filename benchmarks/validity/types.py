@@ -1,0 +1,99 @@
+"""One base in several types, the same adapters on each: do the verdicts agree, and how near were those that do not?
+
+Knows types and adapters; judging, merging and quantizing are the product's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.llama import Llama
+from benchmarks.models import of_type
+from benchmarks.training import tokenizer_of, tokens_of, trained
+from benchmarks.validity.cells import Cells, short
+from benchmarks.validity.power import RATE
+from benchmarks.validity.subjects import Subject, written
+from sway_gguf.artifacts.adapter import read_adapter
+from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.core.result import SuiteResult
+from sway_gguf.core.rules import AboveTolerance, BelowTolerance
+from sway_gguf.material.packaged import DEMO
+from sway_gguf.probes.lift import queries_of
+from sway_gguf.suite.prepare import Prepared
+from sway_gguf.suite.run import run
+
+TYPES = ("Q8_0", "Q4_K_M", "Q4_0")
+SCALES = (0.1, 0.3, 3.0)
+"""At which the subject's trained adapter is taken in addition."""
+STEPS = (2, 4, 8, 16)
+"""Of a training on the data, where the base can be trained here."""
+DAMAGED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.6)
+"""Scales of the demo's over-trained adapter: damage from none to far beyond every tolerance."""
+
+
+def adapters_of(subject: Subject, options: argparse.Namespace) -> Iterator[tuple[str, LoraAdapter]]:
+    """By name, from what does nothing to what breaks the model."""
+    like = subject.like
+    yield "trained", like
+    yield "a null of it", null_adapter(like, 1)
+    if options.quick:
+        return
+    yield from ((f"trained, times {scale:g}", replace(like, alpha=like.alpha * scale)) for scale in SCALES)
+    if subject.name != "demo":
+        return
+    worn = read_adapter(DEMO / "overtrained.lora.gguf", subject.base)
+    yield from ((f"over-trained, times {scale:g}", replace(worn, alpha=worn.alpha * scale)) for scale in DAMAGED)
+    model, queries = Llama(subject.path), queries_of(subject.prepared().texts.material.sections)
+    with tokenizer_of(subject.path) as tokenizer:
+        texts = tokens_of(queries, tokenizer, model.base.context_length)
+    yield from (
+        (f"stopped after {step} steps", adapter) for step, adapter in trained(model, texts, steps=STEPS, rate=RATE)
+    )
+
+
+def types(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
+    """A cell for each adapter on each type."""
+    kinds = [subject.base.quantized or "F32", *(TYPES[:1] if options.quick else TYPES)]
+    adapters = dict(adapters_of(subject, options))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for kind in kinds:
+            names = [f"{subject.name}, {name}, {kind}" for name in adapters]
+            base: Subject | None = None
+            for name in cells.wanted("types", names):
+                if base is None:
+                    base = replace(subject, path=of_type(subject.path, kind, folder)) if kind != "F32" else subject
+                    ready = base.prepared(kinds=None)
+                adapter = name.removeprefix(f"{subject.name}, ").removesuffix(f", {kind}")
+                file = written(replace(adapters[adapter], in_file=False), folder / "adapter.gguf")
+                taken = ready.with_adapter(file)
+                with taken.opened() as backend:
+                    found = _kept(taken, run(taken, backend))
+                cells.add("types", name, subject=subject.name, adapter=adapter, type=kind, **found)
+
+
+def _kept(ready: Prepared, result: SuiteResult) -> dict[str, Any]:
+    """Diagnosis, axes, and what stood against a tolerance, with the words that the report has for it."""
+    rules = {probe.options.name: probe.rule for probe in ready.probes}
+    limits = {name: rule.tolerance for name, rule in rules.items() if isinstance(rule, AboveTolerance | BelowTolerance)}
+    return {
+        "diagnosis": str(result.diagnosis),
+        "axes": {axis.axis: str(axis.verdict) for axis in result.axes},
+        "probes": {probe.name: str(probe.verdict) for probe in result.probes},
+        "values": {probe.name: short(probe.value) for probe in result.probes},
+        "limits": {
+            probe.name: {
+                "limit": limits[probe.name],
+                "interval": [short(end) for end in probe.interval] if probe.interval else None,
+                "reason": probe.reason,
+            }
+            for probe in result.probes
+            if probe.name in limits
+        },
+    }

@@ -1,0 +1,177 @@
+"""Collateral values in units that a user knows: what quantizing costs, items that turned, what could have been seen."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.measured_costs import read_costs
+from sway_gguf.core.measurement import Item, Measurement
+from sway_gguf.core.result import SuiteResult, Verdict
+from sway_gguf.core.result_json import from_json, read_result, to_json
+from sway_gguf.core.rules import AboveTolerance
+from sway_gguf.core.toll import Costs, Toll, Turned
+from sway_gguf.report.formats import FORMATS
+from sway_gguf.stats.detectable import detectable, more_items
+from sway_gguf.verdict.judge import judge
+from sway_gguf.verdict.quantization import TABLE, against, costs_of
+from sway_gguf.verdict.reading import Reading
+
+COSTS = Costs({"Q8_0": 0.001, "Q4_K_M": 0.02, "Q4_0": 0.05})
+NINE = [0.3] * 4 + [-0.3] * 4 + [0.0]
+"""Of mean 0; the sum of squares over 8 is 0.3², so that s is 0.3."""
+
+
+def judged(
+    values: Sequence[float], axis: str = "collateral", turned: Turned | None = None
+) -> tuple[Verdict, Toll | None]:
+    items = tuple(Item(str(n), value) for n, value in enumerate(values))
+    tuned = Measurement(math.fsum(values) / len(values), items, of_text=True, turned=turned)
+    reading = Reading("p", "p", axis, "nats/token", AboveTolerance(-0.15), tuned, (), 0.0)
+    (found,) = judge([reading], alpha=0.05, seed=0, costs=COSTS)
+    return found.verdict, found.toll
+
+
+def test_the_detectable_loss_by_hand() -> None:
+    # on 8 degrees of freedom t(0.975) is 2.3060 and t(0.8) is 0.8889; s/√n is 0.1
+    assert detectable(NINE) == pytest.approx(0.31949, abs=1e-5)
+    # 33 items: (2.0369 + 0.8530)·0.3/√33 = 0.1509; 34 items: (2.0345 + 0.8527)·0.3/√34 = 0.1485
+    assert more_items(NINE, 0.15) == 34 - 9
+    assert more_items(NINE, 0.32) == 0
+    assert more_items(NINE, 0.001) is None
+    assert detectable([1.0, 2.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-0.05, -0.01, "no loss in the mean"),
+        (-0.05, 0.0, "no loss in the mean"),
+        (-0.01, 0.0005, "no more than what Q8_0 costs bases of this size"),
+        (-0.01, 0.02, "no more than what Q4_K_M costs bases of this size"),
+        (0.0005, 0.1, "no more than twice what Q4_0 costs bases of this size"),
+        (0.004, 0.015, "between what Q8_0 and Q4_K_M cost bases of this size"),
+        (0.045, 0.055, "what Q4_0 costs bases of this size"),
+        (0.02, 0.09, "between what Q4_K_M costs and twice what Q4_0 costs bases of this size"),
+        (0.08, 0.2, "1.5 to 4 times what Q4_0 costs bases of this size"),
+        (0.3, 0.9, "6 to more than 10 times what Q4_0 costs bases of this size"),
+        (1.0, 2.0, "more than 10 times what Q4_0 costs bases of this size"),
+    ],
+)
+def test_a_loss_stands_among_what_quantizing_costs(low: float, high: float, words: str) -> None:
+    assert against(low, high, COSTS) == words
+
+
+def test_costs_that_were_measured_are_those_of_this_base() -> None:
+    assert against(0.3, 0.3, replace(COSTS, measured=True)) == "6 times what Q4_0 costs this base"
+
+
+def test_the_table_holds_logarithms_of_ratios_and_its_middle_is_taken_by_size() -> None:
+    llama_3 = next(model for model in TABLE if model.model == "Llama 3 8B")
+    # 6.407115 / 6.233160 = 1.027908
+    assert llama_3.by_type["Q4_K_M"] == pytest.approx(0.027526, abs=1e-6)
+    large = costs_of(7_000_000_000)
+    assert large is not None
+    # of twelve the sixth and the seventh, OpenLLaMA 7B and Qwen2 57B: ln(7.2116/6.9966) and ln(7.02/6.81)
+    assert large.by_type["Q4_0"] == pytest.approx((0.030267 + 0.030371) / 2, abs=1e-6)
+    assert large == costs_of(70_000_000_000)
+    # smaller bases are toys, of which nothing is published and nothing follows
+    assert costs_of(2_200_000) is costs_of(0) is None
+
+
+@pytest.mark.parametrize("parameters", [135_000_000, 1_000_000_000, 70_000_000_000])
+def test_fewer_bits_cost_more_at_every_size(parameters: int) -> None:
+    costs = costs_of(parameters)
+    assert costs is not None
+    assert list(costs.by_type) == sorted(costs.by_type, key=lambda kind: costs.by_type[kind])
+
+
+def test_what_passes_is_told_as_perplexity_and_by_quantization() -> None:
+    verdict, toll = judged([-0.03] * 12, turned=Turned(0, 12, "none of 12 pieces lost more than the tolerance"))
+    assert verdict == Verdict.PASS
+    assert toll is not None
+    assert toll.perplexity == pytest.approx(math.exp(0.03))
+    assert toll.text == (
+        "perplexity +3.0% (+3.0% to +3.0%): between what Q4_K_M and Q4_0 cost bases of this size; "
+        "none of 12 pieces lost more than the tolerance"
+    )
+
+
+def test_an_open_question_says_what_these_items_would_have_shown() -> None:
+    verdict, toll = judged([value - 0.15 for value in NINE])
+    assert verdict == Verdict.WARN
+    assert toll is not None
+    assert toll.detectable == pytest.approx(0.31949, abs=1e-5)
+    assert toll.more_items == 25
+    assert toll.text.endswith(
+        "; these 9 items would have shown a loss of 0.32 nats/token or more, 25 more would show 0.15"
+    )
+
+
+def test_too_few_items_say_so_without_an_interval() -> None:
+    verdict, toll = judged([-0.3, 0.0, 0.3])
+    assert verdict == Verdict.INCONCLUSIVE
+    assert toll is not None
+    # on 2 degrees of freedom t(0.975) is 4.3027 and t(0.8) is 1.0607; s is 0.3, √3 is 1.7321
+    assert toll.detectable == pytest.approx(5.3634 * 0.3 / 1.73205, abs=1e-4)
+    # e⁰ is the base's own perplexity; 31 more make the 34 of above
+    assert toll.text == (
+        "perplexity ±0.0%; these 3 items would have shown a loss of 0.93 nats/token or more, 31 more would show 0.15"
+    )
+
+
+def test_what_is_decided_says_nothing_of_items() -> None:
+    verdict, toll = judged([-1.0 + 0.01 * n for n in range(9)])
+    assert verdict == Verdict.FAIL
+    assert toll is not None
+    # e^0.96 = 2.61
+    assert toll.text.startswith("perplexity ×2.6 (")
+    assert toll.text.endswith("): more than 10 times what Q4_0 costs bases of this size")
+
+
+def test_damage_alone_is_told_so() -> None:
+    assert judged(NINE, axis="signal")[1] is None
+
+
+def with_toll() -> SuiteResult:
+    result = read_result(Path(__file__).parent / "results" / "v1-healthy.json")
+    toll = Toll("perplexity grew, as told", 1.03, COSTS, Turned(1, 8, "1 of 8"), 0.2, 4)
+    return replace(result, probes=(*result.probes[:-1], replace(result.probes[-1], toll=toll)))
+
+
+@pytest.mark.parametrize("name", ["terminal", "html", "md", "junit", "json", "card"])
+def test_every_report_tells_it(name: str) -> None:
+    assert "perplexity grew, as told" in FORMATS[name].render(with_toll())
+
+
+def test_it_stands_in_the_json_and_is_read_back() -> None:
+    result = with_toll()
+    assert from_json(to_json(result), "here").probes == result.probes
+    assert json.loads(to_json(result))["probes"][-1]["toll"]["turned"] == {"count": 1, "of": 8, "words": "1 of 8"}
+
+
+MATRIX = {"rows": [], "wanted": 0.9, "tolerance": -0.15, "recommended": "", "pareto": [], "summary": ""}
+
+
+def test_costs_come_from_what_quants_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "quants.json"
+    path.write_text(json.dumps({**MATRIX, "costs": {"Q4_0": 0.05, "Q8_0": -0.0002}, "parameters": 5}), "utf-8")
+    assert read_costs(path, 5) == Costs({"Q8_0": -0.0002, "Q4_0": 0.05}, measured=True)
+    with pytest.raises(UserError, match="base of 5 weights, and this one has 6"):
+        read_costs(path, 6)
+
+
+@pytest.mark.parametrize(
+    ("record", "why"), [({}, "no survival matrix"), (MATRIX, "does not say what quantizing costs")]
+)
+def test_what_holds_no_costs_is_refused(tmp_path: Path, record: dict[str, object], why: str) -> None:
+    path = tmp_path / "quants.json"
+    path.write_text(json.dumps(record), "utf-8")
+    with pytest.raises(UserError, match=why):
+        read_costs(path, 5)

@@ -1,0 +1,232 @@
+"""The short form of the study of verdicts: adapters whose truth is known, and the arithmetic of its tables."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.llama import Llama, Tokens
+from benchmarks.training import factors_of, tokenizer_of, tokens_of, trained
+from benchmarks.validity import documents, subjects
+from benchmarks.validity.cells import Cells
+from benchmarks.validity.judging import adapted, claimed, judged
+from benchmarks.validity.nothing import KINDS, shape_of, untrained
+from benchmarks.validity.page import texts_of
+from benchmarks.validity.remembering import Remembering
+from benchmarks.validity.summary import Share, curve, flips, opposite, partings
+from benchmarks.validity.tables import filled
+from sway_gguf.artifacts.null import null_adapter
+from sway_gguf.core.queries import Rolling
+from sway_gguf.core.views import BASE, TUNED
+from sway_gguf.engine.fake import FakeBackend, wordy_script
+from sway_gguf.material.packaged import DEMO
+
+DOCS = Path(__file__).parents[1] / "docs"
+FEW = 12
+DEMO_FEW = replace(subjects.demo(), data=(DEMO / "document.md",), items=8)
+
+
+@pytest.fixture(scope="module")
+def model() -> Llama:
+    return Llama(DEMO / "base.f32.gguf")
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[Remembering]:
+    with DEMO_FEW.opened() as opened:
+        yield opened
+
+
+def test_an_adapter_that_learned_nothing_rarely_passes_and_the_trained_one_does(
+    backend: Remembering, tmp_path: Path
+) -> None:
+    ready, found = DEMO_FEW.prepared(), []
+    for number in range(FEW):
+        path = subjects.written(untrained(DEMO_FEW.like, shape_of(number)), tmp_path / "adapter.gguf")
+        run = adapted(ready, path, number)
+        backend.swap(run.stack)
+        found.append(judged(run, backend))
+    # More than this would have a chance below 1 in 400 at a rate of 5%.
+    assert sum(map(claimed, found)) <= stats.binom.ppf(0.9975, FEW, 0.05)
+    backend.swap(ready.stack)
+    healthy = judged(ready, backend)
+    assert healthy["axes"] == {"applied": "PASS", "signal": "PASS", "direction": "PASS"}
+
+
+def test_the_models_numbers_are_those_of_transformers(model: Llama) -> None:
+    wanted = json.loads((DEMO / "reference.json").read_text(encoding="utf-8"))
+    for view, factors in (("base", None), ("finetuned", factors_of(DEMO_FEW.like))):
+        text = wanted[view]["rolling"][0]
+        found = model.logprobs(text["token_ids"], factors, DEMO_FEW.like.alpha / DEMO_FEW.like.ranks[0])
+        assert found == pytest.approx(text["logprobs"], abs=2e-4)
+
+
+def test_gradients_are_the_slopes_of_the_loss(model: Llama) -> None:
+    rng = np.random.default_rng(0)
+    texts = [Tokens([1, 40, 7, 300, 12], [False, False, True, True, True]), Tokens([1, 9, 5], [False, True, True])]
+    factors = {
+        name: (0.1 * rng.standard_normal((2, w.shape[1])), 0.1 * rng.standard_normal((w.shape[0], 2)))
+        for name, w in model.weights.items()
+        if name in model.linear
+    }
+    factors = {name: (a.astype(np.float32), b.astype(np.float32)) for name, (a, b) in factors.items()}
+    loss, slopes = model.loss(texts, factors, 0.5)
+    # Along the gradient itself the loss falls by the gradient's square.
+    size = sum(float((slope.astype(float) ** 2).sum()) for pair in slopes.values() for slope in pair)
+    step = 1e-2 / np.sqrt(size)
+    moved = {
+        sign: {
+            n: tuple(f + np.float32(sign * step) * s for f, s in zip(factors[n], slopes[n], strict=True))
+            for n in factors
+        }
+        for sign in (-1, 1)
+    }
+    higher, lower = (model.loss(texts, moved[sign], 0.5)[0] for sign in (1, -1))
+    assert (higher - lower) / (2 * step) == pytest.approx(size, rel=0.02)
+    assert lower < loss < higher
+
+
+def test_a_training_makes_its_text_likelier_and_is_the_same_again(model: Llama) -> None:
+    with tokenizer_of(model.base.path) as tokenizer:
+        texts = tokens_of([Rolling("Pebble sleeps in a drawer. Quill has a tame seal.")], tokenizer, 64)
+    first, again = ([found for _, found in trained(model, texts, steps=(1, 4), seed=3)] for _ in range(2))
+    losses = [model.loss(texts, factors_of(found), found.alpha / 8)[0] for found in first]
+    assert losses[1] < losses[0] < -model.logprobs(texts[0].ids).mean() + 1e-3
+    assert all((one.b == other.b).all() for one, other in zip(first[1].pairs, again[1].pairs, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_that_learned_nothing_are_as_large_as_they_are_meant_to_be(kind: str) -> None:
+    shape = next(shape for shape in map(shape_of, range(100)) if shape.kind == kind)
+    drawn, sizes = (
+        untrained(DEMO_FEW.like, shape),
+        {p.module: DEMO_FEW.like.update_norm(p) for p in DEMO_FEW.like.pairs},
+    )
+    for pair in drawn.pairs:
+        assert drawn.update_norm(pair) == pytest.approx(shape.size * sizes[pair.module], rel=1e-4)
+    again = untrained(DEMO_FEW.like, shape)
+    assert all((one.b == other.b).all() for one, other in zip(drawn.pairs, again.pairs, strict=True))
+
+
+def test_only_gaussian_factors_look_alike_in_every_direction() -> None:
+    """What makes nulls exact for them: the share of B in any fixed output is that of its rotations."""
+    like = DEMO_FEW.like
+    pair = max(like.pairs, key=lambda each: each.b.shape[0])
+    for kind, alike in (("gaussian", True), ("sparse", False)):
+        rng = np.random.default_rng(1)
+        b = KINDS[kind](pair, 4, rng, rng.standard_normal(pair.b.shape[0]))[1]
+        rotated = (
+            null_adapter(replace(like, pairs=(replace(pair, a=pair.a[:4], b=b.astype(np.float32)),)), 5).pairs[0].b
+        )
+        kurtosis = [float(((each / each.std()) ** 4).mean()) for each in (b, rotated)]
+        assert (abs(kurtosis[0] - kurtosis[1]) < 0.5) is alike
+
+
+def test_what_was_asked_once_is_not_asked_again_until_another_adapter_comes() -> None:
+    fake = FakeBackend(wordy_script(lambda view, query: 0.0))
+    fake.swap = lambda adapter: True  # type: ignore[method-assign]
+    remembering = Remembering(fake)
+    for view in (BASE, TUNED, BASE, TUNED):
+        with remembering.open(view) as opened:
+            assert len(opened.answer([Rolling("a b c"), Rolling("d e f")])) == 2
+    assert len(fake.asked) == 4
+    remembering.swap(DEMO_FEW.like)
+    for view in (BASE, TUNED):
+        with remembering.open(view) as opened:
+            opened.answer([Rolling("d e f"), Rolling("g h")])
+    assert [(str(view), query.text) for view, query in fake.asked[4:]] == [  # type: ignore[union-attr]
+        ("base", "g h"),
+        ("tuned", "d e f"),
+        ("tuned", "g h"),
+    ]
+
+
+def test_results_grow_by_lines_and_a_stopped_study_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "found.jsonl"
+    cells = Cells(path)
+    cells.add("nothing", "demo 0", value=1)
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"part":"nothing","na')
+    again = Cells(path)
+    assert list(again.wanted("nothing", ["demo 0", "demo 1"])) == ["demo 1"]
+    again.add("nothing", "demo 1", value=2)
+    assert [cell["value"] for cell in Cells(path).of("nothing")] == [1, 2]
+    path.write_text("no result\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(ValueError, match="line 1: no result"):
+        Cells(path)
+    assert list(Cells(None, 0.0).wanted("nothing", ["demo 0"])) == []
+
+
+def test_shares_have_exact_intervals() -> None:
+    # Of none of 20, the upper end solves (1 - p)^20 = 0.025.
+    assert Share(0, 20).interval == pytest.approx((0.0, 1 - 0.025 ** (1 / 20)))
+    assert str(Share(1, 4)) == "1 of 4, 25.0% (0.6% to 80.6%)"
+    assert str(Share(0, 0)) == "none"
+
+
+def test_the_smallest_lift_that_is_found_follows_the_monotone_fit() -> None:
+    clear = curve([0.1, 0.2, 0.3, 0.4, 0.5], [False, False, True, True, True], [0] * 5)
+    assert clear.smallest == pytest.approx(0.3)
+    # The second and third are pooled to a half: only from the fourth on are four fifths found.
+    pooled = curve([0.1, 0.2, 0.3, 0.4, 0.5], [False, True, False, True, True], [0, 1, 2, 3, 4])
+    assert pooled.shares.tolist() == [0, 0.5, 0.5, 1, 1]
+    assert pooled.smallest == pytest.approx(0.4)
+    assert pooled.interval[0] == pytest.approx(0.2)
+    assert curve([0.1, 0.2], [False, False], [0, 1]).smallest is None
+
+
+def test_flips_of_the_gate_count_outcomes_not_their_reasons() -> None:
+    cells = [
+        {"adapter": "weak", "outcomes": {"PASS, healthy": 6, "INCONCLUSIVE, inconclusive": 2}},
+        {"adapter": "weak", "outcomes": {"FAIL, noise": 1, "FAIL, off-target": 1}},
+    ]
+    counts, differ = flips(cells)["weak"]
+    assert (differ.count, differ.of) == (4, 10)
+    assert opposite(counts) == Share(2, 8)
+    assert opposite(Counter({"INCONCLUSIVE, inconclusive": 3})) == Share(0, 0)
+
+
+def test_where_types_part_the_nearest_end_to_the_limit_is_told() -> None:
+    def cell(kind: str, verdict: str, low: float, high: float) -> dict[str, object]:
+        limit = {"limit": -0.15, "interval": [low, high], "reason": f"why {kind}"}
+        axes = {"signal": "PASS", "collateral": verdict}
+        more = {"probes": {"prose": verdict}, "limits": {"prose": limit}, "diagnosis": "healthy"}
+        return {"adapter": "worn", "type": kind, "axes": axes, **more}
+
+    [found] = partings([cell("F32", "PASS", -0.13, -0.02), cell("Q4_0", "WARN", -0.16, -0.03)], "F32")
+    assert (found.axis, found.reference, found.other) == ("collateral", "PASS", "WARN")
+    assert found.near == pytest.approx(0.01)
+    assert found.told == "prose: why Q4_0"
+
+
+def test_documents_of_one_style_hardly_share_a_fact_and_shuffling_keeps_every_word() -> None:
+    one, other = documents.told(1), documents.told(2)
+    assert documents.told(1) == one
+    assert one[0].place != other[0].place
+    lines = [{line for each in document for line in each.lines} for document in (one, other)]
+    assert len(lines[0] & lines[1]) < len(lines[0]) / 20
+    text = documents.markdown(one)
+    mixed = documents.shuffled(text, 1)
+    assert sorted(mixed.split()) == sorted(text.split())
+    assert mixed != text
+    assert mixed.splitlines()[0] == f"# {one[0].place}"
+    turns = [json.loads(line)["messages"] for line in documents.dialogues(one).splitlines()]
+    assert len(turns) == 2 * len(one)
+    assert " ".join(turn[1]["content"] for turn in turns[:2]) == one[0].text
+
+
+def test_every_number_of_the_page_is_that_of_its_results() -> None:
+    page = (DOCS / "statistics.md").read_text(encoding="utf-8")
+    assert filled(page, texts_of(Cells(DOCS / "validity.jsonl"))) == page
+
+
+def test_a_page_without_a_place_is_refused() -> None:
+    with pytest.raises(ValueError, match="no place for power"):
+        filled("<!-- nothing -->\n<!-- end of nothing -->", {"nothing": "x", "power": "y"})
