@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 
 from sway_gguf.stats.binomial import more_often_p, proportion_interval
+from sway_gguf.stats.bootstrap import gap_interval, mean_interval
 from sway_gguf.stats.calibration import calibrate
 from sway_gguf.stats.clusters import specificity
 from sway_gguf.stats.decay import fit_decay
@@ -61,14 +63,10 @@ def _tail(rng: Rng) -> Differences:
 
 
 def _rank(rng: Rng) -> Differences:
-    """The real adapter may be any one of all views: a permutation test of one against the rest."""
     values = np.round(rng.normal(size=rng.integers(6, 21)), 1)
     found = calibrate(float(values[0]), values[1:].tolist())
-    every = stats.permutation_test(
-        (values[:1], values[1:]), lambda one, rest: one.mean() - rest.mean(), alternative="greater", n_resamples=np.inf
-    )
     assert found is not None
-    yield abs(found.rank_p - float(every.pvalue))
+    yield abs(found.rank_p - (1 - float(stats.percentileofscore(values, values[0], kind="strict")) / 100))
 
 
 def _max_t(rng: Rng) -> Differences:
@@ -150,6 +148,36 @@ def _student(row: list[float]) -> float:
     return float(stats.ttest_1samp(row, 0.0).statistic)
 
 
+def _straightened(rng: Rng) -> Differences:
+    """The ends are where Hall's cubic of the studentized mean meets Student's t, by SciPy's skewness and root."""
+    items = rng.lognormal(0, 0.8, rng.integers(5, 40))
+    count, error = items.size, float(stats.sem(items))
+    skew, reach = float(stats.skew(items, bias=False)) / math.sqrt(count), float(stats.t.ppf(0.975, count - 1))
+
+    def standing(truth: float) -> float:
+        t = (items.mean() - truth) / error
+        return float(t + skew * (t * t / 3 + 1 / 6) + skew * skew * t**3 / 27)
+
+    low, high = items.mean() - 40 * error, items.mean() + 40 * error
+    ends = [brentq(lambda truth, end=end: standing(truth) - end, low, high) for end in (reach, -reach)]
+    yield from np.abs(np.subtract(ends, mean_interval(items.tolist())))
+
+
+def _welch(rng: Rng) -> Differences:
+    """Items that lie alike on both sides have no skewness: Welch's interval."""
+    one, other = rng.normal(size=rng.integers(3, 9)), rng.normal(0, 3, rng.integers(3, 9))
+    one, other = np.concatenate([one, -one]), np.concatenate([other, -other]) + 1.0
+    theirs = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
+    yield from np.abs(np.subtract(theirs, gap_interval(one.tolist(), other.tolist())))
+
+
+def _bca(rng: Rng) -> Differences:
+    """In standard errors: both are right to the order 1/n, and 400 items leave little between them."""
+    items = rng.exponential(size=400)
+    theirs = stats.bootstrap((items,), np.mean, method="BCa", n_resamples=4999, rng=rng).confidence_interval
+    yield from np.abs(np.subtract(theirs, mean_interval(items.tolist()))) / float(stats.sem(items))
+
+
 def _standard_error(rng: Rng) -> Differences:
     from statsmodels.stats.weightstats import DescrStatsW
 
@@ -178,7 +206,7 @@ def _explained(rng: Rng) -> Differences:
 COMPARISONS = (
     Comparison("Holm's correction", "statsmodels, multipletests", _holm, 1e-12),
     Comparison("tail p", "statsmodels, externally studentized residual", _tail, 1e-10),
-    Comparison("rank p", "SciPy, permutation_test", _rank, 1e-12),
+    Comparison("rank p", "SciPy, percentileofscore", _rank, 1e-12),
     Comparison("family-wise rank p (step-down maxT)", "Westfall & Young's algorithm in loops", _max_t, 1e-12),
     Comparison("interval of a proportion", "statsmodels, proportion_confint", _proportion, 1e-6),
     Comparison("p of more replies that run on", "hypergeometric sum in whole numbers", _fisher, 1e-10),
@@ -186,6 +214,9 @@ COMPARISONS = (
     Comparison("p of a change of yes and no", "statsmodels, McNemar's exact test", _mcnemar, 1e-12),
     Comparison("p of changes of one size", "statsmodels, sign_test", _signs, 1e-12),
     Comparison("lower bounds of several means at once", "every assignment of signs in loops", _bound, 1e-10),
+    Comparison("interval of a mean", "SciPy, skew and brentq", _straightened, 1e-9),
+    Comparison("interval of a gap, items without skewness", "SciPy, ttest_ind by Welch", _welch, 1e-10),
+    Comparison("interval of 400 items, in standard errors", "SciPy, bootstrap by BCa", _bca, 0.3),
     Comparison("noise floor of a mean", "statsmodels, DescrStatsW", _standard_error, 1e-12),
     Comparison("slope of a half-life, per 100 tokens", "statsmodels, OLS", _half_life, 1e-10),
     Comparison("share of variance between clusters", "statsmodels, OLS", _explained, 1e-12),
