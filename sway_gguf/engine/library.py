@@ -82,7 +82,7 @@ def _listen() -> None:
 _listen()
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
 def _gives_up(message: bytes) -> None:
     """llama.cpp ends the process after this, from any thread: all that can be done is to say why, in a line."""
     words = " ".join(message.decode("utf-8", "replace").split())
