@@ -156,6 +156,13 @@ def test_the_interval_against_the_tolerance(value: float, spread: float, verdict
     assert verdict_of(AboveTolerance(-0.15), measured(value, spread=spread)) == verdict
 
 
+def test_how_near_the_interval_came_to_the_tolerance_is_told() -> None:
+    """Of items that are all alike the interval is a point: 0.05 above the limit, and 0.35 below."""
+    for value, told in ((-0.1, "above -0.15, by 0.05"), (-0.5, "below -0.15, by 0.35")):
+        found = judge([reading(AboveTolerance(-0.15), measured(value, spread=0.0))], alpha=0.05, seed=0)[0]
+        assert found.reason == f"the whole interval lies {told}"
+
+
 def test_too_few_items_give_no_verdict_on_damage() -> None:
     assert verdict_of(AboveTolerance(-0.15), measured(-3.0, items=3)) == Verdict.INCONCLUSIVE
 

@@ -99,9 +99,9 @@ def _against(limit: float, evidence: Evidence, *, above: Verdict, below: Verdict
     if evidence.interval is None:
         return Verdict.INCONCLUSIVE, _too_few(evidence.reading)
     if evidence.interval.low > limit:
-        return above, f"the whole interval lies above {limit:g}"
+        return above, f"the whole interval lies above {limit:g}, by {evidence.interval.low - limit:.2g}"
     if evidence.interval.high < limit:
-        return below, f"the whole interval lies below {limit:g}"
+        return below, f"the whole interval lies below {limit:g}, by {limit - evidence.interval.high:.2g}"
     return Verdict.WARN, f"the interval reaches across {limit:g}; more items would narrow it"
 
 
