@@ -17,6 +17,15 @@ from typing import Any, NamedTuple
 from sway_gguf.suite.prepare import quick_suite
 
 HEALTHY, REFUSED, CONVERSION, LOST = "healthy", "refused", "wrong conversion", "lost-in-deployment"
+_NAMED_BY = {
+    "no-op": "applied",
+    "noise": "signal",
+    "off-target": "direction",
+    "damaging": "collateral",
+    "memorizing": "leakage",
+    LOST: "survival",
+}
+"""The axis that a diagnosis stands for; its reason is the why."""
 _ITEMS, _PROMPTS = 32, 16
 """Those of `check`, so that what it asked is in the answer store."""
 _OPEN = ("damage elsewhere not ruled out", "interval reaches across")
@@ -168,8 +177,8 @@ def _told(by: str, done: Done, result: Path) -> Concluded:
     found = json.loads(result.read_text(encoding="utf-8"))
     word = str(found["diagnosis"])
     if word != HEALTHY:
-        axes = [axis for axis in found["axes"] if axis["verdict"] in ("FAIL", "ERROR")]
-        return Concluded(word, axes[0]["reason"] if axes else found["headline"], by)
+        named = [axis["reason"] for axis in found["axes"] if axis["axis"] == _NAMED_BY.get(word)]
+        return Concluded(word, named[0] if named else found["headline"], by)
     warned = [axis for axis in found["axes"] if axis["verdict"] == "WARN" and _finds(axis["reason"])]
     if warned:
         return Concluded(f"{HEALTHY} but {warned[0]['axis']}", warned[0]["reason"], by)
