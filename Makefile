@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-real check format bench fuzz clean
+.PHONY: demo test test-real check format bench fuzz kills clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/sway-gguf demo --reports demo-reports
@@ -40,6 +40,11 @@ bench: $(VENV)/.installed
 FUZZ ?= 20000
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz --count $(FUZZ)
+
+# 50 kills each of run, quants, merge and sweep, at random moments; about ten minutes.
+KILLS ?= 50
+kills: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.kills --kills $(KILLS)
 
 $(BIN)/python:
 	@echo "Making a virtual environment in $(VENV)"

@@ -1,8 +1,8 @@
-"""Builds llama-bench, llama-perplexity and llama-server from the source archive of the installed llama-cpp-python.
+"""Builds llama-bench, -perplexity, -export-lora and -server from the source archive of the installed llama-cpp-python.
 
 They are linked to the very libraries that this package runs, so that benchmarks and tests can hold the two beside each
 other. Knows pip, a C++ compiler and a folder to keep the tools in; once per installation, under a minute for the first
-two, some minutes for llama-server, which is built where it is named. The libraries are found where pip puts them when
+three, some minutes for llama-server, which is built where it is named. The libraries are found where pip puts them when
 it compiles llama-cpp-python itself, as it does wherever there is no wheel.
 
     python scripts/build_llama_tools.py
@@ -48,13 +48,14 @@ class Tool:
 TOOLS = {
     "llama-bench": Tool(("tools/llama-bench/llama-bench.cpp", "tools/llama-bench/main.cpp")),
     "llama-perplexity": Tool(("tools/perplexity/perplexity.cpp", "tools/perplexity/main.cpp")),
+    "llama-export-lora": Tool(("tools/export-lora/export-lora.cpp",)),
     "llama-server": Tool(
         ("tools/server/*.cpp", "tools/mtmd/mtmd*.cpp", "tools/mtmd/clip.cpp", "tools/mtmd/models/*.cpp",
          "vendor/hash/hash.cpp", "vendor/hash/*/*.c"),
         ("tools/server", "tools/mtmd", "vendor/hash", "."), "-O1", pages=True,
     ),
 }  # fmt: skip
-_BY_DEFAULT = ("llama-bench", "llama-perplexity")
+_BY_DEFAULT = ("llama-bench", "llama-perplexity", "llama-export-lora")
 _LEFT_OUT = frozenset({"mtmd-cli.cpp"})
 _PACKAGE = "llama-cpp-python"
 _LIBRARIES = ("llama-common", "llama", "ggml", "ggml-cpu", "ggml-base")
@@ -90,7 +91,7 @@ def build(names: Sequence[str] = _BY_DEFAULT) -> Path:
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="build-", dir=folder.parent) as scratch:
-            source = _source(Path(scratch))
+            source = unpacked_source(Path(scratch))
             for name in missing:
                 _compile(shlex.split(compiler), source, TOOLS[name], libraries, Path(scratch) / name)
                 shutil.move(Path(scratch) / name, folder / name)
@@ -115,8 +116,12 @@ def _folder(libraries: Path) -> Path:
     return cache_folder() / "llama-tools" / f"{version(_PACKAGE)}-{key}"
 
 
-def _source(scratch: Path) -> Path:
-    """llama.cpp's own folder in the unpacked archive."""
+def unpacked_source(scratch: Path) -> Path:
+    """Fetch and unpack the archive into a folder; llama.cpp's own folder in it.
+
+    Raises:
+        CannotBuildError: pip cannot have it.
+    """
     asked = f"{_PACKAGE}=={version(_PACKAGE)}"
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-input", "--no-deps", "--no-binary", _PACKAGE]
     _run([*pip, "-d", str(scratch), asked])

@@ -1,7 +1,8 @@
 """Damages small valid inputs of every kind by seed, and holds our commands to their word: success, or one line.
 
-Run as `python -m tests.fuzz --count 20000`, which prints what it found as lines of JSON; `--only NUMBER --keep FOLDER`
-makes one input again. Each input runs in process, under limits of time and memory; none loads a model.
+Run as `python -m tests.fuzz --count 20000`, which prints what it found as lines of JSON, and by kind how many reads
+succeeded and were refused; `--start` begins elsewhere, `--only NUMBER --keep FOLDER` makes one input again. Each input
+runs in process, under limits of time and memory; none loads a model.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -55,6 +57,7 @@ from tests.torch_file import TorchPickler, adam_state, torch_file, zip_file
 SECONDS = 10
 MEMORY = 4 << 30
 Target = Callable[[], object]
+SUCCEEDED, REFUSED, WRONG = {"outcome": "succeeded"}, {"outcome": "refused"}, "wrong"
 
 
 class Late(BaseException):
@@ -520,19 +523,17 @@ KINDS: dict[str, Callable[[Path, random.Random], list[Target]]] = {
 # Running them.
 
 
-def findings(number: int, good: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """What input `number` does beside succeeding and being refused in one line."""
+def tried(number: int, good: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """What each reader of input `number` does: "succeeded", "refused" in one line, or what is wrong with it."""
     kind = list(KINDS)[number % len(KINDS)]
     shutil.copytree(good, folder)
     targets = KINDS[kind](folder, random.Random(f"{kind} {number}"))
     for place, target in enumerate(targets):
-        wrong = outcome(target)
-        if wrong:
-            yield {"number": number, "kind": kind, "target": place} | wrong
+        yield {"number": number, "kind": kind, "target": place} | outcome(target)
 
 
-def outcome(target: Target) -> dict[str, str] | None:
-    """None for success and for an error that is the user's to mend; else what went wrong, and where."""
+def outcome(target: Target) -> dict[str, str]:
+    """Success, an error that is the user's to mend, or what went wrong, and where."""
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -540,9 +541,11 @@ def outcome(target: Target) -> dict[str, str] | None:
     except (UserError, EngineError) as error:
         said = str(error)
         fine = said == one_line(said)
-        return None if fine else {"error": "not one printable line", "message": said}
-    except (click.ClickException, click.exceptions.Exit):
-        return None
+        return REFUSED if fine else {"error": "not one printable line", "message": said}
+    except click.exceptions.Exit as ended:
+        return REFUSED if ended.exit_code else SUCCEEDED
+    except click.ClickException:
+        return REFUSED
     except (Exception, Late) as error:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if "sway_gguf" in frame.filename] or frames
@@ -550,7 +553,7 @@ def outcome(target: Target) -> dict[str, str] | None:
         return {"error": type(error).__name__, "where": where, "message": str(error)[:200]}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return None
+    return SUCCEEDED
 
 
 def guard() -> None:
@@ -569,7 +572,7 @@ def guard() -> None:
 
 
 def main() -> None:
-    """Make inputs, run them, print findings as JSON lines and a count at the end; exit 1 where there are any."""
+    """Make inputs, run them, print findings as JSON lines and counts at the end; exit 1 where anything was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--start", type=int, default=0)
@@ -580,7 +583,8 @@ def main() -> None:
     numbers = range(given.start, given.start + given.count) if given.only is None else [given.only]
     wanted = [number for number in numbers if list(KINDS)[number % len(KINDS)] in given.kinds]
     guard()
-    found, clock = 0, time.monotonic()
+    tally: Counter[tuple[str, str]] = Counter()
+    clock = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         good = Path(temporary) / "good"
         good.mkdir()
@@ -590,13 +594,19 @@ def main() -> None:
         for number in wanted:
             folder = given.keep if given.keep else Path(temporary) / "input"
             faulthandler.dump_traceback_later(6 * SECONDS, exit=True)
-            for finding in findings(number, good, folder):
-                print(json.dumps(finding), flush=True)
-                found += 1
+            for each in tried(number, good, folder):
+                if "error" in each:
+                    print(json.dumps(each), flush=True)
+                tally[each["kind"], each.get("outcome", WRONG)] += 1
             if not given.keep:
                 shutil.rmtree(folder)
     shared.close()
+    found = sum(count for (_, outcome), count in tally.items() if outcome == WRONG)
     print(f"{len(wanted)} inputs, {found} findings, {time.monotonic() - clock:.0f} s", flush=True)
+    for kind in given.kinds:
+        inputs = sum(list(KINDS)[number % len(KINDS)] == kind for number in wanted)
+        counts = ", ".join(f"{tally[kind, outcome]} {outcome}" for outcome in ("succeeded", "refused", WRONG))
+        print(f"{kind}: {inputs} inputs; read {counts}", flush=True)
     sys.exit(found > 0)
 
 

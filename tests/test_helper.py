@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,12 @@ def giving_up() -> None:
 def sleeping(started: Path) -> None:
     started.write_text(str(os.getpid()), encoding="utf-8")
     time.sleep(600)
+
+
+def killed(pid: int) -> None:
+    """End a process of ours and see it gone: its first thread is a zombie before its others are."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.fixture
@@ -91,10 +99,7 @@ def test_a_death_is_told_with_the_last_words_and_the_next_call_has_another_proce
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 def test_one_that_died_while_nothing_was_asked_is_not_missed(helper: Helper) -> None:
     first = helper.call(os.getpid)
-    os.kill(first, signal.SIGKILL)
-    until = time.monotonic() + 30
-    while alive(first) and time.monotonic() < until:
-        time.sleep(0.01)
+    killed(first)
     assert helper.call(os.getpid) not in (first, os.getpid())
 
 
@@ -112,6 +117,27 @@ def test_work_is_stopped_from_another_thread(helper: Helper, tmp_path: Path) -> 
     with pytest.raises(EngineError, match="ended"):
         helper.call(sleeping, started)
     thread.join()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize(("place", "moment"), [(subprocess, "Popen"), (Helper, "_end")])
+def test_one_that_is_only_being_started_is_stopped_too(
+    helper: Helper, monkeypatch: pytest.MonkeyPatch, place: Any, moment: str
+) -> None:
+    """Before there is one, and while one that died is still being cleared away for it."""
+    killed(helper.call(os.getpid))
+    go_on, stopper = getattr(place, moment), threading.Thread(target=helper.stop)
+
+    def slowly(*words: Any, **named: Any) -> Any:
+        with suppress(RuntimeError):  # the end of the second one comes here as well
+            stopper.start()
+            stopper.join(0.3)  # by then it has looked for a process to end, and there is none
+        return go_on(*words, **named)
+
+    monkeypatch.setattr(place, moment, slowly)
+    with pytest.raises(EngineError, match="ended"):
+        helper.call(time.sleep, 30)
+    stopper.join()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes")

@@ -7,18 +7,21 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from sway_gguf import __version__
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import quick_suite
 
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / "action.yml"
 WORKFLOW = ROOT / "examples" / "github" / "adapter.yml"
+CITATION = ROOT / "CITATION.cff"
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -27,12 +30,28 @@ def read(path: Path) -> dict[Any, Any]:
     return found
 
 
-@pytest.mark.parametrize(("schema", "path"), [("actions", ACTION), ("workflows", WORKFLOW)], ids=["action", "workflow"])
-def test_the_action_and_the_workflow_fit_githubs_schemas(schema: str, path: Path) -> None:
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [("github-actions", ACTION), ("github-workflows", WORKFLOW), ("citation-file-format", CITATION)],
+    ids=["action", "workflow", "citation"],
+)
+def test_what_others_read_fits_their_schemas(schema: str, path: Path) -> None:
     pytest.importorskip("check_jsonschema")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.github-{schema}", str(path)]
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_citation_is_of_this_version_and_under_this_licence() -> None:
+    cited = read(CITATION)
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (cited["cff-version"], cited["version"], cited["license"]) == ("1.2.0", __version__, package["license"])
+    assert package["version"] == __version__
+    (author,) = cited["authors"]
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert author["name"].removeprefix("The ") in licence
+    assert licence.startswith(f"{cited['license']} License")
+    assert "CITATION.cff" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_no_script_of_the_action_holds_an_expression() -> None:

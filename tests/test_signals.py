@@ -170,3 +170,26 @@ def test_a_signal_ends_quants_and_its_child(tmp_path: Path, number: int, code: i
     assert [path.name for path in (tmp_path / "w").iterdir()] == [".lock"]
     with open_store(tmp_path / "store") as store:
         assert store.holding().entries == 1
+
+
+GIVES_UP = """
+import ctypes, sys
+from sway_gguf.engine.interrupt import end_on_signals
+if sys.argv[1] == "command": end_on_signals()
+from sway_gguf.engine.library import ggml
+ggml().ggml_abort(b"/build/ggml/src/ggml.c", 1644, b"GGML_ASSERT(%s != NULL) failed", b"ctx->mem_buffer")
+"""
+
+
+def test_where_llama_cpp_gives_up_a_command_says_why_in_one_line_and_no_debugger_is_called() -> None:
+    words = [sys.executable, "-c", GIVES_UP]
+    kept = {key: value for key, value in os.environ.items() if key not in ("GGML_NO_BACKTRACE", "SWAY_GGUF_DEBUG")}
+    own, others = (
+        subprocess.run([*words, who], capture_output=True, text=True, env=kept, timeout=60, check=False)
+        for who in ("command", "a program that uses us")
+    )
+    why = "ggml.c:1644: GGML_ASSERT(ctx->mem_buffer != NULL) failed"
+    assert (own.returncode, own.stdout) == (2, "")
+    assert own.stderr.startswith(f"sway-gguf: llama.cpp gave up: {why}; memory ran out: ")
+    assert len(own.stderr.splitlines()) == 1
+    assert (others.returncode, others.stdout, others.stderr) == (-signal.SIGABRT, "", f"/build/ggml/src/{why}\n")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
+
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import at_home
 
 VARIABLE = "SWAY_GGUF_CACHE"
 _NAME = "sway-gguf"
@@ -17,7 +21,14 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
     Args:
         environment: variables of the process; the system's own convention is read from the process itself.
+
+    Raises:
+        UserError: it is not set, and this user has no home folder, as in some containers.
     """
     if given := environment.get(VARIABLE):
-        return Path(given).expanduser().absolute()
-    return platformdirs.user_cache_path(_NAME, appauthor=False)
+        return at_home(given).absolute()
+    with suppress(RuntimeError):  # what later releases of platformdirs say; earlier ones give ~/.cache as it stands
+        place = platformdirs.user_cache_path(_NAME, appauthor=False)
+        if place.is_absolute():
+            return place
+    raise UserError(f"this user has no home folder; name a folder by {VARIABLE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -45,6 +46,10 @@ def scratch(path: Path) -> Iterator[Path]:
     partial = _claimed(path)
     try:
         yield partial
+    except OSError as error:
+        if error.errno is None:  # NumPy says how many numbers it wrote, and not why it stopped
+            raise OSError(errno.ENOSPC, "not all of it could be written: the disk may be full", str(path)) from error
+        raise
     finally:
         if partial in _held:
             os.close(_held.pop(partial))

@@ -56,6 +56,5 @@ def init(
     files = init_files(base, adapter, data, output, holdout=holdout or None, general=general, seed=seed, spoken=spoken)
     ours, beside = written_by_init(output), [path for path in files if path != output]
     check_outputs([suite, *(Output(path, "-o", "items", inputs, force, proposes_force=ours) for path in beside)])
-    for path, text in reversed(files.items()):
-        write_whole(path, text)
+    write_whole(output, files.pop(output), files.items())
     say(f"{output}: next, sway-gguf run {output}")

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sway_gguf.core.inputs import at_home
+
 if TYPE_CHECKING:
     from sway_gguf.material.files import Files
     from sway_gguf.spec.model import Spec
@@ -45,8 +47,8 @@ def _words_in(value: Any) -> Iterator[str]:
 
 def _path_of(word: str, folder: Path) -> Path | None:
     """What `word` names, if it is a path of something that is there."""
-    with suppress(OSError, ValueError, RuntimeError):
-        path = folder / Path(word).expanduser()
+    with suppress(OSError, ValueError):
+        path = folder / at_home(word)
         if word and path.exists():
             return path
     return None

@@ -5,6 +5,7 @@ A command's file is imported when it is called, and imports what is heavy inside
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -21,6 +22,7 @@ from sway_gguf.core.plain import one_line
 from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
 
 EXIT_USER, EXIT_INTERNAL = 2, 70
+_OUT_OF_MEMORY = "memory ran out: close other programs, or take a smaller -c and --parallel 1"
 
 
 @click.group(
@@ -62,12 +64,17 @@ def main() -> None:
         _end_interrupted()
     except ReaderGoneError:
         sys.exit(0)
+    except MemoryError:
+        say(f"sway-gguf: {_OUT_OF_MEMORY}", err=True)
+        sys.exit(EXIT_USER)
     except OSError as error:
         # No fault of ours and no wrong word: a disk that is full, a file that went away, a stdout that takes nothing.
         where = f"{error.filename}: " if error.filename else ""
+        words = one_line(f"{where}{error.strerror or error}")
         if sys.stdout is not None:
             silence()
-        say(f"sway-gguf: {one_line(f'{where}{error.strerror or error}')}; nothing half-written is left", err=True)
+        said = _OUT_OF_MEMORY if error.errno == errno.ENOMEM else f"{words}; nothing half-written is left"
+        say(f"sway-gguf: {said}", err=True)
         sys.exit(EXIT_USER)
     except Exception as error:
         if was_asked():

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -220,8 +220,8 @@ def rescued(text: str, wanted: Path) -> str:
     return "the result could not be saved anywhere"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+def write_whole(path: Path, text: str, others: Iterable[tuple[Path, str]] = ()) -> None:
+    """Write a file, and others with it: whole, and all of them or none.
 
     Raises:
         UserError: the folder cannot be written.
@@ -229,8 +229,9 @@ def write_whole(path: Path, text: str) -> None:
     from sway_gguf.artifacts.whole import whole
 
     try:
-        with whole(path) as partial:
-            partial.write_text(text, encoding="utf-8", newline="\n")
+        with ExitStack() as made:  # which ends with the first: until then it is not there
+            for place, words in ((path, text), *others):
+                made.enter_context(whole(place)).write_text(words, encoding="utf-8", newline="\n")
     except (OSError, UnicodeEncodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.reason
         raise UserError(f"{path}: cannot be written ({reason or error}); choose another place") from error

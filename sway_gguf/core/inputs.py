@@ -6,6 +6,7 @@ measure), and /dev/zero never ends. Knows paths and sizes; not what a file holds
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -13,6 +14,19 @@ from sway_gguf.core.errors import UserError
 
 MOST_TEXT = 256 << 20
 """Bytes of a text that is read whole."""
+
+
+def at_home(path: Path | str) -> Path:
+    """A path as a file names it, with a leading ~ or ~somebody written out; as it is where there is no such home."""
+    word = str(path)
+    try:
+        os.fsencode(word)
+    except UnicodeEncodeError:  # Python takes names to be ASCII here, as in locale C; those on the disk are UTF-8
+        word = os.fsdecode(word.encode("utf-8", "surrogateescape"))
+    try:
+        return Path(os.path.expanduser(word))
+    except ValueError:  # no user's name has a NUL in it
+        return Path(word)
 
 
 def check_input(path: Path, give: str = "a file") -> int:

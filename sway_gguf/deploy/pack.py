@@ -15,6 +15,7 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.template_files import CONFIG_FILE, TEMPLATE_FILE
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import at_home
 from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
@@ -84,7 +85,7 @@ def pack(spec: Spec, result: SuiteResult, record: bytes, target: Path, *, with_a
         written["gate"]["baseline"] = members.add("baseline", spec.gate.baseline)
     for entry in written["suite"]:
         for option, word in _words(entry):
-            entry[option] = members.add("suite", spec.folder / Path(word).expanduser())
+            entry[option] = members.add("suite", spec.folder / at_home(word))
     models = {
         each.role: Model(name=Path(each.path).name, size=each.size, sha256=each.sha256)
         for each in result.files
@@ -174,7 +175,7 @@ def unpacked_spec(folder: Path, manifest: Manifest, base: Path, adapter: Path | 
     spec = load_spec(folder / SPEC)
     texts = [path for role in TEXTS for path in named(getattr(spec, role))]
     others = [Path(spec.format)] if spec.format not in FORMATS else []
-    others += [folder / Path(word).expanduser() for entry in spec.suite for _, word in _words(entry)]
+    others += [folder / at_home(word) for entry in spec.suite for _, word in _words(entry)]
     if adapter is None:
         assert spec.models.ft.adapter is not None  # the spec's reader saw to it
         others.append(spec.models.ft.adapter)

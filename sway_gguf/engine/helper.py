@@ -26,6 +26,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 _LENGTH = struct.Struct(">Q")
 _LOOK_EVERY = 0.2
+_SOON = 0.02
 _GRACE = 5.0
 """Seconds that an idle process has to leave by itself."""
 _LAST_WORDS = 2000
@@ -75,11 +76,12 @@ class Helper:
     def stop(self) -> None:
         """End the process, from any thread: one that is at work at once, so that who waits for it is told of its death;
         one that is not closes what it holds open."""
-        if not self._turn.acquire(blocking=False):
+        while not self._turn.acquire(timeout=_SOON):
+            # One that is being started is not there yet, and one that has died may be about to be followed by another.
             process = self._process
-            if process is not None:
+            if process is not None and process.poll() is None:
                 process.kill()
-            return
+                return
         try:
             process = self._process
             if process is None:

@@ -16,7 +16,7 @@ SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP")
 _AGAIN_AFTER, _MOST_AGAIN = 0.05, 8
 """Seconds until a signal is sent once more, and how often at most."""
 _IMPORTER = "<frozen importlib._bootstrap>"
-_everyone = threading.Event()
+_everyone, _command = threading.Event(), threading.Event()
 _here = threading.local()
 _received: list[int] = []
 
@@ -45,6 +45,12 @@ def end_on_signals() -> None:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, _raise)
     sys.unraisablehook = _redelivered
+    _command.set()
+
+
+def in_command() -> bool:
+    """Whether this process is a command's own, and no program that uses us and no child."""
+    return _command.is_set()
 
 
 def exit_code() -> int:

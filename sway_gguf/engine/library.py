@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import re
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
 from sway_gguf.core.errors import EngineError
-from sway_gguf.engine.interrupt import Interrupt
+from sway_gguf.engine.interrupt import Interrupt, in_command
 from sway_gguf.engine.waiting import bound_spinning
 
 
@@ -55,6 +58,12 @@ _LINES = 6
 """Of llama.cpp's log in an error; a refusal takes four."""
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 _recent: deque[str] = deque(maxlen=20)
+_OUT_OF_MEMORY = re.compile(
+    r"bad_alloc|fail\w* to allocate|unable to allocate|cannot allocate|mem_buffer|out of memory", re.IGNORECASE
+)
+_LESS = "memory ran out: close other programs, or take a smaller -c and --parallel 1"
+_GAVE_UP = 2
+"""Exit code of a command in which llama.cpp ended the process, as of any other error that is not ours."""
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
@@ -73,6 +82,17 @@ def _listen() -> None:
 _listen()
 
 
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
+def _gives_up(message: bytes) -> None:
+    """llama.cpp ends the process after this, from any thread: all that can be done is to say why, in a line."""
+    words = " ".join(message.decode("utf-8", "replace").split())
+    if not in_command():
+        os.write(2, f"{words}\n".encode())
+        return
+    os.write(2, f"sway-gguf: llama.cpp gave up: {_explained(words.rpartition('/')[2])}\n".encode())
+    os._exit(_GAVE_UP)
+
+
 def uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
     """A call into llama.cpp that logs: a signal waits for its return, for in the log callback it would be lost."""
     with Interrupt().watching():
@@ -83,7 +103,11 @@ def why() -> str:
     """What llama.cpp logged last, on one line: the cause comes first there, what it led to after it."""
     lines = [" ".join(line.replace("=", " ").split()) for line in dict.fromkeys(_recent)]
     _recent.clear()
-    return "; ".join(lines[-_LINES:]) or "it gave no reason"
+    return _explained("; ".join(lines[-_LINES:])) or "it gave no reason"
+
+
+def _explained(reason: str) -> str:
+    return f"{reason}; {_LESS}" if _OUT_OF_MEMORY.search(reason) else reason
 
 
 def forget_log() -> None:
@@ -101,3 +125,9 @@ def ggml() -> ctypes.CDLL:
     if not isinstance(found, ctypes.CDLL):
         raise EngineError("this release of llama-cpp-python does not show its ggml library; install another one")
     return found
+
+
+if not os.environ.get("SWAY_GGUF_DEBUG"):  # Without this, a debugger is called and prints pages.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+    with suppress(EngineError, AttributeError):
+        ggml().ggml_set_abort_callback(_gives_up)

@@ -177,7 +177,8 @@ class AnswerStore:
         if not isinstance(value, bytes) or checksum != _checksum(key, value):
             self._drop("key", key)
             return None
-        if not isinstance(used, int) or used < time.time() - _TOUCH_AFTER:
+        # A stamp of the future is one of a clock that has been set back: it would outlive all others.
+        if not isinstance(used, int) or abs(time.time() - used) > _TOUCH_AFTER:
             self._touched.add(key)
             if len(self._touched) >= _TOUCHES:
                 self._touch()

@@ -72,15 +72,16 @@ class StoreFile:
     Args:
         folder: where it lies; made where it is not there. None for a file that nobody wants.
         vfs: a door to the disk that SQLite knows by this name, in place of its own choice.
+        trouble: why there is none, where a folder was wanted and cannot be had.
 
     Attributes:
         path: of the file; None where nobody wants one.
         trouble: one line that says why it is not in use; "" where it is.
     """
 
-    def __init__(self, folder: Path | None, vfs: str = "") -> None:
+    def __init__(self, folder: Path | None, vfs: str = "", trouble: str = "") -> None:
         self.path = folder / NAME if folder else None
-        self.trouble = ""
+        self.trouble = trouble
         self._vfs = vfs
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from sway_gguf.artifacts.cache import cache_folder
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import at_home
 from sway_gguf.engine.store import BOUND, AnswerStore, open_store
+from sway_gguf.engine.store_file import StoreFile
 
 VARIABLE, SIZE_VARIABLE = "SWAY_GGUF_STORE", "SWAY_GGUF_STORE_SIZE"
 _OFF = frozenset({"", "0", "off", "no", "none", "false"})
@@ -27,13 +29,16 @@ def store_folder(given: Path | None = None, environment: Mapping[str, str] = os.
     Args:
         given: what an option says, before all else.
         environment: SWAY_GGUF_STORE names a folder, or turns the store off by 0, off, no, none, false or nothing.
+
+    Raises:
+        UserError: nothing names one, and this user has no home folder.
     """
     if given is not None:
-        return given.expanduser().absolute()
+        return at_home(given).absolute()
     word = environment.get(VARIABLE)
     if word is None:
         return cache_folder(environment) / _FOLDER
-    return None if word.strip().lower() in _OFF else Path(word).expanduser().absolute()
+    return None if word.strip().lower() in _OFF else at_home(word).absolute()
 
 
 def store_bound(environment: Mapping[str, str] = os.environ) -> int:
@@ -59,5 +64,8 @@ def usual_store(given: Path | None = None, *, off: bool = False) -> AnswerStore:
     Raises:
         UserError: SWAY_GGUF_STORE_SIZE is no size.
     """
-    folder = None if off else store_folder(given)
+    try:
+        folder = None if off else store_folder(given)
+    except UserError as error:
+        return AnswerStore(StoreFile(None, trouble=f"the answer store is not used: {error}"))
     return open_store(folder, store_bound() if folder else BOUND)

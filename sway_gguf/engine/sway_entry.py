@@ -14,6 +14,7 @@ from typing import Any
 
 from sway_gguf.core.answers import Answer, RollingLogprob, TokenDist
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import at_home
 from sway_gguf.core.queries import Completion, Generate, NextToken, Query, Rolling
 from sway_gguf.core.views import (
     DEFAULT_INIT_SCALE,
@@ -102,7 +103,7 @@ class SwayBackend(LlamaBackend):
         self._inst = instrumentation()
         with as_theirs():
             settings, self.energy = settings_of(base_spec)
-            super().__init__(Path(base_spec.base).expanduser(), adapter_path, settings)
+            super().__init__(at_home(base_spec.base), adapter_path, settings)
 
     @contextmanager
     def open(self, view: View) -> Iterator[OpenView]:

@@ -21,6 +21,7 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.peft_config import CONFIG
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import at_home
 from sway_gguf.fleet.cell import Cell
 from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, AdapterSpec, Models, ModelSpec, Spec, load_spec
@@ -176,6 +177,6 @@ def _named_in(value: Any, folder: Path, option: str = "") -> Iterator[Path]:
             yield from _named_in(each, folder, option)
     elif isinstance(value, str) and value:
         with suppress(OSError, ValueError, RuntimeError):
-            path = folder / Path(value).expanduser()
+            path = folder / at_home(value)
             if path.is_file() or (option == _FOLDER and path.is_dir()):
                 yield path

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import median
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.inputs import at_home
 from sway_gguf.core.measurement import Item, Measurement, checked
 from sway_gguf.probes.base import StaticProbe
 from sway_gguf.spec.options import ProbeOptions
@@ -57,7 +57,7 @@ class GradientGhost(StaticProbe[GradientGhostOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The ratio per parameter."""
-        folder = self.sources.folder / Path(self.options.checkpoint).expanduser()
+        folder = self.sources.folder / at_home(self.options.checkpoint)
         training = self.sources.checkpoint(folder)
         moments = training.moments
         if not moments:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.inputs import at_home
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.training import Training
 from sway_gguf.probes.base import StaticProbe
@@ -80,7 +80,7 @@ class TrainingDrift(StaticProbe[TrainingDriftOptions]):
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """The curve and its checks."""
-        training = self.sources.checkpoint(self.sources.folder / Path(self.options.checkpoint).expanduser())
+        training = self.sources.checkpoint(self.sources.folder / at_home(self.options.checkpoint))
         losses = [loss for _, loss in training.losses]
         items = tuple(Item(f"step {step}", loss) for step, loss in training.losses if _is_whole(loss))
         if len(losses) < max(_WINDOW, self.options.min_steps):

@@ -10,6 +10,9 @@ from rich.segment import Segment
 
 from sway_gguf.core.plain import plain
 
+_LEAST = 60
+"""Columns that a report needs; a narrower terminal folds its lines, and no number is cut."""
+
 
 class PlainConsole(Console):
     """A console without markup and emoji codes, on which what would steer a terminal is spelled out.
@@ -19,6 +22,8 @@ class PlainConsole(Console):
 
     def __init__(self, stream: IO[str] | None = None, width: int | None = None, on_stderr: bool = False) -> None:
         super().__init__(file=stream, width=width, stderr=on_stderr, markup=False, emoji=False)
+        if not on_stderr and self.width < _LEAST:  # on stderr a line is drawn over and over, and may not be folded
+            self.width = _LEAST
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Segments of `renderable`; what rich itself sends to the terminal passes."""

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.inputs import at_home
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.probes.registry import KINDS
 from sway_gguf.serve.root import Root
@@ -115,7 +116,7 @@ def _paths_of(spec: Spec) -> list[Path]:
     if spec.format not in FORMATS:
         found.append(Path(spec.format))
     words = [word for entry in spec.suite for word in entry.values() if isinstance(word, str)]
-    named = (spec.folder / Path(word).expanduser() for word in words if "\0" not in word and len(word) < 1024)
+    named = (spec.folder / at_home(word) for word in words if "\0" not in word and len(word) < 1024)
     return [path for path in found if path is not None] + [path for path in named if _there(path)]
 
 

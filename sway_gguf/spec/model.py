@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from sway_gguf.core.endpoint import Endpoint
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.inputs import read_utf8
+from sway_gguf.core.inputs import at_home, read_utf8
 from sway_gguf.core.loras import Lora, Loras
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
@@ -229,8 +229,8 @@ def load_spec(path: Path, *, server: bool = False) -> Spec:
 def placed(given: Path | list[Path] | None, folder: Path) -> Path | list[Path] | None:
     """Paths as they are found from a folder; None stays."""
     if isinstance(given, list):
-        return [folder / each.expanduser() for each in given]
-    return None if given is None else folder / given.expanduser()
+        return [folder / at_home(each) for each in given]
+    return None if given is None else folder / at_home(given)
 
 
 def resolved(spec: Spec, path: Path) -> Spec:
@@ -242,7 +242,7 @@ def resolved(spec: Spec, path: Path) -> Spec:
     folder = path.parent
 
     def at(given: Path | None) -> Path | None:
-        return None if given is None else folder / given.expanduser()
+        return None if given is None else folder / at_home(given)
 
     def each_at(given: Path | list[Path] | None) -> Path | list[Path] | None:
         return placed(given, folder)
@@ -268,7 +268,7 @@ def resolved(spec: Spec, path: Path) -> Spec:
                 "data": each_at(spec.data),
                 "general": each_at(spec.general),
                 "holdout": each_at(spec.holdout),
-                "format": spec.format if spec.format in FORMATS else str(folder / Path(spec.format).expanduser()),
+                "format": spec.format if spec.format in FORMATS else str(folder / at_home(spec.format)),
                 "folder": folder,
                 "engine": engine,
                 "gate": spec.gate.model_copy(update={"baseline": at(spec.gate.baseline)}),

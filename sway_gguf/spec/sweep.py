@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.inputs import read_utf8
+from sway_gguf.core.inputs import at_home, read_utf8
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.spec.model import FORMATS, Defaults, Paths, placed
 from sway_gguf.spec.options import changed, nearest, validated
@@ -72,7 +72,7 @@ class Sweep(StrictModel):
 
     def at(self, word: str) -> Path:
         """The path that a word of the sweep stands for."""
-        return self.folder / Path(word).expanduser()
+        return self.folder / at_home(word)
 
 
 def load_sweep(path: Path) -> Sweep:
@@ -116,7 +116,7 @@ def _matching(sweep: Sweep, word: str, path: Path) -> Iterator[str]:
     if not glob.has_magic(word) or sweep.at(word).exists():
         yield word
         return
-    pattern = str(Path(word).expanduser())
+    pattern = str(at_home(word))
     found = sorted(glob.glob(pattern, root_dir=sweep.folder, recursive=True), key=_natural)
     if not found:
         raise UserError(f"{path}: nothing matches {word}; check the pattern (it starts at {sweep.folder.absolute()})")

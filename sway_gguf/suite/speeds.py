@@ -19,6 +19,7 @@ from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.cache import cache_folder
 from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.engine_settings import EngineSettings
+from sway_gguf.core.errors import UserError
 from sway_gguf.core.plan import Speed
 from sway_gguf.engine.store_place import store_folder
 
@@ -72,7 +73,9 @@ def remember_speed(base: BaseModel, settings: EngineSettings, timings: Mapping[s
 
 def _file() -> Path | None:
     """Where speeds are kept; None where nothing is to be, neither answers nor speeds."""
-    return None if store_folder() is None else cache_folder() / _NAME
+    with suppress(UserError):  # nowhere to keep anything
+        return None if store_folder() is None else cache_folder() / _NAME
+    return None
 
 
 def _read(file: Path | None) -> list[_Known]:
