@@ -184,7 +184,12 @@ def test_costs_come_from_what_quants_wrote(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "why"), [({}, "no survival matrix"), (MATRIX, "does not say what quantizing costs")]
+    ("record", "why"),
+    [
+        ({}, "no survival matrix"),
+        (MATRIX, "does not say what quantizing costs"),
+        ({**MATRIX, "costs": {"Q8_0": -0.001}}, "gives no measure"),
+    ],
 )
 def test_what_holds_no_costs_is_refused(tmp_path: Path, record: dict[str, object], why: str) -> None:
     path = tmp_path / "quants.json"

@@ -30,8 +30,10 @@ def read_costs(path: Path, parameters: int) -> Costs:
         matrix = _ADAPTER.validate_python(raw)
     except ValidationError:
         raise UserError(f"{path}: this is no survival matrix; {_AGAIN}") from None
-    if not any(cost > 0 for cost in matrix.costs.values()):
+    if not matrix.costs:
         raise UserError(f"{path}: it does not say what quantizing costs its base; {_AGAIN}")
+    if max(matrix.costs.values()) <= 0:
+        raise UserError(f"{path}: quantizing took nothing from its base, which gives no measure; leave --quants out")
     if matrix.parameters != parameters:
         raise UserError(
             f"{path}: measured on a base of {matrix.parameters:,} weights, and this one has {parameters:,}; {_AGAIN}"
