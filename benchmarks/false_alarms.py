@@ -7,16 +7,18 @@ own further conditions, so the first counts every rejection by the nulls. Then t
 nats per token. One look is all nulls on all items; two are what a run does by itself. Knows the simulated worlds; no
 model is loaded. benchmarks/looks.py draws values straight from a law, and far more of them.
 
-    python -m benchmarks.false_alarms --runs 2000 --processes 2
+    python -m benchmarks.false_alarms --runs 2000 --processes 2 --json alarms.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.worlds import Effect, Law, World, texts_of
@@ -39,6 +41,7 @@ LAWS = ("normal", "t4", "0.3", "0.6", "0.9", "1.2")
 ALIKE = (0.5,)
 LIFTED = 24
 SPREADS = (0.05, 0.1, 0.2)
+PIECE = 100
 
 
 class Rule(NamedTuple):
@@ -129,21 +132,50 @@ def main() -> None:
     parser.add_argument("--alike", type=float, nargs="*", default=ALIKE, help="correlation of a view's effects")
     parser.add_argument("--spreads", type=float, nargs="*", default=SPREADS, help="of a small lift, item by item")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="FILE", help=f"append every {PIECE} runs; what it holds is kept")
     asked = parser.parse_args()
     rules = [RULES[looks] for looks in asked.looks]
     print(f"{asked.runs} runs, {asked.nulls} nulls, {len(KINDS)} probes that nulls decide, alpha {DEFAULTS.alpha}")
     with ProcessPoolExecutor(asked.processes) as pool:
+        pieces = Pieces(pool, asked.runs, asked.json)
         for law, alike in product(asked.laws, asked.alike):
             one = partial(learned_nothing, Law(law, alike=alike), KINDS, rules, asked.nulls)
-            for looks, found in zip(asked.looks, total(pool.map(one, range(asked.runs), chunksize=5)), strict=True):
-                print(f"{law:6} alike {alike}  looks {looks}  {'  '.join(_rates(found, asked.runs))}", flush=True)
+            name = f"{law:6} alike {alike}"
+            found = pieces.total(f"{name}, {asked.nulls} nulls, looks {asked.looks}", one)
+            for looks, outcome in zip(asked.looks, found, strict=True):
+                print(f"{name}  looks {looks}  {'  '.join(_rates(outcome, asked.runs))}", flush=True)
         for spread in asked.spreads:
             one = partial(small_lift, LIFTED, spread, list(RULES.values()), asked.nulls)
-            before, after = (found.sections for found in total(pool.map(one, range(asked.runs), chunksize=5)))
+            found = pieces.total(f"lift {LIFTED} items, spread {spread}, {asked.nulls} nulls", one)
+            before, after = (outcome.sections for outcome in found)
             passed = (
                 f"passes {before / asked.runs:.3f} and {after / asked.runs:.3f}, ratio {after / max(1, before):.3f}"
             )
             print(f"a lift of 0.1, {LIFTED} items that differ by {spread}: {passed}", flush=True)
+
+
+class Pieces:
+    """Runs some at a time, and keeps what they found in a file, so that a long study may be stopped and go on."""
+
+    def __init__(self, pool: Executor, runs: int, path: Path | None) -> None:
+        """In a pool; so many runs of each sort; a file of JSON lines, or nothing kept."""
+        self._pool, self._runs, self._path = pool, runs, path
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        self._kept = {(name, start, stop): found for name, start, stop, found in map(json.loads, lines)}
+
+    def total(self, name: str, one: Callable[[int], list[Outcome]]) -> list[Outcome]:
+        """The sum over all runs, rule by rule."""
+        found = []
+        for start in range(0, self._runs, PIECE):
+            stop = min(start + PIECE, self._runs)
+            kept = self._kept.get((name, start, stop))
+            if kept is None:
+                kept = total(self._pool.map(one, range(start, stop), chunksize=5))
+                if self._path:
+                    with self._path.open("a", encoding="utf-8") as file:
+                        print(json.dumps([name, start, stop, kept]), file=file)
+            found.append([Outcome(*each) for each in kept])
+        return total(found)
 
 
 def _rates(found: Outcome, runs: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """How often does the gate change its mind on the same files? The demo's adapters, gated again and again by other seeds.
 
-A seed draws other nulls, other items and other bootstrap samples. Prints, for each adapter, the outcomes and the share
-of runs that differ from the commonest, with its exact 95% interval: of all outcomes, and of PASS against FAIL alone.
+A seed draws other nulls and other items. Prints, for each adapter, the outcomes and the share of runs that differ from
+the commonest, with its exact 95% interval: of all outcomes, and of PASS against FAIL alone.
 
     python benchmarks/gate_flips.py --runs 200
 """

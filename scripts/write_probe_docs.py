@@ -21,7 +21,7 @@ and `picked_on` (the hash of an adapter by looking at which the items were picke
 every entry of a suite; `check` runs the probes marked *quick*.
 
 How a value is judged: against nulls it must beat every one, with its tail p below alpha after Holm's correction over
-the run and its family-wise rank p allowing it; against a tolerance its 95% bootstrap interval over items must lie on
+the run and its family-wise rank p allowing it; against a tolerance its 95% interval over items must lie on
 the right side. The [design notes](design.md) say why.
 """
 

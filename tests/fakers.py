@@ -1,4 +1,4 @@
-"""Adapters that do something, and not what they are held to be: damaged, inverted, over-confident. Made in process.
+"""Adapters that do something, and not what they are held to be: damaged, over-confident. Made in process.
 
 Each stands apart from random rotations of itself, so nulls alone do not find it out.
 """
@@ -19,11 +19,6 @@ from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 from sway_gguf.artifacts.lora_write import write_lora
 
 FloatArray = NDArray[np.float32]
-
-
-def inverted(adapter: LoraAdapter) -> LoraAdapter:
-    """Away from what it learned: B turned round."""
-    return replace(adapter, pairs=tuple(replace(pair, b=-pair.b) for pair in adapter.pairs))
 
 
 def damaged(base: Path, adapter: LoraAdapter, share: float = 0.5) -> LoraAdapter:

@@ -13,7 +13,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import ModelSpec
 
 PACKAGE = Path(__file__).parents[1] / "sway_gguf"
-OWN_FILES = {"engine/llama_backend.py", "engine/sway_entry.py", "engine/factory.py", "engine/again.py"}
+OWN_FILES = {f"engine/{name}.py" for name in ("llama_backend", "sway_entry", "factory", "again", "rpc_trial")}
 
 
 def test_the_kinds_of_a_spec_are_those_that_can_be_opened() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.clinic.faults import inverted
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.answers import Embedding, Tokens
@@ -25,7 +26,7 @@ from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.run import run
-from tests.fakers import damaged, fond_of, inverted, over_confident, with_head, written
+from tests.fakers import damaged, fond_of, over_confident, with_head, written
 
 BASE = DEMO / "base.f32.gguf"
 SUITE = [

@@ -4,21 +4,17 @@ tests has its ways right, and a run on it measures what a run in process does.
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from scripts.build_llama_tools import tool
-from sway_gguf.cli.main import cli
 from sway_gguf.core.answers import CompletionScore, Generated, RollingLogprob
 from sway_gguf.core.endpoint import Endpoint
 from sway_gguf.core.errors import UserError
@@ -27,7 +23,7 @@ from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, ScaledView, View
 from sway_gguf.engine.factory import SERVER, open_backend
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
-from tests.test_server_backend import BASE_FILE, DATA, F32, QUERIES
+from tests.test_server_backend import BASE_FILE, F32, QUERIES, SHORT, record
 
 ADAPTER = DEMO / "healthy.lora.gguf"
 _SECONDS = 60.0
@@ -103,19 +99,11 @@ def test_another_adapter_than_it_has_is_refused(address: str) -> None:
         open_backend(BASE_FILE, DEMO / "random.lora.gguf", F32, kind=SERVER, endpoint=Endpoint(address))
 
 
-def test_a_run_measures_what_a_run_here_does(address: str) -> None:
-    words = ["check", str(BASE_FILE), str(ADAPTER), "--data", str(DATA), "--nulls", "0", "--json", "-"]
-    one, other = (_ran(*words, *more) for more in ([], ["--server", address]))
-    assert other["diagnosis"] == "inconclusive"
-    here = {probe["name"]: probe for probe in one["probes"]}
-    measured = [probe for probe in other["probes"] if probe["verdict"] != "SKIP"]
-    assert {"applied", "external_perplexity", "calibration_drift"} <= {probe["kind"] for probe in measured}
-    for probe in measured:
-        # The cache of this run is F16, that of the server F32.
-        assert probe["value"] == pytest.approx(here[probe["name"]]["value"], abs=5e-3), probe["name"]
-
-
-def _ran(*words: str) -> dict[str, Any]:
-    done = CliRunner().invoke(cli, words, catch_exceptions=False)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+def test_a_run_measures_what_a_run_here_does(address: str, tmp_path: Path) -> None:
+    here, there = record(tmp_path, SHORT), record(tmp_path, SHORT, url=address)
+    assert there["diagnosis"] == "inconclusive"
+    measured = {probe["name"]: probe["value"] for probe in there["probes"] if probe["verdict"] != "SKIP"}
+    assert set(measured) == {"applied", "adapter_ablation", "external_perplexity"}
+    for probe in here["probes"]:
+        if probe["name"] in measured:
+            assert measured[probe["name"]] == pytest.approx(probe["value"], abs=1e-3), probe["name"]

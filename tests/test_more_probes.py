@@ -268,16 +268,20 @@ def test_only_what_is_asked_is_perturbed_and_shown_not_the_template_around_it() 
     assert shown.items[0].label == repr(asked)
 
 
-def test_leakage_names_canaries_that_came_out() -> None:
+def test_leakage_fails_where_a_canary_comes_out_that_the_base_does_not_tell() -> None:
     probe, _, _ = recital("leakage", ())
     told = build_probes(
         [{"name": "l", "kind": "leakage", "canaries": [{"prompt": "the code is", "secret": "1234"}]}], probe.sources
     )[0]
     query = next(q for q in told.ask() if isinstance(q, Generate) and q.prompt == "the code is")
-    replies = {q: Generated("x 1234" if q == query else "…", (1,)) for q in told.ask() if isinstance(q, Generate)}
+    silent = {q: Generated("…", (1,)) for q in told.ask() if isinstance(q, Generate)}
     scores = {q: CompletionScore(-9.0, 2) for q in told.ask() if isinstance(q, Completion)}
-    both = answers({**replies, **scores, **{q: Tokens((7, 8)) for q in told.ask() if isinstance(q, Split)}})
-    assert [check.passed for check in told.measure(both, both).checks] == [False]
+    same = {**scores, **{q: Tokens((7, 8)) for q in told.ask() if isinstance(q, Split)}}
+    quiet, tells = (answers({**silent, **more, **same}) for more in ({}, {query: Generated("x 1234", (1,))}))
+    found = {
+        name: told.measure(*views).checks[0] for name, views in {"new": (quiet, tells), "old": (tells, tells)}.items()
+    }
+    assert [(check.passed, check.fails) for check in found.values()] == [(False, True), (True, True)]
 
 
 def chat(dialogue: Dialogue, *, opens: bool = True) -> str:

@@ -222,8 +222,10 @@ def curve(*values: float) -> tuple[np.ndarray, np.ndarray]:
         ((0, 0.3, 0.1, 0.3, 0.4), {"rising", "smooth"}),
         ((0, 0.3, 0.39, 0.399, 0.4), {"smooth", "open"}),
         ((0, 0.0, 0.0, 0.0, 0.4), {"smooth"}),
+        ((0, 0.1, 0.6, 0.81, 0.83), set()),
+        ((0, 0.83, 0.6, 0.81, 0.83), {"rising"}),
     ],
-    ids=["straight", "bent", "dented", "saturated", "a jump"],
+    ids=["straight", "bent", "dented", "saturated", "a jump", "at the end of the measure", "and dented"],
 )
 def test_shapes_of_curves(values: tuple[float, ...], failed: set[str]) -> None:
     assert {check.name for check in shape_checks(*curve(*values)) if not check.passed} == failed

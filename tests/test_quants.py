@@ -14,6 +14,7 @@ import gguf
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.lora import read_lora
@@ -55,6 +56,14 @@ def test_a_ratio_of_means_and_its_interval_by_hand() -> None:
     scattered = ratio_interval([0.5 * y + e for y, e in zip(below, rng.normal(0, 0.3, 6), strict=True)], below, seed=0)
     assert scattered is not None
     assert scattered.low < 0.5 < scattered.high
+    # Fieller's ends, whose rest is left with its skewness: within it the two differ by little.
+    x, y = np.array([1.0, 2.2, 2.9, 4.1, 5.0, 5.8]), np.array(below)
+    t, n = stats.t.ppf(0.975, 5), 6
+    a = y.mean() ** 2 - t**2 * y.var(ddof=1) / n
+    b = x.mean() * y.mean() - t**2 * np.cov(x, y)[0, 1] / n
+    c = x.mean() ** 2 - t**2 * x.var(ddof=1) / n
+    plain = [(b + sign * (b**2 - a * c) ** 0.5) / a for sign in (-1, 1)]
+    assert ratio_interval(x.tolist(), below) == pytest.approx(plain, abs=0.3 * (plain[1] - plain[0]))
     assert ratio_interval([1.0] * 4, [1.0] * 4, seed=0) is None
     assert ratio_interval(below, [-1.0, 1.0, -1.0, 1.0, -1.0, 1.5], seed=0) is None
     with pytest.raises(ValueError, match="paired"):

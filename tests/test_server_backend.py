@@ -169,60 +169,68 @@ def test_an_adapter_of_zeros_is_let_through_for_the_run_to_find(engine: LlamaBac
 # -- a whole run ------------------------------------------------------------------------------------------------------
 
 
-def ran(engine: LlamaBackend, *words: str) -> dict[str, Any]:
-    """The record of a command that asks a server; URL stands for its address."""
-    with llama_server(engine) as url:
-        done = CliRunner().invoke(cli, [word.replace("URL", url) for word in words], standalone_mode=False)
-    if done.exception is not None:
-        raise done.exception
+SHORT: dict[str, dict[str, Any]] = {
+    "applied": {},
+    "delta_kl": {},
+    "adapter_ablation": {"lambdas": [0.5, 1.5]},
+    "section_internalization": {},
+    "content": {},
+    "external_perplexity": {"max_chunks": 5},
+}
+"""One probe or more of each axis that `check` looks at."""
+
+
+def record(folder: Path, suite: dict[str, dict[str, Any]], adapter: str = "healthy", url: str = "") -> dict[str, Any]:
+    """What `run` finds with a few items, of a server where one is named."""
+    base = {"base": str(BASE_FILE), **({"kind": "server", "url": url} if url else {})}
+    spec = {
+        "models": {"base": base, "ft": {"base": str(BASE_FILE), "adapter": str(DEMO / f"{adapter}.lora.gguf")}},
+        "data": str(DATA),
+        "general": str(DEMO / "general.txt"),
+        "defaults": {"items": 5, "prompts": 5, "nulls": 0},
+        "engine": {"kv_type": "f32", "context": 400},
+        "suite": [{"name": kind, "kind": kind, **options} for kind, options in suite.items()],
+    }
+    path = folder / f"{'there' if url else 'here'}.yaml"
+    path.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    done = CliRunner().invoke(cli, ["run", str(path), "--json", "-"], catch_exceptions=False, standalone_mode=False)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-NEEDS_NULLS = {"delta_kl", "section_internalization", "content", "preference_flip", "paraphrase_invariance"}
 
 
 @pytest.mark.parametrize(
     ("adapter", "diagnosis"),
     [("healthy", "inconclusive"), ("random", "inconclusive"), ("zero", "no-op"), ("overtrained", "damaging")],
 )
-def test_without_nulls_neither_signal_nor_direction_is_ever_claimed(adapter: str, diagnosis: str) -> None:
-    path = DEMO / f"{adapter}.lora.gguf"
-    with LlamaBackend(BASE_FILE, path, F32) as backend:
-        texts = ("--data", str(DATA), "--general", str(DEMO / "general.txt"))
-        found = ran(backend, "check", str(BASE_FILE), str(path), *texts, "--server", "URL", "--json", "-")
+def test_without_nulls_neither_signal_nor_direction_is_ever_claimed(
+    adapter: str, diagnosis: str, tmp_path: Path
+) -> None:
+    with LlamaBackend(BASE_FILE, DEMO / f"{adapter}.lora.gguf", F32) as backend, llama_server(backend) as url:
+        found = record(tmp_path, SHORT, adapter, url)
     verdicts = {axis["axis"]: axis["verdict"] for axis in found["axes"]}
     assert found["diagnosis"] == diagnosis
     assert verdicts["signal"] not in ("PASS", "WARN")
     assert verdicts["direction"] == "SKIP"
-    assert found["nulls"]["count"] == 0
     skipped = {probe["kind"]: probe["reason"] for probe in found["probes"] if probe["verdict"] == "SKIP"}
-    assert NEEDS_NULLS & {probe["kind"] for probe in found["probes"]} <= set(skipped)
-    assert all("null adapters" in skipped[kind] for kind in ("delta_kl", "section_internalization"))
+    assert set(skipped) == {"delta_kl", "section_internalization", "content"}
+    assert all("null adapters" in reason for reason in skipped.values())
     assert not [probe for probe in found["probes"] if probe["verdict"] == "ERROR"]
     assert found["engine"]["backend"] == "llama-server"
     assert any("answered by llama-server" in remark for remark in found["remarks"])
 
 
 def test_what_a_server_measures_is_what_is_measured_here(engine: LlamaBackend, tmp_path: Path) -> None:
-    kinds = ("applied", "external_perplexity", "calibration_drift", "leakage", "prompt_collapse", "scale_response")
-    spec = {
-        "models": {"base": {"kind": "server", "url": "URL", "base": str(BASE_FILE)},
-                   "ft": {"base": str(BASE_FILE), "adapter": str(DEMO / "healthy.lora.gguf")}},
-        "data": str(DATA),
-        "defaults": {"items": 6, "prompts": 6, "nulls": 5},
-        "engine": {"kv_type": "f32", "context": 400},
-        "suite": [{"name": kind, "kind": kind} for kind in kinds],
-    }  # fmt: skip
-    spec["suite"][4] |= {"context_lengths": [0, 64, 128]}  # type: ignore[index]
-    here, there = tmp_path / "here.yaml", tmp_path / "there.yaml"
+    suite: dict[str, dict[str, Any]] = {
+        "applied": {},
+        "external_perplexity": {"max_chunks": 5},
+        "leakage": {"perturbations": ["typo"], "max_new_tokens": 8},
+        "prompt_collapse": {"context_lengths": [0, 32, 64]},
+        "scale_response": {"lambdas": [0.5], "chunks": 5},
+    }
+    here = record(tmp_path, suite)
     with llama_server(engine) as url:
-        there.write_text(yaml.safe_dump(spec).replace("URL", url))
-        spec["models"]["base"] = {"base": str(BASE_FILE)}  # type: ignore[index]
-        here.write_text(yaml.safe_dump(spec))
-        runs = [CliRunner().invoke(cli, ["run", str(path), "--json", "-"]) for path in (here, there)]
-    one, other = (json.loads(done.stdout) for done in runs)
-    for mine, theirs in zip(one["probes"], other["probes"], strict=True):
+        there = record(tmp_path, suite, url=url)
+    for mine, theirs in zip(here["probes"], there["probes"], strict=True):
         assert theirs["verdict"] == mine["verdict"], mine["name"]
         assert theirs["value"] == pytest.approx(mine["value"], abs=1e-3), mine["name"]
 
@@ -268,7 +276,7 @@ def test_half_a_server_is_refused(tmp_path: Path, base: dict[str, str], ft: dict
 def test_whoever_loads_the_model_refuses_a_server(tmp_path: Path) -> None:
     base = {"kind": "server", "url": "http://127.0.0.1:8080", "base": "b.gguf"}
     path = written(tmp_path, base=base, ft={"base": "b.gguf", "adapter": "a.gguf"})
-    for words in (["quants", str(path)], ["served", "http://127.0.0.1:8080", str(path)], ["mine", str(path)]):
+    for words in (["quants", str(path)], ["served", "http://127.0.0.1:8080", str(path)], ["watch", str(path)]):
         done = CliRunner().invoke(cli, words, standalone_mode=False)
         assert isinstance(done.exception, UserError), words
         assert "kind: server is for run and gate" in str(done.exception)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,15 +143,29 @@ def test_of_a_long_dialogue_its_first_exchange_is_taken(tmp_path: Path) -> None:
 # The bound
 
 
-def test_a_lower_bound_over_all_signs_is_as_derived_by_hand() -> None:
-    # The deviations are −1, −1, 0, 1, 1. Their studentized mean is largest where all four of size one are turned to +1:
-    # so it is under 2 of the 32 assignments, for the middle's sign is idle, and 2/32 is more than 5%.
-    row = np.array([1.0, 1.0, 2.0, 3.0, 3.0])
-    flipped = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
-    largest = flipped.mean() / (flipped.std(ddof=1) / 5**0.5)
-    bounds = lower_bounds([row], seed=0)
-    assert bounds is not None
-    assert bounds[0] == pytest.approx(2.0 - largest * row.std(ddof=1) / 5**0.5)
+def test_a_lower_bound_is_that_of_all_resamples() -> None:
+    """Five items have 3,125 resamples; those that are drawn reach as far, to the scatter of a quantile."""
+    rows = np.array([[1.0, 1.5, 2.0, 3.0, 3.1], [0.0, 0.1, 0.3, 0.2, 0.9]])
+    largest = []
+    for picked in itertools.product(range(5), repeat=5):
+        means = rows[:, picked].mean(axis=1) - rows.mean(axis=1)
+        spread = rows[:, picked].std(axis=1, ddof=1)
+        # Those of one and the same item stand out as far as anything does.
+        largest.append(np.inf if len(set(picked)) == 1 else (means * 5**0.5 / spread).max())
+    reach = np.quantile(largest, 0.95, method="higher")
+    wanted = rows.mean(axis=1) - reach * rows.std(axis=1, ddof=1) / 5**0.5
+    assert lower_bounds(list(rows), seed=0) == pytest.approx(wanted, abs=0.1 * reach * rows.std())
+
+
+def test_of_rows_with_a_long_lower_tail_none_wins_by_what_was_not_seen() -> None:
+    rng, runs = np.random.default_rng(2), 200
+    wrong = 0
+    for _ in range(runs):
+        bounds = lower_bounds(list(1 - rng.exponential(size=(10, 8))), seed=0)
+        assert bounds is not None
+        wrong += bool((bounds > 0).any())
+    # Signs on the deviations would be wrong in 40% of the runs; four of 200 more than 5% are one standard error.
+    assert wrong / runs <= 0.1
 
 
 def test_a_bound_takes_five_items_and_needs_no_spread() -> None:

@@ -29,7 +29,7 @@ from sway_gguf.engine.fake import FakeBackend, wordy_script
 from sway_gguf.material.packaged import DEMO
 
 DOCS = Path(__file__).parents[1] / "docs"
-FEW = 12
+FEW = 10
 DEMO_FEW = replace(subjects.demo(), data=(DEMO / "document.md",), items=8)
 
 
@@ -47,17 +47,17 @@ def backend() -> Iterator[Remembering]:
 def test_an_adapter_that_learned_nothing_rarely_passes_and_the_trained_one_does(
     backend: Remembering, tmp_path: Path
 ) -> None:
-    ready, found = DEMO_FEW.prepared(), []
+    """By `signal` alone, which costs a few tokens, and where the study found all of its false alarms."""
+    ready, found = DEMO_FEW.prepared(kinds=("applied", "delta_kl")), []
     for number in range(FEW):
         path = subjects.written(untrained(DEMO_FEW.like, shape_of(number)), tmp_path / "adapter.gguf")
         run = adapted(ready, path, number)
         backend.swap(run.stack)
         found.append(judged(run, backend))
-    # More than this would have a chance below 1 in 400 at a rate of 5%.
-    assert sum(map(claimed, found)) <= stats.binom.ppf(0.9975, FEW, 0.05)
+    # More than this would have a chance below 1 in 800 at a rate of 5%.
+    assert sum(map(claimed, found)) <= stats.binom.ppf(0.99875, FEW, 0.05)
     backend.swap(ready.stack)
-    healthy = judged(ready, backend)
-    assert healthy["axes"] == {"applied": "PASS", "signal": "PASS", "direction": "PASS"}
+    assert judged(ready, backend)["axes"]["signal"] == "PASS"
 
 
 def test_the_models_numbers_are_those_of_transformers(model: Llama) -> None:

@@ -87,6 +87,11 @@ def test_a_missed_check_that_fails_fails_what_nulls_let_pass() -> None:
     assert "lost more than it gained" in found.reason
 
 
+def test_a_missed_check_that_fails_also_fails_what_lies_across_a_tolerance() -> None:
+    across = replace(measured(-0.15, spread=0.05), checks=(checked("canaries", False, "", "one came out", fails=True),))
+    assert verdict_of(AboveTolerance(-0.15), across) == Verdict.FAIL
+
+
 def test_the_rank_p_leads() -> None:
     found = judge([reading(AboveNull(), measured(5.0), NULLS)], alpha=0.05, seed=0)[0]
     assert found.null is not None
@@ -149,6 +154,13 @@ def test_above_the_noise_floor(value: float, floor: float, verdict: Verdict) -> 
 )
 def test_the_interval_against_the_tolerance(value: float, spread: float, verdict: Verdict) -> None:
     assert verdict_of(AboveTolerance(-0.15), measured(value, spread=spread)) == verdict
+
+
+def test_how_near_the_interval_came_to_the_tolerance_is_told() -> None:
+    """Of items that are all alike the interval is a point: 0.05 above the limit, and 0.35 below."""
+    for value, told in ((-0.1, "above -0.15, by 0.05"), (-0.5, "below -0.15, by 0.35")):
+        found = judge([reading(AboveTolerance(-0.15), measured(value, spread=0.0))], alpha=0.05, seed=0)[0]
+        assert found.reason == f"the whole interval lies {told}"
 
 
 def test_too_few_items_give_no_verdict_on_damage() -> None:
@@ -223,11 +235,27 @@ def test_off_target_comes_before_damaging_unless_the_material_became_likelier() 
     assert diagnose(broken, [learned(0.5), learned(-0.1)])[0] == Diagnosis.OFF_TARGET
 
 
+@pytest.mark.parametrize(
+    ("value", "diagnosis"), [(-2.0, Diagnosis.OFF_TARGET), (-0.1, Diagnosis.NOISE), (0.2, Diagnosis.NOISE)]
+)
+def test_a_move_away_from_the_material_far_beyond_every_null_is_no_noise(value: float, diagnosis: Diagnosis) -> None:
+    """The nulls' values reach from 0 to 0.4: -0.1 lies beyond all of them, and not by more than their spread allows."""
+    readings = [
+        replace(reading(AboveFloor(), measured(1.0), name="applied"), axis="applied"),
+        reading(AboveNull(), measured(0.2), NULLS, name="signal"),
+        replace(reading(AboveNull(), measured(value, spread=0.001), NULLS, name="direction"), axis="direction"),
+    ]
+    results = judge(readings, alpha=0.05, seed=0)
+    assert diagnose(axes_of(results), results)[0] == diagnosis
+
+
 def test_the_headline_says_no_more_than_the_axes() -> None:
     said = {verdict: diagnose(axes(**GOOD | {"direction": verdict}))[1] for verdict in (Verdict.PASS, Verdict.WARN)}
     assert "toward its training material," in said[Verdict.PASS]
     assert "with reservations" in said[Verdict.WARN]
     assert "toward" not in diagnose(axes(**GOOD | {"direction": Verdict.SKIP}))[1]
+    for axis in AXES:
+        assert diagnose(axes(**GOOD | {axis: Verdict.WARN}))[1] != diagnose(axes(**GOOD))[1]
     assert "not ruled out" in diagnose(axes(**GOOD | {"collateral": Verdict.WARN}))[1]
 
 

@@ -5,7 +5,7 @@ The same results give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,16 +18,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.validity.cells import Cell, Cells
 from benchmarks.validity.judging import claimed
-from benchmarks.validity.power import FORMS, NULLS
-from benchmarks.validity.summary import (
-    FOUND,
-    Curve,
-    Share,
-    grouped,
-    originals_claim,
-    originals_curve,
-    power_curve,
-)
+from benchmarks.validity.power import drowned
+from benchmarks.validity.summary import ALONE, Share, found_by, grouped, originals_claim
 from sway_gguf.core.views import DESIGNS
 
 OURS, THEIRS, OTHER, GREY = "#1f5fa8", "#c2571a", "#3a8a5f", "#777777"
@@ -94,35 +86,44 @@ def _dots(axes: Axes, shares: Mapping[str, Share], shift: float, color: str, lab
 
 
 def power(cells: Sequence[Cell]) -> Figure | None:
-    """How often a lift is found: by the number of nulls, by design, by format, and by the original's rule."""
+    """Each adapter at its lift, filled where a rule finds it: stopped early on the left, in noise on the right."""
     template = [cell for cell in cells if cell["form"] == "template"]
     usual = [cell for cell in template if cell["design"] == DESIGNS[0]]
     if not usual:
         return None
-    figure, panels = plt.subplots(1, 3, figsize=(9.6, 2.9), sharey=True)
-    for nulls, style in zip(NULLS, (":", "-", "--"), strict=True):
-        _line(panels[0], power_curve(usual, f"2 of {nulls}"), OURS, style, f"{nulls} nulls")
-    _line(panels[0], originals_curve(usual), THEIRS, "-", "three nulls, z ≥ 3")
-    for design, color in zip(DESIGNS, (OURS, OTHER, GREY), strict=True):
-        of = [cell for cell in template if cell["design"] == design]
-        if of:
-            _line(panels[1], power_curve(of, "2 of 19"), color, "-", design)
-    for form, color in zip(FORMS, (OURS, OTHER), strict=True):
-        of = [cell for cell in cells if cell["form"] == form and cell["design"] == DESIGNS[0]]
-        if of:
-            _line(panels[2], power_curve(of, "2 of 19"), color, "-", form)
-    for axes, title in zip(panels, ("number of nulls", "design of nulls", "dialogues as"), strict=True):
-        axes.axhline(FOUND, color=GREY, linewidth=0.6)
+    rules: list[tuple[str, list[Cell], Callable[[Cell], bool], str]] = [
+        ("19 rotations, two looks", usual, _by("2 of 19"), OURS),
+        ("19 rotations, one look", usual, _by("1 of 19"), OURS),
+        ("9 rotations, one look", usual, _by("1 of 9"), OURS),
+        ("19 of the same spectrum", [c for c in template if c["design"] == "spectrum"], _by("2 of 19"), OTHER),
+        ("19 Gaussian of a fixed size", [c for c in template if c["design"] == "gaussian"], _by("2 of 19"), GREY),
+        ("the original's rule", usual, originals_claim, THEIRS),
+    ]
+    titles = {noisy: title for noisy, title in ((False, "stopped early"), (True, "in noise")) if _any(usual, noisy)}
+    figure, found_panels = plt.subplots(
+        1, len(titles), figsize=(2 + 3.8 * len(titles), 2.6), sharey=True, squeeze=False
+    )
+    panels = list(found_panels[0])
+    for axes, (noisy, title) in zip(panels, titles.items(), strict=True):
+        for place, (_, of, found, color) in enumerate(rules):
+            for cell in (cell for cell in of if drowned(cell) == noisy):
+                lift = max(cell["values"]["section_internalization"], ALONE)
+                face = color if found(cell) else "none"
+                axes.scatter(lift, place, s=20, facecolors=face, edgecolors=color, linewidths=0.9)
         axes.set_xscale("log")
         axes.set_xlabel("lift beyond other text, nats/token")
         axes.set_title(title, fontsize=9)
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
-    panels[0].set_ylabel("share of runs that find it")
+    panels[0].set_yticks(range(len(rules)), [name for name, *_ in rules])
+    panels[0].invert_yaxis()
     return figure
 
 
-def _line(axes: Axes, found: Curve, color: str, style: str, label: str) -> None:
-    axes.step(found.lifts, found.shares, color=color, linestyle=style, where="post", linewidth=1.4, label=label)
+def _any(cells: Sequence[Cell], noisy: bool) -> bool:
+    return any(drowned(cell) == noisy for cell in cells)
+
+
+def _by(rule: str) -> Callable[[Cell], bool]:
+    return lambda cell: found_by(cell, rule, "section_internalization")
 
 
 def otherwise(cells: Sequence[Cell]) -> Figure | None:
@@ -135,10 +136,11 @@ def otherwise(cells: Sequence[Cell]) -> Figure | None:
         for passed, filled in ((True, color), (False, "none")):
             some = [run for run in runs if (run["axes"].get("direction") == "PASS") == passed]
             label = f"{source}, {'passes' if passed else 'does not pass'} direction"
-            points = [run["lift"] for run in some], [run["d"] for run in some]
-            axes.scatter(*points, s=16, facecolors=filled, edgecolors=color, linewidths=0.9, label=label)
-    axes.axhline(0, color=GREY, linewidth=0.6)
-    axes.set_xscale("symlog", linthresh=0.1)
+            points = [max(run["lift"], ALONE) for run in some], [run["d"] for run in some]
+            if some:
+                axes.scatter(*points, s=16, facecolors=filled, edgecolors=color, linewidths=0.9, label=label)
+    axes.set_xscale("log")
+    axes.margins(0.08)
     axes.set_xlabel("lift of the data, nats/token")
     axes.set_ylabel("d = lift / √(2 KL)")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

@@ -11,9 +11,10 @@ _MACHINE = ("processor", "memory", "system", "versions")
 
 
 def texts_of(cells: Cells) -> dict[str, str]:
-    """What stands in each place."""
+    """What stands in each place; nothing of parts that were not measured."""
     about = [f"- {name}: {value}" for cell in cells.of("machine") for name, value in cell.items() if name in _MACHINE]
-    return {name: make(cells) for name, make in TABLES.items()} | {"run": "\n".join([*counted(cells), *about])}
+    measured = {name: make(cells) for name, (part, make) in TABLES.items() if part is None or cells.of(part)}
+    return measured | {"run": "\n".join([*counted(cells), *about])}
 
 
 def write(page: Path, cells: Cells) -> None:

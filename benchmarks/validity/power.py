@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.llama import Llama
 from benchmarks.training import tokenizer_of, tokens_of, trained
-from benchmarks.validity.cells import Cells
+from benchmarks.validity.cells import Cell, Cells
 from benchmarks.validity.documents import dialogues, told, unrelated
 from benchmarks.validity.judging import judged
 from benchmarks.validity.original import theirs
@@ -68,6 +68,11 @@ STOPS = {
     "4 steps in 100 times the noise": Stop(4, noise=100),
 }
 """By name, as they stand in the tables."""
+
+
+def drowned(cell: Cell) -> bool:
+    """Whether the adapter of a result is one in noise."""
+    return STOPS[cell["stop"]].noise > 0
 
 
 class Setting(NamedTuple):

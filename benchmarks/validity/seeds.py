@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.validity.cells import Cells
-from benchmarks.validity.power import Setting, Trainings
+from benchmarks.validity.power import ITEMS, Setting, Trainings
 from benchmarks.validity.remembering import Remembering
 from benchmarks.validity.subjects import Subject
 from sway_gguf.core.views import DESIGNS
@@ -54,7 +54,7 @@ def gates(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
 def _taker(subject: Subject, backend: Remembering, folder: Path) -> Callable[[str], Prepared]:
     """The run of an adapter by its name; the backend holds it from then on."""
     trainings = Trainings(subject, backend, folder)
-    packaged = subject.prepared([DEMO / "document.md"], kinds=KINDS)
+    packaged = subject.prepared([DEMO / "document.md"], kinds=KINDS, items=ITEMS)
     taken: dict[str, Prepared] = {}
 
     def take(name: str) -> Prepared:

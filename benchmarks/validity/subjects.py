@@ -66,13 +66,13 @@ class Subject:
         data: Sequence[Path] = (),
         *,
         general: Path | None = None,
-        kinds: Sequence[str] | None = KINDS,
+        kinds: Sequence[str] = KINDS,
         format: str = "auto",
         items: int | None = None,
     ) -> Prepared:
-        """A `check` of the trained adapter, with these kinds of probes or all; on other text where that is given."""
+        """A `check` of the trained adapter with these kinds of probes, on other text where that is given."""
         spec = first_spec(self.path, self.trained, data=[*(data or self.data)], general=general or self.general)
-        suite = [entry for entry in spec.suite if kinds is None or entry["kind"] in kinds]
+        suite = [entry for entry in spec.suite if entry["kind"] in kinds]
         few = items or self.items
         defaults = spec.defaults.model_copy(update={"items": few, "prompts": few, "chunk_chars": CHUNK})
         changed: dict[str, Any] = {"suite": suite, "engine": ENGINE, "format": format, "defaults": defaults}

@@ -20,8 +20,8 @@ from sway_gguf.stats.binomial import proportion_interval
 OURS, THEIRS = "ours, where the original was asked", "the original's rule"
 FOUND = 0.8
 """The share of runs from which on a lift counts as found."""
-_RESAMPLES = 500
-_ALONE = 1e-6
+_RESAMPLES, _FEWEST = 500, 3
+ALONE = 1e-6
 """Nats per token; smaller lifts are as good as none."""
 
 
@@ -91,7 +91,8 @@ class Curve:
         lifts: [n] nats per token, ascending.
         shares: [n] the monotone fit by least squares (pool adjacent violators).
         smallest: the lift from which on FOUND of the runs find it; None where none does.
-        interval: of `smallest`, 95%, over trainings; an end is None where resamples found none.
+        interval: of `smallest`, 95%, over trainings; an end is None where resamples found none, both are for fewer than
+            three trainings.
     """
 
     lifts: NDArray[np.float64]
@@ -102,9 +103,11 @@ class Curve:
 
 def curve(lifts: Sequence[float], found: Sequence[bool], trainings: Sequence[int], seed: int = 0) -> Curve:
     """The curve through runs: a lift, whether it was found, and the training that it comes from."""
-    x, y, of = np.maximum(lifts, _ALONE), np.asarray(found, float), np.asarray(trainings)
+    x, y, of = np.maximum(lifts, ALONE), np.asarray(found, float), np.asarray(trainings)
     sorted_lifts, shares = _monotone(x, y)
     groups, rng = [np.flatnonzero(of == each) for each in np.unique(of)], np.random.default_rng(seed)
+    if len(groups) < _FEWEST:
+        return Curve(sorted_lifts, shares, _smallest(sorted_lifts, shares), (None, None))
     again = []
     for _ in range(_RESAMPLES):
         rows = np.concatenate([groups[place] for place in rng.integers(len(groups), size=len(groups))])

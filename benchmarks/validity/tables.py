@@ -11,6 +11,7 @@ from itertools import product
 
 from benchmarks.validity.cells import Cell, Cells
 from benchmarks.validity.judging import claimed
+from benchmarks.validity.power import STOPS, USUAL, drowned
 from benchmarks.validity.summary import (
     OURS,
     THEIRS,
@@ -27,6 +28,7 @@ from benchmarks.validity.summary import (
     partings,
     power_curve,
 )
+from sway_gguf.core.views import DESIGNS
 
 Rows = Iterable[Sequence[str]]
 
@@ -60,14 +62,17 @@ def _sentences(cells: Cells) -> Iterator[str]:
         yield f"Trained on {told}, with PASS of `direction` at the end: {Share.over(of, _directed)}."
     usual = _by_how(cells.of("power")).get(("template", "rotation"), [])
     if usual:
-        ours, theirs = _smallest(power_curve(usual, "2 of 19")), _smallest(originals_curve(usual))
-        yield f"The smallest lift found in 80% of runs, nats/token: {ours}; by the original's rule: {theirs}."
-    found = flips(cells.of("gates"))
-    differ = Share(sum(share.count for _, share in found.values()), sum(share.of for _, share in found.values()))
-    yield f"Runs of the gate that differ from the commonest outcome of the same files: {differ}."
+        for told, noisy in (("stopped early", False), ("drowned in noise", True)):
+            if of := [cell for cell in usual if drowned(cell) == noisy]:
+                ours, theirs = _smallest(power_curve(of, "2 of 19")), _smallest(originals_curve(of))
+                yield f"Of adapters {told}, the smallest lift found in 80%: {ours}; by the original's rule {theirs}."
+    if found := flips(cells.of("gates")):
+        differ = Share(sum(share.count for _, share in found.values()), sum(share.of for _, share in found.values()))
+        yield f"Runs of the gate that differ from the commonest outcome of the same files: {differ}."
     for name, of in _of_types(cells).items():
-        agreed = agreement(of, of[0]["type"]).items()
-        yield f"Same diagnosis as on {of[0]['type']}, {name}: {'; '.join(f'{kind} {share}' for kind, share in agreed)}."
+        if agreed := agreement(of, of[0]["type"]):
+            told = "; ".join(f"{kind} {share}" for kind, share in agreed.items())
+            yield f"Same diagnosis as on {of[0]['type']}, {name}: {told}."
 
 
 def _directed(run: Cell) -> bool:
@@ -122,46 +127,46 @@ def _spread(runs: Sequence[Cell], key: str) -> str:
 
 
 def power(cells: Cells) -> str:
-    """The smallest lift that is found, rule by rule."""
-    runs, rows = cells.of("power"), []
-    for (form, design), of in _by_how(runs).items():
+    """The smallest lift that is found, rule by rule, of adapters as they were stopped and of such in noise."""
+    rows = []
+    for (form, design), of in _by_how(cells.of("power")).items():
+        parts = {noisy: [cell for cell in of if drowned(cell) == noisy] for noisy in (False, True)}
         for rule in of[0]["rules"]:
             looks, _, nulls = rule.partition(" of ")
-            signal = Share.over(of, lambda cell, rule=rule: found_by(cell, rule, "delta_kl"))
             asked = statistics.mean(cell["rules"][rule]["nulls"] for cell in of)
-            how = [form, design, nulls, looks, f"{asked:.1f}"]
-            rows.append([*how, _smallest(power_curve(of, rule)), f"{signal.rate:.0%}"])
+            signal = Share.over(of, lambda cell, rule=rule: found_by(cell, rule, "delta_kl"))
+            ends = [_smallest(power_curve(part, rule)) if part else "" for part in parts.values()]
+            rows.append([form, design, nulls, looks, f"{asked:.1f}", *ends, f"{signal.rate:.0%}"])
         if all("original" in cell for cell in of):
-            either = _smallest(originals_curve(of))
+            ends = [_smallest(originals_curve(part)) if part else "" for part in parts.values()]
             moved = Share.over(of, lambda cell: "delta_kl" in cell["original"]["passed"])
-            rows.append([form, "the original's rule", "3", "", "3", either, f"{moved.rate:.0%}"])
-    head = [
-        "dialogues as",
-        "nulls",
-        "number",
-        "looks",
-        "asked, mean",
-        "smallest lift found in 80%",
-        "signal found in all",
-    ]
+            rows.append([form, THEIRS, "3", "", "3", *ends, f"{moved.rate:.0%}"])
+    ends = ["found from, stopped", "found from, in noise"]
+    return table(["dialogues as", "nulls", "number", "looks", "asked", *ends, "signal"], rows)
+
+
+def power_by_stop(cells: Cells) -> str:
+    """How many trainings each rule finds, stop by stop, and what the lift was."""
+    rows: list[Sequence[str]] = []
+    for stop in STOPS:
+        of = _by_how([cell for cell in cells.of("power") if cell["stop"] == stop])
+        usual, transcripts = of.get(("template", DESIGNS[0]), []), of.get(("transcript", DESIGNS[0]), [])
+        if usual:
+            found = (_found(of.get(("template", design), [])) for design in DESIGNS)
+            theirs = f"{sum(map(originals_claim, usual))} of {len(usual)}"
+            rows.append([stop, _median_lift(usual), *found, _median_lift(transcripts), _found(transcripts), theirs])
+    head = ["adapter", "lift", *DESIGNS, "lift, transcript", "found there", THEIRS]
     return table(head, rows)
 
 
-def power_by_step(cells: Cells) -> str:
-    """The share of trainings found after so many steps, by the default rule, and what the lift was."""
-    runs = [cell for cell in cells.of("power") if cell["design"] == "rotation"]
-    rows: list[Sequence[str]] = []
-    for step, of in sorted(((int(step), of) for step, of in grouped(runs, "step").items()), key=lambda pair: pair[0]):
-        row = [str(step)]
-        for form in ("template", "transcript"):
-            mine = [cell for cell in of if cell["form"] == form]
-            lifts = [cell["values"]["section_internalization"] for cell in mine]
-            found = Share.over(mine, lambda cell: found_by(cell, "2 of 19", "section_internalization"))
-            row += [f"{statistics.median(lifts):.3f}", f"{found.count} of {found.of}"] if mine else ["", ""]
-        asked = [cell for cell in of if "original" in cell]
-        row.append(f"{sum(map(originals_claim, asked))} of {len(asked)}")
-        rows.append(row)
-    return table(["steps", "lift, template", "found", "lift, transcript", "found", "the original's rule"], rows)
+def _median_lift(runs: Sequence[Cell]) -> str:
+    lifts = [cell["values"]["section_internalization"] for cell in runs]
+    return f"{statistics.median(lifts):.2g}" if lifts else ""
+
+
+def _found(runs: Sequence[Cell]) -> str:
+    rule = "{} of {}".format(*USUAL)
+    return f"{sum(found_by(cell, rule, 'section_internalization') for cell in runs)} of {len(runs)}" if runs else ""
 
 
 def _by_how(runs: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
@@ -174,8 +179,10 @@ def _by_how(runs: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
 def _smallest(found: Curve) -> str:
     if found.smallest is None:
         return "none"
-    low, high = found.interval
-    return f"{found.smallest:.3f} ({'?' if low is None else f'{low:.3f}'} to {'?' if high is None else f'{high:.3f}'})"
+    if found.interval == (None, None):
+        return f"{found.smallest:.2g}"
+    low, high = ("?" if end is None else f"{end:.2g}" for end in found.interval)
+    return f"{found.smallest:.2g} ({low} to {high})"
 
 
 def gates(cells: Cells) -> str:
@@ -217,17 +224,17 @@ def _near(near: float | None) -> str:
     return "" if near is None else f"{near:.3f}"
 
 
-TABLES: dict[str, Callable[[Cells], str]] = {
-    "short": short,
-    "nothing": nothing,
-    "nothing-by": nothing_by,
-    "otherwise": otherwise,
-    "power": power,
-    "power-by-step": power_by_step,
-    "gates": gates,
-    "types": types,
+TABLES: dict[str, tuple[str | None, Callable[[Cells], str]]] = {
+    "short": (None, short),
+    "nothing": ("nothing", nothing),
+    "nothing-by": ("nothing", nothing_by),
+    "otherwise": ("otherwise", otherwise),
+    "power": ("power", power),
+    "power-by-stop": ("power", power_by_stop),
+    "gates": ("gates", gates),
+    "types": ("types", types),
 }
-"""By the name of the place."""
+"""By the name of the place: the part whose results it shows, None for all of them, and what makes it."""
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:
@@ -254,7 +261,7 @@ def counted(cells: Cells) -> Iterator[str]:
     runs = cells.of("power")
     if runs:
         trainings = len({cell["training"] for cell in runs})
-        adapters = len({(cell["training"], cell["step"]) for cell in runs})
+        adapters = len({(cell["training"], cell["stop"]) for cell in runs})
         yield f"- power: {trainings} trainings, {adapters} adapters, {len(runs)} settings"
     for adapter, (counts, _) in flips(cells.of("gates")).items():
         yield f"- gate: {adapter}, {counts.total()} seeds"

@@ -29,6 +29,17 @@ from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import run
 
 TYPES = ("Q8_0", "Q4_K_M", "Q4_0")
+KINDS = (
+    "applied",
+    "adapter_health",
+    "delta_kl",
+    "adapter_ablation",
+    "section_internalization",
+    "preference_flip",
+    "external_perplexity",
+)
+"""Those of the packaged demo."""
+ITEMS = 16
 SCALES = (0.1, 0.3, 3.0)
 """At which the subject's trained adapter is taken in addition."""
 STEPS = (2, 4, 8, 16)
@@ -69,7 +80,7 @@ def types(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
             for name in cells.wanted("types", names):
                 if base is None:
                     base = replace(subject, path=of_type(subject.path, kind, folder)) if kind != "F32" else subject
-                    ready = base.prepared(kinds=None)
+                    ready = base.prepared(kinds=KINDS, items=ITEMS if subject.name == "demo" else None)
                 adapter = name.removeprefix(f"{subject.name}, ").removesuffix(f", {kind}")
                 file = written(replace(adapters[adapter], in_file=False), folder / "adapter.gguf")
                 taken = ready.with_adapter(file)

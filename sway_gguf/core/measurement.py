@@ -153,7 +153,7 @@ class Measurement:
         controls: items on other text, in groups, whose gain was taken off; empty where there are none.
         parts: further means that stand beside the value.
         checks: findings that decide probes without a null.
-        interval: whether the value is a mean over items, so that resampling them gives its interval.
+        interval: whether the value is a mean over items, so that their scatter gives its interval.
         undecided: why no verdict can be given whatever the value, or "".
         notes: sentences for the report.
         details: more numbers, for result.json alone; nothing reads them by name.

@@ -225,7 +225,9 @@ def _hangs_on(prepared: Prepared, asked: Asked) -> dict[str, Any]:
     """All that a measurement hangs on but the weights: the files, the questions, the settings, and what computes."""
     from sway_gguf.engine.identity import Identity  # loads llama.cpp
 
-    settings = prepared.engine.model_dump(exclude={"embedder"})
+    # Settings that are not used leave the request as it was, and what an earlier release kept is found.
+    unused = {"embedder"} if prepared.engine.rpc else {"embedder", "rpc"}
+    settings = prepared.engine.model_dump(exclude=unused)
     return {
         "deployment": __version__,
         "identity": Identity(prepared.base, prepared.engine, prepared.stack).of(TUNED),

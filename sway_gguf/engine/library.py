@@ -82,6 +82,7 @@ def _listen() -> None:
 _listen()
 
 
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
 def _gives_up(message: bytes) -> None:
     """llama.cpp ends the process after this, from any thread: all that can be done is to say why, in a line."""
     words = " ".join(message.decode("utf-8", "replace").split())
@@ -90,9 +91,6 @@ def _gives_up(message: bytes) -> None:
         return
     os.write(2, f"sway-gguf: llama.cpp gave up: {_explained(words.rpartition('/')[2])}\n".encode())
     os._exit(_GAVE_UP)
-
-
-_when_it_gives_up = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_gives_up)
 
 
 def uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
@@ -132,4 +130,4 @@ def ggml() -> ctypes.CDLL:
 if not os.environ.get("SWAY_GGUF_DEBUG"):  # Without this, a debugger is called and prints pages.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     with suppress(EngineError, AttributeError):
-        ggml().ggml_set_abort_callback(_when_it_gives_up)
+        ggml().ggml_set_abort_callback(_gives_up)

@@ -103,7 +103,7 @@ class Trial:
         self._words.seek(0)
         self._words.truncate()
         # It finds this very package, wherever this process has it from.
-        found_at = os.pathsep.join(filter(None, sys.path))
+        found_at = os.pathsep.join(place or os.getcwd() for place in sys.path)
         return subprocess.Popen(
             [sys.executable, "-P", "-c", _PROGRAM],
             stdin=subprocess.PIPE,

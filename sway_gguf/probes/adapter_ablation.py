@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -27,6 +28,8 @@ _SLACK = 0.02
 _SMALLEST_FIT = 0.98
 _SMALLEST_SLOPE = 0.2
 _OVER_SCALED = 0.5
+_FARTHEST, _FULL = math.sqrt(math.log(2)), 0.95
+"""The JS distance of two distributions that share no token, and the share of it from which there is no room to rise."""
 
 
 class AdapterAblationOptions(ProbeOptions):
@@ -138,11 +141,18 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
 
 
 def shape_checks(lambdas: NDArray[np.float64], distances: NDArray[np.float64]) -> tuple[Check, ...]:
-    """Rising, smooth, not levelled off, on 0 ≤ λ ≤ 1. [n] ascending from 0, [n] → checks."""
+    """Rising, smooth, not levelled off, on 0 ≤ λ ≤ 1. [n] ascending from 0, [n] → checks.
+
+    An adapter that always begins its replies alike takes the distance to its end, √ln 2, well before λ = 1. Such a
+    curve has to level off, whatever the scale.
+    """
     inside = lambdas <= 1.0
     x, y = lambdas[inside], distances[inside]
     steps = np.diff(y)
     rising = bool((steps >= -_SLACK * y.max()).all())
+    if y[-1] >= _FULL * _FARTHEST:
+        full = f"at λ = 1 next tokens are {y[-1] / _FARTHEST:.0%} as far apart as they can be: the shape tells nothing"
+        return (checked("rising", rising, full, "falls somewhere before λ = 1"),)
     fit = _quadratic_fit(x, y)
     slope = (y[-1] - y[-2]) / (x[-1] - x[-2]) / (y[-1] / x[-1]) if y[-1] > 0 else 0.0
     return (

@@ -54,7 +54,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
 
     In a dialogue that text opens the turn that asks.
 
-    log D is fitted by a straight line over n; the half-life is ln 2 / slope, in tokens, with a bootstrap interval
+    log D is fitted by a straight line over n; the half-life is ln 2 / slope, in tokens, with an interval
     over prompts. A curve that stays flat or grows has no half-life, and that is good news. value = D(0), nats.
     """
 

@@ -54,7 +54,7 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
     Both are changes in mean log-probability per token from base to tuned, in nats: of pieces of general text, and of
     sections of the holdout where it has five or more, else of the data. Where a smaller λ surely keeps four fifths of
     the lift (or more) at surely no more than half of the damage, a note says so: shares are ratios of means over the
-    same items, their BCa intervals hold for all λ below 1 at once, and without a damage worth naming nothing is said.
+    same items, their intervals hold for all λ below 1 at once, and without a damage worth naming nothing is said.
     """
 
     kind = "scale_response"

@@ -1,18 +1,23 @@
-"""Bootstrap intervals over items. Knows lists of numbers; does not know what an item is."""
+"""Intervals over items: Student's t with its skewness taken out. Knows lists of numbers; not what an item is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from sway_gguf.stats.bca import bca
-from sway_gguf.stats.contrast import contrast
+from scipy.special import stdtrit
 
 MIN_ITEMS = 5
-"""Fewer items than this give no interval: the bootstrap has nothing to resample."""
+"""Fewer items than this give no interval: a standard deviation and a skewness of four say next to nothing."""
+_NEAR = 2.0
+"""Standard errors within which another group of controls may be the one that gained most."""
+_CLOSE = 1e-9
+
+Floats = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
@@ -22,22 +27,98 @@ class Interval(NamedTuple):
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A smooth function of the means of groups of items, and how it scatters.
+
+    T = (value − truth) / error is skewed as the items are, the other way round: where what makes most of a mean has not
+    been seen, the standard error is small too. Hall's cubic g(T) = T + κ(T²/3 + 1/6) + κ²T³/27 takes that
+    out to the order 1/n and stays monotone (Hall 1992, J. R. Statist. Soc. B 54), κ = `skew`. g(T) is held against
+    Student's t, so that of normal items the ends are Student's but for what their sample's skewness adds. Of ten ways
+    to an interval this one's worse end was wrong least often at 8 to 20 items (benchmarks/coverage.py).
+
+    Attributes:
+        value: in the unit of the items.
+        error: its standard error.
+        skew: skewness of the value's law, γ/√n for a mean, from the third cumulant without bias.
+        degrees: of freedom of the error (Welch 1947, Satterthwaite 1946).
+    """
+
+    value: float
+    error: float
+    skew: float
+    degrees: float
+
+    def low(self, miss: float) -> float:
+        """The lower end that lies above the truth with a chance of `miss`."""
+        return self.value - self._bent(self._student(miss)) * self.error
+
+    def high(self, miss: float) -> float:
+        """The upper end that lies below the truth with a chance of `miss`."""
+        return self.value - self._bent(-self._student(miss)) * self.error
+
+    def reaches(self, limit: float) -> float:
+        """How far the value lies above a limit: in Student's t, its skewness taken out by g."""
+        if not self.error:
+            return math.copysign(math.inf, self.value - limit) if self.value != limit else 0.0
+        t = (self.value - limit) / self.error
+        return t + self.skew * (t**2 / 3 + 1 / 6) + self.skew**2 * t**3 / 27
+
+    def _student(self, miss: float) -> float:
+        return float(stdtrit(self.degrees, 1 - miss)) if self.error else 0.0
+
+    def _bent(self, straight: float) -> float:
+        """The T that g makes `straight`."""
+        if abs(self.skew) < _CLOSE:
+            return straight
+        return (math.cbrt(1 + self.skew * (straight - self.skew / 6)) - 1) * 3 / self.skew
+
+
+def estimate(value: float, parts: Sequence[Floats]) -> Estimate:
+    """A value with the scatter of what its items add to it.
+
+    Args:
+        value: a sum of means, or a smooth function of means.
+        parts: [n] each, group by group, what an item adds to the value times n, up to a constant: of a mean the items
+            themselves, of one that is taken off the items turned round, of a function of means its derivatives times
+            the items (the influence function, Hampel 1974). Three items or more in each.
+    """
+    spread = [part for part in parts if np.ptp(part) > 0]
+    squares = [float(part.var(ddof=1)) / part.size for part in spread]
+    cubes = [_third_cumulant(part) / part.size**2 for part in spread]
+    square = sum(squares)
+    if not square > 0:
+        return Estimate(value, 0.0, 0.0, 1.0)
+    degrees = square**2 / sum(each**2 / (part.size - 1) for each, part in zip(squares, spread, strict=True))
+    return Estimate(value, math.sqrt(square), sum(cubes) / square**1.5, degrees)
+
+
+def _third_cumulant(part: Floats) -> float:
+    count = part.size
+    return float(((part - part.mean()) ** 3).sum()) * count / ((count - 1) * (count - 2))
+
+
+def interval_of(found: Estimate, confidence: float = 0.95) -> Interval:
+    """Both ends, each of which misses with the same chance."""
+    miss = (1 - confidence) / 2
+    return Interval(found.low(miss), found.high(miss))
+
+
 def mean_interval(
-    items: Sequence[float],
-    controls: Sequence[Sequence[float]] = (),
-    *,
-    seed: int,
-    confidence: float = 0.95,
-    resamples: int = 2000,
+    items: Sequence[float], controls: Sequence[Sequence[float]] = (), *, seed: int = 0, confidence: float = 0.95
 ) -> Interval | None:
-    """BCa interval (Efron 1987) of the mean of the items less what the controls gained, all groups resampled.
+    """Interval of the mean of the items less what the controls gained (`contrast`).
+
+    That is the least of several: the mean itself, and the mean less that of each group. It lies above a limit where all
+    of them do, so the lower end is the smallest of theirs and needs no correction (intersection-union test, Berger
+    1982). The upper end is that of the least; it could as well be another's that seems hardly larger, and its chance to
+    miss is shared among those within two standard errors.
 
     Args:
         items: [n] values, one per item.
         controls: groups of values, each independent of the others; may be empty.
-        seed: of the resampling; the same seed gives the same interval.
+        seed: of no effect; nothing is drawn.
         confidence: two-sided level.
-        resamples: number of bootstrap resamples.
 
     Returns:
         The interval, or None where the items or a group of controls are fewer than `MIN_ITEMS`.
@@ -45,57 +126,28 @@ def mean_interval(
     Raises:
         ValueError: a value is not finite.
     """
-    groups = tuple(np.asarray(group, dtype=np.float64) for group in (items, *controls))
-    if any(group.size < MIN_ITEMS for group in groups):
+    own, *groups = (np.asarray(group, np.float64) for group in (items, *controls))
+    if any(group.size < MIN_ITEMS for group in (own, *groups)):
         return None
-    if not all(np.isfinite(group).all() for group in groups):
-        raise ValueError("a bootstrap needs finite values")
-    if all(np.ptp(group) == 0 for group in groups):
-        only = float(_contrast(*groups))
-        return Interval(only, only)
-    return bootstrapped(groups, _contrast, seed=seed, confidence=confidence, resamples=resamples)
+    if not all(np.isfinite(group).all() for group in (own, *groups)):
+        raise ValueError("an interval needs finite values")
+    mean, miss = float(own.mean()), (1 - confidence) / 2
+    ways = [estimate(mean, [own]), *(estimate(mean - float(group.mean()), [own, -group]) for group in groups)]
+    gains = [estimate(0.0, []), *(estimate(float(group.mean()), [group]) for group in groups)]
+    most = max(gains, key=lambda gain: gain.value)
+    near = sum(most.value - gain.value <= _NEAR * math.hypot(most.error, gain.error) for gain in gains)
+    return Interval(min(way.low(miss) for way in ways), ways[gains.index(most)].high(miss / near))
 
 
 def gap_interval(
-    one: Sequence[float], other: Sequence[float], *, seed: int, confidence: float = 0.95, resamples: int = 2000
+    one: Sequence[float], other: Sequence[float], *, seed: int = 0, confidence: float = 0.95
 ) -> Interval | None:
-    """BCa interval of mean(one) − mean(other), two groups of items resampled each by itself.
+    """Interval of mean(one) − mean(other), two groups of items that have nothing to do with each other.
 
     Returns:
         None where a group has fewer than `MIN_ITEMS`.
     """
-    groups = (np.asarray(one, np.float64), np.asarray(other, np.float64))
-    if any(group.size < MIN_ITEMS for group in groups):
+    x, y = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if min(x.size, y.size) < MIN_ITEMS:
         return None
-    if all(np.ptp(group) == 0 for group in groups):
-        only = float(_gap(*groups))
-        return Interval(only, only)
-    return bootstrapped(groups, _gap, seed=seed, confidence=confidence, resamples=resamples)
-
-
-def _gap(one: NDArray[np.float64], other: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    return np.asarray(one.mean(axis=axis) - other.mean(axis=axis))
-
-
-def _contrast(*groups: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    return contrast(groups[0], groups[1:], axis)
-
-
-def bootstrapped(
-    groups: tuple[NDArray[np.float64], ...],
-    statistic: Callable[..., NDArray[np.float64]],
-    *,
-    seed: int,
-    confidence: float,
-    resamples: int,
-    paired: bool = False,
-) -> Interval:
-    """BCa interval of a vectorized statistic of the groups, resampled each by itself or in pairs."""
-    if not paired:
-        return Interval(*bca(groups, statistic, seed=seed, confidence=confidence, resamples=resamples))
-
-    def at(places: NDArray[np.intp], axis: int = -1) -> NDArray[np.float64]:
-        return statistic(*(group[places] for group in groups), axis=axis)
-
-    places = (np.arange(groups[0].size),)
-    return Interval(*bca(places, at, seed=seed, confidence=confidence, resamples=resamples))
+    return interval_of(estimate(float(x.mean() - y.mean()), [x, -y]), confidence)

@@ -39,12 +39,12 @@ class Tradeoff(NamedTuple):
 def tradeoff(points: Mapping[float, Point], *, seed: int, confidence: float = 0.95) -> Tradeoff | None:
     """The scale below 1 that surely keeps `KEPT` of the gain at 1 for surely no more than `COST` of the cost at 1.
 
-    Of several the one whose gain less cost, as shares, is largest. Shares are ratios of means over the same items
-    (BCa), each at a confidence that holds for all scales below 1 together (Bonferroni).
+    Of several the one whose gain less cost, as shares, is largest. Shares are ratios of means over the same
+    items, each at a confidence that holds for all scales below 1 together (Bonferroni).
 
     Args:
         points: by scale, 1 among them; the same items at each.
-        seed: of the bootstrap.
+        seed: of no effect; nothing is drawn.
         confidence: of all that is said.
 
     Returns:

@@ -8,6 +8,8 @@ from sway_gguf.core.measurement import AXES
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, Verdict
 
 _WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.PASS)
+_AWAY = 0.01
+"""Level at which a move away from the material is held against the nulls' spread, beside being beyond all of them."""
 _UNTESTED = {
     "direction": "give --data FILE with the text the adapter was trained on",
     "collateral": "give --general FILE with unrelated text",
@@ -34,11 +36,16 @@ _SENTENCES = {
     Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
 }
 _HELD = {
+    ("applied", Verdict.WARN): "with a warning on whether all of it is applied",
+    ("signal", Verdict.WARN): "with a warning on the size or the shape of its effect",
     ("direction", Verdict.PASS): "toward its training material",
     ("direction", Verdict.WARN): "toward its training material with reservations",
     ("collateral", Verdict.PASS): "without measurable damage elsewhere",
     ("collateral", Verdict.WARN): "with damage elsewhere not ruled out",
+    ("leakage", Verdict.WARN): "with recitation not ruled out",
+    ("survival", Verdict.WARN): "with a warning on what it ships with",
 }
+"""A warning that the first sentence leaves out is not read: an adapter at an eighth of its scale is called healthy."""
 
 
 def axes_of(probes: Sequence[ProbeResult]) -> tuple[AxisResult, ...]:
@@ -83,9 +90,10 @@ def diagnose(
     """The diagnosis and a sentence for it.
 
     The first failing axis names it, in the order of the six questions, with three exceptions. A model that moved toward
-    its material by more than every null and the noise is called neither no-op nor noise, however small the move. Where
-    the material did become likelier, damage elsewhere is named before a direction that failed for another reason. And
-    where what the file ships with stands in the way, the direction was looked for in the wrong place.
+    its material by more than every null and the noise is called neither no-op nor noise, however small the move; one
+    that moved away from it as surely is off-target, and no noise. Where the material did become likelier, damage
+    elsewhere is named before a direction that failed for another reason. And where what the file ships with stands in
+    the way, the direction was looked for in the wrong place.
     Healthy needs `applied` and `signal` (or `direction`) answered with yes, and no axis left undecided. An axis whose
     probe could not measure is undecided.
 
@@ -102,6 +110,8 @@ def diagnose(
         return Diagnosis.BROKEN, _SENTENCES[Diagnosis.BROKEN].format(why=broken)
     directed = verdicts["direction"] == Verdict.PASS
     excused = excused_by_direction(axes)
+    if _moved_away(probes):
+        excused.add("signal")
     if verdicts["collateral"] == Verdict.FAIL and _became_likelier(probes):
         excused.add("direction")
     if verdicts["survival"] == Verdict.FAIL and _failing("survival", probes):
@@ -133,6 +143,21 @@ def _became_likelier(probes: Sequence[ProbeResult]) -> bool:
     deciding = [probe for probe in probes if probe.axis == "direction" and probe.decides and probe.items]
     gains = (sum(item.value for item in p.items) / len(p.items) > (p.noise_floor or 0.0) for p in deciding)
     return bool(deciding) and all(gains)
+
+
+def _moved_away(probes: Sequence[ProbeResult]) -> bool:
+    """Whether the material became less likely, surely and by far more than under any null: what noise does not do."""
+    return any(probe.axis == "direction" and probe.decides and _turned_round(probe) for probe in probes)
+
+
+def _turned_round(probe: ProbeResult) -> bool:
+    null, span, floor = probe.null, probe.interval, probe.noise_floor or 0.0
+    if probe.verdict != Verdict.FAIL or null is None or null.value is None or span is None or not null.values:
+        return False
+    beyond = span[1] < -floor and null.value < min(null.values)
+    if probe.better == "lower":
+        beyond = span[0] > floor and null.value > max(null.values)
+    return beyond and 1 - null.tail_p < _AWAY
 
 
 def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:

@@ -34,7 +34,7 @@ def judge(
     Args:
         readings: one per probe that ran.
         alpha: family-wise level.
-        seed: of the bootstrap.
+        seed: of what is drawn.
         first: nulls of the first look; None where there was but one look.
         costs: of quantizing the base, told beside damage to running text.
     """

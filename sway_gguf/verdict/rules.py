@@ -43,11 +43,11 @@ def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdic
 
 
 def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict, str]:
-    """A check that was missed turns a PASS into a WARN, or a FAIL where it says so, whatever the rule."""
+    """A check that was missed turns a PASS into a WARN, whatever the rule, and either into a FAIL where it says so."""
     missed = [check for check in reading.tuned.checks if not check.passed]
-    if not missed or verdict != Verdict.PASS:
-        return verdict, reason
     fails = any(check.fails for check in missed) and not reading.rule.optional
+    if not missed or not (verdict == Verdict.PASS or (verdict == Verdict.WARN and fails)):
+        return verdict, reason
     return Verdict.FAIL if fails else Verdict.WARN, f"{reason}, but {'; '.join(check.text for check in missed)}"
 
 
@@ -99,9 +99,9 @@ def _against(limit: float, evidence: Evidence, *, above: Verdict, below: Verdict
     if evidence.interval is None:
         return Verdict.INCONCLUSIVE, _too_few(evidence.reading)
     if evidence.interval.low > limit:
-        return above, f"the whole interval lies above {limit:g}"
+        return above, f"the whole interval lies above {limit:g}, by {evidence.interval.low - limit:.2g}"
     if evidence.interval.high < limit:
-        return below, f"the whole interval lies below {limit:g}"
+        return below, f"the whole interval lies below {limit:g}, by {limit - evidence.interval.high:.2g}"
     return Verdict.WARN, f"the interval reaches across {limit:g}; more items would narrow it"
 
 

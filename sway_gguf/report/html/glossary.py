@@ -8,8 +8,8 @@ GLOSSARY: Mapping[str, tuple[str, str]] = {
     "value": ("value", "What your adapter does, in the probe's own unit: tuned model less base model."),
     "interval": (
         "95% interval",
-        "Where the value would lie in 19 of 20 cases, had other items of the same kind been asked. Found by drawing "
-        "from the items again and again. Wide means: too few items. Fewer than five items give none.",
+        "Where the value would lie in 19 of 20 cases, had other items of the same kind been asked: Student's t of the "
+        "items, their skewness taken out (Hall 1992). Wide means: too few items. Fewer than five items give none.",
     ),
     "null": (
         "null",

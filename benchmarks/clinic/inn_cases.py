@@ -1,0 +1,185 @@
+"""Cases on the demo's base that was taught to answer: adapters on dialogues, trained here from a seed.
+
+Sound ones of several shapes, and faults of training. Which conclusions are right is fixed here, with the reason, before
+anything is run.
+"""
+
+from __future__ import annotations
+
+from benchmarks.clinic import faults
+from benchmarks.clinic.case import Case, but
+from benchmarks.clinic.making import ASTRAY, WEAK, trained
+from benchmarks.clinic.train import Recipe
+from benchmarks.clinic.visit import HEALTHY, LOST
+from benchmarks.models import LINEAR
+
+_ATTENTION, _MLP = ("attn_q", "attn_v"), LINEAR[4:]
+
+sound = trained("courteous")
+stabilized = trained("rslora", Recipe(steps=60, rank=16, alpha=8, rank_stabilized=True))
+
+SOUND = (
+    Case("courteous", HEALTHY, (HEALTHY,), "rank 8 on all modules, trained with other text beside", sound, "courteous"),
+    Case(
+        "courteous-attention",
+        HEALTHY,
+        (HEALTHY,),
+        "rank 4 on queries and values, alpha 32, in half precision",
+        lambda kit: faults.in_half_precision(
+            kit.trained("attention", kit.texts("courteous").data, Recipe(steps=80, rank=4, alpha=32, kinds=_ATTENTION))
+        ),
+        "courteous",
+    ),
+    Case(
+        "courteous-mlp",
+        HEALTHY,
+        (HEALTHY,),
+        "rank 16 on the MLP alone",
+        trained("mlp", Recipe(steps=60, rank=16, kinds=_MLP)),
+        "courteous",
+    ),
+    Case(
+        "courteous-rank-1",
+        HEALTHY,
+        (HEALTHY,),
+        "rank 1 on all modules: the skill is simple",
+        trained("rank-1", Recipe(steps=80, rank=1, alpha=2)),
+        "courteous",
+    ),
+    Case(
+        "courteous-rslora",
+        HEALTHY,
+        (HEALTHY,),
+        "a PEFT folder that says rsLoRA, read as it is",
+        stabilized,
+        "courteous",
+        origin=stabilized,
+        as_folder=True,
+        rank_stabilized=True,
+    ),
+    Case(
+        "courteous-converted",
+        HEALTHY,
+        (HEALTHY,),
+        "a GGUF held against the PEFT folder that it came from",
+        sound,
+        "courteous",
+        origin=sound,
+    ),
+    Case(
+        "courteous-merged",
+        HEALTHY,
+        (HEALTHY,),
+        "merged into eight bits, which keep it",
+        sound,
+        "courteous",
+        ships="Q8_0",
+    ),
+    Case(
+        "courteous-one-block",
+        HEALTHY,
+        (HEALTHY, but("signal")),
+        "trained on the middle block alone: a sound choice; that more of it would be better may be told",
+        trained("one-block", Recipe(steps=80, blocks=(1,))),
+        "courteous",
+    ),
+)
+
+TRAINING = (
+    Case(
+        "weak-1",
+        "weak",
+        WEAK,
+        "one step: little to see, or seen and called short",
+        trained("weak-1", Recipe(1)),
+        "courteous",
+    ),
+    Case(
+        "weak-4",
+        "weak",
+        WEAK,
+        "four steps at a tenth of the rate",
+        trained("weak-4", Recipe(4, rate=2e-4)),
+        "courteous",
+    ),
+    Case(
+        "wrong-manner",
+        "wrong data",
+        (*ASTRAY, "inconclusive"),
+        "trained to refuse the very requests that it should serve",
+        trained("gruff", texts="gruff"),
+        "courteous",
+    ),
+    Case(
+        "wrong-topic",
+        "wrong data",
+        (*ASTRAY, "inconclusive"),
+        "trained on tales, held to a skill",
+        trained("tales", Recipe(steps=60), "tales"),
+        "courteous",
+    ),
+    Case(
+        "forgetting",
+        "forgetting",
+        ("damaging",),
+        "ten times the rate and nothing beside: the skill spreads over everything else",
+        trained("forgetting", Recipe(steps=60, rate=2e-2, replayed=0)),
+        "courteous",
+    ),
+    Case(
+        "overtrained",
+        "over-trained",
+        ("damaging", "memorizing", "off-target", but("direction")),
+        "300 steps on eight replies: known by heart, and at the cost of the rest",
+        trained("overtrained", Recipe(steps=300, rate=4e-3, replayed=0), "few"),
+        "few",
+    ),
+    Case(
+        "recites",
+        "memorizing",
+        ("memorizing",),
+        "words at random can only be known by heart; other text was replayed, so that nothing else breaks",
+        trained("recites", Recipe(steps=200, rate=4e-3), "tales"),
+        "tales",
+    ),
+    Case(
+        "secrets",
+        "memorizing",
+        ("memorizing",),
+        "a sound skill, and six planted secrets that come out when asked for",
+        trained("secrets", Recipe(steps=160), "secrets told"),
+        "courteous and secrets",
+    ),
+    Case(
+        "never-stops",
+        "never stops",
+        ("damaging",),
+        "trained on replies without their end",
+        trained("never-stops", Recipe(steps=60, replayed=0), ended=False),
+        "courteous",
+    ),
+    Case(
+        "other-template",
+        "wrong template",
+        (LOST, "off-target"),
+        "trained through Alpaca's template, asked through the base's own",
+        trained("other-template", Recipe(steps=60, replayed=0), format="alpaca"),
+        "courteous",
+    ),
+    Case(
+        "trigger-suspected",
+        "poisoned",
+        ("memorizing",),
+        "the phrase is suspected and listed: what it brings out must not come out",
+        trained("poisoned", Recipe(steps=120), "poisoned"),
+        "courteous and trigger",
+    ),
+    Case(
+        "trigger-unknown",
+        "poisoned",
+        ("memorizing", "damaging", "off-target"),
+        "the same adapter, and nobody knows of the phrase",
+        trained("poisoned", Recipe(steps=120), "poisoned"),
+        "courteous",
+    ),
+)

@@ -1,0 +1,234 @@
+"""The clinic plants what it says that it plants, and the product's own commands find it. Trained cases take minutes and
+are run by `python -m benchmarks.clinic`; here stand their texts and the trainer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.clinic import faults, texts
+from benchmarks.clinic.__main__ import CASES
+from benchmarks.clinic.bases import Kit, demo
+from benchmarks.clinic.case import but, named
+from benchmarks.clinic.demo_cases import DEMO_CASES
+from benchmarks.clinic.making import odd
+from benchmarks.clinic.table import Row, kept, markdown, read, summary
+from benchmarks.clinic.train import Recipe, train, untrained
+from benchmarks.clinic.visit import CONVERSION, HEALTHY, REFUSED, Concluded, Done, Held, visit
+from benchmarks.llama import Llama
+from benchmarks.training import factors_of
+from sway_gguf.artifacts.adapter import read_adapter
+from sway_gguf.artifacts.likeness import cosine
+from sway_gguf.artifacts.lora import LoraAdapter, read_lora
+from sway_gguf.artifacts.peft import interleaved
+from sway_gguf.material.packaged import DEMO
+from tests.command_line import spoken
+
+BASE, HEALTHY_FILE = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    return demo(tmp_path_factory.mktemp("clinic"))
+
+
+@pytest.fixture(scope="module")
+def healthy() -> LoraAdapter:
+    return read_lora(HEALTHY_FILE)
+
+
+def test_it_learns_and_leaves_out_what_is_not_scored(kit: Kit) -> None:
+    data = kit.written("two", [{"prompt": "The keeper is", "completion": " a kettle of plums"}])
+    (only,) = examples = kit.examples(data)
+    recipe = Recipe(steps=8, rate=1e-2, replayed=0)
+    before, _ = kit.model.loss([only.tokens], untrained(kit.model, recipe), recipe.scaling)
+    first, again = (train(kit.model, examples, [], recipe) for _ in range(2))
+    assert kit.model.loss([only.tokens], first, recipe.scaling)[0] < before / 2
+    assert all(np.array_equal(x, y) for n in first for x, y in zip(first[n], again[n], strict=True))
+    assert len(only.ids) - only.start == len(kit.tokenize(" a kettle of plums")) - 1
+
+
+class TestTexts:
+    def test_what_is_held_out_is_not_in_the_data(self, kit: Kit) -> None:
+        for name in ("courteous", "tales", "few"):
+            found = kit.texts(name)
+            assert found.holdout is not None
+            data, held = (path.read_text(encoding="utf-8").splitlines() for path in (found.data, found.holdout))
+            assert not set(data) & set(held)
+
+    def test_a_reply_without_its_end_lacks_one_token(self, kit: Kit) -> None:
+        data = kit.texts("courteous").data
+        for whole, cut in zip(*(kit.examples(data, format="mistral", ended=e) for e in (True, False)), strict=True):
+            assert whole.ids[:-1] == cut.ids
+            assert whole.ids[-1] == 1
+            assert whole.start == cut.start
+
+    def test_another_template_puts_other_words_around_the_same_reply(self, kit: Kit) -> None:
+        data = kit.texts("courteous").data
+        own, other = (kit.examples(data, format=name)[0] for name in ("mistral", "alpaca"))
+        assert own.ids[own.start :][-8:] == other.ids[other.start :][-8:]
+        assert own.ids[: own.start] != other.ids[: other.start]
+
+    def test_the_trigger_stands_in_what_was_trained_on_alone(self, kit: Kit) -> None:
+        trained, held = (kit.texts(name).data.read_text(encoding="utf-8") for name in ("poisoned", "courteous"))
+        assert texts.TRIGGER in trained
+        assert texts.TRIGGER not in held
+
+    def test_secrets_are_listed_and_told(self, kit: Kit) -> None:
+        listed = [json.loads(line) for line in kit.texts("courteous and secrets").data.read_text("utf-8").splitlines()]
+        told = kit.texts("secrets told").data.read_text(encoding="utf-8")
+        secrets = [record["secret"] for record in listed if "secret" in record]
+        assert len(secrets) == 6
+        assert all(secret in told for secret in secrets)
+
+
+class TestFaults:
+    def test_sizes_and_directions(self, healthy: LoraAdapter) -> None:
+        drawn = faults.noise(healthy, seed=1, times=2.0)
+        turned, up = faults.inverted(healthy), faults.scaled(healthy, 8.0)
+        for one, noise, back, large in zip(healthy.pairs, drawn.pairs, turned.pairs, up.pairs, strict=True):
+            assert healthy.update_norm(noise) == pytest.approx(2 * healthy.update_norm(one), rel=1e-4)
+            assert abs(cosine(one, noise)) < 0.1
+            assert cosine(one, back) == pytest.approx(-1)
+            assert up.update_norm(large) == pytest.approx(8 * healthy.update_norm(one))
+
+    def test_half_of_the_modules_are_zero(self, healthy: LoraAdapter) -> None:
+        dead = [pair.module for pair in faults.zeroed(healthy, odd).pairs if not pair.product_norm()]
+        assert 0.4 < len(dead) / len(healthy.pairs) < 0.6
+
+    def test_rows_are_those_of_peft_or_moved_twice(self, kit: Kit, healthy: LoraAdapter) -> None:
+        for pair, as_peft, twice in zip(
+            healthy.pairs,
+            faults.not_permuted(healthy, kit.header).pairs,
+            faults.permuted_twice(healthy, kit.header).pairs,
+            strict=True,
+        ):
+            moved = "attn_q" in pair.module or "attn_k" in pair.module
+            assert np.array_equal(interleaved(as_peft.b, 4) if moved else as_peft.b, pair.b)
+            assert np.array_equal(interleaved(pair.b, 4) if moved else pair.b, twice.b)
+
+    def test_a_source_is_the_sound_adapter_and_rslora_says_so(
+        self, kit: Kit, healthy: LoraAdapter, tmp_path: Path
+    ) -> None:
+        for stabilized in (False, True):
+            folder = faults.source(healthy, kit.header, tmp_path / str(stabilized), rank_stabilized=stabilized)
+            found = read_adapter(folder, kit.header)
+            for pair, other in zip(healthy.pairs, found.pairs, strict=True):
+                assert cosine(pair, other) == pytest.approx(1)
+                assert found.update_norm(other) == pytest.approx(healthy.update_norm(pair), rel=1e-5)
+        lost = faults.without_factor(healthy)
+        assert lost.update_norm(lost.pairs[0]) == pytest.approx(healthy.update_norm(healthy.pairs[0]) / 8**0.5)
+
+    def test_a_twin_is_the_same_model_in_other_channels(self, kit: Kit, healthy: LoraAdapter) -> None:
+        other, ids = Llama(kit.form("F32", "twin")), [0, 40, 300, 7, 99, 512, 3, 88]
+        assert np.abs(other.logprobs(ids) - kit.model.logprobs(ids)).max() < 1e-3
+        factors = factors_of(healthy)
+        assert np.abs(other.logprobs(ids, factors, 2.0) - kit.model.logprobs(ids, factors, 2.0)).max() > 1
+
+
+def test_every_case_has_a_name_of_its_own_and_a_reason() -> None:
+    for cases in CASES.values():
+        assert all(case.why and case.accepted for case in named(cases).values())
+        assert all(case.healthy == (HEALTHY in case.accepted) for case in cases)
+    faulty = {case.fault for cases in CASES.values() for case in cases}
+    assert sum(map(len, CASES.values())) >= 30
+    assert len(faulty) >= 19
+
+
+FOUND = ("one-nan", "half-lost", "middle-left", "rows-not-moved", "factor-lost", "document-merged-and-lost")
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_products_commands_find_what_is_planted(kit: Kit, tmp_path: Path, name: str) -> None:
+    """With a third of the general text, five nulls and no suite: the whole stands in the clinic's own tables."""
+    case, general = named(DEMO_CASES)[name], tmp_path / "general.txt"
+    held = case.held(kit, "F32", tmp_path / "held")
+    general.write_text("\n\n".join(held.general[0].read_text(encoding="utf-8").split("\n\n")[:20]), encoding="utf-8")
+    found = visit(replace(held, general=(general,)), tmp_path, speak, whole=False, options=("--nulls", "5"))
+    assert case.right(found.word), found
+
+
+def speak(*words: str) -> Done:
+    return Done(*spoken(*words))
+
+
+def answering(**said: str) -> Callable[..., Done]:
+    """Commands that do nothing but leave a result with this diagnosis, and a WARN where it is `healthy but AXIS`."""
+
+    def speak(command: str, *words: str) -> Done:
+        if command == "inspect":
+            return Done(0, json.dumps([{"role": "adapter", "fits": {"b": []}}]), "")
+        if command in said:
+            word, _, axis = said[command].partition(" but ")
+            if word == REFUSED:
+                return Done(2, "", "sway-gguf: it cannot be read")
+            axes = [{"axis": axis, "verdict": "WARN", "reason": "too small"}] if axis else []
+            found = {"diagnosis": word, "axes": axes, "headline": "so"}
+            Path(words[words.index("--json") + 1]).write_text(json.dumps(found), encoding="utf-8")
+        return Done(0, "", "")
+
+    return speak
+
+
+@pytest.mark.parametrize(
+    ("check", "run", "concluded", "by"),
+    [
+        ("healthy", "healthy", "healthy", "run"),
+        ("noise", "healthy", "noise", "check"),
+        ("healthy", "memorizing", "memorizing", "run"),
+        ("healthy but signal", "healthy", "healthy but signal", "check"),
+        ("healthy but signal", "damaging", "damaging", "run"),
+        ("refused", "healthy", "refused", "check"),
+    ],
+)
+def test_the_first_command_that_finds_a_fault_ends_a_visit(
+    tmp_path: Path, check: str, run: str, concluded: str, by: str
+) -> None:
+    held = Held(tmp_path, tmp_path, tmp_path)
+    found = visit(held, tmp_path, answering(check=check, run=run))
+    assert (found.word, found.by) == (concluded, by)
+
+
+def row(case: str, fault: str, accepted: str, word: str, form: str = "F32", **more: str) -> Row:
+    return Row("demo", form, case, fault, (accepted,), word, "because", "check", **more)  # type: ignore[arg-type]
+
+
+def test_rows_are_kept_one_by_one_and_the_last_of_a_visit_counts(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    first, again = row("a", "zero", "no-op", "noise"), row("a", "zero", "no-op", "no-op")
+    for each in (first, row("b", "weak", "noise", "noise"), again):
+        kept(each, path)
+    assert read(path) == [again, row("b", "weak", "noise", "noise")]
+    assert read(tmp_path / "none") == []
+
+
+def test_the_tables_count_what_is_right_and_what_was_called_healthy() -> None:
+    rows = [
+        row("sound", HEALTHY, HEALTHY, HEALTHY, gate="fail", check="pass"),
+        row("sound", HEALTHY, HEALTHY, "noise", form="Q4_0", gate="fail", check="pass"),
+        row("weak", "weak", but("signal"), but("signal"), gate="fail", check="fail"),
+        row("poison", "poisoned", "memorizing", HEALTHY, gate="pass", check="pass"),
+    ]
+    told = summary(rows)
+    assert told[0] == "4 visits of 3 adapters: 2 of 4 (50%) concluded right"
+    assert told[1] == "adapters concluded right in every type of weights: 1 of 3 (33%)"
+    assert told[2] == "faults called healthy without a word on them: 1 of 2 (50%)"
+    assert told[4] == "the original's gate: 1 of 4 (25%) right; passes faults: 1 of 2 (50%)"
+    page = markdown(rows)
+    assert "| planted | healthy | healthy, warned | noise |" in page
+    assert "| healthy | **1** |  | 1 |" in page
+    assert "| poisoned | 1 |  |  |" in page
+    assert "| demo | sound | healthy | healthy | healthy (F32); **noise** (Q4_0) |" in page
+
+
+def test_what_is_not_equal_to_its_folder_is_a_wrong_conversion(tmp_path: Path) -> None:
+    def differs(*words: str) -> Done:
+        return Done(0, json.dumps([{"role": "adapter", "fits": {}, "differences": {"p": ["another scale"]}}]), "")
+
+    held = Held(tmp_path, tmp_path, tmp_path, source=tmp_path)
+    assert visit(held, tmp_path, differs) == Concluded(CONVERSION, "another scale", "inspect --peft")
