@@ -79,6 +79,9 @@ def main() -> None:
     except Exception as error:
         if was_asked():
             _end_interrupted()
+        if str(error) == "can't start new thread":  # in Python's words, for want of room for its stack
+            say(f"sway-gguf: {_OUT_OF_MEMORY}", err=True)
+            sys.exit(EXIT_USER)
         if os.environ.get("SWAY_GGUF_DEBUG"):
             raise
         words = one_line(f"{type(error).__name__}: {error}")
