@@ -83,19 +83,21 @@ def estimate(value: float, parts: Sequence[Floats]) -> Estimate:
             themselves, of one that is taken off the items turned round, of a function of means its derivatives times
             the items (the influence function, Hampel 1974). Three items or more in each.
     """
-    spread = [part for part in parts if np.ptp(part) > 0]
-    squares = [float(part.var(ddof=1)) / part.size for part in spread]
-    cubes = [_third_cumulant(part) / part.size**2 for part in spread]
-    square = sum(squares)
-    if not square > 0:
+    # Powers of tiny or huge numbers would leave what a float holds.
+    unit = max((float(np.ptp(part)) for part in parts), default=0.0)
+    if not unit > 0:
         return Estimate(value, 0.0, 0.0, 1.0)
-    degrees = square**2 / sum(each**2 / (part.size - 1) for each, part in zip(squares, spread, strict=True))
-    return Estimate(value, math.sqrt(square), sum(cubes) / square**1.5, degrees)
+    scaled = [(part - part.mean()) / unit for part in parts if np.ptp(part) > 0]
+    squares = [float((part**2).sum()) / (part.size - 1) / part.size for part in scaled]
+    cubes = [_third_cumulant(part) / part.size**2 for part in scaled]
+    square = sum(squares)
+    degrees = square**2 / sum(each**2 / (part.size - 1) for each, part in zip(squares, scaled, strict=True))
+    return Estimate(value, unit * math.sqrt(square), sum(cubes) / square**1.5, degrees)
 
 
-def _third_cumulant(part: Floats) -> float:
-    count = part.size
-    return float(((part - part.mean()) ** 3).sum()) * count / ((count - 1) * (count - 2))
+def _third_cumulant(deviations: Floats) -> float:
+    count = deviations.size
+    return float((deviations**3).sum()) * count / ((count - 1) * (count - 2))
 
 
 def interval_of(found: Estimate, confidence: float = 0.95) -> Interval:
