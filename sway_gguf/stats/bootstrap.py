@@ -32,10 +32,10 @@ class Estimate:
     """A smooth function of the means of groups of items, and how it scatters.
 
     T = (value − truth) / error is skewed as the items are, the other way round: where what makes most of a mean has not
-    been seen, the standard error is small too. Hall's cubic g(T) = T + κ(T²/3 + 1/6) + κ²T³/27 takes that
-    out to the order 1/n and stays monotone (Hall 1992, J. R. Statist. Soc. B 54), κ = `skew`. g(T) is held against
-    Student's t, so that of normal items the ends are Student's but for what their sample's skewness adds. Of ten ways
-    to an interval this one's worse end was wrong least often at 8 to 20 items (benchmarks/coverage.py).
+    been seen, the standard error is small too. Hall's cubic g(T) = T + κ(T²/3 + 1/6) + κ²T³/27 takes that out to the
+    order 1/n and stays monotone (Hall 1992, J. R. Statist. Soc. B 54), κ = `skew`. g(T) is held against Student's t, so
+    that the ends of items without skewness are Student's. Of eleven ways to an interval this one's worse end was wrong
+    least often at 8 to 20 items (benchmarks/coverage.py).
 
     Attributes:
         value: in the unit of the items.
