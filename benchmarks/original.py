@@ -129,6 +129,8 @@ def spec_of(base: Path, adapter: Path, general: Path, options: argparse.Namespac
     return Spec(
         models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
         general=str(general),
+        # The original asks prompts as they stand, without a template.
+        format="plain",
         defaults=Defaults(nulls=_NULLS),
         engine=settings_of(options),
         suite=entries,

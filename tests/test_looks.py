@@ -94,7 +94,7 @@ def scripted(scatter: float) -> tuple[list[Reading], list[tuple[int, str]], Sche
 
 
 def test_the_first_look_takes_a_null_more_until_it_decides() -> None:
-    [(clear,), (close,), (doubtful,)] = [scripted(scatter)[0] for scatter in (0.01, 0.12, 0.2)]
+    [(clear,), (close,), (doubtful,)] = [scripted(scatter)[0] for scatter in (0.01, 0.16, 0.25)]
     assert (len(clear.early), len(clear.nulls)) == (FIRST_NULLS, 0)
     assert FIRST_NULLS < len(close.early) <= MOST_FIRST_NULLS
     assert close.nulls == ()
@@ -102,7 +102,7 @@ def test_the_first_look_takes_a_null_more_until_it_decides() -> None:
 
 
 def test_what_a_null_answered_at_the_first_look_it_is_not_asked_at_the_last() -> None:
-    readings, asked, plan = scripted(0.2)
+    readings, asked, plan = scripted(0.25)
     assert readings[0].nulls
     assert len(asked) == len(set(asked))
     planned = [

@@ -102,11 +102,11 @@ def test_calibration_drift_counts_only_what_the_base_knew() -> None:
 def test_prompt_collapse_finds_the_half_life() -> None:
     lengths = [0, 100, 200]
     probe = probe_of(
-        "prompt_collapse", Sources(prompts=("a", "b")), context_lengths=lengths, assert_half_life_tokens=150
+        "prompt_collapse", Sources(prompts=("a", "b", "c")), context_lengths=lengths, assert_half_life_tokens=150
     )
-    queries = [probe.ask()[i] for i in range(6)]
+    queries = [probe.ask()[i] for i in range(9)]
     assert [(q.prompt, q.filler_tokens) for q in queries if isinstance(q, NextToken)] == [
-        (prompt, length) for length in lengths for prompt in "ab"
+        (prompt, length) for length in lengths for prompt in "abc"
     ]
     flat = distribution(1, 1)
     # For p = (½+e, ½−e), JS to the even distribution is near e²/2 · … : four times less with half the shift.
@@ -124,7 +124,7 @@ def test_prompt_collapse_finds_the_half_life() -> None:
 
 
 def test_prompt_collapse_has_words_for_a_curve_that_grows() -> None:
-    probe = probe_of("prompt_collapse", Sources(prompts=("a", "b")), context_lengths=[0, 10])
+    probe = probe_of("prompt_collapse", Sources(prompts=("a", "b", "c")), context_lengths=[0, 10])
     other = {q: distribution(1, 3 if q.filler_tokens else 2) for q in probe.ask() if isinstance(q, NextToken)}
     found = probe.measure(answers(dict.fromkeys(probe.ask(), distribution(1, 1))), answers(other))
     assert found.details["half_life"] is None

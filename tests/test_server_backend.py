@@ -172,7 +172,7 @@ def test_an_adapter_of_zeros_is_let_through_for_the_run_to_find(engine: LlamaBac
 SHORT: dict[str, dict[str, Any]] = {
     "applied": {},
     "delta_kl": {},
-    "adapter_ablation": {"lambdas": [0.5, 1.5]},
+    "adapter_ablation": {"lambdas": [0.25, 0.5, 1.5]},
     "section_internalization": {},
     "content": {},
     "external_perplexity": {"max_chunks": 5},

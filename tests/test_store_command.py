@@ -115,7 +115,7 @@ def test_every_answer_of_a_run_comes_out_again_bit_for_bit(answered: Path) -> No
     with open_store(answered / "store") as store:
         holding = store.holding()
     assert holding is not None
-    assert holding.entries >= 8  # base, its rerun, tuned, and two nulls
+    assert holding.entries >= 5  # base, its rerun, tuned, and two nulls
     done = invoked("store", "verify", "--sample", "1000", "--store", str(answered / "store"))
     count = holding.entries
     assert done.output.splitlines()[-1] == f"{count} answers computed again: {count} agree bit for bit, 0 differ"
