@@ -27,6 +27,8 @@ from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.server_backend import ServerBackend
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
+from sway_gguf.spec.server import with_server
+from sway_gguf.suite.prepare import default_spec, prepare
 from tests.llama_server import Ways, llama_server
 
 ROOT = Path(__file__).parents[1]
@@ -241,6 +243,14 @@ def test_a_dry_run_asks_no_server_and_shows_no_nulls() -> None:
     assert done.exit_code == 0
     assert "null " not in done.output.replace("null adapters", "")
     assert "server   http://127.0.0.1:9" in done.output
+
+
+def test_a_run_that_is_cut_anew_brings_nothing_back_that_needs_nulls() -> None:
+    spec = with_server(default_spec(BASE_FILE, DEMO / "healthy.lora.gguf", data=DATA), "http://127.0.0.1:9")
+    ready = prepare(spec)
+    for cut in (ready, ready.with_defaults(items=5), ready.with_defaults(nulls=0)):
+        assert not cut.seeds
+        assert not [probe.kind for probe in cut.probes if probe.rule.by_nulls]
 
 
 # -- what a spec says -------------------------------------------------------------------------------------------------

@@ -34,13 +34,20 @@ class Gives(Protocol):
         ...
 
 
-def suited(prepared: Prepared, backend: Gives) -> Prepared:
+def suited(prepared: Prepared, backend: Gives, *, nulls_or_none: bool = False) -> Prepared:
     """The run without what the backend cannot give; the same run where it can give all of it.
+
+    Args:
+        prepared: the run.
+        backend: that will run it.
+        nulls_or_none: leave out what nulls decide also where the run asks for no nulls, as one that was suited
+            before does; otherwise that is measured, and left open.
 
     Raises:
         UserError: it can give nothing that any probe needs.
     """
-    no_nulls = backend.lacks(NullView(prepared.seeds[0], prepared.design)) if prepared.seeds else ""
+    asked = bool(prepared.seeds) or nulls_or_none
+    no_nulls = backend.lacks(NullView(0, prepared.design)) if asked else ""
     reasons = {probe: reason for probe in prepared.probes if (reason := _lacking(probe, backend, no_nulls))}
     unshown = any(backend.lacks(query) for query in prepared.example.queries)
     if not (no_nulls or reasons or unshown):

@@ -243,7 +243,7 @@ def _ready(spec: Spec, base: BaseModel, stack: Stack, texts: Texts, width: int) 
 def _able(prepared: Prepared) -> Prepared:
     """The run without what its kind of backend is known to lack, so that a plan has nothing of it."""
     known = gives(prepared.spec.models.kind)
-    return suited(prepared, known) if known else prepared
+    return suited(prepared, known, nulls_or_none=True) if known else prepared
 
 
 def _with_sets_probes(spec: Spec) -> Spec:
