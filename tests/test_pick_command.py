@@ -98,7 +98,8 @@ def test_one_that_only_flattens_predictions_is_passed_over_for_one_that_learned(
     learned = written(mixed({HEALTHY: 0.05}), tmp_path / "learned.gguf")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        words = ["pick", "headed.gguf", str(flatter), str(learned), *TEXTS, "--nulls", "5", "--json", "-"]
+        texts = ["--data", "few-train.jsonl", "--holdout", "heldout.jsonl", "--general", "notes.txt"]
+        words = ["pick", "headed.gguf", str(flatter), str(learned), *texts, "--nulls", "5", "--json", "-"]
         done = CliRunner().invoke(cli, words)
     record = json.loads(done.stdout)
     assert record["refused"] == ["flatter"], record["summary"]
