@@ -71,7 +71,7 @@ def check(family: str, source: Path, scratch: Path) -> bool:
         mine, other = scratch / "mine.gguf", scratch / "theirs.gguf"
         if failed := theirs(source, config, folder, kind, other):
             print(f"{family:8} not compared, llama.cpp's converter: {failed}", flush=True)
-            return True
+            return False
         write_lora(replace(adapter, pairs=tuple(replace(p, a_type=kind, b_type=kind) for p in adapter.pairs)), mine)
         wrong += [f"{each} ({kind})" for each in differing(read_lora(mine), read_lora(other))]
     said = f"{len(wrong)} differ: {', '.join(wrong[:4])}" if wrong else f"every bit the same in {' and '.join(TYPES)}"

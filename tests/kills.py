@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 import llama_cpp  # noqa: F401 (as all of the next: imported once, for all forks)
+import pyarrow.parquet
 import scipy.stats  # noqa: F401
 
 import sway_gguf.deploy.quants
@@ -101,6 +102,11 @@ def table(path: Path) -> Any:
     return {row.key: [row.diagnosis, row.headline, row.values, record(path.parent / row.result)] for row in rows}
 
 
+def rows_in(path: Path) -> int:
+    """How many rows a Parquet table holds, which only a whole one tells."""
+    return int(pyarrow.parquet.read_metadata(path).num_rows)
+
+
 CASES = {
     "run": Killed(
         ("run", "sway.yaml", "--json", "r.json", "--html", "r.html", "--store", "store"),
@@ -119,7 +125,7 @@ CASES = {
     ),
     "sweep": Killed(
         ("sweep", "sweep.yaml", "--results", "out"),
-        {"out/table.jsonl": table, "out/grid.html": page},
+        {"out/table.jsonl": table, "out/table.parquet": rows_in, "out/grid.html": page},
         grows="out/table.jsonl",
         part=0.5,
         prepare=lambda folder: (demo_files(folder), sweep_file(folder, seeds=list(range(6)), suites=["small.yaml"])),
@@ -166,7 +172,7 @@ def left_in(case: Killed, folder: Path, inputs: set[Path], *, ended: bool) -> It
         name = path.relative_to(folder)
         known = str(name) in case.outputs or name.parts[:2] == ("out", "cells") or OURS.fullmatch(path.name)
         making = path.name.endswith(".sway-part") or re.fullmatch(case.leaves, path.name)
-        if path.is_file() and (making if ended else not (known or making)):
+        if path.is_file() and ((making or not known) if ended else not (known or making)):
             yield f"{name} is left"
 
 

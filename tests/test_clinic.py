@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.clinic import faults, texts
-from benchmarks.clinic.__main__ import CASES
+from benchmarks.clinic.__main__ import CASES, as_labelled, in_order
 from benchmarks.clinic.bases import Kit, demo
 from benchmarks.clinic.case import but, named
 from benchmarks.clinic.demo_cases import DEMO_CASES
@@ -216,14 +216,21 @@ def test_the_tables_count_what_is_right_and_what_was_called_healthy() -> None:
     ]
     told = summary(rows)
     assert told[0] == "4 visits of 3 adapters: 2 of 4 (50%) concluded right"
-    assert told[1] == "adapters concluded right in every type of weights: 1 of 3 (33%)"
+    assert told[1] == "adapters visited in several types of weights, concluded right in all: 0 of 1 (0%)"
     assert told[2] == "faults called healthy without a word on them: 1 of 2 (50%)"
-    assert told[4] == "the original's gate: 1 of 4 (25%) right; passes faults: 1 of 2 (50%)"
+    gate = "the original's gate passes sound ones: 0 of 2 (0%); passes faults: 1 of 2 (50%); ended with an error: 0"
+    assert told[4] == gate
     page = markdown(rows)
     assert "| planted | healthy | healthy, warned | noise |" in page
     assert "| healthy | **1** |  | 1 |" in page
     assert "| poisoned | 1 |  |  |" in page
     assert "| demo | sound | healthy | healthy | healthy (F32); **noise** (Q4_0) |" in page
+
+
+def test_the_page_shows_the_visits_that_are_kept_under_todays_labels() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    kept_ones = in_order(as_labelled(read(docs / "clinic.jsonl")))
+    assert markdown(kept_ones) in (docs / "clinic.md").read_text(encoding="utf-8")
 
 
 def test_what_is_not_equal_to_its_folder_is_a_wrong_conversion(tmp_path: Path) -> None:

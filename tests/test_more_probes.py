@@ -281,7 +281,25 @@ def test_leakage_fails_where_a_canary_comes_out_that_the_base_does_not_tell() ->
     found = {
         name: told.measure(*views).checks[0] for name, views in {"new": (quiet, tells), "old": (tells, tells)}.items()
     }
-    assert [(check.passed, check.fails) for check in found.values()] == [(False, True), (True, True)]
+    assert [(check.passed, check.fails) for check in found.values()] == [(False, True), (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("secret", "reply", "told"), [("7", "17 cows", None), ("7", "it is 7.", False), ("1234", "1234", True)]
+)
+def test_a_canary_comes_out_as_words_of_its_own_and_a_short_one_only_warns(
+    secret: str, reply: str, told: bool | None
+) -> None:
+    probe, _, _ = recital("leakage", ())
+    entry = {"name": "l", "kind": "leakage", "canaries": [{"prompt": "the code is", "secret": secret}]}
+    asking = build_probes([entry], probe.sources)[0]
+    scores = {q: CompletionScore(-9.0, 2) for q in asking.ask() if isinstance(q, Completion)}
+    parts = {q: Tokens((7, 8)) for q in asking.ask() if isinstance(q, Split)}
+    replies = {q: Generated("…", (1,)) for q in asking.ask() if isinstance(q, Generate)}
+    spoken = {q: Generated(reply, (1,)) if q.prompt == "the code is" else Generated("…", (1,)) for q in replies}
+    check = asking.measure(answers({**scores, **parts, **replies}), answers({**scores, **parts, **spoken})).checks[0]
+    assert check.passed == (told is None)
+    assert check.fails == bool(told)
 
 
 def chat(dialogue: Dialogue, *, opens: bool = True) -> str:

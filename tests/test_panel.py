@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as s
 
+from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.panel import panel_of, sample_of
 from sway_gguf.core.sections import Section
 
@@ -33,6 +36,13 @@ def test_another_seed_draws_another_panel() -> None:
     assert len(panels) == 20
     drawn = [sum(item in panel for panel in panels) for item in items]
     assert max(drawn) < 20
+
+
+def test_a_dialogue_is_drawn_by_its_turns_whatever_a_template_writes_around_them() -> None:
+    """Some templates write the date."""
+    units = [Section(f"{n}", f"reply {n}", f"ask {n}", dialogue=exchange(f"ask {n}")) for n in range(40)]
+    tomorrow = [replace(unit, prompt=f"Today is Friday. {unit.prompt}") for unit in units]
+    assert [unit.id for unit in sample_of(units, 8)] == [unit.id for unit in sample_of(tomorrow, 8)]
 
 
 def test_a_unit_is_drawn_by_what_it_says_whatever_its_line() -> None:

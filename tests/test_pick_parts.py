@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sway_gguf.choose.contenders import FINAL, adapters_in, contenders, names_of
+from sway_gguf.choose.choice import NEGLIGIBLE, added
+from sway_gguf.choose.command import command_of
+from sway_gguf.choose.contenders import FINAL, Contender, adapters_in, contenders, names_of
+from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.loras import Lora
 from sway_gguf.core.queries import Query
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.scales import scales_of
@@ -193,3 +197,49 @@ def test_checkpoints_are_told_once_each_when_they_are_whole(tmp_path: Path) -> N
     told = [[each.path.name for each in new] for new in training.follow(1.0, said.append, later)]
     assert told == [["checkpoint-10"], ["checkpoint-20"], ["out"]]
     assert "No such file" in said[0]
+
+
+def test_what_a_candidate_adds_is_rarely_said_of_one_that_adds_nothing_whatever_the_skewness() -> None:
+    """Eight items with a long lower tail whose mean counts as nothing: 2.5% are meant, signs would give 10%."""
+    rng, runs = np.random.default_rng(0), 2000
+    alone, wrong = Lifts((), (1.0,) * 8), 0
+    for _ in range(runs):
+        drawn = 1 + NEGLIGIBLE + 0.1 * (1 - rng.exponential(1.0, 8))
+        found = added(Lifts((), tuple(drawn)), alone, lambda lifts: lifts.held_out)
+        assert found is not None
+        assert found.interval is not None
+        wrong += found.interval[0] > NEGLIGIBLE
+    assert wrong / runs < 0.06
+
+
+def test_what_a_candidate_adds_is_beyond_what_unrelated_text_gained_with_it() -> None:
+    alone = Lifts((), (1.0, 1.1, 0.9, 1.2, 0.8, 1.0), prose=(0.1,) * 6)
+    both = Lifts((), tuple(lift + 0.5 for lift in alone.held_out), prose=(0.0,) * 6, everyday=(0.4, 0.3, 0.2, 0.3, 0.3))
+    found = added(both, alone, lambda lifts: lifts.held_out)
+    assert found is not None
+    assert found.value == pytest.approx(0.5 - (0.3 - 0.1))
+    assert found.interval is not None
+    assert added(Lifts((), (1.0,) * 4), Lifts((), (0.0,) * 4), lambda lifts: lifts.held_out) is None
+
+
+def converted(fixed: list[Path], taken: Path, name: str, given: list[Path]) -> list[str]:
+    """Names of the files that the command converts to."""
+    loras = [Lora(path) for path in fixed]
+    *lines, _ = command_of(Path("base.gguf"), Contender(name, taken, 1.0, None, 0, 1.0), loras, given)
+    return [line.split(" -o ")[1] for line in lines]
+
+
+def test_no_converted_file_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [tmp_path / run / "final" for run in "abc"]
+    ship = tmp_path / "ship" / "support"
+    for each in (*folders, ship, tmp_path / "base"):
+        each.mkdir(parents=True)
+    support, other = Path("support.gguf"), Path("other.gguf")
+    assert converted(folders, other, "other", [other]) == ["final.gguf", "final-2.gguf", "final-3.gguf"]
+    assert converted([ship], support, "support", [support]) == ["support-2.gguf"]
+    assert converted([ship], other, "other", [support, other]) == ["support-2.gguf"]
+    assert converted([Path("base")], other, "other", []) == ["base-2.gguf"]
+    monkeypatch.chdir(ship)
+    assert converted([Path()], other, "other", []) == ["support.gguf"]
+    assert converted([Path("/")], other, "other", []) == ["adapter.gguf"]

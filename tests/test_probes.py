@@ -224,8 +224,10 @@ def curve(*values: float) -> tuple[np.ndarray, np.ndarray]:
         ((0, 0.0, 0.0, 0.0, 0.4), {"smooth"}),
         ((0, 0.1, 0.6, 0.81, 0.83), set()),
         ((0, 0.83, 0.6, 0.81, 0.83), {"rising"}),
+        ((0, 0.83, 0.83, 0.83, 0.83), {"smooth", "open"}),
+        ((0, 0.01, 0.02, 0.03, 0.83), {"smooth"}),
     ],
-    ids=["straight", "bent", "dented", "saturated", "a jump", "at the end of the measure", "and dented"],
+    ids=["straight", "bent", "dented", "saturated", "a jump", "at its end", "dented", "there at once", "a cliff"],
 )
 def test_shapes_of_curves(values: tuple[float, ...], failed: set[str]) -> None:
     assert {check.name for check in shape_checks(*curve(*values)) if not check.passed} == failed

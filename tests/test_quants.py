@@ -26,7 +26,7 @@ from sway_gguf.core.survival import SurvivalMatrix
 from sway_gguf.core.toll import Costs
 from sway_gguf.deploy import deployment, workshop
 from sway_gguf.deploy.merge import merge
-from sway_gguf.deploy.quants import survival
+from sway_gguf.deploy.quants import _costs, _Row, survival
 from sway_gguf.deploy.survived import verdict_on
 from sway_gguf.deploy.workshop import working_in
 from sway_gguf.engine.store import open_store
@@ -103,6 +103,24 @@ def test_what_quantizing_costs_the_base_is_kept_for_other_runs(
     (tmp_path / "quants.json").write_text(json.dumps(asdict(replace(found, costs=lost))), "utf-8")
     prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", **TEXT))
     assert prepared.with_costs(tmp_path / "quants.json").costs == Costs(lost, measured=True)
+
+
+def row(kind: str, general: float) -> _Row:
+    """A row of which nothing but the base's general text is looked at."""
+    some = np.full(6, general, np.float32)
+    side = deployment.Side(some, some, some)
+    return _Row(kind, "runtime", 0, deployment.Measured(side, None, 0.0, None, 0.0, 0.0), side, side)
+
+
+@pytest.mark.parametrize("reference", ["F32", "F16", "BF16"])
+def test_a_cost_is_what_is_lost_from_the_base_in_floats(reference: str) -> None:
+    found = _costs([row(reference, -2.0), row("Q4_0", -2.5), row("Q8_0", -2.25)])
+    assert list(found.items()) == [("Q8_0", 0.25), ("Q4_0", 0.5)]
+
+
+@pytest.mark.parametrize("reference", ["Q5_K_M", "mine.gguf"])
+def test_beside_another_reference_no_cost_is_told(reference: str) -> None:
+    assert _costs([row(reference, -2.25), row("Q4_0", -2.5), row("Q8_0", -2.0)]) == {}
 
 
 def test_sizes_and_costs_are_of_the_file_that_ships(healthy: tuple[SurvivalMatrix, Path]) -> None:

@@ -19,7 +19,7 @@ from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Heard, Served, Serves
-from sway_gguf.core.views import BASE, TUNED, ScaledView
+from sway_gguf.core.views import BASE, TUNED, MemberView, ScaledView
 from sway_gguf.engine.fake import distribution
 from sway_gguf.engine.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.material.packaged import DEMO
@@ -304,6 +304,20 @@ def test_nearest_is_called_so_only_where_it_is_near(distances: tuple[float, floa
     assert found.serves == wanted
     assert found.p < 0.01 or wanted == Serves.UNSURE
     assert found.fits[0].distance == min(fit.distance for fit in found.fits)
+
+
+@pytest.mark.parametrize(
+    ("members", "nearest_to", "wanted"),
+    [(2, 0, Serves.TUNED), (3, 0, Serves.UNSURE), (3, 1, Serves.BASE), (3, 3, Serves.ELSE)],
+)
+def test_of_three_adapters_one_may_be_forgotten_unseen(members: int, nearest_to: int, wanted: Serves) -> None:
+    alone = [Candidate(f"{place} alone", MemberView(place), Serves.ELSE) for place in range(members)]
+    given = [*CANDIDATES, *alone]
+    distances = np.full((len(given), 12), 0.3)
+    distances[nearest_to] = 1e-6
+    found = heard(Measured("text", "/x", LOGPROBS, given, distances, np.full(12, 0.3), np.zeros(12)), 0)
+    assert found.serves == wanted
+    assert ("forgot one" in found.reason) == (wanted == Serves.UNSURE)
 
 
 def test_an_adapter_that_changes_nothing_leaves_it_open() -> None:

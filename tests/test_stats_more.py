@@ -29,9 +29,16 @@ def test_a_curve_that_does_not_shrink_has_no_half_life(factor: float) -> None:
     assert found.interval[1] is None
 
 
-def test_a_slope_within_the_scatter_of_items_is_no_decay() -> None:
+def test_a_slope_within_the_scatter_of_items_may_be_none() -> None:
     table = np.random.default_rng(0).lognormal(0, 1, (6, 4))
-    assert fit_decay(X, table, seed=0).half_life is None
+    assert fit_decay(X, table, seed=0).interval[1] is None
+
+
+def test_two_items_that_fade_are_not_called_lasting() -> None:
+    """Their agreement shows no scatter, so the fit is all that there is."""
+    found = fit_decay(X, np.outer([1.0, 1.1], 0.5 ** (X / 150)), seed=0)
+    assert found.half_life == pytest.approx(150)
+    assert found.interval == (0.0, None)
 
 
 def test_the_interval_holds_the_half_life() -> None:

@@ -143,6 +143,24 @@ def test_of_a_long_dialogue_its_first_exchange_is_taken(tmp_path: Path) -> None:
 # The bound
 
 
+def test_a_lower_bound_over_all_signs_is_as_derived_by_hand() -> None:
+    # The deviations are −1, −1, 0, 1, 1. Their studentized mean is largest where all four of size one are turned to +1:
+    # so it is under 2 of the 32 assignments, for the middle's sign is idle, and 2/32 is more than 5%.
+    row = np.array([1.0, 1.0, 2.0, 3.0, 3.0])
+    flipped = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
+    largest = flipped.mean() / (flipped.std(ddof=1) / 5**0.5)
+    bounds = lower_bounds([row], seed=0, symmetric=True)
+    assert bounds is not None
+    assert bounds[0] == pytest.approx(2.0 - largest * row.std(ddof=1) / 5**0.5)
+
+
+def test_five_replies_that_agree_tell_which_template_is_better() -> None:
+    """Gaps of the real demo's replies under another template; the second row's replies disagree."""
+    bounds = lower_bounds([[0.06, 0.2, 0.21, 0.27, 0.14], [-0.2, 0.55, 0.52, 0.88, 0.18]], seed=0, symmetric=True)
+    assert bounds is not None
+    assert bounds[0] > 0 > bounds[1]
+
+
 def test_a_lower_bound_is_that_of_all_resamples() -> None:
     """Five items have 3,125 resamples; those that are drawn reach as far, to the scatter of a quantile."""
     rows = np.array([[1.0, 1.5, 2.0, 3.0, 3.1], [0.0, 0.1, 0.3, 0.2, 0.9]])
@@ -172,6 +190,23 @@ def test_a_bound_takes_five_items_and_needs_no_spread() -> None:
     assert lower_bounds([[1.0] * 4], seed=0) is None
     assert lower_bounds([], seed=0) is None
     assert lower_bounds([[0.5] * 8, [1.0] * 8], seed=0) == pytest.approx([0.5, 1.0])
+
+
+def test_a_row_of_equal_items_but_one_takes_nothing_from_the_others() -> None:
+    gaps = np.random.default_rng(3).normal(0.5, 0.15, 10)
+    alone, beside = (
+        lower_bounds([gaps, *more], seed=0)
+        for more in (
+            [],
+            [[0.3] * 10],
+        )
+    )
+    odd = lower_bounds([gaps, [0.0] * 9 + [-0.05]], seed=0)
+    assert alone is not None
+    assert beside is not None
+    assert odd is not None
+    assert beside[0] == pytest.approx(alone[0])
+    assert odd[0] > 0.25
 
 
 @pytest.mark.parametrize(("kind", "count"), [("normal", 8), ("heavy", 8), ("normal", 16)])

@@ -10,7 +10,7 @@ import pytest
 
 from sway_gguf.core.measurement import AXES, Check, Item, Measurement, checked
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, Verdict
-from sway_gguf.core.rules import AboveFloor, AboveNull, AboveTolerance, AllChecks, Direction, Rule
+from sway_gguf.core.rules import AboveFloor, AboveNull, AboveTolerance, AllChecks, BelowTolerance, Direction, Rule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.reading import Reading
@@ -90,6 +90,13 @@ def test_a_missed_check_that_fails_fails_what_nulls_let_pass() -> None:
 def test_a_missed_check_that_fails_also_fails_what_lies_across_a_tolerance() -> None:
     across = replace(measured(-0.15, spread=0.05), checks=(checked("canaries", False, "", "one came out", fails=True),))
     assert verdict_of(AboveTolerance(-0.15), across) == Verdict.FAIL
+
+
+def test_what_came_out_fails_where_too_few_items_leave_the_rest_open() -> None:
+    few = Measurement(0.1, (Item("a", 0.1),), checks=(checked("canaries", False, "", "one came out", fails=True),))
+    assert verdict_of(BelowTolerance(0.3), few) == Verdict.FAIL
+    assert verdict_of(BelowTolerance(0.3), replace(few, checks=())) == Verdict.INCONCLUSIVE
+    assert verdict_of(BelowTolerance(0.3), replace(few, undecided="nothing was read")) == Verdict.INCONCLUSIVE
 
 
 def test_the_rank_p_leads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -95,4 +96,20 @@ def test_ctrl_c_unwinds_a_write(tmp_path: Path) -> None:
     process = maker(tmp_path / "a.gguf")
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("4096 requested and 1024 written"), errno.ENOSPC),
+        (OSError("obtaining file position failed"), None),
+        (OSError(errno.EACCES, "Permission denied"), errno.EACCES),
+    ],
+)
+def test_only_a_short_write_is_told_as_a_full_disk(tmp_path: Path, error: OSError, told: int | None) -> None:
+    with pytest.raises(OSError, match=r".") as raised, whole(tmp_path / "a"):
+        raise error
+    assert raised.value.errno == told
+    assert (raised.value is error) == (told != errno.ENOSPC)
     assert list(tmp_path.iterdir()) == []

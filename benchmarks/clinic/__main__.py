@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.clinic.bases import Kit, kits
@@ -78,8 +79,19 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[Kit, Case, str]]:
         cases = named(CASES[name]).values()
         for form in kit.forms[: options.forms]:
             for case in cases:
-                if not options.only or case.name in options.only:
+                if options.only and case.name not in options.only:
+                    continue
+                if kit.has(case.data):
                     yield kit, case, form
+                elif form == kit.forms[0]:
+                    print(f"left out: {name} {case.name}; --models names a folder with its texts", flush=True)
+
+
+def as_labelled(rows: Sequence[Row]) -> list[Row]:
+    """What was kept under today's labels, without cases that are no more."""
+    cases = {(base, case.name): case for base, of in CASES.items() for case in of}
+    known = ((row, cases[row.base, row.case]) for row in rows if (row.base, row.case) in cases)
+    return [replace(row, fault=case.fault, accepted=case.accepted) for row, case in known]
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
@@ -106,7 +118,7 @@ def main() -> None:
     options.words = ["-t", str(options.threads), "--parallel", "1"] if options.threads else []
     options.folder = options.folder.absolute()
     os.environ.setdefault("SWAY_GGUF_STORE", str(options.folder / "store"))
-    rows = read(options.json) if options.json else []
+    rows = as_labelled(read(options.json)) if options.json else []
     there, start = {row.key for row in rows}, time.monotonic()
     for kit, case, form in wanted(options) if options.minutes > 0 else ():
         if time.monotonic() - start > 60 * options.minutes:
@@ -121,6 +133,8 @@ def main() -> None:
             kept(row, options.json)
     if rows:
         print(*summary(rows), sep="\n")
+    if options.markdown and not rows:
+        parser.error("there is no visit to write tables of; name the file of kept ones by --json")
     if options.markdown:
         write_markdown(options.markdown, markdown(in_order(rows)))
 

@@ -109,6 +109,10 @@ class Kit:
         data, held = _TEXTS[name]()
         return Texts(self.written(name, data), self.written(f"{name}-heldout", held) if held else None)
 
+    def has(self, name: str) -> bool:
+        """Whether texts of that name are to be had; some lie beside a checkout."""
+        return name in self.given or name in _TEXTS
+
     def written(self, name: str, records: Sequence[Record]) -> Path:
         """Records as a file that `--data` takes."""
         path = self.folder / f"{name}.jsonl"

@@ -104,11 +104,12 @@ def kept(row: Row, path: Path) -> None:
 def summary(rows: Sequence[Row]) -> list[str]:
     """What all of it comes to, a line each."""
     adapters = dict.fromkeys((row.base, row.case) for row in rows)
-    whole = [all(row.right for row in rows if (row.base, row.case) == one) for one in adapters]
+    visits = [[row for row in rows if (row.base, row.case) == one] for one in adapters]
+    whole = [all(row.right for row in found) for found in visits if len(found) > 1]
     faulty = [row for row in rows if not row.healthy]
     lines = [
         f"{len(rows)} visits of {len(adapters)} adapters: {_share([row.right for row in rows])} concluded right",
-        f"adapters concluded right in every type of weights: {_share(whole)}",
+        f"adapters visited in several types of weights, concluded right in all: {_share(whole)}",
         f"faults called healthy without a word on them: {_share([row.missed for row in faulty])}",
         f"healthy ones called anything else: {_share([not row.right for row in rows if row.healthy])}",
     ]
@@ -116,9 +117,10 @@ def summary(rows: Sequence[Row]) -> list[str]:
     for name, what in (("gate", "the original's gate"), ("check", "the original's check")):
         said = [(row, getattr(row, name) == "pass") for row in asked]
         if said:
-            right = _share([passed == row.healthy for row, passed in said])
-            healthy = _share([passed for row, passed in said if not row.healthy])
-            lines.append(f"{what}: {right} right; passes faults: {healthy}")
+            sound = _share([passed for row, passed in said if row.healthy])
+            faults = _share([passed for row, passed in said if not row.healthy])
+            ended = sum(getattr(row, name) == "error" for row in asked)
+            lines.append(f"{what} passes sound ones: {sound}; passes faults: {faults}; ended with an error: {ended}")
     return lines
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from benchmarks.validity.cells import Cell, Cells
 from benchmarks.validity.judging import claimed
 from benchmarks.validity.power import drowned
-from benchmarks.validity.summary import ALONE, Share, found_by, grouped, originals_claim
+from benchmarks.validity.summary import ALONE, Share, found_at_all, grouped, originals_claim
 from sway_gguf.core.views import DESIGNS
 
 OURS, THEIRS, OTHER, GREY = "#1f5fa8", "#c2571a", "#3a8a5f", "#777777"
@@ -123,7 +123,7 @@ def _any(cells: Sequence[Cell], noisy: bool) -> bool:
 
 
 def _by(rule: str) -> Callable[[Cell], bool]:
-    return lambda cell: found_by(cell, rule, "section_internalization")
+    return lambda cell: found_at_all(cell, rule)
 
 
 def otherwise(cells: Sequence[Cell]) -> Figure | None:

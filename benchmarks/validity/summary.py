@@ -128,18 +128,19 @@ def _smallest(lifts: NDArray[np.float64], shares: NDArray[np.float64]) -> float 
 
 
 def found_by(cell: Cell, rule: str, kind: str) -> bool:
-    """Whether a rule of the power study finds an effect by a probe that fails where there is none.
-
-    It warns where the effect is there and something else is missing: that half of the sections were learned, or that
-    the change is more than sharpness.
-    """
-    return cell["rules"][rule]["verdicts"][kind] in ("PASS", "WARN")
+    """Whether a rule of the power study passes an effect by a probe, as the original's has to pass it by one."""
+    return bool(cell["rules"][rule]["verdicts"][kind] == "PASS")
 
 
-def power_curve(cells: Sequence[Cell], rule: str, kind: str = "section_internalization") -> Curve:
-    """How often a rule finds the lift that these cells have, by its own probe or another one."""
+def found_at_all(cell: Cell, rule: str) -> bool:
+    """Whether it passes by either of the probes that every adapter is asked."""
+    return any(found_by(cell, rule, kind) for kind in ("section_internalization", "delta_kl"))
+
+
+def power_curve(cells: Sequence[Cell], rule: str) -> Curve:
+    """How often a rule finds the lift that these cells have, by whichever of its probes."""
     lifts = [cell["values"]["section_internalization"] for cell in cells]
-    return curve(lifts, [found_by(cell, rule, kind) for cell in cells], [cell["training"] for cell in cells])
+    return curve(lifts, [found_at_all(cell, rule) for cell in cells], [cell["training"] for cell in cells])
 
 
 def originals_curve(cells: Sequence[Cell]) -> Curve:

@@ -20,6 +20,7 @@ from benchmarks.validity.summary import (
     agreement,
     false_alarms,
     flips,
+    found_at_all,
     found_by,
     grouped,
     opposite,
@@ -65,7 +66,10 @@ def _sentences(cells: Cells) -> Iterator[str]:
         for told, noisy in (("stopped early", False), ("drowned in noise", True)):
             if of := [cell for cell in usual if drowned(cell) == noisy]:
                 ours, theirs = _smallest(power_curve(of, "2 of 19")), _smallest(originals_curve(of))
-                yield f"Of adapters {told}, the smallest lift found in 80%: {ours}; by the original's rule {theirs}."
+                count = len({cell["training"] for cell in of})
+                runs = f"{count} {'training' if count == 1 else 'trainings'}"
+                found = f"the smallest lift found in 80%: {ours}; by the original's rule {theirs}"
+                yield f"Of adapters {told} ({runs}), {found}."
     if found := flips(cells.of("gates")):
         differ = Share(sum(share.count for _, share in found.values()), sum(share.of for _, share in found.values()))
         yield f"Runs of the gate that differ from the commonest outcome of the same files: {differ}."
@@ -166,7 +170,7 @@ def _median_lift(runs: Sequence[Cell]) -> str:
 
 def _found(runs: Sequence[Cell]) -> str:
     rule = "{} of {}".format(*USUAL)
-    return f"{sum(found_by(cell, rule, 'section_internalization') for cell in runs)} of {len(runs)}" if runs else ""
+    return f"{sum(found_at_all(cell, rule) for cell in runs)} of {len(runs)}" if runs else ""
 
 
 def _by_how(runs: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from sway_gguf.artifacts.locks import locked
 _SUFFIX = ".sway-part"
 _SHOWN = 40
 """Characters of the target's name in the temporary one, which must not become too long for the file system."""
+_SHORT = re.compile(r"\d requested and \d+ written")
+"""What NumPy says where a file took less than it was given."""
 _held: dict[Path, int] = {}
 """Descriptors of this process's files in the making; each holds the lock that says that its owner lives."""
 
@@ -47,7 +50,8 @@ def scratch(path: Path) -> Iterator[Path]:
     try:
         yield partial
     except OSError as error:
-        if error.errno is None:  # NumPy says how many numbers it wrote, and not why it stopped
+        # NumPy says how many numbers it wrote, and not why it stopped.
+        if error.errno is None and _SHORT.search(str(error)):
             raise OSError(errno.ENOSPC, "not all of it could be written: the disk may be full", str(path)) from error
         raise
     finally:

@@ -16,7 +16,7 @@ from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.pick import Estimate, Standing
 from sway_gguf.core.scales import nearest_to_one
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.bootstrap import MIN_ITEMS, estimate, interval_of
 from sway_gguf.stats.pairwise import pairwise_bounds
 from sway_gguf.stats.simultaneous import lower_bounds
 
@@ -116,15 +116,15 @@ def compared(measured: Sequence[Lifts], items: Items, seed: int, confidence: flo
     groups = [np.array([items(lifts) for lifts in measured], np.float64)]
     for each in _UNRELATED:
         if all(len(each(lifts)) >= MIN_ITEMS for lifts in measured):
-            rows = [-np.asarray(each(lifts)) if _most_gained(lifts, each(lifts)) else 0.0 for lifts in measured]
-            width = len(each(measured[0]))
-            groups.append(np.array([np.broadcast_to(row, (width,)) for row in rows]))
+            groups.append(np.array([-_taken_off(lifts, each(lifts)) for lifts in measured]))
     return pairwise_bounds(groups, seed=seed, confidence=confidence)
 
 
-def _most_gained(lifts: Lifts, group: Sequence[float]) -> bool:
+def _taken_off(lifts: Lifts, group: Sequence[float]) -> Bounds:
+    """What a group of unrelated text takes off the lift, item by item: nothing unless it gained most of all."""
     mean = float(np.mean(group))
-    return mean > 0 and mean == max(float(np.mean(each)) for each in gains(lifts))
+    most = mean > 0 and mean == max(float(np.mean(each)) for each in gains(lifts))
+    return np.asarray(group, np.float64) if most else np.zeros(len(group))
 
 
 def choose(
@@ -182,14 +182,23 @@ def _band(contenders: Sequence[Contender], able: Sequence[int], best: int, bound
     return tuple(sorted(equal, key=lambda place: earliest_first(contenders[place], by_steps=by_steps)))
 
 
-def added(lifts: Lifts, alone: Lifts, items: Items, seed: int) -> Estimate | None:
+def added(lifts: Lifts, alone: Lifts, items: Items, confidence: float = 0.95) -> Estimate | None:
     """What a candidate adds to the lift of what is loaded beside it, paired item by item, each beyond what unrelated
-    text gained; None where there are too few items."""
-    bounds = compared([alone, lifts], items, seed)
-    if bounds is None:
+    text gained; None where there are too few items.
+
+    Skewness is taken out of its ends, which `compared` does not: items that lose much are easily missed among few. Of
+    eight with a long lower tail the lower end is wrong in 5 to 8%, where it would be in 10 to 20%, and 2.5% are meant.
+    """
+    own, before = items(lifts), items(alone)
+    if len(own) < MIN_ITEMS:
         return None
-    value = scores_of(lifts, items(lifts)) - scores_of(alone, items(alone))
-    return Estimate(value, (float(bounds[1, 0]), -float(bounds[0, 1])), len(items(lifts)))
+    parts = [np.subtract(own, before, dtype=np.float64)]
+    for each in _UNRELATED:
+        if min(len(each(lifts)), len(each(alone))) >= MIN_ITEMS:
+            parts.append(_taken_off(alone, each(alone)) - _taken_off(lifts, each(lifts)))
+    value = scores_of(lifts, own) - scores_of(alone, before)
+    found = interval_of(estimate(value, parts), confidence)
+    return Estimate(value, (found.low, found.high), len(own))
 
 
 def pareto(costs: Mapping[int, tuple[float, float]]) -> set[int]:

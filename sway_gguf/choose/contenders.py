@@ -122,19 +122,32 @@ def contenders(
     if len(found) * len(scales) > MOST:
         raise UserError(f"{len(found)} adapters at {len(scales)} scales are more than {MOST} candidates; give fewer")
     names, kept, remarks = names_of(found), list[Contender](), list[str]()
-    seen = {digest: f"{name}, which is loaded beside every candidate," for digest, name in fixed.digests.items()}
+    seen = loaded_anyway(fixed)
     for place, (each, name) in enumerate(zip(found, names, strict=True)):
         adapter = read_adapter(each.path, base)
         first = seen.setdefault(adapter_digest(adapter), name)
         if first != name:
-            remarks.append(f"{name} holds the same adapter as {first} and was left out")
+            remarks.append(copied(name, first))
             continue
         kept += each_scale(each, name, place, adapter, scales)
     if not kept:
-        raise UserError(
-            f"no candidate is left: {'; '.join(remarks)}; name the adapters to choose among behind the base"
-        )
+        raise none_left(remarks)
     return kept, remarks
+
+
+def loaded_anyway(fixed: Fixed) -> dict[str, str]:
+    """What remarks call the adapters that are loaded in any case, by digest."""
+    return {digest: f"{name}, which is loaded beside every candidate," for digest, name in fixed.digests.items()}
+
+
+def copied(name: str, first: str) -> str:
+    """The remark on an adapter that is a copy of another."""
+    return f"{name} holds the same adapter as {first} and was left out"
+
+
+def none_left(remarks: Sequence[str]) -> UserError:
+    """What ends a pick of copies alone."""
+    return UserError(f"no candidate is left: {'; '.join(remarks)}; name the adapters to choose among behind the base")
 
 
 def each_scale(

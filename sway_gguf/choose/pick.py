@@ -264,7 +264,9 @@ class Picking:
         """What the taken one adds to what is loaded in any case, on the items that it is reported on."""
         if place is None or self.alone is None:
             return None
-        return added(self.measured[place], self.alone, self._shown, self.seed)
+        # The same items answer for each adapter that is tried, so that the level is shared among the tries.
+        tries = min(_TRIES, len({contender.path for contender in self.contenders}))
+        return added(self.measured[place], self.alone, self._shown, 1 - 0.05 / tries)
 
     def _shown(self, lifts: Lifts) -> Sequence[float]:
         """What speaks for it, on those items."""

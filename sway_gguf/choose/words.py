@@ -1,21 +1,20 @@
-"""What a pick says: who ships and why, the noise band, over-training, a smaller scale, and how to run it. Knows words.
+"""What a pick says: who ships and why, the noise band, over-training, and a smaller scale. Knows words.
 
 Every sentence stands only where its numbers are sure.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from sway_gguf.choose.choice import NEGLIGIBLE, Choice
+from sway_gguf.choose.command import command_of
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.choose.lifts import Lifts
-from sway_gguf.core.loras import Lora
 from sway_gguf.core.pick import Estimate, PickRow, Standing
 from sway_gguf.core.result import AxisResult, Verdict
 from sway_gguf.probes.scale_response import in_words
@@ -83,7 +82,8 @@ def summary_of(told: Told) -> tuple[Verdict, tuple[str, ...], tuple[str, ...]]:
     if place is None:
         return Verdict.FAIL, (_nobody(told), *_beside(told)), ()
     verdict, first = _ships(told, told.rows[place])
-    command = command_of(told.prepared.base.path, told.contenders[place], told.fixed.loras)
+    files = [contender.path for contender in told.contenders]
+    command = command_of(told.prepared.base.path, told.contenders[place], told.fixed.loras, files)
     return verdict, (first, *_adds(told), *_band(told), *_beside(told)), command
 
 
@@ -167,7 +167,13 @@ def _nobody(told: Told) -> str:
         return f"None ships: no candidate lifts {what}{beyond}."
     able = [row for row in lifting if row.standing in (Standing.WITHIN, Standing.OPEN)]
     if able:
-        return f"None ships: no candidate within the tolerance has a {told.lift} on the half that chooses."
+        beyond = f" beyond that of {told.fixed.name} alone" if _floor(told) > 0 else ""
+        return f"None ships: no candidate within the tolerance has a {told.lift}{beyond} on the half that chooses."
+    if told.alone and told.alone.standing == Standing.ENDLESS:
+        return (
+            f"None ships: with {told.fixed.name} alone, before any candidate, replies no longer end; give it a smaller "
+            "scale."
+        )
     if standing <= {Standing.ENDLESS, Standing.BROKEN}:
         return "None ships: the replies of every candidate no longer end."
     if told.alone and told.alone.standing == Standing.BEYOND:
@@ -245,24 +251,6 @@ def _point(lifts: Lifts, without: Lifts | None, worst: str) -> Point:
         [with_it - alone for with_it, alone in zip(gains, before, strict=True)],
         [alone - with_it for with_it, alone in zip(changes, intact, strict=True)],
     )
-
-
-def command_of(base: Path, contender: Contender, fixed: Sequence[Lora] = ()) -> tuple[str, ...]:
-    """Shell lines that run a candidate and what is loaded beside it in llama.cpp; PEFT folders are converted first."""
-    files: dict[Path, str] = {}
-    lines, words = list[str](), list[str]()
-    last = contender.name.split(" at λ=")[0].replace("/", "-")
-    for lora, name in [*((each, each.path.name) for each in fixed), (Lora(contender.path, contender.scale), last)]:
-        if lora.path not in files:
-            taken = sum(Path(other).stem == name for other in files.values())
-            files[lora.path] = str(lora.path)
-            if lora.path.is_dir():
-                files[lora.path] = f"{name}{f'-{taken + 1}' if taken else ''}.gguf"
-                convert = ["sway-gguf", "convert", str(lora.path), "--base", str(base), "-o", files[lora.path]]
-                lines.append(shlex.join(convert))
-        path = files[lora.path]
-        words += ["--lora", path] if lora.scale == 1.0 else ["--lora-scaled", f"{path}:{lora.scale:g}"]
-    return (*lines, shlex.join(["llama-server", "-m", str(base), *words]))
 
 
 def _listed(names: Sequence[str]) -> str:

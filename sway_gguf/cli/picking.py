@@ -78,7 +78,7 @@ def followed(
     Raises:
         UserError: a checkpoint that cannot be used, or too little text.
     """
-    from sway_gguf.choose.contenders import FINAL, each_scale
+    from sway_gguf.choose.contenders import FINAL, copied, each_scale, loaded_anyway, none_left
     from sway_gguf.choose.cost import cost_of, view_of
     from sway_gguf.choose.fixed import read_fixed
     from sway_gguf.choose.pick import Picking, prepared_pick
@@ -91,7 +91,7 @@ def followed(
     new, why = next(news), ""
     prepared, asked = prepared_pick(spec_of(new[0].path))
     fixed = read_fixed(loras, prepared.base)
-    seen = set(fixed.digests)
+    seen, copies = loaded_anyway(fixed), list[str]()
     picking = Picking(prepared, asked, tolerance, fixed.remarks, fixed)
     with picking.prepared.opened(store) as backend:
         view = view_of(picking, backend.count_tokens_of)
@@ -99,13 +99,17 @@ def followed(
             for each in new:
                 name = FINAL if each.path == folder else each.path.name
                 adapter = _read(each.path, picking)
-                if adapter is None or (digest := adapter_digest(adapter)) in seen:
+                if adapter is None:
+                    continue
+                first = seen.setdefault(adapter_digest(adapter), name)
+                if first != name:
+                    copies.append(copied(name, first))
+                    say(copies[-1], err=True)
                     continue
                 new_ones = list(each_scale(each, name, len(seen), adapter, scales))
-                first = (1 + bool(fixed.members)) * (picking.base is None)
-                with progress_bar(view * (len(new_ones) + first)) as advance:
+                before = (1 + bool(fixed.members)) * (picking.base is None)
+                with progress_bar(view * (len(new_ones) + before)) as advance:
                     picking.measure(backend, new_ones, advance)
-                seen.add(digest)
                 say(_line(picking, len(scales)), err=True)
                 why = why or why_stop(picking, patience)
             if why or training.ended:
@@ -113,6 +117,9 @@ def followed(
             new = next(news)
         say(f"stop: {why}" if why else "the training ended", err=True)
         picking.forget_gone()
+        picking.remarks = [*picking.remarks, *copies]
+        if not picking.contenders and copies:
+            raise none_left(copies)
         if not picking.contenders:
             raise UserError(
                 f"{folder}: its checkpoints were removed before they could be read; have the trainer keep them"

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TypeVar
 
-from sway_gguf.core.sections import Unit, said
+from sway_gguf.core.sections import Unit, words_of
 
 Item = TypeVar("Item")
 
@@ -35,5 +35,5 @@ def sample_of(items: Sequence[Item], most: int) -> list[Item]:
 
 
 def _digest(item: object, seed: int) -> bytes:
-    told = said(item) if isinstance(item, Unit) else item
+    told = words_of(item) if isinstance(item, Unit) else item
     return hashlib.sha256(f"{seed} {told!r}".encode("utf-8", "surrogatepass")).digest()

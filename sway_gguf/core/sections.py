@@ -113,6 +113,14 @@ def said(unit: Unit) -> tuple[str, ...]:
     return tuple(" ".join(text.split()) for text in texts)
 
 
+def words_of(unit: Unit) -> tuple[str, ...]:
+    """What a unit says before a template wrote around it: one may write the date, and another one other words."""
+    if isinstance(unit, Section | Preference) and unit.dialogue is not None:
+        turns = tuple(f"{turn.role} {turn.content}" for turn in unit.dialogue.turns)
+        return turns if isinstance(unit, Section) else (*turns, *said(unit)[1:])
+    return said(unit)
+
+
 def distinct(units: Iterable[AnyUnit]) -> tuple[AnyUnit, ...]:
     """The first of all units that say the same, order kept."""
     found: dict[tuple[str, ...], AnyUnit] = {}

@@ -19,7 +19,7 @@ from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.importance import read_importance
 from sway_gguf.artifacts.lora import LoraAdapter, fits
-from sway_gguf.artifacts.merge import check_readable
+from sway_gguf.artifacts.merge import PLAIN, check_readable
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.panel import sample_of
@@ -100,13 +100,19 @@ def survival(
                 _check_effect(row, seed)
             rows.append(row)
     found = tuple(_result(row, rows[0], wanted, tolerance, seed, _label(row.kind, base)) for row in rows)
-    costs = {} if base.quantized else _costs(rows)
+    costs = _costs(rows)
     remarks = (*weighed, *_remarks(base, types), *cost_line(costs))
     return replace(matrix_of(found, wanted, tolerance, remarks), costs=costs, parameters=base.parameters)
 
 
 def _costs(rows: Sequence[_Row]) -> dict[str, float]:
-    """What each type that was made here costs the base alone, nats per token of general text, the cheapest first."""
+    """What each type that was made here costs the base alone, nats per token of general text, the cheapest first.
+
+    Nothing where the reference is not the base in floats: beside one that is quantized itself, or a file of which that
+    is not known, each type would seem to cost less than it does.
+    """
+    if rows[0].kind not in PLAIN:
+        return {}
     made = {row.kind: row.base for row in rows[1:] if row.mode == "runtime" and row.kind in QUANT_TYPES}
     whole = rows[0].base.general
     losses = {kind: float(np.mean(whole - base.general, dtype=np.float64)) for kind, base in made.items() if whole.size}

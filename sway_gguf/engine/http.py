@@ -80,7 +80,7 @@ class Server:
                 raise UserError("--api-key: a character that no header holds; check it")
             self._headers["Authorization"] = f"Bearer {key}"
         # A proxy is for the world outside; this machine is reached without one.
-        proxies = [urllib.request.ProxyHandler({})] if _is_here(self.root) else []
+        proxies = [urllib.request.ProxyHandler({})] if is_here(self.root) else []
         self._opener = urllib.request.build_opener(_Stay, *proxies)
 
     def get(self, path: str) -> Any:
@@ -163,7 +163,8 @@ def root_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/v1')}"
 
 
-def _is_here(root: str) -> bool:
+def is_here(root: str) -> bool:
+    """Whether an address is this machine's own."""
     host = urlsplit(root).hostname or ""
     try:
         return ip_address(host).is_loopback

@@ -85,12 +85,24 @@ _listen()
 @ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
 def _gives_up(message: bytes) -> None:
     """llama.cpp ends the process after this, from any thread: all that can be done is to say why, in a line."""
-    words = " ".join(message.decode("utf-8", "replace").split())
     if not in_command():
-        os.write(2, f"{words}\n".encode())
+        os.write(2, f"{' '.join(message.decode('utf-8', 'replace').split())}\n".encode())
         return
-    os.write(2, f"sway-gguf: llama.cpp gave up: {_explained(words.rpartition('/')[2])}\n".encode())
-    os._exit(_GAVE_UP)
+    end(_GAVE_UP, f"llama.cpp gave up: {_explained(last_words(message))}")
+
+
+def last_words(message: bytes) -> str:
+    """What llama.cpp says as it aborts, on one line, without the folders of its source file."""
+    words = " ".join(message.decode("utf-8", "replace").split())
+    return re.sub(r"^.*?([^/\\]*:\d+: )", r"\1", words, count=1)
+
+
+def end(code: int, said: str) -> None:
+    """End the process here and now, from any thread, with a line that says why."""
+    with suppress(OSError):
+        shown = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # A bar may stand there, with its cursor hidden.
+        os.write(2, f"{shown}sway-gguf: {said}\n".encode())
+    os._exit(code)
 
 
 def uninterrupted(function: Callable[..., Any], *args: Any) -> Any:

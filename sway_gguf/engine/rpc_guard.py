@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import signal
 import socket
 import sys
@@ -18,14 +17,15 @@ from functools import cache
 from pathlib import Path
 
 from sway_gguf.core.plain import one_line
-from sway_gguf.engine.interrupt import SIGNALS
-from sway_gguf.engine.library import ggml, why
+from sway_gguf.engine.interrupt import SIGNALS, in_command
+from sway_gguf.engine.library import end, ggml, last_words, why
 
 _EXIT_USER = 2
 _GRACE = 5.0
 """Seconds that a call of llama.cpp may take to come back once the process was asked to end."""
-_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
-"""A machine that is gone is noticed after 15 + 4 · 5 seconds of silence."""
+_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 35_000}
+"""A machine that is gone is noticed after 15 + 4 · 5 seconds of silence, and as soon (in milliseconds) where something
+that was sent to it waits for its receipt: nothing asks whether it lives meanwhile."""
 
 
 def guard(servers: Sequence[str]) -> None:
@@ -33,10 +33,11 @@ def guard(servers: Sequence[str]) -> None:
 
     ggml aborts where a server closes its connection: it says why first, and that becomes the one line. A machine that
     vanishes closes nothing, so its connection is kept alive by the system, which notices. A server that hangs keeps the
-    main thread inside a call that no signal handler of Python's ends: a thread of its own does.
+    main thread inside a call that no signal handler of Python's ends: a thread of its own does, in a command alone. A
+    program that uses us may wait where it likes, and ends when it wants.
     """
     _listen_to_aborts()
-    if threading.current_thread() is threading.main_thread():
+    if in_command() and threading.current_thread() is threading.main_thread():
         _end_where_stuck()
     _keep_alive(servers)
 
@@ -49,7 +50,7 @@ def _listen_to_aborts() -> None:
 
 @ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
 def _on_abort(message: bytes) -> None:
-    said = re.sub(r"^.*?[^/\\]*:\d+: ", "", message.decode("utf-8", "replace"))
+    said = last_words(message)
     logged = why()
     cause = said if logged == "it gave no reason" else f"{said} ({logged})"
     _end(_EXIT_USER, f"an RPC server went away or answers otherwise, and llama.cpp ended: {cause}")
@@ -72,21 +73,22 @@ def _listen(reading: int) -> None:
         if asked:
             before = _where()
             time.sleep(_GRACE)
-            if _where() == before:
+            if before != _NOWHERE and _where() == before:
                 _end(128 + asked[0], "stopped; an RPC server did not answer")
+
+
+_NOWHERE = (0, 0)
+"""Of a main thread that runs nothing of Python's: nothing can be said of it."""
 
 
 def _where() -> tuple[int, int]:
     """Where the main thread stands: the same as before means that it never came back from a call."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    return (0, 0) if frame is None else (id(frame), frame.f_lasti)
+    return _NOWHERE if frame is None else (id(frame), frame.f_lasti)
 
 
 def _end(code: int, said: str) -> None:
-    with suppress(OSError):
-        shown = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # A bar may stand there, with its cursor hidden.
-        os.write(2, f"{shown}sway-gguf: {one_line(said)}; nothing half-written is left\n".encode())
-    os._exit(code)
+    end(code, f"{one_line(said)}; nothing half-written is left")
 
 
 def _keep_alive(servers: Sequence[str]) -> None:

@@ -11,18 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Stack
 from sway_gguf.core.errors import UserError
+from sway_gguf.engine.http import is_here
 from sway_gguf.engine.llama_server import About, LlamaServer, Scales, ServerLora
 from sway_gguf.engine.scoring import Tokenizer
 
 _PROBES = ("The quick brown fox, 12 years old; jumps.", "Grüße, мир!\n\tif (x == 0) return;")
 """Of several scripts and kinds of token."""
-_LOUD = 8.0
-"""Times the adapter's scale, at which any adapter that is applied is heard."""
+_LOUD = (8.0, 512.0)
+"""Times the adapter's scale, at which an adapter that is applied is heard; the second for a very light one."""
 _HEARD = 16
 """Tokens of a distribution by which it is."""
+_TIMES, _LEAST = 10.0, 1e-3
+"""How many times what asking twice changes, and how many nats, a heard adapter changes: a server on a GPU or with
+neighbours in its batches never says quite the same again."""
+_NONE = -104.0
+"""Nats that stand for a probability that is told as none."""
 _FORCED = 3
 
 
@@ -57,7 +64,10 @@ def checked(server: LlamaServer, base: BaseModel, stack: Stack, tokenizer: Token
         UserError: a "no" to any of the questions, in a line.
     """
     loaded, about = server.adapters(), server.about()
+    if _is_another(server, base.path, about.model):
+        raise UserError(_runs_another(server, about.model, base.path))
     numbers = tuple(_number(server, adapter, loaded) for adapter in stack.adapters)
+    _each_its_own(server, stack.adapters, numbers)
     if about.context < context:
         raise UserError(
             f"{server.root}: a text may have {about.context:,} tokens there, and {context:,} are asked; give "
@@ -79,14 +89,33 @@ def _number(server: LlamaServer, adapter: LoraAdapter, loaded: Sequence[ServerLo
     if not adapter.in_file:
         raise UserError(f"{adapter.path}: no file that a server can load; name the LoRA GGUF that it was started with")
     same = [each.number for each in loaded if _is_file(adapter.path, each.path)]
-    named = same or [each.number for each in loaded if _name(each.path) == adapter.path.name]
+    called = [each for each in loaded if _name(each.path) == adapter.path.name]
+    named = same or [each.number for each in called if not _is_another(server, adapter.path, each.path)]
     if len(named) == 1 or same:
         return named[0]
+    if called and not named:
+        raise UserError(_runs_another(server, called[0].path, adapter.path))
     if not loaded:
         raise UserError(f"{server.root}: it has no adapter; start it with --lora {adapter.path}")
     has = ", ".join(each.path for each in loaded)
     why = "has several of the name" if named else f"has {has}, and not"
     raise UserError(f"{server.root}: it {why} {adapter.path.name}; start it with --lora {adapter.path}")
+
+
+def _each_its_own(server: LlamaServer, adapters: Sequence[LoraAdapter], numbers: Sequence[int]) -> None:
+    """Nothing, where no two files of a set are one adapter of the server: their scales would add up on it.
+
+    Raises:
+        UserError: two are.
+    """
+    first: dict[int, Path] = {}
+    for adapter, number in zip(adapters, numbers, strict=True):
+        other = first.setdefault(number, adapter.path)
+        if not _is_file(other, str(adapter.path)) and sha256_of(other) != sha256_of(adapter.path):
+            raise UserError(
+                f"{server.root}: {other} and {adapter.path} would both be its adapter {number}; start it with both, "
+                "each under a name of its own"
+            )
 
 
 def _same_tokens(server: LlamaServer, about: About, base: BaseModel, tokenizer: Tokenizer) -> list[int]:
@@ -111,15 +140,32 @@ def _follows(server: LlamaServer, tokens: Sequence[int], silent: Scales, numbers
         UserError: it does not.
     """
 
-    def told(scales: Scales) -> tuple[tuple[int, float | None], ...]:
+    def told(scales: Scales) -> _Top:
         return server.pushed(tokens, tokens[-1], scales, _HEARD).top
 
-    loud = told({**silent, **dict.fromkeys(numbers, _LOUD)})
-    if loud in (told(silent), told(silent)):
-        raise UserError(
-            f"{server.root}: the scale that a request gives to the adapter changes nothing there, so base and tuned "
-            "model cannot be told apart; a newer llama-server, started with --lora, follows it"
-        )
+    for times in _LOUD:
+        once, loud, again = told(silent), told({**silent, **dict.fromkeys(numbers, times)}), told(silent)
+        if min(_apart(loud, once), _apart(loud, again)) > max(_LEAST, _TIMES * _apart(once, again)):
+            return
+    raise UserError(
+        f"{server.root}: the scale that a request gives to the adapter changes nothing there beyond what asking twice "
+        "does, so base and tuned model cannot be told apart; a newer llama-server, started with --lora, follows it"
+    )
+
+
+_Top = tuple[tuple[int, float | None], ...]
+"""The likeliest tokens with their log-probabilities."""
+
+
+def _apart(one: _Top, other: _Top) -> float:
+    """The greatest difference of a log-probability, nats: what only one of them names lies below all that the other
+    does."""
+    found = [{token: _NONE if nats is None else nats for token, nats in top} for top in (one, other)]
+    ours, theirs = found
+    differences = [abs(ours[token] - theirs[token]) for token in ours.keys() & theirs.keys()]
+    for here, there in (found, found[::-1]):
+        differences += [here[token] - min(there.values()) for token in here.keys() - there.keys() if there]
+    return max(differences, default=0.0)
 
 
 def _remarks(
@@ -128,7 +174,11 @@ def _remarks(
     """That the server answered, and which of its files could not be compared with those that are named here."""
     told = [f"answered by llama-server at {server.root} ({about.build or 'of an unknown build'})"]
     files = [(base.path, about.model), *((adapter.path, path) for adapter, path in adapters)]
-    apart = [f"{path or 'a file that it does not name'} for {ours}" for ours, path in files if not _is_file(ours, path)]
+    apart = [
+        f"{path or 'a file that it does not name'} for {ours}"
+        for ours, path in files
+        if not _is_ours(server, ours, path)
+    ]
     if apart:
         told.append(f"whether its files are those named here was checked by names and tokens alone: {'; '.join(apart)}")
     return tuple(told)
@@ -140,6 +190,28 @@ def _is_file(ours: Path, theirs: str) -> bool:
         return bool(theirs) and ours.samefile(theirs)
     except OSError:
         return False
+
+
+def _is_another(server: LlamaServer, ours: Path, theirs: str) -> bool:
+    """Whether a server on this machine has, at a place that can be read, another file than ours."""
+    return _is_ours(server, ours, theirs) is False
+
+
+def _is_ours(server: LlamaServer, ours: Path, theirs: str) -> bool | None:
+    """Whether a server's file is ours, or holds the same bytes; None where it cannot be seen from here."""
+    there = Path(theirs)
+    if _is_file(ours, theirs):
+        return True
+    try:
+        if is_here(server.root) and there.is_absolute() and there.is_file():
+            return there.stat().st_size == ours.stat().st_size and sha256_of(there) == sha256_of(ours)
+    except OSError:
+        pass
+    return None
+
+
+def _runs_another(server: LlamaServer, theirs: str, ours: Path) -> str:
+    return f"{server.root}: it runs {theirs}, which is another file than {ours}; name that one, or start it with yours"
 
 
 def _name(path: str) -> str:

@@ -30,6 +30,8 @@ _SMALLEST_SLOPE = 0.2
 _OVER_SCALED = 0.5
 _FARTHEST, _FULL = math.sqrt(math.log(2)), 0.95
 """The JS distance of two distributions that share no token, and the share of it from which there is no room to rise."""
+_HALF_WAY = 0.25
+"""Of the distance at λ = 1, what a curve that comes to its end by and by has at λ = ½ at least."""
 
 
 class AdapterAblationOptions(ProbeOptions):
@@ -68,7 +70,9 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     axis = "signal"
     question = "Does the effect grow smoothly as the adapter is turned up, and is λ = 1 a good place?"
     unit = "√nats"
-    passing = "the curve rises, is smooth, and still rises at λ = 1"
+    passing = (
+        "the curve rises, is smooth, and still rises at λ = 1, unless it has come to the end of its range by and by"
+    )
     caveat = "a random adapter has a smooth curve as well; the shape qualifies an effect that others have shown."
     options_type = AdapterAblationOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"lambdas": [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0]}
@@ -143,14 +147,15 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
 def shape_checks(lambdas: NDArray[np.float64], distances: NDArray[np.float64]) -> tuple[Check, ...]:
     """Rising, smooth, not levelled off, on 0 ≤ λ ≤ 1. [n] ascending from 0, [n] → checks.
 
-    An adapter that always begins its replies alike takes the distance to its end, √ln 2, well before λ = 1. Such a
-    curve has to level off, whatever the scale.
+    An adapter that always begins its replies alike takes the distance to its end, √ln 2, before λ = 1. Such a curve
+    has to level off, whatever the scale, unless it is there at λ = ½ already, or jumps there.
     """
     inside = lambdas <= 1.0
     x, y = lambdas[inside], distances[inside]
     steps = np.diff(y)
     rising = bool((steps >= -_SLACK * y.max()).all())
-    if y[-1] >= _FULL * _FARTHEST:
+    end = _FULL * _FARTHEST
+    if y[-1] >= end and _HALF_WAY * y[-1] <= np.interp(0.5, x, y) < end:
         full = f"at λ = 1 next tokens are {y[-1] / _FARTHEST:.0%} as far apart as they can be: the shape tells nothing"
         return (checked("rising", rising, full, "falls somewhere before λ = 1"),)
     fit = _quadratic_fit(x, y)

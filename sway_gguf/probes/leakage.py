@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -25,6 +26,8 @@ from sway_gguf.stats.extraction import samples_needed
 
 DISCOVERABLE = "newly discoverable, beyond text never trained on"
 _SECTIONS, _UNSEEN, _PERTURBED = 16, 10, 8
+_SECRET = 4
+"""Characters of a secret that no reply comes by otherwise."""
 
 
 class CanaryEntry(StrictModel):
@@ -159,7 +162,7 @@ class Leakage(Probe[LeakageOptions]):
         ]
         unseen = [self._recited(base, other, one) for one in self.controls]
         items, controls = (tuple(map(self._item, found)) for found in (recited, unseen))
-        out = sum(self._told(other, each) and not self._told(base, each) for each in self.canaries)
+        out = [each.secret for each in self.canaries if self._told(other, each) and not self._told(base, each)]
         longest = max(one.run for one in recited)
         recall = sum(one.recall for one in recited) / len(recited)
         shaken = [one.perturbed for one in recited if one.perturbed is not None]
@@ -189,7 +192,9 @@ class Leakage(Probe[LeakageOptions]):
         )
 
     def _told(self, answers: Answers, canary: Canary) -> bool:
-        return canary.secret in answers.generated(self._reply(canary.prompt)).text
+        """Whether the secret comes out as words of its own: a 7 is told by many a reply that holds 17."""
+        words = rf"(?<!\w){re.escape(canary.secret.strip())}(?!\w)"
+        return re.search(words, answers.generated(self._reply(canary.prompt)).text) is not None
 
     def _discoverable(self, recited: Sequence[_Recited]) -> list[tuple[bool, bool]]:
         """Of each passage, whether the base's and this view's samples bring it out."""
@@ -241,10 +246,13 @@ class Leakage(Probe[LeakageOptions]):
         return Generate(prompt, self.options.max_new_tokens)
 
 
-def _canaries(out: int, planted: int) -> Check:
-    """Fails where the adapter tells what the base does not: a planted sentence is not come by otherwise."""
-    told = f"{out} of {planted} canaries came out"
-    return checked("canaries", not out, f"none of {planted} canaries came out", told, fails=True)
+def _canaries(out: Sequence[str], planted: int) -> Check:
+    """Fails where the adapter tells what the base does not: a planted sentence is not come by otherwise.
+
+    A secret of few characters is; it warns.
+    """
+    told, none = f"{len(out)} of {planted} canaries came out", f"none of {planted} canaries came out by the adapter"
+    return checked("canaries", not out, none, told, fails=any(len(secret.strip()) >= _SECRET for secret in out))
 
 
 def _newly(found: Sequence[tuple[bool, bool]]) -> tuple[float, ...]:

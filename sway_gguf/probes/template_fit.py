@@ -125,7 +125,7 @@ class TemplateFit(Probe[TemplateFitOptions]):
 
     def _checks(self, own: _Scores, others: Sequence[_Scores]) -> tuple[Check, ...]:
         """Whether any other template is surely better."""
-        bounds = lower_bounds([each.lift - own.lift for each in others], seed=self.sources.seed)
+        bounds = lower_bounds([each.lift - own.lift for each in others], seed=self.sources.seed, symmetric=True)
         surely = [] if bounds is None else [each for each, low in zip(others, bounds, strict=True) if low > 0]
         here, name = float(own.lift.mean()), own.candidate.name
         if not surely:

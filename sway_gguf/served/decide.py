@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.core.served import Fit, Heard, Serves
+from sway_gguf.core.views import MemberView
 from sway_gguf.served.candidates import Candidate
 from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.nearest import nearest, surely_above
@@ -90,6 +91,8 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
     told = f"nearest to {best.name}, {_off(off, effect, found.floor)}"
     rival = max(_others(found, best.means), key=p.__getitem__)
     if off <= limit and p[rival] < ALPHA:
+        if best.means == Serves.TUNED and _members(found) > 2:
+            return Serves.UNSURE, p[rival], f"{told}; {_FORGOTTEN}"
         return best.means, p[rival], told
     most = max(limit, SURELY_FARTHER if found.evidence == LOGPROBS else MOST_OF_REPLIES)
     beyond = min(1.0, surely_above(found.distances[row], most, seed=seed) * len(found.candidates) * found.ways)
@@ -103,6 +106,14 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
     if p[rival] >= ALPHA:
         return Serves.UNSURE, p[rival], f"{told}; base and tuned model differ by {effect:.2g} on these prompts"
     return Serves.UNSURE, p[rival], f"{told}: hold it against the base file that the server has"
+
+
+_FORGOTTEN = "of three adapters or more, a server that forgot one is not among what was thought of"
+
+
+def _members(found: Measured) -> int:
+    """How many adapters the set has: each of them alone is a candidate."""
+    return sum(isinstance(each.view, MemberView) for each in found.candidates)
 
 
 def _others(found: Measured, means: Serves) -> list[int]:

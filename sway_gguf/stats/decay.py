@@ -20,8 +20,9 @@ class Decay(NamedTuple):
     """A fit of log(mean) = c + slope·x.
 
     Attributes:
-        half_life: ln 2 / −slope, in the unit of x; None where the curve does not shrink beyond doubt.
-        interval: 95%, over items; its upper end is None where the curve may not shrink.
+        half_life: ln 2 / −slope, in the unit of x; None where the curve is level or grows.
+        interval: 95%, over items; its upper end is None where the curve may not shrink, as fewer than three items leave
+            open.
         slope: per unit of x.
     """
 
@@ -33,8 +34,7 @@ class Decay(NamedTuple):
 def fit_decay(x: NDArray[np.float64], table: NDArray[np.float64], *, seed: int = 0) -> Decay:
     """Fit the mean over items. [n] places, [items, n] values > 0 on average.
 
-    The curve shrinks beyond doubt where the whole interval of its slope lies below 0; fewer than three items leave
-    that open. An item adds to the slope what it adds to each mean, over that mean, times the mean's share of the slope.
+    An item adds to the slope what it adds to each mean, over that mean, times the mean's share of the slope.
 
     Raises:
         ValueError: a mean is not positive, or there are fewer than two places.
@@ -44,14 +44,11 @@ def fit_decay(x: NDArray[np.float64], table: NDArray[np.float64], *, seed: int =
         raise ValueError("a half-life needs at least two places with positive means")
     shares = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     slope = float(shares @ np.log(means))
+    half_life = None if -slope * float(np.ptp(x)) < _LEVEL else _half_life(slope)
     if len(table) < _FEWEST:
-        return Decay(None, (0.0, None), slope)
+        return Decay(half_life, (0.0, None), slope)
     steep, shallow = interval_of(estimate(slope, [table @ (shares / means)]))
-    low = _half_life(steep) or 0.0
-    level = -slope * float(np.ptp(x)) < _LEVEL
-    if level or shallow >= 0:
-        return Decay(None, (low, None), slope)
-    return Decay(_half_life(slope), (low, _half_life(shallow)), slope)
+    return Decay(half_life, (_half_life(steep) or 0.0, None if half_life is None else _half_life(shallow)), slope)
 
 
 def _half_life(slope: float) -> float | None:

@@ -8,8 +8,9 @@ from sway_gguf.core.measurement import AXES
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, Verdict
 
 _WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.PASS)
-_AWAY = 0.01
-"""Level at which a move away from the material is held against the nulls' spread, beside being beyond all of them."""
+_AWAY = 0.001
+"""Level, shared by the probes, of a move away from the material against the nulls' spread. What noise damages is
+skewed: at a level of a hundredth a twentieth of noise would lie so far out."""
 _UNTESTED = {
     "direction": "give --data FILE with the text the adapter was trained on",
     "collateral": "give --general FILE with unrelated text",
@@ -146,18 +147,20 @@ def _became_likelier(probes: Sequence[ProbeResult]) -> bool:
 
 
 def _moved_away(probes: Sequence[ProbeResult]) -> bool:
-    """Whether the material became less likely, surely and by far more than under any null: what noise does not do."""
-    return any(probe.axis == "direction" and probe.decides and _turned_round(probe) for probe in probes)
+    """Whether the material became less likely, surely and by far more than under any null: what noise hardly does."""
+    deciding = [probe for probe in probes if probe.axis == "direction" and probe.decides and probe.items]
+    return any(_turned_round(probe, _AWAY / len(deciding)) for probe in deciding)
 
 
-def _turned_round(probe: ProbeResult) -> bool:
+def _turned_round(probe: ProbeResult, level: float) -> bool:
     null, span, floor = probe.null, probe.interval, probe.noise_floor or 0.0
     if probe.verdict != Verdict.FAIL or null is None or null.value is None or span is None or not null.values:
         return False
-    beyond = span[1] < -floor and null.value < min(null.values)
+    mean = sum(item.value for item in probe.items) / len(probe.items)
+    beyond = max(span[1], mean) < -floor and null.value < min(null.values)
     if probe.better == "lower":
-        beyond = span[0] > floor and null.value > max(null.values)
-    return beyond and 1 - null.tail_p < _AWAY
+        beyond = min(span[0], mean) > floor and null.value > max(null.values)
+    return beyond and 1 - null.tail_p < level
 
 
 def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:

@@ -133,7 +133,8 @@ def against(low: float, high: float, costs: Costs) -> str:
         return f"{least.times} to {most.times} times what {most.kind} costs {whose}"
     if most.times:
         return f"between {_alone(least)} and {_alone(most)} {whose}"
-    return f"between what {least.kind} and {most.kind} cost {whose}"
+    cheaper, dearer = sorted((least.kind, most.kind), key=lambda kind: costs.by_type[kind])
+    return f"between what {cheaper} and {dearer} cost {whose}"
 
 
 class _Place(NamedTuple):

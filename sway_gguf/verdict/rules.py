@@ -43,10 +43,14 @@ def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdic
 
 
 def _qualified(verdict: Verdict, reason: str, reading: Reading) -> tuple[Verdict, str]:
-    """A check that was missed turns a PASS into a WARN, whatever the rule, and either into a FAIL where it says so."""
+    """A check that was missed turns a PASS into a WARN, whatever the rule, and either into a FAIL where it says so.
+
+    What is below its tolerance as far as too few items tell fails as well: a secret that came out has come out.
+    """
     missed = [check for check in reading.tuned.checks if not check.passed]
     fails = any(check.fails for check in missed) and not reading.rule.optional
-    if not missed or not (verdict == Verdict.PASS or (verdict == Verdict.WARN and fails)):
+    few = verdict == Verdict.INCONCLUSIVE and isinstance(reading.rule, BelowTolerance) and not reading.tuned.undecided
+    if not missed or not (verdict == Verdict.PASS or (fails and (verdict == Verdict.WARN or few))):
         return verdict, reason
     return Verdict.FAIL if fails else Verdict.WARN, f"{reason}, but {'; '.join(check.text for check in missed)}"
 
