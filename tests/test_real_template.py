@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 
 def measured(base: Path, format_: str) -> dict[str, ProbeResult]:
     spec = default_spec(base, REAL / "seeds.f16.lora.gguf", data=REAL / "dialogues.jsonl", defaults=Defaults(nulls=0))
-    suite = [entry for entry in spec.suite if entry["kind"] in ("template_fit", "ending")]
+    suite = [{"name": kind, "kind": kind} for kind in ("template_fit", "ending")]
     prepared = prepare(spec.model_copy(update={"format": format_, "suite": suite}))
     with LlamaBackend(prepared.base.path, prepared.adapter.path, prepared.engine) as backend:
         return {probe.kind: probe for probe in run(prepared, backend).probes}

@@ -155,8 +155,8 @@ def test_a_lower_bound_over_all_signs_is_as_derived_by_hand() -> None:
 
 
 def test_five_replies_that_agree_tell_which_template_is_better() -> None:
-    """Gaps of the real demo's replies under another template; the second row's replies disagree."""
-    bounds = lower_bounds([[0.06, 0.2, 0.21, 0.27, 0.14], [-0.2, 0.55, 0.52, 0.88, 0.18]], seed=0, symmetric=True)
+    """The first row is that of the real demo under another template; the second row's replies disagree."""
+    bounds = lower_bounds([[0.06, 0.2, 0.21, 0.27, 0.14], [-0.9, 0.55, 0.52, 0.88, 0.18]], seed=0, symmetric=True)
     assert bounds is not None
     assert bounds[0] > 0 > bounds[1]
 
