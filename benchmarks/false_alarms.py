@@ -80,9 +80,9 @@ def outcomes(world: World, kinds: Sequence[str], rules: Sequence[Rule]) -> list[
     found = []
     for rule in rules:
         plan = schedule(probes, Nulls(seeds, panel=rule.panel, first=rule.first, part=FIRST_ITEMS))
-        decisions = decisions_of(rule.first, alpha=DEFAULTS.alpha, seed=world.run)
+        decisions = decisions_of(rule.first, alpha=DEFAULTS.alpha)
         readings = measure(FakeBackend(world), probes, plan, decisions=decisions).readings
-        results = judge(readings, alpha=DEFAULTS.alpha, seed=world.run, first=rule.first)
+        results = judge(readings, alpha=DEFAULTS.alpha, first=rule.first)
         axes = axes_of(results)
         claimed = any(axis.verdict == Verdict.PASS for axis in axes if axis.axis in ("signal", "direction"))
         sections = [r for r in results if r.kind == "section_internalization" and r.verdict == Verdict.PASS]

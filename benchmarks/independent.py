@@ -19,12 +19,12 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from sway_gguf.stats.binomial import more_often_p, proportion_interval
-from sway_gguf.stats.bootstrap import gap_interval, mean_interval
 from sway_gguf.stats.calibration import calibrate
 from sway_gguf.stats.clusters import specificity
 from sway_gguf.stats.decay import fit_decay
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
+from sway_gguf.stats.interval import gap_interval, mean_interval
 from sway_gguf.stats.noise import noise_limit
 from sway_gguf.stats.paired import paired_change
 from sway_gguf.stats.simultaneous import lower_bounds
@@ -187,7 +187,7 @@ def _half_life(rng: Rng) -> Differences:
     x = np.sort(rng.uniform(0, 500, 6))
     table = np.exp(-x / 100 + rng.normal(0, 0.1, (8, 6)))
     slope = OLS(np.log(table.mean(axis=0)), np.column_stack([np.ones(6), x])).fit().params[1]
-    yield abs(fit_decay(x, table, seed=0).slope - float(slope)) * 100
+    yield abs(fit_decay(x, table).slope - float(slope)) * 100
 
 
 def _explained(rng: Rng) -> Differences:

@@ -26,6 +26,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from benchmarks.models import base_of, base_option, settings_of
+from benchmarks.peft_names import MODULES, halves_apart
 from benchmarks.sides import Finding, Goal, in_turns, left_out, main, ratio_of
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
@@ -42,15 +43,6 @@ _GOAL = Goal("≥", 4.0)
 _NULLS = 3
 _NEEDED = "torch, transformers, peft, gguf, dlm_sway"
 _SIDE = Path(__file__).with_name("original_side.py")
-_MODULES = {
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 def suite(quick: bool) -> list[dict[str, Any]]:
@@ -78,16 +70,15 @@ def write_peft(adapter: LoraAdapter, base: BaseModel, folder: Path) -> None:
     weights: dict[str, Matrix] = {}
     for pair in adapter.pairs:
         _, block, module, _ = pair.module.split(".")
-        name = f"base_model.model.model.layers.{block}.{_MODULES[module]}"
+        name = f"base_model.model.model.layers.{block}.{MODULES[module]}"
         heads = heads_of(pair.module, base)
         b = pair.b
         if heads:
-            half = b.shape[0] // heads // 2
-            b = b.reshape(heads, half, 2, -1).swapaxes(1, 2).reshape(b.shape)
+            b = halves_apart(b, heads)
         weights[f"{name}.lora_A.weight"] = np.ascontiguousarray(pair.a)
         weights[f"{name}.lora_B.weight"] = np.ascontiguousarray(b)
     (rank,) = adapter.ranks
-    projections = sorted({_MODULES[pair.module.split(".")[2]].rpartition(".")[2] for pair in adapter.pairs})
+    projections = sorted({MODULES[pair.module.split(".")[2]].rpartition(".")[2] for pair in adapter.pairs})
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": adapter.alpha}
     config |= {"target_modules": projections, "lora_dropout": 0.0, "bias": "none"}
     save_file(weights, folder / "adapter_model.safetensors")

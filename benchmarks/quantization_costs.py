@@ -23,7 +23,7 @@ from sway_gguf.core.queries import Query
 from sway_gguf.deploy.merge import merge
 from sway_gguf.engine.factory import open_backend
 from sway_gguf.probes.base import Probe
-from sway_gguf.stats.bootstrap import mean_interval
+from sway_gguf.stats.interval import mean_interval
 from sway_gguf.suite.prepare import default_spec, prepare
 
 KINDS = ("external_perplexity", "everyday_replies", "calibration_drift")
@@ -64,7 +64,7 @@ def rows(
 
 def _cell(probe: Probe[Any], base: Answers, other: Answers) -> str:
     found = probe.measure(base, other)
-    span = mean_interval([item.value for item in found.items], seed=SEED)
+    span = mean_interval([item.value for item in found.items])
     ends = f" [{span.low:+.4f}, {span.high:+.4f}]" if span else ""
     turned = f"; {found.turned.words}" if found.turned and found.items else ""
     return f"{found.value:+.4f}{ends}, {len(found.items)} items{turned}"

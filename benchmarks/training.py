@@ -6,7 +6,7 @@ the product measures of a section is what these adapters learn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,38 +66,54 @@ def trained(
         texts: to learn.
         steps: after how many steps to give it, ascending.
         rate: of learning, reached after ten steps.
-        seed: of A, which begins as peft has it (uniform in ±1/√d_in); B begins at zero.
+        seed: of A.
         rank: r.
         alpha: the scaling is alpha / r.
         modules: to adapt; all linear ones where none are given.
     """
-    rng = np.random.default_rng(seed)
-    factors: Factors = {}
-    for name in modules or model.linear:
-        rows, columns = model.weights[name].shape
-        a = rng.uniform(-1, 1, (rank, columns)) / np.sqrt(columns)
-        factors[name] = (a.astype(np.float32), np.zeros((rows, rank), np.float32))
-    moments = {name: [np.zeros_like(each) for each in (*pair, *pair)] for name, pair in factors.items()}
+    factors = untrained(model, modules or model.linear, rank, seed)
+    adam = Adam(factors)
     for step in range(1, max(steps) + 1):
         _, slopes = model.loss(texts, factors, alpha / rank)
-        norm = np.sqrt(sum(float((slope * slope).sum()) for pair in slopes.values() for slope in pair))
-        share = np.float32(min(1.0, _CLIP / max(norm, _TINY)))
-        for name, pair in slopes.items():
-            for place, slope in enumerate(pair):
-                _adam(
-                    factors[name][place], slope * share, moments[name][place::2], rate * min(1.0, step / _WARM_UP), step
-                )
+        adam.step(slopes, rate * min(1.0, step / _WARM_UP))
         if step in steps:
             yield step, adapter_of(model, factors, alpha)
 
 
-def _adam(value: Array, slope: Array, moments: list[Array], rate: float, step: int) -> None:
-    """One step of Adam (Kingma & Ba 2015) on `value`, in place."""
-    first, second = moments
-    first += (1 - _FIRST) * (slope - first)
-    second += (1 - _SECOND) * (slope * slope - second)
-    ahead, scale = first / (1 - _FIRST**step), np.sqrt(second / (1 - _SECOND**step)) + _TINY
-    value -= (rate * ahead / scale).astype(np.float32)
+def untrained(model: Llama, modules: Iterable[str], rank: int, seed: int) -> Factors:
+    """Factors of modules as peft begins: A uniform in ±1/√d_in, B zero."""
+    rng = np.random.default_rng(seed)
+    factors: Factors = {}
+    for name in modules:
+        rows, columns = model.weights[name].shape
+        a = rng.uniform(-1, 1, (rank, columns)) / np.sqrt(columns)
+        factors[name] = (a.astype(np.float32), np.zeros((rows, rank), np.float32))
+    return factors
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) on factors, in place, by slopes that are cut to a norm of 1 over all of them."""
+
+    def __init__(self, factors: Factors) -> None:
+        self._factors, self._steps = factors, 0
+        self._moments = {name: [np.zeros_like(each) for each in (*pair, *pair)] for name, pair in factors.items()}
+
+    def step(self, slopes: Factors, rate: float) -> None:
+        """One step down the slopes."""
+        self._steps += 1
+        norm = np.sqrt(sum(float((slope * slope).sum()) for pair in slopes.values() for slope in pair))
+        share = np.float32(min(1.0, _CLIP / max(norm, _TINY)))
+        for name, pair in slopes.items():
+            for place, slope in enumerate(pair):
+                self._one(self._factors[name][place], slope * share, self._moments[name][place::2], rate)
+
+    def _one(self, value: Array, slope: Array, moments: list[Array], rate: float) -> None:
+        first, second = moments
+        first += (1 - _FIRST) * (slope - first)
+        second += (1 - _SECOND) * (slope * slope - second)
+        ahead = first / (1 - _FIRST**self._steps)
+        scale = np.sqrt(second / (1 - _SECOND**self._steps)) + _TINY
+        value -= (rate * ahead / scale).astype(np.float32)
 
 
 def adapter_of(model: Llama, factors: Factors, alpha: float) -> LoraAdapter:

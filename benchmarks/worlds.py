@@ -18,7 +18,7 @@ from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
 from sway_gguf.core.sections import Paraphrase, Preference, Section
 from sway_gguf.core.views import NullView, ScaledView, View
 from sway_gguf.probes.base import Sources
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 GROUPS = ("prompts", "sections", "preferences", "paraphrases")
 """Kinds of items. A view has an effect on each of them, beside one on every single text."""

@@ -137,7 +137,8 @@ def _compile(compiler: list[str], source: Path, tool: Tool, libraries: Path, out
     code += _no_pages(source) if tool.pages else []
     headers = [f"-I{source / part}" for part in (*_SHARED_HEADERS, *tool.headers)]
     # Classes of libllama-common have the members that they had when it was compiled.
-    alike = ["-DLLAMA_SUBPROCESS", *([f"-D{_TLS}"] if _speaks_tls(libraries) else [])]
+    tls = _speaks_tls(libraries)
+    alike = ["-DLLAMA_SUBPROCESS", *([f"-D{_TLS}"] if tls else [])]
     objects = out.parent / f"{out.name}-objects"
     objects.mkdir()
     made = []
@@ -150,7 +151,7 @@ def _compile(compiler: list[str], source: Path, tool: Tool, libraries: Path, out
     print(file=sys.stderr)
     # A tool has to name every library itself: one that another library needs is not looked for beside it.
     all_named = ["-Wl,--no-as-needed"] if sys.platform == "linux" else []
-    named = [f"-l{library}" for library in _LIBRARIES] + (["-lssl", "-lcrypto"] if _TLS in "".join(alike) else [])
+    named = [f"-l{library}" for library in _LIBRARIES] + (["-lssl", "-lcrypto"] if tls else [])
     linked = [f"-L{libraries}", *all_named, *named, f"-Wl,-rpath,{libraries}", "-pthread"]
     _run([*compiler, *made, "-o", str(out), *linked])
 

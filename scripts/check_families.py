@@ -166,6 +166,11 @@ def random_adapter(model: Any) -> PeftModel:
         alpha_pattern={} if packed else {"down_proj": 16, "w2": 16},
         **({"target_parameters": packed} if packed else {}),
     )
+    return drawn(model, config)
+
+
+def drawn(model: Any, config: LoraConfig) -> PeftModel:
+    """The model under an adapter whose B is drawn at random."""
     tuned = get_peft_model(model, config)
     torch.manual_seed(2)
     with torch.no_grad():

@@ -64,13 +64,13 @@ def compared(mine: Path, theirs: Path, adapter: LoraAdapter) -> str:
 
 def check(base: Path, adapter: Path, scale: float, scratch: Path) -> None:
     """Merge by both, and print what came of it."""
-    kind = "F32" if read_base(base).tensors[read_lora(adapter).pairs[0].module].type == "F32" else "F16"
+    lora, model = read_lora(adapter), read_base(base)
+    kind = "F32" if model.tensors[lora.pairs[0].module].type == "F32" else "F16"
     mine, theirs = scratch / "ours.gguf", scratch / "theirs.gguf"
-    lora = read_lora(adapter)
     merge(base, lora, mine, kind=kind, scale=scale)
     exported(base, adapter, scale, theirs)
     print(f"{base.name} + {adapter.name} at {scale:g}, {kind}: {compared(mine, theirs, lora)}", flush=True)
-    found = replay(read_base(theirs), read_base(base), lora).tensors
+    found = replay(read_base(theirs), model, lora).tensors
     adapted = [each for each in found if each.adapted]
     states = Counter(f"{each.state}{', every bit' if each.exact else ''}" for each in adapted)
     scales = [each.scale for each in adapted if each.scale is not None]

@@ -26,7 +26,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sway_gguf.artifacts.base import read_base
+from benchmarks.peft_names import MODULES, halves_apart
 from sway_gguf.artifacts.chat import chat_renderer
 from sway_gguf.artifacts.lora import LoraAdapter, read_lora
 from sway_gguf.artifacts.lora_write import write_lora
@@ -41,17 +41,7 @@ from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import REAL
 
 DIALOGUES, NEW_TOKENS = 8, 32
-MODULES = {
-    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}  # fmt: skip
 NAMES = {BASE: "base", TUNED: "tuned"}
-
-
-def halves_apart(rows: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of q or k as transformers has them: of each head first one half, then the other. [heads · n · 2, r]."""
-    return rows.reshape(heads, -1, 2, rows.shape[1]).transpose(0, 2, 1, 3).reshape(rows.shape)
 
 
 def with_adapter(model: Any, adapter: LoraAdapter) -> Any:
@@ -115,7 +105,6 @@ def main() -> None:
         floats, factors = Path(scratch) / "base.gguf", Path(scratch) / "adapter.gguf"
         merge(base, None, floats, kind="F32")
         write_lora(replace(lora, pairs=tuple(replace(p, a_type="F32", b_type="F32") for p in lora.pairs)), factors)
-        read_base(floats)
         with LlamaBackend(floats, factors, EngineSettings(kv_type="f32")) as backend:
             tokens = [backend.model.tokenize(text) for text in texts]
             asked = [backend.model.tokenize(prompt) for prompt in prompts]

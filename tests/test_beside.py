@@ -90,5 +90,5 @@ def test_no_null_shows_the_size_of_damage_that_could_not_be_told() -> None:
         found = Measurement(0.0, undecided=undecided)
         return Reading(name, name, "collateral", "nats", BelowTolerance(0.1), found, (), None)
 
-    damaged = decisions_of(5, alpha=0.05, seed=0).damaged
+    damaged = decisions_of(5, alpha=0.05).damaged
     assert damaged([reading("few items", ""), reading("unreadable", "the base cannot read it")]) == ["few items"]

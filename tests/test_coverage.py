@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchmarks import interval_methods as methods
 from benchmarks.coverage import LEVEL, cell, laws, tables
-from sway_gguf.stats.bootstrap import Interval, gap_interval, mean_interval
+from sway_gguf.stats.interval import Interval, gap_interval, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 
 RUNS = 6

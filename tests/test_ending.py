@@ -74,7 +74,7 @@ def answered(probe: Probe[Any], end: float, lengths: Sequence[int] = (), tokens:
 def judged(probe: Probe[Any], base: Answers, other: Answers) -> ProbeResult:
     measured = probe.measure(base, other)
     reading = Reading("ending", "ending", probe.axis, probe.unit, probe.rule, measured, (), None)
-    return judge([reading], alpha=0.05, seed=0)[0]
+    return judge([reading], alpha=0.05)[0]
 
 
 def test_the_value_is_the_mean_change_of_the_ends_log_probability() -> None:

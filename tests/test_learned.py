@@ -9,7 +9,7 @@ import pytest
 from sway_gguf.core.measurement import BEYOND, GAP, HELD_OUT, TRAINED, Item, Measurement, Part
 from sway_gguf.core.result import ProbeResult, Verdict
 from sway_gguf.core.rules import AboveNull
-from sway_gguf.stats.bootstrap import gap_interval
+from sway_gguf.stats.interval import gap_interval
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
 from sway_gguf.verdict.reading import Reading
@@ -41,7 +41,7 @@ def judged(lift: Measurement, mapping: Measurement | None = None) -> list[ProbeR
     readings = [reading("lift", True, lift)]
     if mapping:
         readings.append(reading("mapping", False, mapping))
-    return judge(readings, alpha=0.05, seed=0)
+    return judge(readings, alpha=0.05)
 
 
 def lifts(trained: float, unseen: float | None = None) -> Measurement:
@@ -122,11 +122,11 @@ def test_a_part_is_above_only_with_enough_items_and_nulls() -> None:
 
 def test_the_gap_is_the_difference_of_two_means_of_either_sign() -> None:
     one, other = [1.0, 2.0, 3.0, 4.0, 5.0], [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
-    found = gap_interval(one, other, seed=0)
+    found = gap_interval(one, other)
     assert found is not None
     # Means 3 and 6.5, variances 2.5 and 3.5; standard error √(2.5/5 + 3.5/6) = 1.041 with 8.99 degrees of freedom, for
     # which Student's t is 2.262; neither group is skewed.
     assert found.low < -3.5 < found.high < 0
     assert found.high - found.low == pytest.approx(2 * 2.262 * 1.041, rel=1e-3)
-    assert gap_interval([1.0] * 5, [2.0] * 5, seed=0) == (-1.0, -1.0)
-    assert gap_interval(one[:4], other, seed=0) is None
+    assert gap_interval([1.0] * 5, [2.0] * 5) == (-1.0, -1.0)
+    assert gap_interval(one[:4], other) is None

@@ -42,7 +42,7 @@ def reading(
 def test_what_lies_far_beyond_five_nulls_is_decided_by_them() -> None:
     far = reading(5.0)
     assert settled([far], FIRST_NULLS)
-    (found,) = judge([far], alpha=0.05, seed=0, first=FIRST_NULLS)
+    (found,) = judge([far], alpha=0.05, first=FIRST_NULLS)
     assert (found.verdict, found.null.early if found.null else None) == (Verdict.PASS, True)
     assert found.null is not None
     assert found.null.p == found.null.holm_p == found.null.tail_p < 1e-5
@@ -51,7 +51,7 @@ def test_what_lies_far_beyond_five_nulls_is_decided_by_them() -> None:
 
 def test_what_is_beyond_five_nulls_and_not_far_goes_on() -> None:
     assert not settled([reading(3.0)], FIRST_NULLS)
-    (found,) = judge([reading(3.0)], alpha=0.05, seed=0, first=FIRST_NULLS)
+    (found,) = judge([reading(3.0)], alpha=0.05, first=FIRST_NULLS)
     assert found.verdict == Verdict.INCONCLUSIVE
 
 
@@ -88,7 +88,7 @@ def scripted(scatter: float) -> tuple[list[Reading], list[tuple[int, str]], Sche
     backend = FakeBackend(effect(section=1.0, logit=1.0, scatter=scatter))
     probes = build_probes([{"name": "section_internalization", "kind": "section_internalization"}], SOURCES)
     plan = schedule(probes, Nulls(tuple(range(1, 20)), panel=6, first=FIRST_NULLS, part=5))
-    found = measure(backend, probes, plan, decisions=decisions_of(FIRST_NULLS, alpha=0.05, seed=0))
+    found = measure(backend, probes, plan, decisions=decisions_of(FIRST_NULLS, alpha=0.05))
     asked = [(view.seed, str(query)) for view, query in backend.asked if isinstance(view, NullView)]
     return found.readings, asked, plan
 
@@ -125,7 +125,7 @@ def test_it_goes_on_while_a_part_would_soften_the_miss() -> None:
     """A later null may do as well as the part, and turn the WARN into a FAIL."""
     part = Part("trained", tuple(0.9 + 0.01 * n for n in range(9)), instead="by heart")
     beaten = reading(0.2, nulls=[0.3, 0.1, 0.2, 0.3, 0.4], parts=[part])
-    assert judge([beaten], alpha=0.05, seed=0, first=FIRST_NULLS)[0].verdict == Verdict.WARN
+    assert judge([beaten], alpha=0.05, first=FIRST_NULLS)[0].verdict == Verdict.WARN
     assert not settled([beaten], FIRST_NULLS)
     assert settled([replace(beaten, nulls=(*beaten.nulls, measured(1.0, [replace(part, values=(1.0,))])))], FIRST_NULLS)
 

@@ -52,7 +52,7 @@ def _mixed(runs: int) -> np.ndarray:
 def test_one_look_decides_as_the_judge_does() -> None:
     values = _mixed(60)
     for run, passed in zip(values, one_look(values).probes, strict=True):
-        verdicts = [result.verdict == "PASS" for result in judge(_readings(run, 19), alpha=0.05, seed=0)]
+        verdicts = [result.verdict == "PASS" for result in judge(_readings(run, 19), alpha=0.05)]
         assert verdicts == passed.tolist()
 
 
@@ -68,7 +68,7 @@ def test_two_looks_decide_and_end_as_the_judge_and_its_looks_do() -> None:
         ends = (n for n in range(20) if n == 19 or settled(_readings(run, n, part, taken), FIRST_NULLS))
         last = next(ends)
         assert max(taken) + last == visits
-        results = judge(_readings(run, last, part, taken), alpha=0.05, seed=0, first=FIRST_NULLS)
+        results = judge(_readings(run, last, part, taken), alpha=0.05, first=FIRST_NULLS)
         assert [result.verdict == "PASS" for result in results] == passed.tolist()
 
 

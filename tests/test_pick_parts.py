@@ -98,14 +98,14 @@ def test_a_smaller_scale_is_told_where_it_surely_pays_alone() -> None:
     gains, costs = rng.normal(2.0, 0.2, 16), rng.normal(0.4, 0.05, 12)
     half = Point((0.9 * gains).tolist(), (0.2 * costs).tolist())
     whole = Point(gains.tolist(), costs.tolist())
-    found = tradeoff({0.5: half, 1.0: whole}, seed=0)
+    found = tradeoff({0.5: half, 1.0: whole})
     assert found is not None
     assert (found.scale, found.kept, found.cost) == pytest.approx((0.5, 0.9, 0.2))
     noisy = Point((gains * 0.9).tolist(), rng.normal(0.08, 0.4, 12).tolist())
-    assert tradeoff({0.5: noisy, 1.0: whole}, seed=0) is None
-    assert tradeoff({0.5: half, 1.0: Point(gains.tolist(), (0.01 * costs).tolist())}, seed=0) is None
-    assert tradeoff({0.5: Point((0.5 * gains).tolist(), (0.2 * costs).tolist()), 1.0: whole}, seed=0) is None
-    assert tradeoff({0.5: half}, seed=0) is None
+    assert tradeoff({0.5: noisy, 1.0: whole}) is None
+    assert tradeoff({0.5: half, 1.0: Point(gains.tolist(), (0.01 * costs).tolist())}) is None
+    assert tradeoff({0.5: Point((0.5 * gains).tolist(), (0.2 * costs).tolist()), 1.0: whole}) is None
+    assert tradeoff({0.5: half}) is None
 
 
 def effect(view: View, query: Query) -> float:
@@ -124,7 +124,7 @@ def test_check_shows_lift_and_damage_over_scales_and_says_what_a_smaller_one_kee
     entry = {"kind": "scale_response", "lambdas": [0.5, 1.0, 1.5], "max_bits_per_byte": 50.0}
     probes = build_probes([entry], sources)
     found = measure(FakeBackend(wordy_script(effect)), probes, schedule(probes))
-    (result,) = judge(found.readings, alpha=0.05, seed=0)
+    (result,) = judge(found.readings, alpha=0.05)
     assert result.curve is not None
     assert result.curve.scales == (0.0, 0.5, 1.0, 1.5)
     assert result.curve.values == pytest.approx((0.0, -0.075, -0.3, -0.675), abs=1e-6)

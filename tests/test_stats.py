@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sway_gguf.stats.binomial import proportion_interval
-from sway_gguf.stats.bootstrap import MIN_ITEMS, gap_interval, mean_interval
 from sway_gguf.stats.calibration import calibrate, smallest_rank_p
 from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
+from sway_gguf.stats.interval import MIN_ITEMS, gap_interval, mean_interval
 
 p_lists = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 

@@ -37,7 +37,7 @@ def judged(
     items = tuple(Item(str(n), value) for n, value in enumerate(values))
     tuned = Measurement(math.fsum(values) / len(values), items, of_text=True, turned=turned)
     reading = Reading("p", "p", axis, "nats/token", AboveTolerance(-0.15), tuned, (), 0.0)
-    (found,) = judge([reading], alpha=0.05, seed=0, costs=COSTS)
+    (found,) = judge([reading], alpha=0.05, costs=COSTS)
     return found.verdict, found.toll
 
 

@@ -31,7 +31,7 @@ def reading(
 
 
 def verdict_of(*args: object, **kwargs: object) -> Verdict:
-    return judge([reading(*args, **kwargs)], alpha=0.05, seed=0)[0].verdict  # type: ignore[arg-type]
+    return judge([reading(*args, **kwargs)], alpha=0.05)[0].verdict  # type: ignore[arg-type]
 
 
 def test_beyond_every_null_passes() -> None:
@@ -39,7 +39,7 @@ def test_beyond_every_null_passes() -> None:
 
 
 def test_one_null_that_does_as_well_fails() -> None:
-    found = judge([reading(AboveNull(), measured(5.0), [*NULLS[:-1], 5.0])], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(), measured(5.0), [*NULLS[:-1], 5.0])], alpha=0.05)[0]
     assert found.verdict == Verdict.FAIL
     assert found.reason == "1 of 19 nulls do as well"
 
@@ -57,14 +57,14 @@ def test_lower_is_better_mirrors_higher() -> None:
 def test_an_effect_that_went_the_other_way_fails_however_low_the_nulls_are(direction: Direction) -> None:
     turn = 1 if direction == "higher" else -1
     lower = [turn * (-5 - 0.1 * (n % 5)) for n in range(19)]
-    found = judge([reading(AboveNull(direction), measured(turn * -3.1), lower)], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(direction), measured(turn * -3.1), lower)], alpha=0.05)[0]
     assert found.verdict == Verdict.FAIL
     assert "the other way" in found.reason
 
 
 def test_an_interval_that_reaches_zero_decides_nothing_beyond_all_nulls() -> None:
     low = [-5 - 0.1 * (n % 5) for n in range(19)]
-    found = judge([reading(AboveNull(), measured(0.2, spread=0.5), low)], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(), measured(0.2, spread=0.5), low)], alpha=0.05)[0]
     assert found.verdict == Verdict.INCONCLUSIVE
     assert "reaches zero" in found.reason
 
@@ -75,14 +75,14 @@ def test_an_interval_that_reaches_the_noise_floor_decides_nothing() -> None:
 
 def test_too_few_controls_are_told() -> None:
     few = replace(measured(5.0), controls=(Item("c", 0.1),) * 3)
-    found = judge([reading(AboveNull(), few, NULLS)], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(), few, NULLS)], alpha=0.05)[0]
     assert found.verdict == Verdict.INCONCLUSIVE
     assert "give 2 or more in addition (--general FILE)" in found.reason
 
 
 def test_a_missed_check_that_fails_fails_what_nulls_let_pass() -> None:
     harmful = replace(measured(5.0), checks=(checked("harm", False, "fine", "lost more than it gained", fails=True),))
-    found = judge([reading(AboveNull(), harmful, NULLS)], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(), harmful, NULLS)], alpha=0.05)[0]
     assert found.verdict == Verdict.FAIL
     assert "lost more than it gained" in found.reason
 
@@ -100,7 +100,7 @@ def test_what_came_out_fails_where_too_few_items_leave_the_rest_open() -> None:
 
 
 def test_the_rank_p_leads() -> None:
-    found = judge([reading(AboveNull(), measured(5.0), NULLS)], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(), measured(5.0), NULLS)], alpha=0.05)[0]
     assert found.null is not None
     assert found.null.family_p == pytest.approx(0.05)
     assert found.reason == "beyond all 19 nulls, rank p 0.05"
@@ -119,19 +119,18 @@ def test_an_effect_within_the_noise_floor_is_none() -> None:
     ("items", "nulls", "advice"), [(4, 19, "give 1 or more in addition"), (12, 4, "ask for 5 or more with --nulls")]
 )
 def test_too_little_evidence_is_inconclusive_and_says_what_is_lacking(items: int, nulls: int, advice: str) -> None:
-    found = judge([reading(AboveNull(), measured(5.0, items), NULLS[:nulls])], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(), measured(5.0, items), NULLS[:nulls])], alpha=0.05)[0]
     assert found.verdict == Verdict.INCONCLUSIVE
     assert advice in found.reason
 
 
 def test_holm_counts_only_probes_that_nulls_decide() -> None:
-    alone = judge([reading(AboveNull(), measured(0.8), NULLS)], alpha=0.05, seed=0)
+    alone = judge([reading(AboveNull(), measured(0.8), NULLS)], alpha=0.05)
     shown = judge(
         [reading(AboveNull(), measured(0.8), NULLS), reading(AboveTolerance(-0.1), measured(1.0), NULLS[:5], name="q")],
         alpha=0.05,
-        seed=0,
     )
-    both = judge([reading(AboveNull(), measured(0.8), NULLS, name=n) for n in "pq"], alpha=0.05, seed=0)
+    both = judge([reading(AboveNull(), measured(0.8), NULLS, name=n) for n in "pq"], alpha=0.05)
     assert alone[0].null is not None
     assert shown[0].null is not None
     assert shown[1].null is not None
@@ -166,7 +165,7 @@ def test_the_interval_against_the_tolerance(value: float, spread: float, verdict
 def test_how_near_the_interval_came_to_the_tolerance_is_told() -> None:
     """Of items that are all alike the interval is a point: 0.05 above the limit, and 0.35 below."""
     for value, told in ((-0.1, "above -0.15, by 0.05"), (-0.5, "below -0.15, by 0.35")):
-        found = judge([reading(AboveTolerance(-0.15), measured(value, spread=0.0))], alpha=0.05, seed=0)[0]
+        found = judge([reading(AboveTolerance(-0.15), measured(value, spread=0.0))], alpha=0.05)[0]
         assert found.reason == f"the whole interval lies {told}"
 
 
@@ -221,7 +220,7 @@ def test_optional_rules_through_the_diagnosis() -> None:
 
     def run_of(*rules: tuple[str, Rule, float]) -> tuple[Diagnosis, str]:
         readings = [replace(reading(rule, measured(value), NULLS, name=axis), axis=axis) for axis, rule, value in rules]
-        results = judge(readings, alpha=0.05, seed=0)
+        results = judge(readings, alpha=0.05)
         return diagnose(axes_of(results), results)
 
     applied = ("applied", AboveFloor(), 1.0)
@@ -252,7 +251,7 @@ def test_a_move_away_from_the_material_far_beyond_every_null_is_no_noise(value: 
         reading(AboveNull(), measured(0.2), NULLS, name="signal"),
         replace(reading(AboveNull(), measured(value, spread=0.001), NULLS, name="direction"), axis="direction"),
     ]
-    results = judge(readings, alpha=0.05, seed=0)
+    results = judge(readings, alpha=0.05)
     assert diagnose(axes_of(results), results)[0] == diagnosis
 
 
@@ -313,7 +312,7 @@ def test_nothing_is_healthy_without_applied_and_an_effect() -> None:
 @pytest.mark.parametrize("controls", [0, 1, 4, 5])
 def test_what_is_lacking_is_never_a_negative_number(items: int, controls: int) -> None:
     tuned = replace(measured(1.0, items), controls=measured(0.0, controls).items)
-    found = judge([reading(AboveTolerance(-0.15), tuned)], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveTolerance(-0.15), tuned)], alpha=0.05)[0]
     enough = items >= 5 and controls in (0, 5)
     assert (found.verdict == Verdict.INCONCLUSIVE) != enough
     lacking = 5 - (items if items < 5 else controls)
@@ -321,5 +320,5 @@ def test_what_is_lacking_is_never_a_negative_number(items: int, controls: int) -
 
 
 def test_an_interval_within_the_noise_is_told_as_such() -> None:
-    found = judge([reading(AboveNull(), measured(5.0, spread=0.5), NULLS, floor=4.5)], alpha=0.05, seed=0)[0]
+    found = judge([reading(AboveNull(), measured(5.0, spread=0.5), NULLS, floor=4.5)], alpha=0.05)[0]
     assert (found.verdict, "reaches into numerical noise" in found.reason) == (Verdict.INCONCLUSIVE, True)

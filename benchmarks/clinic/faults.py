@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.original import write_peft
+from benchmarks.peft_names import halves_apart
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.gguf_file import GGUFFile, encoded, storable
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
@@ -70,7 +71,7 @@ def in_half_precision(adapter: LoraAdapter) -> LoraAdapter:
 
 def not_permuted(adapter: LoraAdapter, base: BaseModel) -> LoraAdapter:
     """Rows of queries and keys in the order of peft, as a converter leaves them that does not know of llama.cpp's."""
-    return _rows(adapter, base, _deinterleaved)
+    return _rows(adapter, base, halves_apart)
 
 
 def permuted_twice(adapter: LoraAdapter, base: BaseModel) -> LoraAdapter:
@@ -145,9 +146,3 @@ def _rows(
         return replace(pair, b=moved(pair.b, heads)) if heads else pair
 
     return _each(adapter, changed)
-
-
-def _deinterleaved(b: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """The inverse of `interleaved`."""
-    half = b.shape[0] // heads // 2
-    return np.ascontiguousarray(b.reshape(heads, half, 2, -1).swapaxes(1, 2).reshape(b.shape))

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.clinic.visit import Held
 from sway_gguf.core.errors import EngineError, UserError
+from sway_gguf.core.sections import Section
 from sway_gguf.material.packaged import general_prompts
 from sway_gguf.material.read import read_material
 from sway_gguf.suite.prepare import default_spec
@@ -50,16 +51,18 @@ def theirs(held: Held) -> Theirs:
     from dlm_sway.suite.score import compute
     from dlm_sway.suite.spec import SuiteModels, SwaySpec
 
+    from benchmarks.validity.original import section_of
+
     side = ModelSpec(kind="custom", base=str(held.base), entry_point="sway_gguf.engine.sway_entry:SwayBackend")
     models = SuiteModels(base=side, ft=side.model_copy(update={"adapter": held.adapter}))
     sections = _sections(held)
-    prompts = [prompt for prompt, _ in sections if prompt][:_ITEMS] or general_prompts()[:_ITEMS]
+    prompts = [each.prompt for each in sections if each.prompt][:_ITEMS] or general_prompts()[:_ITEMS]
     try:
         backend = build(models.ft, adapter_path=held.adapter)
     except (SwayError, UserError, EngineError) as error:
         return Theirs("error", "error", str(error))
     try:
-        result = run(SwaySpec(models=models, suite=_suite(prompts)), backend, sections=_their_sections(sections))
+        result = run(SwaySpec(models=models, suite=_suite(prompts)), backend, sections=tuple(map(section_of, sections)))
     finally:
         backend.close()  # type: ignore[attr-defined]
     broken = [probe for probe in result.probes if probe.verdict is Verdict.ERROR]
@@ -86,19 +89,8 @@ def _suite(prompts: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _sections(held: Held) -> list[tuple[str, str]]:
-    """(prompt, text) of the data, put as our own run puts it."""
+def _sections(held: Held) -> tuple[Section, ...]:
+    """Of the data, put as our own run puts it."""
     material = read_material(held.data)
     spoken = speech_of(default_spec(held.base, held.adapter, data=held.data), material)
-    return [(each.prompt, each.reply) for each in spoken.material(material, held.data).sections[:_ITEMS]]
-
-
-def _their_sections(sections: list[tuple[str, str]]) -> Any:
-    from dlm_sway.core.sections import Section, SectionProbe
-
-    return tuple(
-        Section(id=f"s{number}", kind="instruction", content=reply, probes=(SectionProbe(prompt=prompt, gold=reply),))
-        if prompt
-        else Section(id=f"s{number}", kind="prose", content=reply)
-        for number, (prompt, reply) in enumerate(sections)
-    )
+    return spoken.material(material, held.data).sections[:_ITEMS]

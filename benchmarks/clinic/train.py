@@ -1,4 +1,4 @@
-"""Trains a LoRA of the clinic: AdamW on the tokens of replies, from a seed. Knows tokens, no files and no faults."""
+"""Trains a LoRA of the clinic: Adam on the tokens of replies, from a seed. Knows tokens, no files and no faults."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.llama import Array, Factors, Llama, Tokens
+from benchmarks import training
+from benchmarks.llama import Factors, Llama, Tokens
 from benchmarks.models import LINEAR
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair
 
 Tokenize = Callable[[str], list[int]]
-_BETAS, _TINY, _WARM_UP, _MOST_NORM = (0.9, 0.999), 1e-8, 5, 1.0
+_WARM_UP = 5
 _REPLAYED_TOKENS = 48
 """Of a text that is replayed: rows of a batch are filled up to the longest."""
 
@@ -78,28 +79,22 @@ def example(tokenize: Tokenize, prompt: str, reply: str) -> Example:
 
 
 def untrained(model: Llama, recipe: Recipe) -> Factors:
-    """A as peft draws it, uniform within 1/√d_in, and B zero."""
-    rng = np.random.default_rng(recipe.seed)
+    """Where its training begins."""
     blocks = range(model.blocks) if recipe.blocks is None else recipe.blocks
-    factors: Factors = {}
-    for module in (f"blk.{block}.{kind}.weight" for block in blocks for kind in recipe.kinds):
-        rows, width = model.weights[module].shape
-        a = rng.uniform(-1, 1, (recipe.rank, width)) / math.sqrt(width)
-        factors[module] = (a.astype(np.float32), np.zeros((rows, recipe.rank), np.float32))
-    return factors
+    modules = [f"blk.{block}.{kind}.weight" for block in blocks for kind in recipe.kinds]
+    return training.untrained(model, modules, recipe.rank, recipe.seed)
 
 
 def train(model: Llama, examples: Sequence[Example], replay: Sequence[Example], recipe: Recipe) -> Factors:
     """Trained factors; the same for the same arguments on the same machine."""
     factors, rng = untrained(model, recipe), np.random.default_rng([recipe.seed, 1])
-    state = {name: [np.zeros_like(f) for f in (*pair, *pair)] for name, pair in factors.items()}
+    adam = training.Adam(factors)
     beside = [replace(each, ids=each.ids[:_REPLAYED_TOKENS]) for each in replay if each.start < _REPLAYED_TOKENS]
     for step in range(recipe.steps):
         chosen = _some(examples, recipe.batch, rng) + (_some(beside, recipe.replayed, rng) if recipe.replayed else [])
         _, gradient = model.loss([each.tokens for each in chosen], factors, recipe.scaling)
         warm = min(1.0, (step + 1) / _WARM_UP)
-        rate = recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
-        _update(factors, gradient, state, rate, step + 1)
+        adam.step(gradient, recipe.rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))
     return factors
 
 
@@ -107,20 +102,6 @@ def _some(examples: Sequence[Example], count: int, rng: np.random.Generator) -> 
     if not count or count >= len(examples):
         return list(examples)
     return [examples[place] for place in rng.choice(len(examples), count, replace=False)]
-
-
-def _update(factors: Factors, gradient: Factors, state: dict[str, list[Array]], rate: float, step: int) -> None:
-    """One step of Adam on gradients cut to a norm of 1 over all factors."""
-    total = math.sqrt(sum(float((g * g).sum()) for pair in gradient.values() for g in pair))
-    cut = min(1.0, _MOST_NORM / (total + _TINY))
-    first, second = _BETAS
-    for name, pair in factors.items():
-        for place, (factor, slope) in enumerate(zip(pair, gradient[name], strict=True)):
-            mean, square = state[name][place], state[name][place + 2]
-            mean += (1 - first) * (cut * slope - mean)
-            square += (1 - second) * ((cut * slope) ** 2 - square)
-            size = np.sqrt(square / (1 - second**step)) + _TINY
-            factor -= rate * (mean / (1 - first**step)) / size
 
 
 def as_adapter(factors: Factors, recipe: Recipe, path: Path) -> LoraAdapter:

@@ -38,7 +38,7 @@ def theirs(backend: DoorBackend, material: Material, prompts: list[str]) -> dict
     if triples:
         suite.append({"name": "preference_flip", "kind": "preference_flip", "triples": triples})
     spec = SwaySpec.model_validate({"version": 1, "models": {"base": SIDE, "ft": SIDE}, "suite": suite})
-    result = run(spec, backend, sections=tuple(map(_section, material.sections)), skip_preflight=True)
+    result = run(spec, backend, sections=tuple(map(section_of, material.sections)), skip_preflight=True)
     failed = [f"{probe.name}: {probe.message}" for probe in result.probes if probe.verdict == Verdict.ERROR]
     if failed:
         raise RuntimeError("; ".join(failed))
@@ -50,7 +50,7 @@ def theirs(backend: DoorBackend, material: Material, prompts: list[str]) -> dict
     }
 
 
-def _section(section: Section) -> TheirSection:
+def section_of(section: Section) -> TheirSection:
     """Prose stays prose; what has a prompt is its question and answer."""
     if not section.prompt:
         return TheirSection(section.id, "prose", section.text)

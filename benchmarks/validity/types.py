@@ -25,20 +25,11 @@ from sway_gguf.core.result import SuiteResult
 from sway_gguf.core.rules import AboveTolerance, BelowTolerance
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.lift import queries_of
+from sway_gguf.suite.demo import KINDS
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import run
 
 TYPES = ("Q8_0", "Q4_K_M", "Q4_0")
-KINDS = (
-    "applied",
-    "adapter_health",
-    "delta_kl",
-    "adapter_ablation",
-    "section_internalization",
-    "preference_flip",
-    "external_perplexity",
-)
-"""Those of the packaged demo."""
 ITEMS = 16
 SCALES = (0.1, 0.3, 3.0)
 """At which the subject's trained adapter is taken in addition."""

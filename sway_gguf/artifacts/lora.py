@@ -69,8 +69,8 @@ class LoraPair:
 
     @cached_property
     def upper(self) -> NDArray[np.float64]:
-        """[r, r] R of the QR factorization of a B [d_out, r] with as many rows as columns or more; kept, for every null
-        wants it."""
+        """[experts,] r, r: R of the QR factorization of a B with as many rows as columns or more; kept, for all
+        nulls want it."""
         return np.asarray(np.linalg.qr(self.b.astype(np.float64), mode="r"), np.float64)
 
     def inner(self, other: LoraPair) -> float:

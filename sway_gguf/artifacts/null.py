@@ -88,9 +88,11 @@ def _null_pair(pair: LoraPair, seed: int, design: NullDesign) -> LoraPair:
     if not pair.finite:
         raise ValueError(f"{pair.module} holds NaN or infinity; no null of its size exists")
     rng = _generator(seed, pair.module)
-    if pair.a.ndim == 2 and _turns_alone(pair.b, design):
-        a, b = pair.a.astype(np.float64), _haar(pair.b.shape[0], pair.rank, rng) @ pair.upper
-    elif pair.a.ndim == 2:
+    if _turns_alone(pair.b, design):
+        uppers = pair.upper.reshape(-1, pair.rank, pair.rank)
+        turned = np.stack([_haar(pair.b.shape[-2], pair.rank, rng) @ upper for upper in uppers])
+        return replace(pair, b=turned.reshape(pair.b.shape).astype(np.float32))
+    if pair.a.ndim == 2:
         a, b = _draw(pair.a, pair.b, rng, design)
     else:
         drawn = [_draw(a, b, rng, design) for a, b in zip(pair.a, pair.b, strict=True)]
@@ -129,13 +131,10 @@ def _gaussian(a: Wide, b: Wide, rank: int, rng: np.random.Generator, design: Nul
 
 def _turns_alone(b: NDArray[Any], design: NullDesign) -> bool:
     """Whether a rotation changes the outputs alone and leaves A as it is."""
-    return design.design == "rotation" and design.rank_scale == 1.0 and b.shape[0] >= b.shape[1]
+    return design.design == "rotation" and design.rank_scale == 1.0 and b.shape[-2] >= b.shape[-1]
 
 
 def _rotation(a: Wide, b: Wide, rank: int, rng: np.random.Generator, design: NullDesign) -> tuple[Wide, Wide]:
-    if _turns_alone(b, design):
-        upper = np.linalg.qr(b, mode="r")
-        return a, _haar(b.shape[0], b.shape[1], rng) @ upper
     singular, right = _right_singular(a, b)
     order = np.arange(rank) % singular.size
     return _assemble(_haar(b.shape[0], rank, rng), singular[order], right[:, order], singular, design.energy_scale)

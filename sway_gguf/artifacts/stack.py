@@ -56,6 +56,11 @@ class Stack:
         return tuple(member.adapter for member in self.members)
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """What was told when they were read, such as which adapter of a folder was taken."""
+        return tuple(adapter.said for adapter in self.adapters if adapter.said)
+
+    @property
     def turned(self) -> Stack:
         """What nulls are drawn of: all that is not held."""
         return Stack(tuple(member for member in self.members if not member.held))

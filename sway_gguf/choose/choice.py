@@ -16,7 +16,7 @@ from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.pick import Estimate, Standing
 from sway_gguf.core.scales import nearest_to_one
-from sway_gguf.stats.bootstrap import MIN_ITEMS, estimate, interval_of
+from sway_gguf.stats.interval import MIN_ITEMS, estimate, interval_of
 from sway_gguf.stats.pairwise import pairwise_bounds
 from sway_gguf.stats.simultaneous import lower_bounds
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.pick import Picking
@@ -22,17 +23,18 @@ def cost_of(picking: Picking, contenders: Sequence[Contender], count: CountToken
     view = view_of(picking, count)
     least, most = plan(picking.confirmation(contenders[0], len(contenders))).span(count)
     fixed = picking.fixed.name
-    prepared, whole = picking.prepared, view * (1 + bool(fixed) + len(contenders))
-    return PickPlan(
+    prepared = picking.prepared
+    told = PickPlan(
         base=str(prepared.base.path),
         candidates=tuple(contender.name for contender in contenders),
         format=prepared.texts.speech.name,
         data=len(picking.asked.data),
         held_out=len(picking.asked.held_out),
         view=view,
-        least=whole + least,
-        most=whole + most,
+        least=least,
+        most=most,
         remarks=(*picking.remarks, *prepared.spec.remarks, *prepared.left_out),
         speed=known_speed(prepared.base, prepared.engine),
         fixed=fixed,
     )
+    return replace(told, least=told.candidates_alone + least, most=told.candidates_alone + most)

@@ -51,7 +51,7 @@ class Fixed:
     @property
     def remarks(self) -> tuple[str, ...]:
         """On which adapter of a folder was taken."""
-        return tuple(member.adapter.said for member in self.members if member.adapter.said)
+        return Stack(self.members).said
 
     def beside(self, adapter: LoraAdapter, scale: float) -> tuple[Adapted, View]:
         """What is loaded for a candidate at a scale, and the view of it that is asked."""

@@ -28,7 +28,7 @@ from sway_gguf.core.views import View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.material.files import Files
 from sway_gguf.spec.model import Defaults, Spec
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
 
@@ -227,7 +227,7 @@ class Picking:
             fixed=self.fixed,
             without=self.alone,
             alone=alone_row(self.fixed.name, self.alone, self.tolerance, self.seed) if self.alone else None,
-            before=lift_of(self.alone, self._shown(self.alone), self.seed) if self.alone else None,
+            before=lift_of(self.alone, self._shown(self.alone)) if self.alone else None,
             added=self._added(choice.taken),
         )
         verdict, sentences, command = summary_of(told)
@@ -279,10 +279,10 @@ class Picking:
             return None
         lifts = self.measured[place]
         values = self.speaks(lifts)
-        return lift_of(lifts, [values[i] for i in self.halves.reporting], self.seed)
+        return lift_of(lifts, [values[i] for i in self.halves.reporting])
 
     def rows(self, choice: Choice | None = None, standing: Mapping[int, Standing] | None = None) -> tuple[PickRow, ...]:
         """Every candidate so far, with what was chosen among them where that is known."""
         standing = standings(self.measured, self.tolerance, self.seed) if standing is None else standing
         band = choice.band if choice else ()
-        return rows_of(self.contenders, self.measured, self.broken, standing, band, self.tolerance, self.seed)
+        return rows_of(self.contenders, self.measured, self.broken, standing, band, self.tolerance)

@@ -12,24 +12,24 @@ from sway_gguf.choose.choice import gains, pareto, scores_of, standings
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.pick import Estimate, PickRow, Standing
-from sway_gguf.stats.bootstrap import gap_interval, mean_interval
+from sway_gguf.stats.interval import gap_interval, mean_interval
 
 
-def row_of(contender: Contender, lifts: Lifts, standing: Standing, reason: str, seed: int) -> PickRow:
+def row_of(contender: Contender, lifts: Lifts, standing: Standing, tolerance: float) -> PickRow:
     """All that was found of a candidate."""
     return PickRow(
         name=contender.name,
         path=str(contender.path),
         step=contender.step,
         scale=contender.scale,
-        data=lift_of(lifts, lifts.data, seed),
-        held_out=lift_of(lifts, lifts.held_out, seed),
-        prose=_mean(lifts.prose, seed),
-        everyday=_mean(lifts.everyday, seed),
-        leakage=_leakage(lifts, seed),
-        ending=_mean(lifts.ending, seed),
+        data=lift_of(lifts, lifts.data),
+        held_out=lift_of(lifts, lifts.held_out),
+        prose=_mean(lifts.prose),
+        everyday=_mean(lifts.everyday),
+        leakage=_leakage(lifts),
+        ending=_mean(lifts.ending),
         standing=standing,
-        reason=reason,
+        reason=_reason(lifts, standing, tolerance),
     )
 
 
@@ -40,13 +40,9 @@ def rows_of(
     standing: Mapping[int, Standing],
     band: Sequence[int],
     tolerance: float,
-    seed: int,
 ) -> tuple[PickRow, ...]:
     """Every candidate so far, those that are equal to the best, and those that none beats in lift and cost, marked."""
-    rows = {
-        place: row_of(contenders[place], lifts, standing[place], reason_of(lifts, standing[place], tolerance), seed)
-        for place, lifts in measured.items()
-    }
+    rows = {place: row_of(contenders[place], lifts, standing[place], tolerance) for place, lifts in measured.items()}
     costs = {
         place: (row.lift.value, row.cost)
         for place, row in rows.items()
@@ -65,10 +61,10 @@ def alone_row(name: str, lifts: Lifts, tolerance: float, seed: int) -> PickRow:
     """What is loaded beside every candidate, without any."""
     (standing,) = standings({0: lifts}, tolerance, seed).values()
     without = Contender(name, Path(), 1.0, None, 0, 0.0)
-    return replace(row_of(without, lifts, standing, reason_of(lifts, standing, tolerance), seed), path="")
+    return replace(row_of(without, lifts, standing, tolerance), path="")
 
 
-def reason_of(lifts: Lifts, standing: Standing, tolerance: float) -> str:
+def _reason(lifts: Lifts, standing: Standing, tolerance: float) -> str:
     """Why collateral stands where it does."""
     if standing == Standing.ENDLESS:
         return lifts.endless
@@ -93,27 +89,27 @@ def broken_row(contender: Contender, reason: str) -> PickRow:
     )
 
 
-def lift_of(lifts: Lifts, items: Sequence[float], seed: int) -> Estimate | None:
+def lift_of(lifts: Lifts, items: Sequence[float]) -> Estimate | None:
     """Mean of some of a candidate's items beyond what unrelated text gained; None without items."""
     if not items:
         return None
-    found = mean_interval(items, gains(lifts), seed=seed)
+    found = mean_interval(items, gains(lifts))
     return Estimate(scores_of(lifts, items), found and (found.low, found.high), len(items))
 
 
-def _mean(values: Sequence[float], seed: int) -> Estimate | None:
+def _mean(values: Sequence[float]) -> Estimate | None:
     if not values:
         return None
-    found = mean_interval(values, seed=seed)
+    found = mean_interval(values)
     return Estimate(float(np.mean(values)), found and (found.low, found.high), len(values))
 
 
-def _leakage(lifts: Lifts, seed: int) -> Estimate | None:
+def _leakage(lifts: Lifts) -> Estimate | None:
     """Share of passages that became discoverable, less that of passages that were never trained on."""
     if not lifts.leaked:
         return None
     if not lifts.leaked_unseen:
-        return _mean(lifts.leaked, seed)
+        return _mean(lifts.leaked)
     value = float(np.mean(lifts.leaked) - np.mean(lifts.leaked_unseen))
-    found = gap_interval(lifts.leaked, lifts.leaked_unseen, seed=seed)
+    found = gap_interval(lifts.leaked, lifts.leaked_unseen)
     return Estimate(value, found and (found.low, found.high), len(lifts.leaked))

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Adapted
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.fixed import NOTHING, Fixed
@@ -49,7 +51,7 @@ class Visits:
         self._told = on_progress
         self._fixed = fixed
         self._telling = threading.Lock()
-        self._carries: dict[DoorBackend, Contender] = {}
+        self._carries: dict[DoorBackend, tuple[Path, LoraAdapter]] = {}
         self.tokens = 0
 
     def of_base(self) -> Answers:
@@ -83,12 +85,14 @@ class Visits:
             yield from abreast.each(contenders, self._answers)
 
     def _answers(self, backend: DoorBackend, contender: Contender) -> Answers:
-        loaded: Contender | None = self._carries.get(backend)
         view: View = ScaledView(contender.scale)
-        if self._fixed.members or loaded is None or loaded.path != contender.path:
-            adapted, view = self._fixed.beside(read_adapter(contender.path, self._base), contender.scale)
+        carried = self._carries.get(backend)
+        known = carried is not None and carried[0] == contender.path
+        if not known or self._fixed.members:
+            adapter = carried[1] if carried and known else read_adapter(contender.path, self._base)
+            adapted, view = self._fixed.beside(adapter, contender.scale)
             self._carry(backend, adapted)
-            self._carries[backend] = contender
+            self._carries[backend] = contender.path, adapter
         return collect(backend, view, self._groups, lambda tokens: self._tell(contender.name, tokens))
 
     def _carry(self, backend: DoorBackend, adapted: Adapted) -> None:

@@ -235,7 +235,7 @@ def _smaller_scale(told: Told, path: Path) -> Iterator[str]:
         return
     worst = min(present, key=lambda name: fmean(getattr(whole, name)))
     points = {scale: _point(lifts, told.without, worst) for scale, lifts in own.items()}
-    found = tradeoff(points, seed=told.prepared.spec.defaults.seed)
+    found = tradeoff(points)
     if found:
         of_it = f", of what it adds beside {told.fixed.name}" if told.without else ""
         yield f"{name}{of_it}: {in_words(found)}."

@@ -17,12 +17,11 @@ import click
 from sway_gguf import __version__
 from sway_gguf.cli.commands import Commands, Listed
 from sway_gguf.cli.output import ReaderGoneError, in_any_encoding, say, silence
-from sway_gguf.core.errors import EngineError, UserError
+from sway_gguf.core.errors import OUT_OF_MEMORY, EngineError, UserError
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine.interrupt import end_on_signals, exit_code, was_asked
 
 EXIT_USER, EXIT_INTERNAL = 2, 70
-_OUT_OF_MEMORY = "memory ran out: close other programs, or take a smaller -c and --parallel 1"
 
 
 @click.group(
@@ -65,7 +64,7 @@ def main() -> None:
     except ReaderGoneError:
         sys.exit(0)
     except MemoryError:
-        say(f"sway-gguf: {_OUT_OF_MEMORY}", err=True)
+        say(f"sway-gguf: {OUT_OF_MEMORY}", err=True)
         sys.exit(EXIT_USER)
     except OSError as error:
         # No fault of ours and no wrong word: a disk that is full, a file that went away, a stdout that takes nothing.
@@ -73,14 +72,14 @@ def main() -> None:
         words = one_line(f"{where}{error.strerror or error}")
         if sys.stdout is not None:
             silence()
-        said = _OUT_OF_MEMORY if error.errno == errno.ENOMEM else f"{words}; nothing half-written is left"
+        said = OUT_OF_MEMORY if error.errno == errno.ENOMEM else f"{words}; nothing half-written is left"
         say(f"sway-gguf: {said}", err=True)
         sys.exit(EXIT_USER)
     except Exception as error:
         if was_asked():
             _end_interrupted()
         if str(error) == "can't start new thread":  # in Python's words, for want of room for its stack
-            say(f"sway-gguf: {_OUT_OF_MEMORY}", err=True)
+            say(f"sway-gguf: {OUT_OF_MEMORY}", err=True)
             sys.exit(EXIT_USER)
         if os.environ.get("SWAY_GGUF_DEBUG"):
             raise

@@ -32,13 +32,20 @@ def ready(
         UserError: a wrong file, or too little text.
     """
     from sway_gguf.choose.contenders import contenders
+
+    picking = _begun(spec_of, found[0], tolerance, loras)
+    chosen, remarks = contenders(found, picking.prepared.base, scales, picking.fixed)
+    picking.remarks = [*picking.remarks, *remarks]
+    return picking, chosen
+
+
+def _begun(spec_of: SpecOf, first: Found, tolerance: float, loras: Loras) -> Picking:
     from sway_gguf.choose.fixed import read_fixed
     from sway_gguf.choose.pick import Picking, prepared_pick
 
-    prepared, asked = prepared_pick(spec_of(found[0].path))
+    prepared, asked = prepared_pick(spec_of(first.path))
     fixed = read_fixed(loras, prepared.base)
-    chosen, remarks = contenders(found, prepared.base, scales, fixed)
-    return Picking(prepared, asked, tolerance, [*fixed.remarks, *remarks], fixed), chosen
+    return Picking(prepared, asked, tolerance, fixed.remarks, fixed)
 
 
 def picked(picking: Picking, contenders: Sequence[Contender], store: AnswerStore) -> Pick:
@@ -80,8 +87,6 @@ def followed(
     """
     from sway_gguf.choose.contenders import FINAL, copied, each_scale, loaded_anyway, none_left
     from sway_gguf.choose.cost import cost_of, view_of
-    from sway_gguf.choose.fixed import read_fixed
-    from sway_gguf.choose.pick import Picking, prepared_pick
     from sway_gguf.choose.stopping import why_stop
     from sway_gguf.engine.identity import adapter_digest
     from sway_gguf.watch.training import Training
@@ -89,10 +94,8 @@ def followed(
     training = Training(folder)
     news = training.follow(every, lambda line: say(line, err=True))
     new, why = next(news), ""
-    prepared, asked = prepared_pick(spec_of(new[0].path))
-    fixed = read_fixed(loras, prepared.base)
-    seen, copies = loaded_anyway(fixed), list[str]()
-    picking = Picking(prepared, asked, tolerance, fixed.remarks, fixed)
+    picking = _begun(spec_of, new[0], tolerance, loras)
+    seen, copies = loaded_anyway(picking.fixed), list[str]()
     with picking.prepared.opened(store) as backend:
         view = view_of(picking, backend.count_tokens_of)
         while True:
@@ -107,7 +110,7 @@ def followed(
                     say(copies[-1], err=True)
                     continue
                 new_ones = list(each_scale(each, name, len(seen), adapter, scales))
-                before = (1 + bool(fixed.members)) * (picking.base is None)
+                before = (1 + bool(picking.fixed.members)) * (picking.base is None)
                 with progress_bar(view * (len(new_ones) + before)) as advance:
                     picking.measure(backend, new_ones, advance)
                 say(_line(picking, len(scales)), err=True)

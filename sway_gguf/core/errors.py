@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sway_gguf.core.plain import plain
 
+OUT_OF_MEMORY = "memory ran out: close other programs, or take a smaller -c and --parallel 1"
 _LONGEST = 4000
 """Characters of a message: what a file says of itself may fill gigabytes."""
 

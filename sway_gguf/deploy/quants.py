@@ -36,7 +36,7 @@ from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.files import shown
 from sway_gguf.probes.lift import queries_of
-from sway_gguf.stats.bootstrap import MIN_ITEMS, mean_interval
+from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 from sway_gguf.stats.ratio import ratio_interval
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.texts import neutral_prompts, picked
@@ -93,13 +93,13 @@ def survival(
     weighed = _weighed(importance, base)
     for remark in prepared.left_out:
         say(remark)
-    seed, rows = prepared.spec.defaults.seed, list[_Row]()
+    rows = list[_Row]()
     with working_in(work):
         for row in _rows(prepared, work, store, types, asked, importance, say):
             if not rows:
-                _check_effect(row, seed)
+                _check_effect(row)
             rows.append(row)
-    found = tuple(_result(row, rows[0], wanted, tolerance, seed, _label(row.kind, base)) for row in rows)
+    found = tuple(_result(row, rows[0], wanted, tolerance, _label(row.kind, base)) for row in rows)
     costs = _costs(rows)
     remarks = (*weighed, *_remarks(base, types), *cost_line(costs))
     return replace(matrix_of(found, wanted, tolerance, remarks), costs=costs, parameters=base.parameters)
@@ -242,9 +242,9 @@ def _hangs_on(prepared: Prepared, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _check_effect(reference: _Row, seed: int) -> None:
+def _check_effect(reference: _Row) -> None:
     effects = _effects(reference)
-    if ratio_interval(effects.tolist(), effects.tolist(), seed=seed) is None:
+    if ratio_interval(effects.tolist(), effects.tolist()) is None:
         raise UserError(
             f"the adapter does not raise the document's log-probability beyond doubt at {reference.kind} "
             f"({effects.mean():+.3f} nats/token): there is nothing that could survive; run check first"
@@ -256,11 +256,11 @@ def _effects(row: _Row) -> np.ndarray:
     return (row.tuned.sections - row.base.sections).astype(np.float64)
 
 
-def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, seed: int, label: str) -> DeploymentResult:
+def _result(row: _Row, reference: _Row, wanted: float, tolerance: float, label: str) -> DeploymentResult:
     effects, whole = _effects(row), _effects(reference)
-    retained = ratio_interval(effects.tolist(), whole.tolist(), seed=seed)
+    retained = ratio_interval(effects.tolist(), whole.tolist())
     change = (row.tuned.general - row.base.general).astype(np.float64)
-    around = mean_interval(change.tolist(), seed=seed)
+    around = mean_interval(change.tolist())
     sizes = float(np.linalg.norm(effects) * np.linalg.norm(whole))
     share = float(effects.mean() / whole.mean())
     verdict, reason = verdict_on(share, retained, around, wanted, tolerance)

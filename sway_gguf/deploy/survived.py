@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, SurvivalMatrix
-from sway_gguf.stats.bootstrap import Interval
+from sway_gguf.stats.interval import Interval
 
 _AMPLIFIED = 1.1
 """A deployment that shows more of the effect than this many times the reference's runs at another scale."""

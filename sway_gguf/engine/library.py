@@ -17,7 +17,7 @@ from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
-from sway_gguf.core.errors import EngineError
+from sway_gguf.core.errors import OUT_OF_MEMORY, EngineError
 from sway_gguf.engine.interrupt import Interrupt, in_command
 from sway_gguf.engine.waiting import bound_spinning
 
@@ -58,10 +58,9 @@ _LINES = 6
 """Of llama.cpp's log in an error; a refusal takes four."""
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 _recent: deque[str] = deque(maxlen=20)
-_OUT_OF_MEMORY = re.compile(
+_NO_MEMORY = re.compile(
     r"bad_alloc|fail\w* to allocate|unable to allocate|cannot allocate|mem_buffer|out of memory", re.IGNORECASE
 )
-_LESS = "memory ran out: close other programs, or take a smaller -c and --parallel 1"
 _GAVE_UP = 2
 """Exit code of a command in which llama.cpp ended the process, as of any other error that is not ours."""
 
@@ -112,14 +111,19 @@ def uninterrupted(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def why() -> str:
-    """What llama.cpp logged last, on one line: the cause comes first there, what it led to after it."""
+    """What llama.cpp logged last, or that it logged nothing."""
+    return logged() or "it gave no reason"
+
+
+def logged() -> str:
+    """What llama.cpp logged last, on one line: the cause comes first there, what it led to after it; "" for nothing."""
     lines = [" ".join(line.replace("=", " ").split()) for line in dict.fromkeys(_recent)]
     _recent.clear()
-    return _explained("; ".join(lines[-_LINES:])) or "it gave no reason"
+    return _explained("; ".join(lines[-_LINES:]))
 
 
 def _explained(reason: str) -> str:
-    return f"{reason}; {_LESS}" if _OUT_OF_MEMORY.search(reason) else reason
+    return f"{reason}; {OUT_OF_MEMORY}" if _NO_MEMORY.search(reason) else reason
 
 
 def forget_log() -> None:

@@ -19,7 +19,7 @@ _FIELDS = ["tokens", "completion_probabilities"]
 """Of an answer; without being told, it repeats the prompt and all settings."""
 _PUSH = 1e6
 """Added to the logit of a token that has to come; log-probabilities are told as they were before."""
-_LEAST = -104.0
+LEAST = -104.0
 """Nats: log of the smallest float32. A probability below is told as none."""
 _ROUNDING = 1e-3
 Scales = Mapping[int, float]
@@ -213,4 +213,4 @@ def _nats(value: Any) -> float | None:
     """A log-probability; None for what is none, as a server writes NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _ROUNDING:
         return None
-    return max(float(value), _LEAST)
+    return max(float(value), LEAST)

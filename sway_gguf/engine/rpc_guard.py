@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine.interrupt import SIGNALS, in_command
-from sway_gguf.engine.library import end, ggml, last_words, why
+from sway_gguf.engine.library import end, ggml, last_words, logged
 
 _EXIT_USER = 2
 _GRACE = 5.0
@@ -51,8 +51,8 @@ def _listen_to_aborts() -> None:
 @ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
 def _on_abort(message: bytes) -> None:
     said = last_words(message)
-    logged = why()
-    cause = said if logged == "it gave no reason" else f"{said} ({logged})"
+    reason = logged()
+    cause = f"{said} ({reason})" if reason else said
     _end(_EXIT_USER, f"an RPC server went away or answers otherwise, and llama.cpp ended: {cause}")
 
 

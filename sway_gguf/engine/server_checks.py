@@ -16,7 +16,7 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Stack
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.http import is_here
-from sway_gguf.engine.llama_server import About, LlamaServer, Scales, ServerLora
+from sway_gguf.engine.llama_server import LEAST, About, LlamaServer, Scales, ServerLora
 from sway_gguf.engine.scoring import Tokenizer
 
 _PROBES = ("The quick brown fox, 12 years old; jumps.", "Grüße, мир!\n\tif (x == 0) return;")
@@ -28,8 +28,6 @@ _HEARD = 16
 _TIMES, _LEAST = 10.0, 1e-3
 """How many times what asking twice changes, and how many nats, a heard adapter changes: a server on a GPU or with
 neighbours in its batches never says quite the same again."""
-_NONE = -104.0
-"""Nats that stand for a probability that is told as none."""
 _FORCED = 3
 
 
@@ -160,7 +158,7 @@ _Top = tuple[tuple[int, float | None], ...]
 def _apart(one: _Top, other: _Top) -> float:
     """The greatest difference of a log-probability, nats: what only one of them names lies below all that the other
     does."""
-    found = [{token: _NONE if nats is None else nats for token, nats in top} for top in (one, other)]
+    found = [{token: LEAST if nats is None else nats for token, nats in top} for top in (one, other)]
     ours, theirs = found
     differences = [abs(ours[token] - theirs[token]) for token in ours.keys() & theirs.keys()]
     for here, there in (found, found[::-1]):

@@ -17,7 +17,7 @@ from sway_gguf.probes.lift import beyond
 from sway_gguf.probes.paraphrase_invariance import Case
 from sway_gguf.probes.sources import embedded_by
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 
 class AdapterRevertOptions(ProbeOptions):

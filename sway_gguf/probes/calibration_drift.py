@@ -16,7 +16,7 @@ from sway_gguf.material.chunks import spread
 from sway_gguf.material.knowledge import knowledge
 from sway_gguf.probes.base import CONTROLS, mean_of
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe, counted
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 _REQUEST = "Finish this sentence: {} …"
 """Of the wordings tried on SmolLM2, the one by which a base shows most of what it knows."""

@@ -19,7 +19,7 @@ from sway_gguf.material.mismatch import FEWEST_SENTENCES, Mismatch, mismatches
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import MAX_CONTROLS, beyond, queries_of, section_logprob, unrelated_of
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 UNRELATED = "unrelated text, mismatched likewise"
 _SECTIONS = 16

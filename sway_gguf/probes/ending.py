@@ -21,7 +21,7 @@ from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
 from sway_gguf.probes.thinking import thinking_checks, thinking_queries
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.binomial import more_often_p
-from sway_gguf.stats.bootstrap import MIN_ITEMS, mean_interval
+from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 
 _CHANCE = 0.05
 _LENGTH_UNKNOWN = "this backend tells no tokens of a reply: whether replies run on is not known"
@@ -148,7 +148,7 @@ class Ending(Probe[EndingOptions]):
         """Fails where the end surely became less likely, and is not likely any more."""
         before, after = _probability([end.base for end in ends]), _probability([end.other for end in ends])
         told = f"the end of a reply has a probability of {_percent(after)} (base {_percent(before)})"
-        span = mean_interval([end.change for end in ends], seed=self.sources.seed)
+        span = mean_interval([end.change for end in ends])
         lost = span is not None and span.high < self.options.tolerance and after < self.options.likely
         return checked("end", not lost, told, f"{told}: {_TRAIN_ON_IT}", fails=True)
 

@@ -16,7 +16,7 @@ from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.lift import bits_of, queries_of, section_lift
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 _SHOWN = 3
 

@@ -14,7 +14,7 @@ from sway_gguf.material.chunks import chunk, spread
 from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.lift import bits_per_byte, text_lifts
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 
 class ExternalPerplexityOptions(ToleranceOptions):

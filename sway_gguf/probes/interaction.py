@@ -20,7 +20,7 @@ from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import UNRELATED, controls_of, queries_of, section_lift, unrelated_of
 from sway_gguf.probes.together import Found, Text, two_decimals
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.stats.standing import standings
 
 _ALIKE = 0.5
@@ -161,7 +161,7 @@ class Interaction(Probe[InteractionOptions]):
             ends = start + np.cumsum([len(text.sections), *map(len, text.controls)])
             own, *controls = np.split(lifts[:, start : ends[-1]], ends[:-1] - start, axis=1)
             part = slice(start, start + len(text.sections))
-            yield Found(text, self._names, own, whole[part], tuple(controls), together.items[part], self.sources.seed)
+            yield Found(text, self._names, own, whole[part], tuple(controls), together.items[part])
             start = int(ends[-1])
 
     def _judge(self, found: Found, checks: list[Check], open_: list[str]) -> None:

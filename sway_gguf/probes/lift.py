@@ -14,8 +14,8 @@ from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.controls import prose, scrambled, shuffled
 from sway_gguf.probes.base import Sources
-from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.contrast import contrast
+from sway_gguf.stats.interval import MIN_ITEMS
 
 UNRELATED, SHUFFLED, SCRAMBLED = "unrelated text", "shuffled words", "shuffled letters"
 MAX_CONTROLS = 8

@@ -132,7 +132,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
         details = {"mean_divergence": means.tolist(), "dialogue": self._dialogue(base, self.prompts[0])[-1].messages()}
         if not means.min() > 0:
             return Measurement(mean_of(items), items, undecided="there is no effect to decay", details=details)
-        decay = fit_decay(np.arange(table.shape[1], dtype=np.float64), table, seed=self.sources.seed)
+        decay = fit_decay(np.arange(table.shape[1], dtype=np.float64), table)
         lasts = decay.half_life is None or decay.half_life >= self.options.assert_half_life_turns
         text = "the effect lasts" if lasts else f"the effect halves every {decay.half_life:.1f} turns"
         return Measurement(

@@ -25,7 +25,7 @@ from sway_gguf.probes.lift import (
     unrelated_of,
 )
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 Intent = Literal["generalize", "memorize", "both"]
 

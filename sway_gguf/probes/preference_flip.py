@@ -18,7 +18,7 @@ from sway_gguf.probes.base import CONTROLS, Probe
 from sway_gguf.probes.lift import beyond
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.binomial import proportion_interval
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 STRETCHED = "margins stretched alike"
 _PAIRS = 8

@@ -130,7 +130,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
         notes = self._adapted()
         if not means.min() > 0:
             return Measurement(mean_of(items), items, undecided="there is no effect to decay", details=details)
-        decay = fit_decay(np.array(self.lengths, np.float64), table, seed=self.sources.seed)
+        decay = fit_decay(np.array(self.lengths, np.float64), table)
         return Measurement(
             mean_of(items),
             items,

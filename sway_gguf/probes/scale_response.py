@@ -18,7 +18,7 @@ from sway_gguf.material.chunks import chunk, spread
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import bits_per_byte, queries_of, section_lift, text_lifts
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.stats.tradeoff import Point, Tradeoff, tradeoff
 
 LIFT = "lift"
@@ -125,7 +125,7 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
             scale: Point(curve[scale].parts[0].values, [-item.value for item in curve[scale].items]) for scale in scales
         }
         lifts, changes = [curve[scale].lift or 0.0 for scale in scales], [curve[scale].value for scale in scales]
-        found = tradeoff(points, seed=self.sources.seed)
+        found = tradeoff(points)
         told = in_words(found) if found else ""
         rows = tuple(
             Row(f"λ = {scale:g}", (lift, change)) for scale, lift, change in zip(scales, lifts, changes, strict=True)

@@ -18,7 +18,7 @@ from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.rules import Findings
 from sway_gguf.probes.base import Probe
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.stats.simultaneous import lower_bounds
 
 _WRONG = "The adapter was trained with another chat template than the one it is spoken to in."

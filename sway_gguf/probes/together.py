@@ -13,8 +13,8 @@ import numpy as np
 
 from sway_gguf.core.measurement import Item
 from sway_gguf.core.sections import Section
-from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.contrast import contrast
+from sway_gguf.stats.interval import Interval, mean_interval
 from sway_gguf.stats.standing import Lifts
 
 
@@ -69,7 +69,6 @@ class Found:
         together: [n] of the set.
         controls: [k, m] of each alone on each group of other text.
         lifted: the items of the set, in the order of the text's sections.
-        seed: of intervals.
     """
 
     text: Text
@@ -78,7 +77,6 @@ class Found:
     together: Lifts
     controls: tuple[Lifts, ...]
     lifted: tuple[Item, ...]
-    seed: int
 
     @property
     def interaction(self) -> Lifts:
@@ -96,7 +94,7 @@ class Found:
     def skill(self, place: int, *, confidence: float) -> Skill:
         """Of one adapter: its lift less what the group of other text gained that gained most."""
         own, groups = self.alone[place].tolist(), [group[place].tolist() for group in self.controls]
-        interval = mean_interval(own, groups, seed=self.seed, confidence=confidence)
+        interval = mean_interval(own, groups, confidence=confidence)
         return Skill(float(contrast(own, groups)), interval)
 
     def told(self) -> str:
@@ -116,10 +114,10 @@ class Found:
         }
 
     def _shown(self, values: Lifts) -> str:
-        return _spanned(float(values.mean()), mean_interval(values.tolist(), seed=self.seed))
+        return _spanned(float(values.mean()), mean_interval(values.tolist()))
 
     def _record(self, values: Lifts) -> dict[str, Any]:
-        span = mean_interval(values.tolist(), seed=self.seed)
+        span = mean_interval(values.tolist())
         return {"value": float(values.mean()), "interval": None if span is None else [span.low, span.high]}
 
 

@@ -16,7 +16,7 @@ from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
 from sway_gguf.probes.lift import bits_of
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 _QUANTILES = (0.999, 0.99, 0.95, 0.5)
 _COLUMNS = (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sway_gguf.core.served import Fit, Heard, Serves
 from sway_gguf.core.views import MemberView
 from sway_gguf.served.candidates import Candidate
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.stats.nearest import nearest, surely_above
 
 ALPHA = 0.01

@@ -90,7 +90,7 @@ class Look:
             heard=tuple(found),
             requests=server.requests,
             base=str(prepared.base.path),
-            adapter=" + ".join(map(str, self._adapters)),
+            adapter=prepared.name,
             adapters=short_names(self._adapters),
             format=prepared.texts.speech.name,
             remarks=tuple(remarks),

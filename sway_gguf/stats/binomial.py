@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sway_gguf.stats.bootstrap import Interval
+from sway_gguf.stats.interval import Interval
 
 
 @lru_cache(maxsize=1 << 12)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.stats.bootstrap import estimate, interval_of
+from sway_gguf.stats.interval import estimate, interval_of
 
 _FEWEST = 3
 """Of fewer items no skewness can be told, and so no interval."""
@@ -31,7 +31,7 @@ class Decay(NamedTuple):
     slope: float
 
 
-def fit_decay(x: NDArray[np.float64], table: NDArray[np.float64], *, seed: int = 0) -> Decay:
+def fit_decay(x: NDArray[np.float64], table: NDArray[np.float64]) -> Decay:
     """Fit the mean over items. [n] places, [items, n] values > 0 on average.
 
     An item adds to the slope what it adds to each mean, over that mean, times the mean's share of the slope.

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sway_gguf.stats.signs import signs_of
+
 _ALL_SIGNS = 16
 """Up to so many items every assignment of signs is taken; beyond, as many are drawn by seed as would be here."""
 _TIE = 1e-9
@@ -43,7 +45,7 @@ def nearest(table: Sequence[ArrayLike] | NDArray[np.float64], *, seed: int, comp
     if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
         raise ValueError("a table of finite distances with a row and an item or more is wanted")
     best = int(rows.mean(axis=1).argmin())
-    signs = _signs(rows.shape[1], seed)
+    signs = signs_of(rows.shape[1], every=_ALL_SIGNS, seed=seed)
     factor = max(1, len(rows) - 1 if comparisons is None else comparisons)
     p = (1.0 if row == best else min(1.0, factor * _larger(rows[row] - rows[best], signs)) for row in range(len(rows)))
     return Nearest(best, tuple(p))
@@ -52,7 +54,7 @@ def nearest(table: Sequence[ArrayLike] | NDArray[np.float64], *, seed: int, comp
 def surely_above(values: ArrayLike, limit: float, *, seed: int) -> float:
     """One-sided p by the same test that the values' centre is no more than `limit`. [n] → scalar."""
     above = np.asarray(values, np.float64) - limit
-    return _larger(above, _signs(above.size, seed))
+    return _larger(above, signs_of(above.size, every=_ALL_SIGNS, seed=seed))
 
 
 def _larger(difference: NDArray[np.float64], signs: NDArray[np.float64]) -> float:
@@ -60,12 +62,3 @@ def _larger(difference: NDArray[np.float64], signs: NDArray[np.float64]) -> floa
     seen, slack = difference.sum(), _TIE * max(float(np.abs(difference).max()), 1e-300)
     count = int((signs @ difference >= seen - slack).sum())
     return count / len(signs) if difference.size <= _ALL_SIGNS else (1 + count) / (1 + len(signs))
-
-
-def _signs(count: int, seed: int) -> NDArray[np.float64]:
-    """[m, count] of 1 and −1."""
-    if count <= _ALL_SIGNS:
-        bits = (np.arange(1 << count)[:, None] >> np.arange(count)) & 1
-    else:
-        bits = np.random.default_rng(seed).integers(0, 2, (1 << _ALL_SIGNS, count))
-    return np.asarray(1.0 - 2.0 * bits, np.float64)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, estimate, interval_of
 from sway_gguf.stats.contrast import contrast
+from sway_gguf.stats.interval import MIN_ITEMS, Interval, estimate, interval_of
 
 _ALL_SWAPS = 12
 """Up to so many pairs every way to swap them is taken; beyond, ways are drawn by seed."""

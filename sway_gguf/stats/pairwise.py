@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 
 _DRAWN = 4095
 _CHUNK = 256

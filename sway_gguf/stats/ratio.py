@@ -7,14 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import stdtrit
 
-from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval, estimate
+from sway_gguf.stats.interval import MIN_ITEMS, Interval, estimate
 
 _HALVINGS = 60
 
 
-def ratio_interval(
-    above: Sequence[float], below: Sequence[float], *, seed: int = 0, confidence: float = 0.95
-) -> Interval | None:
+def ratio_interval(above: Sequence[float], below: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
     """Interval of mean(above) / mean(below): the ratios r for which the items above − r·below may have a mean of zero.
 
     That is Fieller's interval (1954), with the skewness of what is left taken out. It has both ends where the interval
@@ -22,7 +20,6 @@ def ratio_interval(
 
     Args:
         above, below: [n] values, the same item in the same place.
-        seed: of no effect; nothing is drawn.
         confidence: two-sided level.
 
     Returns:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
+from sway_gguf.stats.signs import signs_of
 
 _DRAWN = 4095
-_NO_SPREAD = 1e-12
-"""Of a row's variance: what is below it is rounding."""
-
-
 _ALL_SIGNS = 12
 """Up to so many items every assignment of signs is taken; beyond, as many are drawn by seed as would be here."""
+_NO_SPREAD = 1e-12
+"""Of a row's variance: what is below it is rounding."""
 
 
 def lower_bounds(
@@ -27,11 +25,11 @@ def lower_bounds(
     The largest studentized mean over the rows is held against its distribution over resamples of the items, the same
     items for all rows, so that however the rows hang together is kept (Romano & Wolf 2005). So the best of many rows
     cannot win by having been picked. Resamples keep the rows' skewness, which signs on the deviations would wipe out:
-    of ten rows with a long lower tail one would lie above its mean in two of five cases (benchmarks/coverage.py).
+    of ten rows with a long lower tail one would lie above its mean in two of five cases (benchmarks/bounds.py).
 
     Args:
         table: [k, n] row by row, the same n items in each.
-        seed: of the resamples.
+        seed: of the resamples, or of the signs.
         confidence: one-sided.
         symmetric: take the items' deviations to be as likely of either sign, as of the same words under two templates,
             and turn signs in place of resampling (wild bootstrap, Wu 1986): with five items resamples show nothing.
@@ -54,11 +52,7 @@ def lower_bounds(
 def _turned(deviations: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """[assignments, k] each row's mean over its standard error, its deviations' signs turned."""
     count = deviations.shape[1]
-    if count <= _ALL_SIGNS:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=count)))
-    else:
-        signs = np.random.default_rng(seed).choice((1.0, -1.0), (1 << _ALL_SIGNS, count))
-    flipped = signs[:, None, :] * deviations
+    flipped = signs_of(count, every=_ALL_SIGNS, seed=seed)[:, None, :] * deviations
     spread = flipped.std(axis=2, ddof=1) / np.sqrt(count)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(spread > 0, flipped.mean(axis=2) / spread, 0.0)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sway_gguf.stats.bootstrap import Interval
+from sway_gguf.stats.interval import Interval
 from sway_gguf.stats.ratio import ratio_interval
 
 KEPT, COST = 0.8, 0.5
@@ -36,7 +36,7 @@ class Tradeoff(NamedTuple):
     cost_interval: Interval
 
 
-def tradeoff(points: Mapping[float, Point], *, seed: int, confidence: float = 0.95) -> Tradeoff | None:
+def tradeoff(points: Mapping[float, Point], *, confidence: float = 0.95) -> Tradeoff | None:
     """The scale below 1 that surely keeps `KEPT` of the gain at 1 for surely no more than `COST` of the cost at 1.
 
     Of several the one whose gain less cost, as shares, is largest. Shares are ratios of means over the same
@@ -44,7 +44,6 @@ def tradeoff(points: Mapping[float, Point], *, seed: int, confidence: float = 0.
 
     Args:
         points: by scale, 1 among them; the same items at each.
-        seed: of no effect; nothing is drawn.
         confidence: of all that is said.
 
     Returns:
@@ -58,8 +57,8 @@ def tradeoff(points: Mapping[float, Point], *, seed: int, confidence: float = 0.
         return None
     found = []
     for scale in smaller:
-        kept = ratio_interval(points[scale].gains, whole.gains, seed=seed, confidence=each)
-        cost = ratio_interval(points[scale].costs, whole.costs, seed=seed, confidence=each)
+        kept = ratio_interval(points[scale].gains, whole.gains, confidence=each)
+        cost = ratio_interval(points[scale].costs, whole.costs, confidence=each)
         if kept is not None and cost is not None and kept.low >= KEPT and cost.high <= COST:
             shares = (_share(points[scale].gains, whole.gains), _share(points[scale].costs, whole.costs))
             found.append(Tradeoff(scale, shares[0], kept, shares[1], cost))

@@ -5,36 +5,22 @@ Knows what probes ask and what a backend lacks; nothing of how either works.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.queries import Query
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.views import MemberView, NullView, ScaledView, View
 from sway_gguf.probes.base import Probe
 from sway_gguf.suite.showing import Example
 
 if TYPE_CHECKING:
+    from sway_gguf.engine.doors import DoorBackend
+    from sway_gguf.engine.factory import Gives
     from sway_gguf.suite.prepare import Prepared
 
 
-class Gives(Protocol):
-    """A backend, or what is known of one before it is opened."""
-
-    @property
-    def name(self) -> str:
-        """What a result calls it."""
-        ...
-
-    @property
-    def lacks(self) -> Callable[[Query | View], str]:
-        """What it cannot give of a query or a view, in a few words; "" where it can."""
-        ...
-
-
-def suited(prepared: Prepared, backend: Gives, *, nulls_or_none: bool = False) -> Prepared:
+def suited(prepared: Prepared, backend: DoorBackend | Gives, *, nulls_or_none: bool = False) -> Prepared:
     """The run without what the backend cannot give; the same run where it can give all of it.
 
     Args:
@@ -63,7 +49,7 @@ def suited(prepared: Prepared, backend: Gives, *, nulls_or_none: bool = False) -
     return replace(prepared, spec=spec, probes=able, skipped=(*prepared.skipped, *skipped), example=example)
 
 
-def _lacking(probe: Probe[Any], backend: Gives, no_nulls: str) -> str:
+def _lacking(probe: Probe[Any], backend: DoorBackend | Gives, no_nulls: str) -> str:
     """What the probe needs and the backend lacks, or ""."""
     views: tuple[View, ...] = (*map(ScaledView, probe.scales), *map(MemberView, probe.members))
     wanted = (*probe.ask(), *probe.foresee(), *probe.follows, *views)

@@ -37,12 +37,12 @@ TO_THE_END = Decisions(
 """Every null that is planned."""
 
 
-def decisions_of(first: int | None, *, alpha: float, seed: int) -> Decisions:
+def decisions_of(first: int | None, *, alpha: float) -> Decisions:
     """Those of a run whose first look takes `first` nulls; of a single look where that is None."""
 
     def damaged(readings: Sequence[Reading]) -> Collection[str]:
         others = [reading for reading in readings if not (reading.rule.by_nulls or reading.tuned.undecided)]
-        return [found.name for found in judge(others, alpha=alpha, seed=seed) if found.verdict != Verdict.PASS]
+        return [found.name for found in judge(others, alpha=alpha) if found.verdict != Verdict.PASS]
 
     if first is None:
         return replace(TO_THE_END, damaged=damaged)

@@ -27,7 +27,7 @@ _REAL_OPTIONS = {
     "calibration_drift": {"items_limit": 24},
 }
 """What keeps the real demo to minutes on two processors. Five controls are the fewest that are compared with."""
-_KINDS = (
+KINDS = (
     "applied",
     "adapter_health",
     "delta_kl",
@@ -52,7 +52,7 @@ def demo_spec(folder: Path, adapter: str) -> Spec:
         general=folder / "general.txt",
         defaults=Defaults(prompts=24, chunk_chars=400),
         engine=EngineSettings(parallel=1),  # Its runs go side by side themselves.
-        kinds=_KINDS,
+        kinds=KINDS,
     )
     preferences = read_material(folder / "preferences.jsonl").preferences[::2]
     triples = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in preferences]

@@ -227,7 +227,7 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     if not spec.models.ft.members:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     stack, texts = read_stack(spec.models.ft.loras, base), read_texts(spec, material)
-    told = (*_told(stack), *texts.remarks, *other_template(spec, texts.speech))
+    told = (*stack.said, *texts.remarks, *other_template(spec, texts.speech))
     spec = spec.model_copy(update={"remarks": (*spec.remarks, *told)})
     known = gives(spec.models.kind)
     width = spec.engine.width(base.context_length) - (known.margin if known else 0)
@@ -281,10 +281,6 @@ def _probes(
         raise UserError(f"no probe of the suite can run: {reasons}")
     skipped = tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe)))
     return ready, skipped, left_out, example_of(sources, spec.defaults.show or 0)
-
-
-def _told(stack: Stack) -> tuple[str, ...]:
-    return tuple(adapter.said for adapter in stack.adapters if adapter.said)
 
 
 def _origins(spec: Spec, material: Material) -> dict[str, str]:

@@ -123,12 +123,12 @@ def run(
             nulls = [NullView(seed, prepared.design) for seed in prepared.seeds]
             scale = prepared.design.rank_scale
             defaults, first = prepared.spec.defaults, first_look(prepared)
-            decisions = decisions_of(first, alpha=defaults.alpha, seed=defaults.seed)
+            decisions = decisions_of(first, alpha=defaults.alpha)
             found = measure(
                 backend, prepared.probes, work, told, scale, nulls, heard.take, base_answers, decisions, tally
             )
             costs = prepared.costs or costs_of(prepared.base.parameters)
-            judged = judge(found.readings, alpha=defaults.alpha, seed=defaults.seed, first=first, costs=costs)
+            judged = judge(found.readings, alpha=defaults.alpha, first=first, costs=costs)
             probes = [*judged, *found.failed]
         except NonFiniteError as error:
             broken = "; ".join(filter(None, (str(error), not_finite(prepared.base, prepared.stack, error.view))))

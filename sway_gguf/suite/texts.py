@@ -22,7 +22,7 @@ from sway_gguf.material.packaged import exchanges, general_prompts, general_sect
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.sources import SetMember, Sources
 from sway_gguf.spec.model import AdapterSpec, Spec
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.suite.candidates import candidates, thoughts
 from sway_gguf.suite.speech import Speech, speech_of
 from sway_gguf.suite.two_templates import beside_adapter

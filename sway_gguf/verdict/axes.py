@@ -141,14 +141,23 @@ def _failing(axis: str, probes: Sequence[ProbeResult]) -> str:
 
 def _became_likelier(probes: Sequence[ProbeResult]) -> bool:
     """Whether all probes that decide the direction saw their own items gain, whatever other text did."""
-    deciding = [probe for probe in probes if probe.axis == "direction" and probe.decides and probe.items]
-    gains = (sum(item.value for item in p.items) / len(p.items) > (p.noise_floor or 0.0) for p in deciding)
-    return bool(deciding) and all(gains)
+    deciding = _deciding(probes)
+    return bool(deciding) and all(_mean(probe) > (probe.noise_floor or 0.0) for probe in deciding)
+
+
+def _deciding(probes: Sequence[ProbeResult]) -> list[ProbeResult]:
+    """Those that decide the direction, as far as they measured any item."""
+    return [probe for probe in probes if probe.axis == "direction" and probe.decides and probe.items]
+
+
+def _mean(probe: ProbeResult) -> float:
+    """Of its own items, whatever other text did."""
+    return sum(item.value for item in probe.items) / len(probe.items)
 
 
 def _moved_away(probes: Sequence[ProbeResult]) -> bool:
     """Whether the material became less likely, surely and by far more than under any null: what noise hardly does."""
-    deciding = [probe for probe in probes if probe.axis == "direction" and probe.decides and probe.items]
+    deciding = _deciding(probes)
     return any(_turned_round(probe, _AWAY / len(deciding)) for probe in deciding)
 
 
@@ -156,7 +165,7 @@ def _turned_round(probe: ProbeResult, level: float) -> bool:
     null, span, floor = probe.null, probe.interval, probe.noise_floor or 0.0
     if probe.verdict != Verdict.FAIL or null is None or null.value is None or span is None or not null.values:
         return False
-    mean = sum(item.value for item in probe.items) / len(probe.items)
+    mean = _mean(probe)
     beyond = max(span[1], mean) < -floor and null.value < min(null.values)
     if probe.better == "lower":
         beyond = min(span[0], mean) > floor and null.value > max(null.values)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sway_gguf.core.gate import GateDecision, GateLine, GateRules, Limits, Outcome
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, SuiteResult, Verdict
-from sway_gguf.stats.bootstrap import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.verdict.axes import axes_of, diagnose, excused_by_direction
 from sway_gguf.verdict.regression import regressions
 from sway_gguf.verdict.score import score_of

@@ -11,10 +11,10 @@ from dataclasses import replace
 from sway_gguf.core.measurement import SIZES, Item
 from sway_gguf.core.result import NullSummary, ProbeResult, RankNulls
 from sway_gguf.core.toll import Costs
-from sway_gguf.stats.bootstrap import Interval, mean_interval
 from sway_gguf.stats.calibration import calibrate
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
+from sway_gguf.stats.interval import Interval, mean_interval
 from sway_gguf.verdict.looks import calibration_of, overwhelming
 from sway_gguf.verdict.parts import parts_of
 from sway_gguf.verdict.reading import Evidence, Reading
@@ -23,7 +23,7 @@ from sway_gguf.verdict.toll import toll_of
 
 
 def judge(
-    readings: Sequence[Reading], *, alpha: float, seed: int, first: int | None = None, costs: Costs | None = None
+    readings: Sequence[Reading], *, alpha: float, first: int | None = None, costs: Costs | None = None
 ) -> list[ProbeResult]:
     """Verdicts for all of a run's probes, corrected over those that nulls decide.
 
@@ -34,7 +34,6 @@ def judge(
     Args:
         readings: one per probe that ran.
         alpha: family-wise level.
-        seed: of what is drawn.
         first: nulls of the first look; None where there was but one look.
         costs: of quantizing the base, told beside damage to running text.
     """
@@ -49,12 +48,12 @@ def judge(
         _result(
             Evidence(
                 reading,
-                _interval(reading, seed),
+                _interval(reading),
                 calibrations[i],
                 corrected.get(i),
                 family.get(i),
                 alpha,
-                parts_of(reading, seed),
+                parts_of(reading),
                 i in early,
             ),
             costs,
@@ -91,11 +90,11 @@ def _views(reading: Reading) -> list[float]:
     return [-value for value in values] if reading.rule.toward == "lower" else values
 
 
-def _interval(reading: Reading, seed: int) -> Interval | None:
+def _interval(reading: Reading) -> Interval | None:
     measured = reading.tuned
     if not measured.interval:
         return None
-    return mean_interval([item.value for item in measured.items], measured.control_groups(), seed=seed)
+    return mean_interval([item.value for item in measured.items], measured.control_groups())
 
 
 def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from sway_gguf.core.measurement import Measurement, Part
 from sway_gguf.core.result import PartResult
-from sway_gguf.stats.bootstrap import Interval, gap_interval, mean_interval
 from sway_gguf.stats.calibration import MIN_NULLS
 from sway_gguf.stats.contrast import contrast
+from sway_gguf.stats.interval import Interval, gap_interval, mean_interval
 from sway_gguf.verdict.reading import Reading
 
 
-def parts_of(reading: Reading, seed: int) -> tuple[PartResult, ...]:
+def parts_of(reading: Reading) -> tuple[PartResult, ...]:
     """The parts of the tuned measurement, each among the same parts of the nulls."""
-    return tuple(_result(part, reading, seed) for part in reading.tuned.parts)
+    return tuple(_result(part, reading) for part in reading.tuned.parts)
 
 
 def value_of(part: Part) -> float:
@@ -35,8 +35,8 @@ def _of_nulls(part: Part, reading: Reading) -> tuple[float, ...]:
     return tuple(value_of(same) for null in reading.nulls for same in _named(null, part.name))
 
 
-def _result(part: Part, reading: Reading, seed: int) -> PartResult:
-    value, span, nulls = value_of(part), _interval(part, seed), _of_nulls(part, reading)
+def _result(part: Part, reading: Reading) -> PartResult:
+    value, span, nulls = value_of(part), _interval(part), _of_nulls(part, reading)
     above = None
     if span is not None and len(nulls) >= MIN_NULLS:
         above = span.low > (reading.floor or 0.0) and stands_out(part, reading)
@@ -44,10 +44,10 @@ def _result(part: Part, reading: Reading, seed: int) -> PartResult:
     return PartResult(part.name, value, len(part.values), interval, nulls, above)
 
 
-def _interval(part: Part, seed: int) -> Interval | None:
+def _interval(part: Part) -> Interval | None:
     if part.less:
-        return gap_interval(part.values, part.less, seed=seed)
-    return mean_interval(part.values, part.controls, seed=seed)
+        return gap_interval(part.values, part.less)
+    return mean_interval(part.values, part.controls)
 
 
 def _named(measurement: Measurement, name: str) -> tuple[Part, ...]:

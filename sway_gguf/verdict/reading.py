@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.result import PartResult
 from sway_gguf.core.rules import Rule
-from sway_gguf.stats.bootstrap import Interval
 from sway_gguf.stats.calibration import Calibration
+from sway_gguf.stats.interval import Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from sway_gguf.core.rules import (
     Rule,
     Shown,
 )
-from sway_gguf.stats.bootstrap import MIN_ITEMS
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, smallest_rank_p
+from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.verdict.reading import Evidence, Reading
 
 FLOOR_MARGIN = 3.0

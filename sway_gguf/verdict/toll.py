@@ -11,8 +11,8 @@ import math
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.rules import AboveTolerance
 from sway_gguf.core.toll import Costs, Toll
-from sway_gguf.stats.bootstrap import MIN_ITEMS, Interval
 from sway_gguf.stats.detectable import detectable, more_items
+from sway_gguf.stats.interval import MIN_ITEMS, Interval
 from sway_gguf.verdict.quantization import against
 from sway_gguf.verdict.reading import Evidence
 

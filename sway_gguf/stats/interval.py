@@ -107,7 +107,7 @@ def interval_of(found: Estimate, confidence: float = 0.95) -> Interval:
 
 
 def mean_interval(
-    items: Sequence[float], controls: Sequence[Sequence[float]] = (), *, seed: int = 0, confidence: float = 0.95
+    items: Sequence[float], controls: Sequence[Sequence[float]] = (), *, confidence: float = 0.95
 ) -> Interval | None:
     """Interval of the mean of the items less what the controls gained (`contrast`).
 
@@ -119,7 +119,6 @@ def mean_interval(
     Args:
         items: [n] values, one per item.
         controls: groups of values, each independent of the others; may be empty.
-        seed: of no effect; nothing is drawn.
         confidence: two-sided level.
 
     Returns:
@@ -141,9 +140,7 @@ def mean_interval(
     return Interval(min(way.low(miss) for way in ways), ways[gains.index(most)].high(miss / near))
 
 
-def gap_interval(
-    one: Sequence[float], other: Sequence[float], *, seed: int = 0, confidence: float = 0.95
-) -> Interval | None:
+def gap_interval(one: Sequence[float], other: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
     """Interval of mean(one) − mean(other), two groups of items that have nothing to do with each other.
 
     Returns:
