@@ -19,12 +19,12 @@ from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Heard, Served, Serves
-from sway_gguf.core.views import BASE, TUNED, MemberView, ScaledView
+from sway_gguf.core.views import BASE, TUNED, ScaledView
 from sway_gguf.engine.fake import distribution
 from sway_gguf.engine.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.asking import Asking, model_of
-from sway_gguf.served.candidates import Candidate
+from sway_gguf.served.candidates import Candidate, part_view, parts_of
 from sway_gguf.served.decide import LOGPROBS, Measured, heard, together
 from sway_gguf.served.distances import between, coarse, from_told, known, of_replies, tempered
 from sway_gguf.served.forms import Chat, Completions, Form, LlamaServer, Question, Told
@@ -256,8 +256,8 @@ def test_prompts_are_picked_where_the_nearer_two_of_three_views_lie_farthest_apa
     assert [p.text for p in picked(pool, 4, base, half, tuned)][0::3] == ["all", "again"]
 
 
-def test_of_a_set_each_adapter_picks_in_turn_what_tells_it_from_the_set() -> None:
-    """The first adapter alone is told from the set by "second" best, the second one alone by "first"."""
+def test_of_a_set_each_adapter_picks_in_turn_what_tells_that_it_is_missing() -> None:
+    """That the second adapter is missing is told by "second" best, that the first one is by "first"."""
     flat, tuned, middle = distribution(1, 1), distribution(99, 1), distribution(5, 1)
     names = ("none", "first", "second", "little")
     pool = [Prompt(name, name) for name in names]
@@ -308,16 +308,26 @@ def test_nearest_is_called_so_only_where_it_is_near(distances: tuple[float, floa
 
 @pytest.mark.parametrize(
     ("members", "nearest_to", "wanted"),
-    [(2, 0, Serves.TUNED), (3, 0, Serves.UNSURE), (3, 1, Serves.BASE), (3, 3, Serves.ELSE)],
+    [(2, 0, Serves.TUNED), (4, 0, Serves.TUNED), (5, 0, Serves.UNSURE), (5, 1, Serves.BASE), (5, 3, Serves.ELSE)],
 )
-def test_of_three_adapters_one_may_be_forgotten_unseen(members: int, nearest_to: int, wanted: Serves) -> None:
-    alone = [Candidate(f"{place} alone", MemberView(place), Serves.ELSE) for place in range(members)]
-    given = [*CANDIDATES, *alone]
+def test_of_more_than_four_adapters_several_may_be_forgotten_unseen(
+    members: int, nearest_to: int, wanted: Serves
+) -> None:
+    parts = [Candidate(f"{part} alone", part_view(part), Serves.ELSE) for part in parts_of(members)]
+    given = [*CANDIDATES, *parts]
     distances = np.full((len(given), 12), 0.3)
     distances[nearest_to] = 1e-6
     found = heard(Measured("text", "/x", LOGPROBS, given, distances, np.full(12, 0.3), np.zeros(12)), 0)
     assert found.serves == wanted
-    assert ("forgot one" in found.reason) == (wanted == Serves.UNSURE)
+    assert ("forgot several" in found.reason) == (wanted == Serves.UNSURE)
+
+
+def test_every_part_of_a_small_set_is_thought_of() -> None:
+    assert parts_of(1) == []
+    assert parts_of(2) == [(0,), (1,)]
+    assert parts_of(3) == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    assert len(parts_of(4)) == 2**4 - 2
+    assert len(parts_of(5)) == 5 + 5
 
 
 def test_an_adapter_that_changes_nothing_leaves_it_open() -> None:

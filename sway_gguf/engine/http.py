@@ -30,7 +30,7 @@ _PASSING = frozenset({408, 425, 429, 502, 503, 504})
 _NOT_THERE = frozenset({404, 405, 501})
 _REFUSED = frozenset({400, 413, 415, 422, 500})
 """500 is among them: llama-cpp-python answers so where it gives no log-probabilities, or a prompt is too long."""
-_ENDPOINTS = ("/chat/completions", "/completions", "/completion", "/models")
+_ENDPOINTS = ("/chat/completions", "/completions", "/completion", "/models", "/responses", "/api/generate", "/api/chat")
 
 
 class NoEndpointError(UserError):
