@@ -95,7 +95,7 @@ def pick(
 ) -> None:
     """Measure every ADAPTER on the base model BASE, and say which one ships.
 
-    An ADAPTER is a LoRA GGUF, a PEFT folder, or the folder that a trainer writes its checkpoints to. The one that ships
+    An ADAPTER is a LoRA GGUF, a PEFT folder, or a folder of them, such as a trainer writes. The one that ships
     has the largest held-out lift whose collateral stays within the tolerance; of those that are equal within noise the
     earliest. It is chosen on one half of the held-out items, reported on the other, and held against random adapters.
     What --lora and --lora-scaled name is loaded in any case: every candidate is measured on top of it. With --data-of
