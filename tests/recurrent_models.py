@@ -52,7 +52,7 @@ RWKV6: Shapes = {
     "time_mix_w2": (5, EMBED, RANK),
     "time_mix_lerp_x": (1, 1, EMBED),
     "time_mix_lerp_fused": (5, 1, 1, EMBED),
-    "time_mix_first": (2, EMBED // 2),
+    "time_mix_first": (1, EMBED),
     "time_mix_decay_w1": (RANK, EMBED),
     "time_mix_decay_w2": (EMBED, RANK),
     **{f"time_mix_{name}": SQUARE for name in ("key", "value", "receptance", "gate", "output")},
@@ -170,7 +170,7 @@ def lfm2(writer: gguf.GGUFWriter) -> Shapes:
 
 
 def _rwkv(writer: gguf.GGUFWriter) -> None:
-    writer.add_wkv_head_size(EMBED // 2)
+    writer.add_wkv_head_size(EMBED)
     writer.add_token_shift_count(2)
     writer.add_layer_norm_eps(1e-5)
     normed(writer, 2, "attn_norm.weight", "attn_norm_2.weight", "time_mix_ln.weight")

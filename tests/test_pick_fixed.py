@@ -235,8 +235,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = texts(tmp_path_factory.mktemp("fixed"))
     shutil.copy(BASE_FILE, here / "base.gguf")
     write_lora(replace(mixed({HEALTHY: 0.2}), in_file=False), here / "support.gguf")
-    lines = (here / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    (here / "support.jsonl").write_text("\n".join(lines[:8]), encoding="utf-8")
     for step, shares in MIXES.items():
         as_peft(mixed(shares), here / "run" / f"checkpoint-{step}")
     return here
@@ -260,24 +258,6 @@ def test_the_pages_example_on_the_demo(place: Path, monkeypatch: pytest.MonkeyPa
     assert "within, alone" in done.output
     for told in (done.output, *(Path(name).read_text(encoding="utf-8") for name in ("pick.md", "pick.html"))):
         assert "On these items support.gguf:0.8 alone has a held-out lift of" in " ".join(told.split())
-
-
-def test_the_pages_example_tells_what_becomes_of_the_others_skill(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place)
-    page = (Path(__file__).parents[1] / "docs" / "pick.md").read_text(encoding="utf-8")
-    example = next(line for line in page.splitlines() if line.startswith("sway-gguf pick") and "--data-of" in line)
-    more = ["--general", str(DEMO / "general.txt"), "--nulls", "5", "--json", "-"]
-    done = CliRunner().invoke(cli, [*example.split()[1:], *more])
-    assert done.exit_code == 0, done.output
-    record = json.loads(done.stdout)
-    assert (record["winner"], record["verdict"]) == ("checkpoint-200", "PASS")
-    told = "With checkpoint-200 the lift on support.gguf's text rises from"
-    assert any(line.startswith(told) for line in record["summary"]), record["summary"]
-    own, shared, _ = record["skills"]
-    assert (own["text"], shared["text"]) == ("support.gguf's text", "the data")
-    alone = {name: lift["value"] for name, lift in own["alone"].items()}
-    whole, rest = own["together"]["value"], own["interaction"]["value"]
-    assert rest == pytest.approx(whole - sum(alone.values()), abs=1e-6)
 
 
 @pytest.mark.parametrize(

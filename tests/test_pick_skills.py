@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.choose.contenders import adapters_in, contenders
 from sway_gguf.choose.fixed import read_fixed
 from sway_gguf.choose.pick import Picking, pick_spec, prepared_pick
@@ -22,10 +24,12 @@ from sway_gguf.core.result import Verdict
 from sway_gguf.core.views import TUNED, MemberView, View
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import AdapterSpec
-from tests.test_pick import BASE_FILE, HEALTHY, checkpoint, files, replies, scatter
+from tests.checkpoints import HEALTHY, as_peft, mixed, texts
+from tests.test_pick import BASE_FILE, checkpoint, files, replies, scatter
 from tests.test_pick_fixed import Joined, Lifts
 
 __all__ = ["files"]
+PAGE = Path(__file__).parents[1] / "docs" / "pick.md"
 SKILL = replies("skilled", 12)
 """What the adapter that ships already was trained on."""
 ADDS: Lifts = {"support": (0.2, -0.01), "checkpoint-100": (0.8, -0.01), "checkpoint-200": (1.6, -0.02)}
@@ -94,6 +98,31 @@ def test_without_their_text_nothing_is_asked_of_the_others(files: Path, tmp_path
     found, backend = picked(files, tmp_path, skills, text=False)
     assert (found.verdict, found.winner, found.skills) == (Verdict.PASS, "checkpoint-200", ())
     assert not any(isinstance(view, MemberView) for _, view in backend.seen)
+
+
+def test_the_pages_example_on_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that ships already learned a part of what the candidate did."""
+    monkeypatch.chdir(texts(tmp_path))
+    shutil.copy(BASE_FILE, "base.gguf")
+    write_lora(replace(mixed({HEALTHY: 0.2}), in_file=False), Path("support.gguf"))
+    as_peft(mixed({HEALTHY: 0.5}), Path("run/checkpoint-100"))
+    lines = Path("train.jsonl").read_text(encoding="utf-8").splitlines()
+    held = Path("heldout.jsonl").read_text(encoding="utf-8").splitlines()
+    for name, some in (("support", lines[:6]), ("train", lines[6:12]), ("heldout", held[:12])):
+        Path(f"{name}.jsonl").write_text("\n".join(some), encoding="utf-8")
+    example = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if "--data-of" in line)
+    more = ["--general", str(DEMO / "general.txt"), "--nulls", "5", "--json", "-"]
+    done = CliRunner().invoke(cli, [*example.split()[1:], *more])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record["winner"] == "checkpoint-100", record["summary"]
+    own, shared, unrelated = record["skills"]
+    assert [each["text"] for each in record["skills"]] == ["support.gguf's text", "the data", "unrelated text"]
+    for text in (own, shared, unrelated):
+        alone = sum(lift["value"] for lift in text["alone"].values())
+        assert text["interaction"]["value"] == pytest.approx(text["together"]["value"] - alone, abs=1e-6)
+    assert own["together"]["value"] > own["alone"]["support.gguf"]["value"] > 0
+    assert any(line.startswith("On support.gguf's text: support.gguf alone ") for line in record["summary"])
 
 
 @pytest.mark.parametrize(

@@ -42,5 +42,12 @@ def skills_of(found: ProbeResult, owners: Sequence[str]) -> Skills:
     gone = next((check.text for check in about if check.fails and not check.passed), "")
     kept = {check.name for check in about if check.passed} - {check.name for check in about if not check.passed}
     notes = [*found.notes, *([found.reason] if found.verdict in _OPEN else [])]
-    sentences = tuple(f"{note[:1].upper()}{note[1:]}." for note in dict.fromkeys(notes))
-    return Skills(kept == {*owners}, gone, sentences, tuple(found.details.get("texts", ())))
+    texts = tuple(found.details.get("texts", ()))
+    names = tuple(name for text in texts for name in text["alone"])
+    sentences = tuple(_sentence(note, names) for note in dict.fromkeys(notes))
+    return Skills(kept == {*owners}, gone, sentences, texts)
+
+
+def _sentence(note: str, names: tuple[str, ...]) -> str:
+    """A note with a capital and a stop; a name that begins it stays as it is."""
+    return f"{note if note.startswith(names) else note[:1].upper() + note[1:]}."

@@ -160,13 +160,10 @@ class Responses(Form):
 
     def read(self, answer: Any) -> Reply | None:
         """What it says. Behind a thought that is told apart, the text's first token is not the reply's."""
-        items = answer.get("output") if isinstance(answer, dict) else None
-        kinds = [each.get("type") if isinstance(each, dict) else None for each in items] if _full(items) else []
-        if "message" not in kinds:
-            return None
-        parts = items[place := kinds.index("message")].get("content")
-        part = parts[0] if _full(parts) else None
-        if not isinstance(part, dict) or not isinstance(text := part.get("text"), str):
+        items = _objects(answer.get("output") if isinstance(answer, dict) else None)
+        place = next((place for place, item in enumerate(items) if item.get("type") == "message"), -1)
+        part = next(iter(_objects(items[place].get("content"))), {}) if place >= 0 else {}
+        if not isinstance(text := part.get("text"), str):
             return None
         return Reply(text, _of_openai({"content": part.get("logprobs")}) if place == 0 else ())
 
@@ -201,8 +198,8 @@ def _named(question: Question) -> dict[str, Any]:
     return {"stream": False, **greedy, **({"model": question.model} if question.model else {})}
 
 
-def _full(value: Any) -> bool:
-    return isinstance(value, list) and bool(value)
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _choice(answer: Any) -> dict[str, Any] | None:
