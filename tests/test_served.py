@@ -504,15 +504,32 @@ def test_of_several_models_one_has_to_be_named() -> None:
         return lambda *_: (200, {"data": [{"id": name} for name in names]}, {})
 
     with scripted(listing("only")) as url:
-        assert model_of(Server(url), "") == "only"
+        assert model_of(Server(url), "") == ("only", False)
         with pytest.raises(UserError, match="only"):
             model_of(Server(url), "other")
     with scripted(listing("a:latest", "b")) as url:
-        assert model_of(Server(url), "a") == "a"
+        assert model_of(Server(url), "a").name == "a"
         with pytest.raises(UserError, match=r"a:latest, b.*--model"):
             model_of(Server(url), "")
     with scripted(lambda *_: (404, {}, {})) as url:
-        assert model_of(Server(url), "") == ""
+        assert model_of(Server(url), "").name == ""
+
+
+def test_a_llama_server_reads_each_prompt_anew() -> None:
+    """It finds what it read again by the tokens alone, whichever adapter was on."""
+    with scripted(lambda *_: (200, {"data": [{"id": "m", "owned_by": "llamacpp"}]}, {})) as url:
+        name, fresh = model_of(Server(url), "")
+    assert fresh
+    bodies: list[Any] = []
+
+    def script(path: str, body: Any, _: Any) -> Answer:
+        bodies.append(body)
+        return 200, LEGACY, {}
+
+    with scripted(script) as url:
+        Asking(Server(url), TEXT, name, fresh=fresh).begin([Prompt("Once", "1")])
+        Asking(Server(url), TEXT, name).begin([Prompt("Once", "1")])
+    assert [body.get("cache_prompt") for body in bodies] == [False, None]
 
 
 def asking(url: str, asked_as: str = TEXT) -> tuple[Asking, bool]:

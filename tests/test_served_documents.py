@@ -93,7 +93,7 @@ def test_vllm_tells_log_probabilities_in_both_ways(most: int) -> None:
 
 def test_vllm_lists_an_adapter_beside_its_base() -> None:
     with scripted(played(vllm(20))) as url:
-        assert model_of(Server(url), "support") == "support"
+        assert model_of(Server(url), "support") == ("support", False)
 
 
 # -- Ollama: chat tells them, completions put a text through the template and tell none -------------------------------

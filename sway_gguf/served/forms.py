@@ -65,12 +65,15 @@ class Question:
         tokens: to write.
         top: log-probabilities of so many first tokens; 0 for none.
         model: its name at the server; "" for the server's own choice.
+        fresh: have the prompt read anew. Of llama-server alone, which keeps what it read by its tokens, whichever
+            adapter was on; others need not know the word.
     """
 
     prompt: object
     tokens: int = 1
     top: int = 0
     model: str = ""
+    fresh: bool = False
 
 
 class Form:
@@ -133,6 +136,7 @@ class LlamaServer(Form):
     def body(self, question: Question) -> dict[str, Any]:
         """The request."""
         asked: dict[str, Any] = {"prompt": question.prompt, "n_predict": question.tokens, "temperature": -1.0}
+        asked["cache_prompt"] = False
         more = {"n_probs": question.top} if question.top else {}
         return asked | more | {"stream": False} | ({"model": question.model} if question.model else {})
 
@@ -195,7 +199,8 @@ CHAT_FORMS: tuple[Form, ...] = (Chat(), Responses())
 def _named(question: Question) -> dict[str, Any]:
     """What both OpenAI forms end with. A reply is the model's own: llama-cpp-python would penalize repeats."""
     greedy = {"repeat_penalty": 1.0} if question.tokens > 1 else {}
-    return {"stream": False, **greedy, **({"model": question.model} if question.model else {})}
+    fresh = {"cache_prompt": False} if question.fresh else {}
+    return {"stream": False, **fresh, **greedy, **({"model": question.model} if question.model else {})}
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
