@@ -94,7 +94,8 @@ def _interval(reading: Reading) -> Interval | None:
     measured = reading.tuned
     if not measured.interval:
         return None
-    return mean_interval([item.value for item in measured.items], measured.control_groups())
+    values = [item.value for item in measured.items]
+    return mean_interval(values, measured.control_groups(), within=measured.within)
 
 
 def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:
