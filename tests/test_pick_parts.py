@@ -159,7 +159,11 @@ def test_a_trainers_folder_holds_its_checkpoints_in_order_of_steps_and_its_last_
     assert remarks == ["final holds the same adapter as checkpoint-1000 and was left out"]
     assert [each.name for each in chosen[:2]] == ["checkpoint-30 at λ=0.5", "checkpoint-30 at λ=1"]
     assert chosen[0].size == pytest.approx(chosen[1].size / 2)
-    assert [each.path for each in adapters_in([out / "checkpoint-30"])] == [out / "checkpoint-30"]
+    assert [each.path for each in adapters_in([out / "checkpoint-30"] * 2)] == [out / "checkpoint-30"]
+    assert len(adapters_in([out, out / "checkpoint-30"])) == len(found)
+    (out / "checkpoint-1000" / "adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"checkpoint-1000.*still being written"):
+        contenders(adapters_in([out]), read_base(DEMO / "base.f32.gguf"), [1.0])
     assert adapters_in([out / "checkpoint-30"])[0].step == 30
 
 

@@ -63,13 +63,16 @@ class Contender:
 
 
 def adapters_in(given: Sequence[Path]) -> list[Found]:
-    """The adapters that `given` names: files and PEFT folders as they stand, of a trainer's folder its checkpoints, of
-    any other the LoRA GGUFs in it.
+    """The adapters that `given` names, each once: files and PEFT folders as they stand, of a trainer's folder its
+    checkpoints, of any other the LoRA GGUFs in it.
 
     Raises:
         UserError: a folder that holds none.
     """
-    return [found for path in given for found in _in(path)]
+    found: dict[Path, Found] = {}
+    for each in (each for path in given for each in _in(path)):
+        found.setdefault(each.path.absolute(), each)
+    return [*found.values()]
 
 
 def is_trainers(path: Path) -> bool:
@@ -147,7 +150,7 @@ def contenders(
     names, kept, remarks = names_of(found), list[Contender](), list[str]()
     seen = loaded_anyway(fixed)
     for place, (each, name) in enumerate(zip(found, names, strict=True)):
-        adapter = read_adapter(each.path, base)
+        adapter = _read(each, base)
         first = seen.setdefault(adapter_digest(adapter), name)
         if first != name:
             remarks.append(copied(name, first))
@@ -156,6 +159,15 @@ def contenders(
     if not kept:
         raise none_left(remarks)
     return kept, remarks
+
+
+def _read(found: Found, base: BaseModel) -> LoraAdapter:
+    try:
+        return read_adapter(found.path, base)
+    except UserError as error:
+        if found.folder is None:
+            raise
+        raise UserError(f"{error} (a checkpoint that is still being written? --early-stop waits for it)") from None
 
 
 def loaded_anyway(fixed: Fixed) -> dict[str, str]:

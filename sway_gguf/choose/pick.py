@@ -64,8 +64,9 @@ def prepared_pick(spec: Spec) -> tuple[Prepared, Asked]:
     asked = Asked(prepared)
     for option, given, sections in (("--data", spec.data, asked.data), ("--holdout", spec.holdout, asked.held_out)):
         if (given or option == "--data") and len(sections) < MIN_ITEMS:
+            seen = next((f" ({told})" for told in prepared.texts.remarks if option[2:] in told), "")
             raise UserError(
-                f"{option}: {len(sections)} items leave no interval; give {MIN_ITEMS} or more"
+                f"{option}: {len(sections)} items{seen} leave no interval; give {MIN_ITEMS} or more"
                 + (", or leave it out" if option == "--holdout" else " of what the adapters were trained on")
             )
     return prepared, asked
