@@ -24,7 +24,7 @@ from benchmarks.validity.nothing import KINDS, shape_of, untrained
 from benchmarks.validity.page import texts_of
 from benchmarks.validity.ran import ran
 from benchmarks.validity.remembering import Remembering
-from benchmarks.validity.summary import Share, curve, flips, opposite, partings
+from benchmarks.validity.summary import Share, curve, flips, moves, opposite, partings
 from benchmarks.validity.tables import filled
 from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.core.queries import Rolling
@@ -175,9 +175,9 @@ def test_a_line_says_of_which_session_the_results_below_it_are(tmp_path: Path) -
         cells = Cells(path)
         cells.begin({"versions": versions, "load average before": load})
         for name in names:
-            cells.add("nothing", name)
+            cells.add("nothing", name, axes={})
 
-    path.write_text('{"part":"nothing","name":"of old"}\n', encoding="utf-8")
+    path.write_text('{"part":"nothing","name":"of old","axes":{}}\n', encoding="utf-8")
     sitting("a", "one")
     sitting("a", "two", load="2.0")  # The same code under another load is no other session.
     sitting("b")  # Nothing was measured.
@@ -246,6 +246,8 @@ def test_where_types_part_the_nearest_end_to_the_tolerance_is_told() -> None:
     assert (found.axis, found.reference, found.other, found.probe) == ("collateral", "PASS", "WARN", "prose")
     assert found.near == pytest.approx(0.01)
     assert found.says
+    # The upper end went from -0.02 to -0.03, the lower from -0.13 to -0.16, which are 3 of 11 hundredths.
+    assert moves([above, across], "F32")["Q4_0"] == pytest.approx((0.03, 3 / 11))
     [silent] = partings([above, cell("Q4_0", "INCONCLUSIVE", -0.16, -0.03, "too few items")], "F32")
     assert not silent.says
 
@@ -254,7 +256,7 @@ def test_every_adapter_is_asked_on_every_type_and_what_stands_against_a_toleranc
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(types, "KINDS", ("applied", "external_perplexity"))
-    monkeypatch.setattr(types, "ITEMS", 5)
+    monkeypatch.setattr(types, "ITEMS", 12)
     cells = Cells(None)
     types.types(cells, subjects.demo(), Namespace(quick=True))
     asked = [(cell["adapter"], cell["type"]) for cell in cells.of("types")]

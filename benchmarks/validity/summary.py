@@ -241,3 +241,25 @@ def agreement(cells: Sequence[Cell], reference: str) -> dict[str, Share]:
         for kind, of in grouped(cells, "type").items()
         if kind != reference
     }
+
+
+def moves(cells: Sequence[Cell], reference: str) -> dict[str, tuple[float, float]]:
+    """By type: how far the end of an interval against a tolerance lies from that on the reference type, at most.
+
+    In the probe's unit, and in lengths of the reference's interval; for an adapter whose intervals are points, in the
+    first alone.
+    """
+    base = {cell["adapter"]: cell["limits"] for cell in cells if cell["type"] == reference}
+    found: dict[str, tuple[float, float]] = {}
+    for cell in cells:
+        if cell["type"] == reference or cell["adapter"] not in base:
+            continue
+        far, share = found.get(cell["type"], (0.0, 0.0))
+        for name, limit in cell["limits"].items():
+            one, other = base[cell["adapter"]].get(name, {}).get("interval"), limit["interval"]
+            if one and other:
+                moved = max(abs(end - start) for start, end in zip(one, other, strict=True))
+                length = one[1] - one[0]
+                far, share = max(far, moved), max(share, moved / length if length else 0.0)
+        found[cell["type"]] = far, share
+    return found

@@ -24,6 +24,7 @@ from benchmarks.validity.summary import (
     found_at_all,
     found_by,
     grouped,
+    moves,
     opposite,
     originals_claim,
     originals_curve,
@@ -205,8 +206,13 @@ def types(cells: Cells) -> str:
     parts = []
     for name, of in of_types(cells).items():
         reference = of[0]["type"]
-        agreed = ([f"{name}, {kind}", str(share)] for kind, share in agreement(of, reference).items())
-        parts.append(table(["base", f"same diagnosis as on {reference}"], agreed))
+        moved = moves(of, reference)
+        agreed = (
+            [f"{name}, {kind}", str(share), f"{moved[kind][0]:.3f}", f"{moved[kind][1]:.0%}"]
+            for kind, share in agreement(of, reference).items()
+        )
+        far = ["an end against a tolerance moves by at most, nats/token", "of its interval's length"]
+        parts.append(table(["base", f"same diagnosis as on {reference}", *far], agreed))
         found = partings(of, reference)
         told = [each for each in found if each.probe]
         parts.append(
