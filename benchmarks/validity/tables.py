@@ -230,9 +230,11 @@ def types(cells: Cells) -> str:
 
 
 def _axes(cells: Sequence[Cell], reference: str) -> int:
-    """Verdicts that are held against those on the reference."""
-    asked = {cell["adapter"] for cell in cells if cell["type"] == reference}
-    return sum(len(cell["axes"]) for cell in cells if cell["type"] != reference and cell["adapter"] in asked)
+    """Verdicts that are held against those on the reference, without axes that neither run asked about."""
+    base = {cell["adapter"]: cell["axes"] for cell in cells if cell["type"] == reference}
+    others = [cell for cell in cells if cell["type"] != reference and cell["adapter"] in base]
+    pairs = [(base[cell["adapter"]][axis], verdict) for cell in others for axis, verdict in cell["axes"].items()]
+    return sum(set(pair) != {"SKIP"} for pair in pairs)
 
 
 def of_types(cells: Cells) -> Mapping[str, list[Cell]]:

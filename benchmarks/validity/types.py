@@ -36,7 +36,7 @@ SCALES = (0.1, 0.3, 3.0)
 """At which the subject's trained adapter is taken in addition."""
 STEPS = (2, 4, 8, 16)
 """Of a training on the data, where the base can be trained here."""
-DAMAGED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.6)
+DAMAGED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Scales of the demo's over-trained adapter: damage from none to far beyond every tolerance."""
 
 
