@@ -5,7 +5,7 @@ Knows metadata and shapes; a tensor's name follows llama.cpp, and its shape is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gguf
@@ -283,11 +283,13 @@ def model_file(path: Path, architecture: str) -> Path:
     return finish(writer, path)
 
 
-def lora_file(path: Path, base: Path, architecture: str, size: float = 0.05) -> Path:
-    """An adapter for it; of size 0 one that changes nothing."""
+def lora_file(
+    path: Path, base: Path, architecture: str, size: float = 0.05, modules: Sequence[str] | None = None
+) -> Path:
+    """An adapter for it, or for some of its modules; of size 0 one that changes nothing."""
     rng, tensors = np.random.default_rng(1), read_base(base).tensors
     pairs = {}
-    for name in ADAPTED[architecture]:
+    for name in modules or ADAPTED[architecture]:
         rows, columns = tensors[f"{name}.weight"].shape
         a, b = rng.normal(size=(RANK, columns)), rng.normal(size=(rows, RANK)) * size
         pairs[f"{name}.weight"] = (a.astype(np.float32), b.astype(np.float32))

@@ -93,6 +93,22 @@ def test_views_packing_nulls_and_merges_are_right(tmp_path: Path, architecture: 
         assert off < 0.1 * mean_apart(answers[BASE], answers[TUNED])
 
 
+@pytest.mark.parametrize(
+    ("architecture", "module"),
+    [("rwkv7", "time_mix_w1"), ("rwkv6", "time_mix_decay_w2"), ("mamba2", "ssm_conv1d"), ("lfm2", "shortconv.conv")],
+)
+def test_what_llama_cpp_loads_and_does_not_run_is_told(tmp_path: Path, architecture: str, module: str) -> None:
+    base = model_file(tmp_path / "base.gguf", architecture)
+    name = f"blk.0.{module}"
+    lora = lora_file(tmp_path / "lora.gguf", base, architecture, modules=(name,))
+    assert read_lora(lora).skipped == (f"{name}.weight",)
+    assert read_lora(lora_file(tmp_path / "run.gguf", base, architecture)).skipped == ()
+    with LlamaBackend(base, lora, SETTINGS) as backend:
+        assert apart(answered(backend, BASE), answered(backend, TUNED)) == 0
+    said = succeeded("inspect", str(lora))
+    assert f"llama.cpp skips {name}.weight: that part of the adapter has no effect" in " ".join(said.split())
+
+
 def test_check_runs_on_it(tmp_path: Path) -> None:
     base = model_file(tmp_path / "base.gguf", "granitehybrid")
     lora = lora_file(tmp_path / "lora.gguf", base, "granitehybrid")
