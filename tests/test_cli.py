@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,32 +21,10 @@ from sway_gguf.core.result_json import schema
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import spoiled
-from tests.command_line import spoken
+from tests.command_line import COMMAND, apart, complaint, spoken, succeeded
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
 TEXT = ["--data", str(DEMO / "document.md"), "--general", str(DEMO / "general.txt")]
-
-
-def sway(*words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from sway_gguf.cli.main import main; main()", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, encoding="utf-8")
-
-
-def succeeded(*words: str) -> str:
-    done = sway(*words)
-    said = [line for line in done.stderr.splitlines() if not re.match(r"\d+% done, ", line)]
-    assert (done.returncode, said) == (0, [])
-    return done.stdout
-
-
-def complaint(*words: str) -> str:
-    done = spoken(*words)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert lines[-1].startswith(("sway-gguf:", "Error:"))
-    return lines[-1]
 
 
 def test_check_takes_held_out_text(tmp_path: Path) -> None:
@@ -85,9 +62,11 @@ def test_check_without_data_answers_what_it_can_and_says_what_data_would_add() -
     assert "With --data FILE" in text
 
 
-def test_json_to_stdout_is_only_json_and_repeats_exactly() -> None:
-    words = ("check", BASE, HEALTHY, "--nulls", "5", "--json", "-")
-    first, second = (json.loads(succeeded(*words, *TEXT)) for _ in range(2))
+def test_json_to_stdout_is_only_json_and_repeats_exactly_in_another_process() -> None:
+    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--json", "-")
+    done = apart(*words)
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout), json.loads(succeeded(*words))
     for record in (first, second):
         del record["timings"], record["started_at"]
     assert first == second
@@ -317,8 +296,7 @@ def test_a_diverged_adapter_is_broken_not_an_error(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
-    code = "from sway_gguf.cli.main import main; main()"
-    first = subprocess.Popen([sys.executable, "-c", code, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = subprocess.Popen([*COMMAND, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert first.stdout is not None
     first.stdout.close()
     _, errors = first.communicate(timeout=60)

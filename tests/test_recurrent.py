@@ -22,7 +22,8 @@ from sway_gguf.deploy.replay import replay
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import adapter_file, finish
-from tests.test_cli import TEXT, succeeded
+from tests.command_line import succeeded
+from tests.test_cli import TEXT
 from tests.test_peft import folder
 
 EMBED, INNER, STATE, RANK, HIDDEN = 64, 128, 8, 4, 96

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
+
+from sway_gguf.stats.student import stdtrit
 
 CONFIDENCE, POWER = 0.95, 0.8
 FEWEST = 3
@@ -56,5 +57,5 @@ def more_items(values: Sequence[float], effect: float) -> int | None:
 
 def _reach(items: int) -> float:
     """(t₀.₉₇₅ + t₀.₈) / √n."""
-    both = (float(special.stdtrit(items - 1, level)) for level in ((1 + CONFIDENCE) / 2, POWER))
+    both = (float(stdtrit(items - 1, level)) for level in ((1 + CONFIDENCE) / 2, POWER))
     return math.fsum(both) / math.sqrt(items)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+
+from sway_gguf.stats.student import stdtrit
 
 MIN_ITEMS = 5
 """Fewer items than this give no interval: a standard deviation and a skewness of four say next to nothing."""
