@@ -156,35 +156,42 @@ def _floor(told: Told) -> float:
 
 def _nobody(told: Told) -> str:
     """Why no candidate can be taken."""
-    standing = {row.standing for row in told.rows}
-    lifting = [row for row in told.rows if row.lift is not None and row.lift.value > _floor(told)]
-    if standing == {Standing.BROKEN}:
+    measured = [row for row in told.rows if row.standing != Standing.BROKEN]
+    lifting = [row for row in measured if row.lift is not None and row.lift.value > _floor(told)]
+    if not measured:
         return f"None ships: no candidate could be measured ({told.rows[0].name}: {told.rows[0].reason})."
     if not lifting:
         what, beyond = "held-out text" if told.held_out else "the data", ""
+        whose = "no candidate" if len(measured) == len(told.rows) else "no candidate that could be measured"
         if told.alone and _floor(told) > 0:
             beyond = f" by more than {told.fixed.name} does alone ({_number(_floor(told))})"
-        return f"None ships: no candidate lifts {what}{beyond}."
-    able = [row for row in lifting if row.standing in (Standing.WITHIN, Standing.OPEN)]
-    if able:
+        return f"None ships: {whose} lifts {what}{beyond}."
+    if any(row.standing in (Standing.WITHIN, Standing.OPEN) for row in lifting):
         beyond = f" beyond that of {told.fixed.name} alone" if _floor(told) > 0 else ""
         return f"None ships: no candidate within the tolerance has a {told.lift}{beyond} on the half that chooses."
+    return f"None ships: {_damaged(told, lifting)}."
+
+
+def _damaged(told: Told, lifting: Sequence[PickRow]) -> str:
+    """What is wrong with candidates that lift something, each of which does surely too much damage."""
+    loses = f"unrelated text surely loses more than {-told.tolerance:g} {_UNIT}"
     if told.alone and told.alone.standing == Standing.ENDLESS:
-        return (
-            f"None ships: with {told.fixed.name} alone, before any candidate, replies no longer end; give it a smaller "
-            "scale."
-        )
-    if standing <= {Standing.ENDLESS, Standing.BROKEN}:
-        return "None ships: the replies of every candidate no longer end."
+        return f"with {told.fixed.name} alone, before any candidate, replies no longer end; give it a smaller scale"
+    every = "every candidate" if len(lifting) == len(told.rows) else "every candidate that lifts anything"
+    endless = [row.name for row in lifting if row.standing == Standing.ENDLESS]
+    losing = [row for row in lifting if row.standing == Standing.BEYOND]
+    if not losing:
+        return f"the replies of {every} no longer end"
     if told.alone and told.alone.standing == Standing.BEYOND:
-        return (
-            f"None ships: with {told.fixed.name} alone, before any candidate, unrelated text surely loses more than "
-            f"{-told.tolerance:g} {_UNIT} ({_number(told.alone.cost)}); give it a smaller scale."
-        )
-    least = max(lifting, key=lambda row: row.cost if row.cost is not None else float("-inf"))
+        cost = _number(told.alone.cost)
+        return f"with {told.fixed.name} alone, before any candidate, {loses} ({cost}); give it a smaller scale"
+    least = max(losing, key=lambda row: row.cost if row.cost is not None else float("-inf"))
+    shown = f"{least.name}: {_number(least.cost)}"
+    if not endless:
+        return f"{loses} with {every} ({shown}); smaller scales may do, as in --scales 0.25..1"
     return (
-        f"None ships: unrelated text surely loses more than {-told.tolerance:g} {_UNIT} with every candidate that "
-        f"lifts anything ({least.name}: {_number(least.cost)}); smaller scales may do, as in --scales 0.25..1."
+        f"the replies of {_listed(endless)} no longer end, and {loses} with {_listed([row.name for row in losing])} "
+        f"({shown}); smaller scales may do, as in --scales 0.25..1"
     )
 
 
@@ -254,6 +261,8 @@ def _point(lifts: Lifts, without: Lifts | None, worst: str) -> Point:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= 4 else f"{names[0]} … {names[-1]} ({len(names)})"
 
 

@@ -25,7 +25,8 @@ class Estimate:
 
     Attributes:
         value: the mean.
-        interval: 95%; None where there are too few items.
+        interval: 95%; of what a candidate adds to adapters beside it, 95% for all that may be tried in turn, so that
+            each is longer. None where there are too few items.
         items: how many.
     """
 
