@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from sway_gguf.stats.student import stdtrit
-
 from sway_gguf.stats.unseen import Room, Span, are_equal, farthest, needed
 
 CONFIDENCE, POWER = 0.95, 0.8

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.stats.student import stdtrit
-
 from sway_gguf.stats.unseen import Room, Span, are_equal, farthest
 
 MIN_ITEMS = 5
