@@ -17,7 +17,10 @@ from tests.short import DOCUMENT
 from tests.test_peft import folder
 
 FAST = ["--nulls", "5"]
-MORE = {"check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST, "sweep": FAST}
+SHORT = [*FAST, "--general", "notes.txt"]
+MORE = {
+    "check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*SHORT, "--once"], "diff": SHORT, "sweep": FAST,
+}  # fmt: skip
 """What keeps an example short, or lets it end."""
 PARSED = {
     "demo": "tests/test_cli.py runs it",
