@@ -19,8 +19,9 @@ from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullView, ScaledView, 
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.replay import replay
 from sway_gguf.engine.llama_backend import LlamaBackend
+from tests.command_line import succeeded
 from tests.recurrent_models import BUILT, lora_file, model_file
-from tests.test_cli import TEXT, succeeded
+from tests.test_cli import TEXT
 from tests.test_peft import folder
 
 STORY = "One sunny Monday, Anna went to the market, and the red basket was empty, and so was she. Then "

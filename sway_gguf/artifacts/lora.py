@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFValueType
+from gguf.constants import GGUFValueType
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.base import BaseModel

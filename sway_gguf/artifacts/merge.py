@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import gguf
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFValueType
+from gguf.constants import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFValueType, LlamaFileType
+from gguf.gguf_writer import GGUFWriter
+from gguf.quants import quant_shape_to_byte_shape
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.chat import TEMPLATE_KEY
@@ -22,9 +23,9 @@ from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
 
 PLAIN = {
-    "F32": (GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
-    "F16": (GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
-    "BF16": (GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+    "F32": (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
+    "F16": (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
+    "BF16": (GGMLQuantizationType.BF16, LlamaFileType.MOSTLY_BF16),
 }
 _ONLY_F32 = re.compile(
     r"_norm\.weight$|(?<!\.weight)$|\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|time_mix_(first|lerp|[wavg]\d|decay_w))"
@@ -70,16 +71,16 @@ def write_merged(
     source = shards[0]
     pairs = {pair.module: pair for pair in adapter.pairs} if adapter else {}
     owners = {name: shard for shard in shards for name in shard.tensors}
-    with closing(gguf.GGUFWriter(path, source.architecture)) as writer:
+    with closing(GGUFWriter(path, source.architecture)) as writer:
         copy_metadata(source, writer, lambda key: _is_models_own(key) and (template is None or key != TEMPLATE_KEY))
         if template is not None:
             writer.add_string(TEMPLATE_KEY, template)
         writer.add_file_type(PLAIN[kind][1])
-        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        writer.add_quantization_version(GGML_QUANT_VERSION)
         for name, owner in owners.items():
             shape = owner.tensors[name].shape
             stored = _stored(name, owner.tensors[name], kind)
-            size, bytes_of_shape = stored_size(shape, stored), gguf.quant_shape_to_byte_shape(shape, stored)
+            size, bytes_of_shape = stored_size(shape, stored), quant_shape_to_byte_shape(shape, stored)
             writer.add_tensor_info(name, bytes_of_shape, np.dtype(np.uint8), size, raw_dtype=stored)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -119,7 +120,7 @@ def _stored(name: str, info: TensorInfo, kind: str) -> GGMLQuantizationType:
     return PLAIN[kind][0] if plain else GGMLQuantizationType.F32
 
 
-def copy_metadata(source: GGUFFile, writer: gguf.GGUFWriter, keep: Callable[[str], bool]) -> None:
+def copy_metadata(source: GGUFFile, writer: GGUFWriter, keep: Callable[[str], bool]) -> None:
     """Write the metadata of `source` whose keys are to be kept, each under its own type."""
     for key in filter(keep, source.metadata_keys()):
         value_type = source.value_type(key)
