@@ -99,27 +99,35 @@ class Template:
 
 
 class _Elsewhere:
-    """Asks the process that renders one source, which lives from the first call until nothing holds this object."""
+    """Asks the process that renders one source, which lives from the first call until nothing holds this object.
+
+    Threads take turns: two that ask at once would read each other's answers.
+    """
 
     def __init__(self, source: str) -> None:
         self._source = source
+        self._turn = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
-        if self.process is None:
-            self.process = _started()
-            weakref.finalize(self, _ended, self.process)
-            lines = [json.dumps(self._source), json.dumps(values)]
-        else:
+        with self._turn:
             lines = [json.dumps(values)]
-        late = threading.Timer(_SECONDS, self.process.kill)
-        late.start()
-        try:
-            return _exchanged(self.process, "".join(f"{line}\n" for line in lines).encode())
-        except (OSError, ValueError):
-            return {"error": f"it took longer than {_SECONDS:g} s, or all memory"}
-        finally:
-            late.cancel()
+            if self.process is None:
+                self.process = _started()
+                weakref.finalize(self, _ended, self.process)
+                lines = [json.dumps(self._source), *lines]
+            late = threading.Timer(_SECONDS, self.process.kill)
+            late.start()
+            try:
+                return _exchanged(self.process, "".join(f"{line}\n" for line in lines).encode())
+            except (OSError, ValueError):
+                return {"error": f"it took longer than {_SECONDS:g} s, or all memory"}
+            except BaseException:
+                self.process.kill()  # What was asked may yet be answered, and would be read by the next.
+                self.process = None
+                raise
+            finally:
+                late.cancel()
 
 
 def _started() -> subprocess.Popen[bytes]:
