@@ -62,7 +62,7 @@ def template(source: str, name: str, special: Mapping[str, str], settings: Mappi
         UserError: it is no valid Jinja, or too long.
     """
     check_template(source, name)
-    return Template(_Elsewhere(source), name, {**special, **(settings or {})})
+    return Template(_InTurn(source), name, {**special, **(settings or {})})
 
 
 def family_template(name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Template:
@@ -98,36 +98,49 @@ class Template:
         return Template(self._answered, self._name, {**self._values, **values})
 
 
-class _Elsewhere:
-    """Asks the process that renders one source, which lives from the first call until nothing holds this object.
-
-    Threads take turns: two that ask at once would read each other's answers.
-    """
+class _InTurn:
+    """Asks one process for one thread at a time: two that ask at once would read each other's answers."""
 
     def __init__(self, source: str) -> None:
-        self._source = source
-        self._turn = threading.Lock()
-        self.process: subprocess.Popen[bytes] | None = None
+        self._source, self._turn = source, threading.Lock()
+        self._elsewhere = _Elsewhere(source)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """That renders, once it was asked."""
+        return self._elsewhere.process
 
     def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
         with self._turn:
-            lines = [json.dumps(values)]
-            if self.process is None:
-                self.process = _started()
-                weakref.finalize(self, _ended, self.process)
-                lines = [json.dumps(self._source), *lines]
-            late = threading.Timer(_SECONDS, self.process.kill)
-            late.start()
             try:
-                return _exchanged(self.process, "".join(f"{line}\n" for line in lines).encode())
-            except (OSError, ValueError):
-                return {"error": f"it took longer than {_SECONDS:g} s, or all memory"}
-            except BaseException:
-                self.process.kill()  # What was asked may yet be answered, and would be read by the next.
-                self.process = None
+                return self._elsewhere(values)
+            except BaseException:  # What was asked may yet be answered, and would be read by whoever asks next.
+                self._elsewhere = _Elsewhere(self._source)
                 raise
-            finally:
-                late.cancel()
+
+
+class _Elsewhere:
+    """Asks the process that renders one source, which lives from the first call until nothing holds this object."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
+        if self.process is None:
+            self.process = _started()
+            weakref.finalize(self, _ended, self.process)
+            lines = [json.dumps(self._source), json.dumps(values)]
+        else:
+            lines = [json.dumps(values)]
+        late = threading.Timer(_SECONDS, self.process.kill)
+        late.start()
+        try:
+            return _exchanged(self.process, "".join(f"{line}\n" for line in lines).encode())
+        except (OSError, ValueError):
+            return {"error": f"it took longer than {_SECONDS:g} s, or all memory"}
+        finally:
+            late.cancel()
 
 
 def _started() -> subprocess.Popen[bytes]:
