@@ -130,6 +130,42 @@ def test_it_goes_on_while_a_part_would_soften_the_miss() -> None:
     assert settled([replace(beaten, nulls=(*beaten.nulls, measured(1.0, [replace(part, values=(1.0,))])))], FIRST_NULLS)
 
 
+def open_and_optional(value: float = 3.0, *, nulls: Sequence[float] = ()) -> Reading:
+    """Far from its nulls, but its items reach across zero: no null could let it pass."""
+    items = tuple(Item(str(n), value + 4 * (n - 4)) for n in range(9))
+    found = reading(value, nulls=nulls)
+    return replace(found, name="o", rule=AboveNull(fails=False), tuned=replace(found.tuned, items=items))
+
+
+def test_what_no_null_could_let_pass_and_no_axis_asks_ends_with_the_first_look() -> None:
+    readings = [reading(9.0), open_and_optional()]
+    assert settled(readings, FIRST_NULLS)
+    assert near(readings, FIRST_NULLS) == []
+    clear, spared = judge(readings, alpha=0.05, first=FIRST_NULLS)
+    assert (clear.verdict, spared.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
+    assert spared.reason.startswith("beyond all 5 nulls, but its interval")
+    assert spared.null is not None
+    assert spared.null.early
+
+
+def test_a_probe_that_an_axis_asks_goes_on_whatever_its_interval() -> None:
+    """Nulls may still call it noise."""
+    asked = replace(open_and_optional(), rule=AboveNull())
+    assert not settled([reading(9.0), asked], FIRST_NULLS)
+
+
+def test_what_is_spared_goes_along_where_the_last_look_is_made_anyway() -> None:
+    """The last look corrects over all that it was made for; five nulls of it say as much as nineteen."""
+    unclear = reading(3.0)
+    assert near([unclear, open_and_optional()], FIRST_NULLS) == [0]
+    assert not settled([unclear, open_and_optional()], FIRST_NULLS)
+    beaten = reading(3.0, nulls=[3.5, 0.1, 0.2, 0.3, 0.4])
+    assert not settled([beaten, open_and_optional(nulls=FEW[:4])], FIRST_NULLS)
+    assert settled([beaten, open_and_optional(nulls=FEW)], FIRST_NULLS)
+    found = judge([beaten, open_and_optional(nulls=FEW)], alpha=0.05, first=FIRST_NULLS)
+    assert [each.verdict for each in found] == [Verdict.FAIL, Verdict.INCONCLUSIVE]
+
+
 def test_nulls_for_everything_are_asked_whichever_look_decides() -> None:
     plan = schedule(all_probes(), Nulls(tuple(range(1, 20)), panel=4, first=FIRST_NULLS, everything=True))
     sized = [place for place, probe in enumerate(all_probes()) if probe.kind == "external_perplexity"]

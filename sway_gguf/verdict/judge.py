@@ -14,11 +14,10 @@ from sway_gguf.core.toll import Costs
 from sway_gguf.stats.calibration import calibrate
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
-from sway_gguf.stats.interval import Interval, mean_interval
-from sway_gguf.verdict.looks import calibration_of, overwhelming
+from sway_gguf.verdict.looks import calibration_of, ended
 from sway_gguf.verdict.parts import parts_of
 from sway_gguf.verdict.reading import Evidence, Reading
-from sway_gguf.verdict.rules import verdict_of
+from sway_gguf.verdict.rules import interval_of, verdict_of
 from sway_gguf.verdict.toll import toll_of
 
 
@@ -37,7 +36,7 @@ def judge(
         first: nulls of the first look; None where there was but one look.
         costs: of quantizing the base, told beside damage to running text.
     """
-    early = overwhelming(readings, first)
+    early = ended(readings, first)
     readings = [reading.at_first if place in early else reading for place, reading in enumerate(readings)]
     calibrations = [calibration_of(reading) for reading in readings]
     decided = [i for i, r in enumerate(readings) if r.rule.by_nulls and calibrations[i] and i not in early]
@@ -48,7 +47,7 @@ def judge(
         _result(
             Evidence(
                 reading,
-                _interval(reading),
+                interval_of(reading),
                 calibrations[i],
                 corrected.get(i),
                 family.get(i),
@@ -88,13 +87,6 @@ def _views(reading: Reading) -> list[float]:
         center = sum(values) / len(values)
         return [abs(value - center) for value in values]
     return [-value for value in values] if reading.rule.toward == "lower" else values
-
-
-def _interval(reading: Reading) -> Interval | None:
-    measured = reading.tuned
-    if not measured.interval:
-        return None
-    return mean_interval([item.value for item in measured.items], measured.control_groups())
 
 
 def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:

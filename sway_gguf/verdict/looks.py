@@ -4,7 +4,8 @@ At the first look a few nulls answer a part of the panel. A probe is overwhelmin
 that the level of the last look stays whole (Haybittle 1971, Peto et al. 1976). It takes a null more, up to a most,
 while each probe left is beyond all: the spread of five says little, and the bar is fewer spreads away with every one.
 What is left then goes on to all nulls and the whole panel, until each probe is settled: once a null did as well there,
-no further null changes that. Knows readings; neither views nor how anything was measured.
+no further null changes that. What no null could let pass, and no axis hangs on, has none asked for its sake. Knows
+readings; neither views nor how anything was measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
 from sway_gguf.verdict.parts import stands_out
 from sway_gguf.verdict.reading import Reading
+from sway_gguf.verdict.rules import may_pass
 
 FIRST_NULLS, MOST_FIRST_NULLS, FIRST_ITEMS = 5, 9, 8
 """Of the first look: what it begins with, what it takes at most, and what each of them answers."""
@@ -54,25 +56,48 @@ def overwhelming(readings: Sequence[Reading], first: int | None) -> dict[int, fl
     return over
 
 
+def idle(reading: Reading) -> bool:
+    """Whether nulls are asked in vain: an optional probe whose own items already withhold the PASS.
+
+    Nulls could still turn it from open into missed, which no axis asks.
+    """
+    return not reading.tuned.undecided and reading.rule.by_nulls and reading.rule.optional and not may_pass(reading)
+
+
+def ended(readings: Sequence[Reading], first: int | None) -> dict[int, float]:
+    """Places of readings that end with the first look, and their corrected tail p.
+
+    The overwhelming ones; where these are all that nulls could let pass, the idle ones with them. Beside anything that
+    goes on, the idle go on too: the last look corrects over all that it was made for.
+    """
+    over = overwhelming(readings, first)
+    left = [place for place in _decided_by_nulls(readings) if place not in over]
+    found = {place: calibration_of(readings[place].at_first) for place in left if _seen(readings[place], first)}
+    if not all(idle(readings[place]) and found.get(place) for place in left):
+        return over
+    return over | {place: min(1.0, each.tail_p * len(left) ** 2) for place, each in found.items() if each}
+
+
 def near(readings: Sequence[Reading], first: int | None) -> list[int]:
     """Places that one more null of the first look may settle; none where that is in vain.
 
     It is where one of them was beaten, or saw no null: the last look has to be made for it anyway.
     """
     over = overwhelming(readings, first)
-    left = [
-        place
-        for place, reading in enumerate(readings)
-        if reading.rule.by_nulls and place not in over and not reading.tuned.undecided
-    ]
+    left = [place for place in _decided_by_nulls(readings) if place not in over and not idle(readings[place])]
     found = [calibration_of(readings[place].at_first) for place in left if _seen(readings[place], first)]
     return left if len(found) == len(left) and all(each and each.beats_all for each in found) else []
 
 
 def settled(readings: Sequence[Reading], first: int | None) -> bool:
-    """Whether no further null could change a verdict: each probe that nulls decide is overwhelming, beaten or void."""
-    over = overwhelming(readings, first)
-    return all(place in over or _settled(reading) for place, reading in enumerate(readings) if reading.rule.by_nulls)
+    """Whether no further null could change a verdict: each probe that nulls decide has ended, is beaten or void."""
+    over = ended(readings, first)
+    return all(place in over or _settled(readings[place]) for place in _decided_by_nulls(readings))
+
+
+def _decided_by_nulls(readings: Sequence[Reading]) -> list[int]:
+    """Places of those that nulls decide, as far as there is something to be decided."""
+    return [place for place, found in enumerate(readings) if found.rule.by_nulls and not found.tuned.undecided]
 
 
 def _seen(reading: Reading, first: int | None) -> bool:
@@ -81,10 +106,9 @@ def _seen(reading: Reading, first: int | None) -> bool:
 
 
 def _settled(reading: Reading) -> bool:
-    if reading.tuned.undecided:
-        return True
     found = calibration_of(reading)
-    if found is None or len(reading.nulls) < MIN_NULLS or found.beats_all:
+    if found is None or len(reading.nulls) < MIN_NULLS:
         return False
     # A part that speaks where the value misses speaks for as long as no null does as well there.
-    return not any(part.instead and stands_out(part, reading) for part in reading.tuned.parts)
+    spoken_for = any(part.instead and stands_out(part, reading) for part in reading.tuned.parts)
+    return idle(reading) or not (found.beats_all or spoken_for)

@@ -20,7 +20,7 @@ from sway_gguf.core.rules import (
     Shown,
 )
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, smallest_rank_p
-from sway_gguf.stats.interval import MIN_ITEMS
+from sway_gguf.stats.interval import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.verdict.reading import Evidence, Reading
 
 FLOOR_MARGIN = 3.0
@@ -30,6 +30,22 @@ FLOOR_MARGIN = 3.0
 def verdict_of(evidence: Evidence) -> tuple[Verdict, str]:
     """The verdict by the reading's rule and checks, and why in one line."""
     return _qualified(*_softened(*_decide(evidence), evidence), evidence.reading)
+
+
+def interval_of(reading: Reading) -> Interval | None:
+    """Over the items of the tuned view; None where they are too few, or the value is no mean of effects."""
+    measured = reading.tuned
+    if not measured.interval:
+        return None
+    return mean_interval([item.value for item in measured.items], measured.control_groups())
+
+
+def may_pass(reading: Reading) -> bool:
+    """Whether nulls could let it pass: a mean of effects has to lie beyond zero and noise by its own items."""
+    if not isinstance(reading.rule, AboveNull) or not reading.tuned.interval:
+        return True
+    span = interval_of(reading)
+    return span is not None and _toward(span, reading.rule.direction) > (reading.floor or 0.0)
 
 
 def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
