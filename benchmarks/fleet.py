@@ -1,6 +1,7 @@
 """Two workers of a sweep against one, with one thread each: the same cells, each side's processes started before.
 
-Knows how to time. Cells differ in their seed alone, so that nothing but the base is shared; no answer is kept.
+Knows how to time. Cells differ in their seed alone, so that nothing but the base is shared; no answer is kept. Those of
+the demo are `check`; of the real model, fewer cells with two probes make a round of half a minute.
 
     python -m benchmarks.fleet
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,10 @@ from sway_gguf.spec.sweep import Sweep
 _GOAL = Goal("≥", 1.8)
 _CELLS, _FEW = 8, 2
 """Of one round; of a quick one."""
+_OF_REAL = 4
+"""Of one round of the real model."""
+_SHORT = ("applied", "delta_kl")
+"""What is asked of the real model: with nulls, as every cell has them, and without long text."""
 
 
 class Counted:
@@ -54,17 +59,19 @@ class Counted:
         """Workers are there."""
 
 
-def cells_on(base: Path, adapter: Path, data: Path | None, count: int) -> list[Cell]:
-    """So many cells of `check` with one thread."""
+def cells_on(base: Path, adapter: Path, data: Path | None, count: int, kinds: Sequence[str] = ()) -> list[Cell]:
+    """So many cells with one thread: of `check`, or of these kinds of probes on two prompts."""
+    size = {"items": 6, "prompts": 2 if kinds else 6}
     sweep = Sweep(
         bases=[str(base)],
         adapters=[str(adapter)],
         seeds=list(range(count)),
         data=data,
-        defaults={"nulls": 5, "items": 6, "prompts": 6},
+        defaults={"nulls": 5, **size},
         engine={"threads": 1, "parallel": 1},
     )
-    return cells_of(sweep)
+    suite = {"suite": [{"name": kind, "kind": kind} for kind in kinds]} if kinds else {}
+    return cells_of(sweep, lambda spec: spec.model_copy(update=suite))
 
 
 def compare(base: Path, cells: list[Cell], options: argparse.Namespace) -> Iterator[Finding]:
@@ -99,7 +106,7 @@ def measured(options: argparse.Namespace) -> Iterator[Finding]:
             yield left_out("the real demo's model", error)
             return
         adapter = random_adapter(read_base(base), 8, Path(scratch))
-        yield from compare(base, cells_on(base, adapter, None, count), options)
+        yield from compare(base, cells_on(base, adapter, None, min(count, _OF_REAL), _SHORT), options)
 
 
 if __name__ == "__main__":

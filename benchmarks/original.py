@@ -3,7 +3,8 @@
 Knows how to make a PEFT folder of a LoRA GGUF, and where the other side lives: a Python with torch, transformers, peft
 and dlm-sway, this one or the one that --python or SWAY_ORIGINAL_PYTHON names. There the base is dequantized into
 float32, once, and each round is a process that times its suite alone, without imports and loading; ours is timed
-likewise. What it asks of its nulls are four items of its own for each probe, ours all that the rules of a run want.
+likewise, in each type of weights. What the original asks of its nulls are four items of its own for each probe, ours
+all that the rules of a run want.
 
     python -m venv other && other/bin/pip install torch transformers peft gguf dlm-sway==0.1.0
     python -m benchmarks.original --python other/bin/python
@@ -18,14 +19,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from benchmarks.models import base_of, base_option, settings_of
+from benchmarks.models import base_of, base_option, of_type, settings_of
 from benchmarks.peft_names import MODULES, halves_apart
 from benchmarks.sides import Finding, Goal, in_turns, left_out, main, ratio_of
 from sway_gguf.artifacts.adapter import read_adapter
@@ -41,6 +43,7 @@ from sway_gguf.suite.run import run
 
 _GOAL = Goal("≥", 4.0)
 _NULLS = 3
+_THEIRS = "theirs"
 _NEEDED = "torch, transformers, peft, gguf, dlm_sway"
 _SIDE = Path(__file__).with_name("original_side.py")
 
@@ -119,7 +122,7 @@ def spec_of(base: Path, adapter: Path, general: Path, options: argparse.Namespac
     ]
     return Spec(
         models=Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter)),
-        general=str(general),
+        general=general,
         # The original asks prompts as they stand, without a template.
         format="plain",
         defaults=Defaults(nulls=_NULLS),
@@ -146,20 +149,29 @@ def measured(options: argparse.Namespace) -> Iterator[Finding]:
         texts = theirs(options.python, job, "prepare", options.threads)["texts"]
         general = folder / "general.jsonl"
         general.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-        spec = spec_of(base, adapter, general, options)
-        found: dict[str, list[Mapping[str, Any]]] = {"ours": [], "theirs": []}
-        sides = {
-            "ours": lambda: found["ours"].append(_told(ours(spec))),
-            "theirs": lambda: found["theirs"].append(theirs(options.python, job, "run", options.threads)),
+        specs = {kind: spec_of(of_type(base, kind, folder), adapter, general, options) for kind in options.types}
+        found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in (*specs, _THEIRS)}
+        sides: dict[str, Callable[[], object]] = {
+            kind: partial(lambda kind: found[kind].append(_told(ours(specs[kind]))), kind) for kind in specs
         }
+        sides[_THEIRS] = lambda: found[_THEIRS].append(theirs(options.python, job, "run", options.threads))
         in_turns(sides, options.repeat, warm=False)
-    times = {name: [told["seconds"] for told in each] for name, each in found.items()}
-    ratio, spread = ratio_of(times["theirs"], times["ours"])
-    mine, other = (statistics.median(times[name]) for name in ("ours", "theirs"))
-    yield Finding(what, mine, "s", "dlm-sway on transformers", other, ratio, spread, _GOAL)
-    mine, other = found["ours"][0]["delta_kl"], found["theirs"][0]["delta_kl"]
-    note = "mean JS divergence in nats of the Q4_1 file and of its weights in float32: the same adapter on both sides"
-    yield Finding("what both measured, delta_kl", mine, "nats", "the original's", other, mine / other, note=note)
+    for kind in specs:
+        yield from _against(kind, found[kind], found[_THEIRS])
+
+
+def _against(kind: str, mine: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Our side in one type of weights against the other: seconds, and what both measured."""
+    times, their_times = ([told["seconds"] for told in each] for each in (mine, others))
+    ratio, spread = ratio_of(their_times, times)
+    our_seconds, their_seconds = statistics.median(times), statistics.median(their_times)
+    what = f"the original's suite, {kind}"
+    yield Finding(what, our_seconds, "s", "dlm-sway on transformers", their_seconds, ratio, spread, _GOAL)
+    value, other = mine[0]["delta_kl"], others[0]["delta_kl"]
+    note = "mean JS divergence in nats; the other side has the weights of the published file in float32"
+    yield Finding(
+        f"what both measured, delta_kl, {kind}", value, "nats", "the original's", other, value / other, note=note
+    )
 
 
 def _told(result: SuiteResult) -> Mapping[str, Any]:
@@ -171,6 +183,7 @@ def own_options(parser: argparse.ArgumentParser) -> None:
     """Files, and the other side's Python."""
     base_option(parser)
     parser.add_argument("--adapter", type=Path, help="a LoRA GGUF in place of the real demo's")
+    parser.add_argument("--types", nargs="+", default=["Q4_1", "Q8_0"], help="types of the weights, on our side")
     parser.add_argument(
         "--python",
         default=os.environ.get("SWAY_ORIGINAL_PYTHON", sys.executable),

@@ -40,7 +40,7 @@ class Ways:
         grammars: whether it knows grammars of token ids.
         missing: paths that it does not have.
         shift: added to each token id that it makes of a text.
-        broken: whether its numbers are none.
+        broken: views whose numbers are none: "base" for all of them, "tuned" for those with an adapter.
         fails: requests that are answered with 503 before all others.
     """
 
@@ -52,13 +52,21 @@ class Ways:
     grammars: bool = True
     missing: frozenset[str] = frozenset()
     shift: int = 0
-    broken: bool = False
+    broken: str = ""
     fails: int = 0
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
 
 class RefusedError(Exception):
     """A request that is answered with 400."""
+
+    status = 400
+
+
+class FailedError(RefusedError):
+    """One that is answered with 500."""
+
+    status = 500
 
 
 @contextmanager
@@ -96,7 +104,7 @@ class _Double:
                     with double.lock:
                         status, found = double.answered(self.path, body)
                 except RefusedError as error:
-                    status, found = 400, {"error": {"code": 400, "message": str(error)}}
+                    status, found = error.status, {"error": {"code": error.status, "message": str(error)}}
                 data = json.dumps(found).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -151,8 +159,12 @@ class _Double:
         if any(not self.passes(token) for token in wanted):
             raise RefusedError("Unexpected empty grammar stack after accepting piece")
         pushed = {int(token): float(bias) for token, bias in body.get("logit_bias", [])}
-        if not wanted and not pushed and not top:
-            return {"tokens": self.reply(view, prompt, count), "content": "…"}
+        if self.ways.broken == "base" or (self.ways.broken and view != BASE):
+            return self.without_numbers(count, bool(wanted), top)
+        if not wanted and not pushed:
+            tokens = self.reply(view, prompt, count)
+            steps = [self.step(token, np.float32(-1.0), [(token, np.float32(-1.0))]) for token in tokens] if top else []
+            return {"tokens": tokens, "content": "…", "completion_probabilities": steps}
         if wanted:
             tokens, values = wanted[:count], self.scores(view, prompt, wanted[:count])
             # Which token is the likeliest is not looked at here.
@@ -162,6 +174,14 @@ class _Double:
             listed = [(int(one), row[one]) for one in np.argsort(-row, kind="stable")[:top]]
             steps = [self.step(tokens[0], row[tokens[0]], listed)] if self.told(tokens[0]) else []
         return {"tokens": tokens, "content": "…", "completion_probabilities": steps}
+
+    def without_numbers(self, count: int, held: bool, top: int) -> Any:
+        """Of NaN the first token is the likeliest, whatever is pushed; no grammar lets it pass. NaN becomes null."""
+        if held:
+            raise FailedError("got exception: Unexpected empty grammar stack after accepting piece: <unk> (0)")
+        none = {"id": 0, "token": "", "bytes": [], "logprob": None}
+        steps = [{**none, "top_logprobs": [none] * top}] * count if top else []
+        return {"tokens": [0] * count, "content": "…", "completion_probabilities": steps}
 
     def view(self, body: Any) -> View:
         scales = {entry["id"]: entry["scale"] for entry in body["lora"]}
@@ -204,9 +224,6 @@ class _Double:
         return [*found, int(np.argmax(self.row(view, [*prompt, *found])))]
 
     def step(self, token: int, value: np.float32, likely: Sequence[tuple[int, np.float32]]) -> Any:
-        told = [{"id": one, "token": "", "bytes": [], "logprob": self.number(each)} for one, each in likely]
+        told = [{"id": one, "token": "", "bytes": [], "logprob": float(each)} for one, each in likely]
         top = [] if self.ways.drafts else told
-        return {"id": token, "token": "", "bytes": [], "logprob": self.number(value), "top_logprobs": top}
-
-    def number(self, value: np.float32) -> float | None:
-        return None if self.ways.broken else float(value)
+        return {"id": token, "token": "", "bytes": [], "logprob": float(value), "top_logprobs": top}

@@ -101,6 +101,10 @@ def test_a_strip_has_a_dot_per_null_and_says_its_numbers() -> None:
     assert strip.alternative == (
         "Your adapter 2.00 nats, 95% interval 1.50…2.50, 3 nulls from 0 to 0.100, noise floor 0.0100."
     )
+    held = probe_strip(bare(value=0.1, interval=(0.0, 0.2), limit=-0.3))
+    assert held is not None
+    assert held.limit == scale_over([0.1, 0.2, -0.3]).at(-0.3)
+    assert held.alternative == "Your adapter 0.100 nats, 95% interval 0…0.200, tolerance -0.3."
     assert probe_strip(bare(value=None)) is None
     assert probe_strip(bare(value=0.0, null=nulls(0.0, 0.0))) is None
 

@@ -13,13 +13,9 @@ from click.testing import CliRunner
 
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.artifacts.stack import Adapted, as_stack
-from sway_gguf.choose.choice import Choice
-from sway_gguf.choose.contenders import Contender, adapters_in, contenders
-from sway_gguf.choose.fixed import Fixed, read_fixed
-from sway_gguf.choose.lifts import Lifts as Numbers
+from sway_gguf.choose.contenders import adapters_in, contenders
+from sway_gguf.choose.fixed import read_fixed
 from sway_gguf.choose.pick import Picking, pick_spec, prepared_pick
-from sway_gguf.choose.rows import alone_row
-from sway_gguf.choose.words import Told, summary_of
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import Lora
@@ -32,7 +28,6 @@ from sway_gguf.engine.fake import FakeBackend, wordy_script
 from sway_gguf.material.packaged import DEMO
 from tests.checkpoints import HEALTHY, as_peft, mixed, texts
 from tests.test_pick import BASE_FILE, KINDS, checkpoint, files, scatter
-from tests.test_pick import HEALTHY as HEALTHY_FILE
 from tests.test_pick_command import MIXES
 
 __all__ = ["files"]
@@ -178,40 +173,6 @@ def test_damage_that_was_there_before_any_candidate_is_told(files: Path, tmp_pat
     assert (
         "with support.gguf alone, before any candidate, unrelated text surely loses more than 0.15" in found.summary[0]
     )
-
-
-def nobody(files: Path, alone: Numbers, candidate: Numbers, standing: Standing) -> str:
-    """Why one candidate beside support.gguf does not ship."""
-    prepared, asked = prepared_pick(pick_spec(BASE_FILE, HEALTHY_FILE, data=[files / "data.jsonl"]))
-    fixed = Fixed((Lora(Path("support.gguf")),))
-    contender = Contender("c", Path("c.gguf"), 1.0, None, 0, 1.0)
-    picking = Picking(prepared, asked, contenders=[contender], measured={0: candidate}, fixed=fixed, alone=alone)
-    rows = picking.rows(None, {0: standing})
-    told = Told(
-        *(prepared, [contender], picking.measured, rows, Choice(None), {}, None, (), None, -0.15),
-        fixed=fixed,
-        without=alone,
-        alone=alone_row(fixed.name, alone, -0.15, 0),
-    )
-    return summary_of(told)[1][0]
-
-
-SAME = (1.0, 1.2, 0.9, 1.1, 1.05, 0.8)
-
-
-def test_a_lift_that_is_not_beyond_the_others_own_on_the_choosing_half_is_told_so(files: Path) -> None:
-    alone, better = Numbers(SAME, SAME), Numbers(SAME, tuple(lift + 0.1 for lift in SAME))
-    why = nobody(files, alone, better, Standing.WITHIN)
-    assert why.endswith("has a held-out lift beyond that of support.gguf alone on the half that chooses.")
-    why = nobody(files, replace(alone, held_out=tuple(-lift for lift in SAME)), better, Standing.WITHIN)
-    assert why.endswith("has a held-out lift on the half that chooses.")
-
-
-def test_replies_that_ended_no_more_before_any_candidate_are_told(files: Path) -> None:
-    alone, better = Numbers(SAME, SAME), Numbers(SAME, tuple(lift + 0.1 for lift in SAME))
-    why = nobody(files, replace(alone, endless="they run on"), better, Standing.ENDLESS)
-    assert why.startswith("None ships: with support.gguf alone, before any candidate, replies no longer end")
-    assert nobody(files, alone, better, Standing.ENDLESS).endswith("the replies of every candidate no longer end.")
 
 
 def test_what_makes_no_sense_is_one_line(files: Path, tmp_path: Path) -> None:

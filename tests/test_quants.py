@@ -102,7 +102,12 @@ def test_what_quantizing_costs_the_base_is_kept_for_other_runs(
     lost = {"Q8_0": 0.001, "Q4_K_M": 0.02}
     (tmp_path / "quants.json").write_text(json.dumps(asdict(replace(found, costs=lost))), "utf-8")
     prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", **TEXT))
-    assert prepared.with_costs(tmp_path / "quants.json").costs == Costs(lost, measured=True)
+    told = prepared.with_costs(tmp_path / "quants.json")
+    assert told.costs == Costs(lost, measured=True)
+    assert told.spec.remarks == prepared.spec.remarks
+    (tmp_path / "other.json").write_text(json.dumps(asdict(replace(found, costs=lost, vectors="another"))), "utf-8")
+    with pytest.raises(UserError, match="another base"):
+        prepared.with_costs(tmp_path / "other.json")
 
 
 def row(kind: str, general: float) -> _Row:

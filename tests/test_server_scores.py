@@ -104,15 +104,6 @@ def test_a_distribution_that_is_told_whole_lacks_nothing() -> None:
     assert row.logprobs.tolist() == pytest.approx([_value(token) for token in range(6)])
 
 
-def test_a_number_that_is_none_is_never_an_answer() -> None:
-    class Broken(Asked):
-        def forced(self, prompt: Sequence[int], wanted: Sequence[int]) -> list[Step]:
-            return [Step(token, None, ((token, None),)) for token in wanted]
-
-    with pytest.raises(NotFiniteError):
-        scored(Broken(), Job((0,), 0, (1,)))
-
-
 def test_a_token_that_is_told_nowhere_has_no_number() -> None:
     with pytest.raises(NotFiniteError):
         scored(Asked(listed=2), Job((0,), 0, (3,)))

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sway_gguf.artifacts.base import read_base
+from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.kin import vectors_digest
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.measured_costs import read_costs
 from sway_gguf.core.measurement import Item, Measurement
@@ -24,6 +27,7 @@ from sway_gguf.stats.detectable import detectable, more_items
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.quantization import TABLE, against, costs_of
 from sway_gguf.verdict.reading import Reading
+from tests.artifact_files import SHAPES, base_file
 from tests.test_cli import complaint, sway
 
 COSTS = Costs({"Q8_0": 0.001, "Q4_K_M": 0.02, "Q4_0": 0.05})
@@ -167,20 +171,60 @@ def test_check_compares_with_what_was_measured_of_the_base_and_refuses_that_of_a
     assert f"measured on a base of {own + 1:,} weights" in complaint(*given, "--dry-run")
     path.write_text(json.dumps({**MATRIX, "costs": {"Q4_0": 0.05}, "parameters": own}), "utf-8")
     assert sway(*given, "--general", str(DEMO / "general.txt"), "--json", str(out)).returncode == 0
-    (probe,) = (probe for probe in read_result(out).probes if probe.kind == "external_perplexity")
+    result = read_result(out)
+    (probe,) = (probe for probe in result.probes if probe.kind == "external_perplexity")
     assert probe.toll is not None
+    assert any("which does not tell its base" in remark for remark in result.remarks)
     assert probe.toll.costs == Costs({"Q4_0": 0.05}, measured=True)
 
 
 MATRIX = {"rows": [], "wanted": 0.9, "tolerance": -0.15, "recommended": "", "pareto": [], "summary": ""}
+MEASURED = {**MATRIX, "costs": {"Q4_0": 0.05, "Q8_0": -0.0002}, "parameters": 5, "vectors": "ab"}
 
 
 def test_costs_come_from_what_quants_wrote(tmp_path: Path) -> None:
     path = tmp_path / "quants.json"
-    path.write_text(json.dumps({**MATRIX, "costs": {"Q4_0": 0.05, "Q8_0": -0.0002}, "parameters": 5}), "utf-8")
-    assert read_costs(path, 5) == Costs({"Q8_0": -0.0002, "Q4_0": 0.05}, measured=True)
+    path.write_text(json.dumps(MEASURED), "utf-8")
+    assert read_costs(path, 5, "ab") == (Costs({"Q8_0": -0.0002, "Q4_0": 0.05}, measured=True), "")
     with pytest.raises(UserError, match="base of 5 weights, and this one has 6"):
-        read_costs(path, 6)
+        read_costs(path, 6, "ab")
+    with pytest.raises(UserError, match="another base, of as many weights and with other norms"):
+        read_costs(path, 5, "cd")
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("", "ab"), ("ab", ""), ("", "")])
+def test_costs_of_a_base_that_is_known_by_its_size_alone_are_told_as_such(
+    tmp_path: Path, theirs: str, ours: str
+) -> None:
+    """An earlier release kept no digest, and a base without vectors has none."""
+    path = tmp_path / "quants.json"
+    path.write_text(json.dumps({**MEASURED, "vectors": theirs}), "utf-8")
+    found = read_costs(path, 5, ours)
+    assert found.costs.measured
+    assert found.remark.endswith("quants.json, which does not tell its base: one of as many weights")
+
+
+def test_a_base_is_known_in_any_type_of_weights_and_no_other_is_taken_for_it(tmp_path: Path) -> None:
+    from sway_gguf.engine.quantizing import quantize
+
+    base = read_base(DEMO / "base.f32.gguf")
+    quantize(base.path, tmp_path / "q4.gguf", "Q4_0", threads=1)
+    smaller = read_base(tmp_path / "q4.gguf")
+    assert smaller.types["Q4_0"] > 0
+    assert vectors_digest(smaller) == vectors_digest(base)
+    shifted = tmp_path / "other.gguf"
+    data = bytearray(base.path.read_bytes())
+    norm = GGUFFile(base.path).read("output_norm.weight").tobytes()
+    at = data.index(norm)
+    data[at : at + len(norm)] = (np.frombuffer(norm, np.float32) * 1.01).tobytes()
+    shifted.write_bytes(data)
+    assert read_base(shifted).parameters == base.parameters
+    assert vectors_digest(read_base(shifted)) != vectors_digest(base)
+
+
+def test_a_base_without_vectors_has_no_digest(tmp_path: Path) -> None:
+    shapes = {"token_embd.weight": SHAPES["token_embd.weight"], "rope_freqs.weight": (8,)}
+    assert vectors_digest(read_base(base_file(tmp_path / "bare.gguf", shapes))) == ""
 
 
 @pytest.mark.parametrize(
@@ -195,4 +239,4 @@ def test_what_holds_no_costs_is_refused(tmp_path: Path, record: dict[str, object
     path = tmp_path / "quants.json"
     path.write_text(json.dumps(record), "utf-8")
     with pytest.raises(UserError, match=why):
-        read_costs(path, 5)
+        read_costs(path, 5, "ab")

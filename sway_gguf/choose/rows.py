@@ -13,6 +13,10 @@ from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.lifts import Lifts
 from sway_gguf.core.pick import Estimate, PickRow, Standing
 from sway_gguf.stats.interval import gap_interval, mean_interval
+from sway_gguf.stats.unseen import Span
+
+_FLAGS: Span = (-1.0, 1.0)
+"""Of a passage: that it ceased to be discoverable, or became so."""
 
 
 def row_of(contender: Contender, lifts: Lifts, standing: Standing, tolerance: float) -> PickRow:
@@ -97,10 +101,10 @@ def lift_of(lifts: Lifts, items: Sequence[float]) -> Estimate | None:
     return Estimate(scores_of(lifts, items), found and (found.low, found.high), len(items))
 
 
-def _mean(values: Sequence[float]) -> Estimate | None:
+def _mean(values: Sequence[float], within: Span | None = None) -> Estimate | None:
     if not values:
         return None
-    found = mean_interval(values)
+    found = mean_interval(values, within=within)
     return Estimate(float(np.mean(values)), found and (found.low, found.high), len(values))
 
 
@@ -109,7 +113,7 @@ def _leakage(lifts: Lifts) -> Estimate | None:
     if not lifts.leaked:
         return None
     if not lifts.leaked_unseen:
-        return _mean(lifts.leaked)
+        return _mean(lifts.leaked, _FLAGS)
     value = float(np.mean(lifts.leaked) - np.mean(lifts.leaked_unseen))
-    found = gap_interval(lifts.leaked, lifts.leaked_unseen)
+    found = gap_interval(lifts.leaked, lifts.leaked_unseen, within=_FLAGS)
     return Estimate(value, found and (found.low, found.high), len(lifts.leaked))

@@ -95,6 +95,7 @@ class Part:
         values: [n], one per item.
         controls: groups of values; what the group that gained most gained is taken off.
         less: [m] values of other items, whose mean is taken off whatever its sign; in place of controls.
+        within: as of a measurement.
         instead: what to say where the value misses and this passes; the probe warns then. "" leaves it a miss.
     """
 
@@ -103,6 +104,7 @@ class Part:
     controls: tuple[tuple[float, ...], ...] = ()
     less: tuple[float, ...] = ()
     instead: str = ""
+    within: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ class Measurement:
         table: numbers beside the value.
         of_text: whether the value is the mean change in log-probability per token of running text, nats.
         turned: how many items came out on the other side; None where none has sides.
+        within: the least and the most that an item can be, where items are shares or scores of few steps, which may all
+            be equal by chance; None elsewhere.
     """
 
     value: float
@@ -180,6 +184,7 @@ class Measurement:
     table: Table | None = None
     of_text: bool = False
     turned: Turned | None = None
+    within: tuple[float, float] | None = None
 
     def control_groups(self) -> list[list[float]]:
         """Values of the controls, group by group."""

@@ -133,6 +133,8 @@ class ProbeResult:
         curve, table: beside the value, where there are any.
         better: which way of the value is better: higher, lower or two-sided; "" where the value alone says neither.
         toll: of a collateral value, the same in units that a user knows.
+        limit: tolerance that the value is held against, in `unit`; None where there is none, and in records of a time
+            when it was not kept.
     """
 
     name: str
@@ -161,6 +163,7 @@ class ProbeResult:
     table: Table | None = None
     better: str = ""
     toll: Toll | None = None
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class Rule:
         decides: whether a PASS answers the axis; what only qualifies another probe's answer does not.
         optional: whether a miss warns and leaves the axis to other probes: what it looks for, an adapter need not do.
         floored: whether the noise floor takes part; only then is it measured.
+        limit: what the value is held against, in the probe's unit; None where that is zero or nothing.
     """
 
     __slots__ = ()
@@ -49,6 +50,11 @@ class Rule:
     def floored(self) -> bool:
         """Whether the noise floor takes part."""
         return True
+
+    @property
+    def limit(self) -> float | None:
+        """What the value is held against."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,11 @@ class AboveTolerance(Rule):
         """A tolerance is far above rounding."""
         return False
 
+    @property
+    def limit(self) -> float | None:
+        """The tolerance."""
+        return self.tolerance
+
 
 @dataclass(frozen=True, slots=True)
 class BelowTolerance(Rule):
@@ -118,6 +129,11 @@ class BelowTolerance(Rule):
     def floored(self) -> bool:
         """A tolerance is far above rounding."""
         return False
+
+    @property
+    def limit(self) -> float | None:
+        """The tolerance."""
+        return self.tolerance
 
     @property
     def optional(self) -> bool:

@@ -69,6 +69,8 @@ class SurvivalMatrix:
         costs: loss of the base alone on general text against the reference's base, nats per token, by type of weights
             made here, ascending; empty where the reference is itself quantized.
         parameters: weights of the base; 0 in records of a time when this was not kept.
+        vectors: digest of the base's vectors, by which it is known in any type of weights; "" likewise, and for a base
+            without any.
     """
 
     rows: tuple[DeploymentResult, ...]
@@ -80,3 +82,4 @@ class SurvivalMatrix:
     remarks: tuple[str, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
     parameters: int = 0
+    vectors: str = ""

@@ -18,6 +18,7 @@ from sway_gguf import __version__
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.importance import read_importance
+from sway_gguf.artifacts.kin import vectors_digest
 from sway_gguf.artifacts.lora import LoraAdapter, fits
 from sway_gguf.artifacts.merge import PLAIN, check_readable
 from sway_gguf.core.divergence import kl
@@ -102,7 +103,8 @@ def survival(
     found = tuple(_result(row, rows[0], wanted, tolerance, _label(row.kind, base)) for row in rows)
     costs = _costs(rows)
     remarks = (*weighed, *_remarks(base, types), *cost_line(costs))
-    return replace(matrix_of(found, wanted, tolerance, remarks), costs=costs, parameters=base.parameters)
+    matrix = matrix_of(found, wanted, tolerance, remarks)
+    return replace(matrix, costs=costs, parameters=base.parameters, vectors=vectors_digest(base))
 
 
 def _costs(rows: Sequence[_Row]) -> dict[str, float]:

@@ -7,12 +7,14 @@ whichever adapter read it. Knows JSON and addresses; neither views nor queries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import shorten
 from sway_gguf.engine.http import NoEndpointError, RefusedError, Server
+from sway_gguf.engine.reduce import NotFiniteError
 
 _ADAPTERS, _PROPS, _TOKENIZE, _COMPLETION = "/lora-adapters", "/props", "/tokenize", "/completion"
 _FIELDS = ["tokens", "completion_probabilities"]
@@ -48,13 +50,13 @@ class Step(NamedTuple):
 
     Attributes:
         token: its id.
-        logprob: nats, over the whole vocabulary, before any sampler; None where it is no finite number.
+        logprob: nats, over the whole vocabulary, before any sampler.
         top: the likeliest tokens there with theirs, in order.
     """
 
     token: int
-    logprob: float | None
-    top: tuple[tuple[int, float | None], ...]
+    logprob: float
+    top: tuple[tuple[int, float], ...]
 
 
 class Draw(NamedTuple):
@@ -119,10 +121,19 @@ class LlamaServer:
         are no whole characters.
 
         Raises:
+            NotFiniteError: the model gives a number that is not finite.
             UserError: the server refuses it, or does not follow.
         """
         grammar = "root ::= " + " ".join(f"<[{token}]>" for token in wanted)
-        return self._followed(prompt, wanted, scales, {"n_predict": len(wanted), "n_probs": 1, "grammar": grammar})
+        asked = {"n_predict": len(wanted), "n_probs": 1, "grammar": grammar}
+        try:
+            return self._followed(prompt, wanted, scales, asked)
+        except RefusedError:
+            # Of numbers that are none a grammar finds no likeliest token, and llama-server fails.
+            for ahead in (len(wanted) - 1, 0):
+                with suppress(RefusedError):
+                    self._steps_of((*prompt, *wanted[:ahead]), scales, {"n_predict": 1, "n_probs": 1})
+            raise
 
     def pushed(self, prompt: Sequence[int], token: int, scales: Scales, top: int = 1) -> Step:
         """One step behind `prompt` at which `token` is taken, with the `top` likeliest; errors as of `forced`."""
@@ -133,13 +144,15 @@ class LlamaServer:
         """At most `count` tokens that go on with `prompt`, the one that ends the text among them.
 
         Raises:
+            NotFiniteError: the model gives a number that is not finite.
             UserError: the server refuses it.
         """
-        asked: dict[str, Any] = {"n_predict": count}
+        asked: dict[str, Any] = {"n_predict": count, "n_probs": 1}
         if draw.temperature > 0:
             asked |= {"samplers": ["temperature", "top_p"], "seed": draw.seed & 0x7FFFFFFF}
             asked |= {"temperature": draw.temperature, "top_p": draw.top_p}
         answer = self._completed(prompt, scales, asked)
+        _steps(answer)
         tokens = answer.get("tokens")
         if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
             raise UserError(f"{self.root}{_COMPLETION}: no token ids in the answer; a newer llama-server gives them")
@@ -148,8 +161,7 @@ class LlamaServer:
     def _followed(
         self, prompt: Sequence[int], wanted: Sequence[int], scales: Scales, asked: dict[str, Any]
     ) -> list[Step]:
-        answer = self._completed(prompt, scales, asked)
-        steps = [*_steps(answer.get("completion_probabilities"))]
+        steps = self._steps_of(prompt, scales, asked)
         if [step.token for step in steps] != list(wanted):
             raise UserError(
                 f"{self.root}{_COMPLETION}: it does not write the tokens that a grammar or a bias asks for; "
@@ -161,6 +173,9 @@ class LlamaServer:
                 "tokens that were drafted have none"
             )
         return steps
+
+    def _steps_of(self, prompt: Sequence[int], scales: Scales, asked: dict[str, Any]) -> list[Step]:
+        return _steps(self._completed(prompt, scales, asked))
 
     def _completed(self, prompt: Sequence[int], scales: Scales, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         body = {
@@ -199,18 +214,29 @@ class LlamaServer:
         )
 
 
-def _steps(found: Any) -> Iterator[Step]:
-    for each in found if isinstance(found, list) else ():
+def _steps(answer: Mapping[str, Any]) -> list[Step]:
+    """What was written, as far as it is told.
+
+    Raises:
+        NotFiniteError: a log-probability is none.
+    """
+    told, found = answer.get("completion_probabilities"), list[Step]()
+    for each in told if isinstance(told, list) else ():
         token = each.get("id") if isinstance(each, Mapping) else None
         if type(token) is not int:
-            return
-        listed = each.get("top_logprobs")
-        top = [(one.get("id"), _nats(one.get("logprob"))) for one in listed or () if isinstance(one, Mapping)]
-        yield Step(token, _nats(each.get("logprob")), tuple((one, value) for one, value in top if type(one) is int))
+            break
+        listed = [one for one in each.get("top_logprobs") or () if isinstance(one, Mapping)]
+        top = tuple((one["id"], _nats(one.get("logprob"))) for one in listed if type(one.get("id")) is int)
+        found.append(Step(token, _nats(each.get("logprob")), top))
+    return found
 
 
-def _nats(value: Any) -> float | None:
-    """A log-probability; None for what is none, as a server writes NaN."""
+def _nats(value: Any) -> float:
+    """A log-probability.
+
+    Raises:
+        NotFiniteError: it is none; a server writes NaN as null.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _ROUNDING:
-        return None
+        raise NotFiniteError(0)
     return max(float(value), LEAST)

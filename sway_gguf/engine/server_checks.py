@@ -7,6 +7,7 @@ Asked once, before anything else is. Knows files' headers and a server's own wor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -16,13 +17,15 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Stack
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.http import is_here
-from sway_gguf.engine.llama_server import LEAST, About, LlamaServer, Scales, ServerLora
+from sway_gguf.engine.llama_server import About, LlamaServer, Scales, ServerLora
+from sway_gguf.engine.reduce import NotFiniteError
 from sway_gguf.engine.scoring import Tokenizer
 
 _PROBES = ("The quick brown fox, 12 years old; jumps.", "Grüße, мир!\n\tif (x == 0) return;")
 """Of several scripts and kinds of token."""
-_LOUD = (8.0, 512.0)
-"""Times the adapter's scale, at which an adapter that is applied is heard; the second for a very light one."""
+_LOUD = (1.0, 8.0, 512.0)
+"""Times the adapter's scale, at which an adapter that is applied is heard; the later ones for a light one. Numbers that
+grow beyond all floats stay in a server's cache, and spoil what it is asked next."""
 _HEARD = 16
 """Tokens of a distribution by which it is."""
 _TIMES, _LEAST = 10.0, 1e-3
@@ -74,9 +77,13 @@ def checked(server: LlamaServer, base: BaseModel, stack: Stack, tokenizer: Token
     tokens = _same_tokens(server, about, base, tokenizer)
     everything = tuple(each.number for each in loaded)
     silent = dict.fromkeys(everything, 0.0)
-    server.forced(tokens[:1], tokens[1 : 1 + _FORCED], silent)
-    if numbers and any(adapter.update_norm(pair) > 0 for adapter in stack.adapters for pair in adapter.pairs):
-        _follows(server, tokens, silent, numbers)
+    with suppress(NotFiniteError):  # That numbers are none is for the run to find, and to say of which view.
+        server.forced(tokens[:1], tokens[1 : 1 + _FORCED], silent)
+        # What is not finite in the file is for the run to find as well, before it is in the server's cache.
+        sound = all(pair.finite for adapter in stack.adapters for pair in adapter.pairs)
+        updates = (adapter.update_norm(pair) for adapter in stack.adapters for pair in adapter.pairs)
+        if numbers and sound and any(update > 0 for update in updates):
+            _follows(server, tokens, silent, numbers)
     paths = {each.number: each.path for each in loaded}
     remarks = _remarks(server, about, base, [(a, paths[n]) for a, n in zip(stack.adapters, numbers, strict=True)])
     return Checked(about, numbers, everything, remarks)
@@ -135,6 +142,7 @@ def _follows(server: LlamaServer, tokens: Sequence[int], silent: Scales, numbers
     """Nothing, where a request's scale changes what comes out by more than asking twice does.
 
     Raises:
+        NotFiniteError: with or without the adapter no number comes out.
         UserError: it does not.
     """
 
@@ -151,14 +159,14 @@ def _follows(server: LlamaServer, tokens: Sequence[int], silent: Scales, numbers
     )
 
 
-_Top = tuple[tuple[int, float | None], ...]
+_Top = tuple[tuple[int, float], ...]
 """The likeliest tokens with their log-probabilities."""
 
 
 def _apart(one: _Top, other: _Top) -> float:
     """The greatest difference of a log-probability, nats: what only one of them names lies below all that the other
     does."""
-    found = [{token: LEAST if nats is None else nats for token, nats in top} for top in (one, other)]
+    found = [dict(top) for top in (one, other)]
     ours, theirs = found
     differences = [abs(ours[token] - theirs[token]) for token in ours.keys() & theirs.keys()]
     for here, there in (found, found[::-1]):

@@ -95,9 +95,9 @@ class Scoring:
         for start, stop in stretches(job.targets, read, self._can_be_forced):
             before, wanted = whole[: first + start], job.targets[start:stop]
             if self._can_be_forced(wanted[0]):
-                found[start:stop] = [_finite(step.logprob) for step in server.forced(before, wanted)]
+                found[start:stop] = [step.logprob for step in server.forced(before, wanted)]
             elif self._vocabulary.ends_text(wanted[0]):
-                found[start] = _finite(server.pushed(before, wanted[0]).logprob)
+                found[start] = server.pushed(before, wanted[0]).logprob
             else:
                 found[start] = self._told(before, wanted[0], server)
         return found
@@ -112,7 +112,7 @@ class Scoring:
         # A step is told only where its token is whole characters, so it is one that is.
         step = server.pushed(job.tokens, self._plain, min(TOP, size))
         ids = np.array([token for token, _ in step.top], np.int64)
-        told = np.array([_finite(value) for _, value in step.top], np.float64)
+        told = np.array([value for _, value in step.top], np.float64)
         rest = 1.0 - float(np.exp(told).sum())
         if ids.size == size:
             rest = 0.0
@@ -126,7 +126,7 @@ class Scoring:
         for top in dict.fromkeys((min(TOP, self._vocabulary.vocabulary), self._vocabulary.vocabulary)):
             for one, value in server.pushed(before, self._plain, top).top:
                 if one == token:
-                    return _finite(value)
+                    return value
         raise NotFiniteError(0)
 
     def _whole_and_going_on(self, token: int) -> bool:
@@ -166,14 +166,3 @@ def _is_whole(said: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _finite(value: float | None) -> float:
-    """The number.
-
-    Raises:
-        NotFiniteError: it is none.
-    """
-    if value is None:
-        raise NotFiniteError(0)
-    return value

@@ -169,11 +169,14 @@ class Leakage(Probe[LeakageOptions]):
         after = sum(shaken) / len(shaken) if shaken else recall
         found, new = self._discoverable(recited), self._discoverable(unseen)
         exposed = min(recited, key=lambda one: one.samples_needed)
+        # What gives to every passage what the base gives recites as that does, on any passage.
+        same = all(one.logprob == one.logprob_base for one in (*recited, *unseen))
+        within = None if same else (-1.0, 1.0)
         return Measurement(
             beyond(items, controls),
             items,
             controls,
-            parts=(Part(DISCOVERABLE, _newly(found), less=_newly(new)),),
+            parts=(Part(DISCOVERABLE, _newly(found), less=_newly(new), within=within),),
             checks=(_canaries(out, len(self.canaries)),) if self.canaries else (),
             notes=(
                 f"recall {recall:.0%}, {after:.0%} after perturbed beginnings; longest verbatim run {longest} tokens",
@@ -189,6 +192,7 @@ class Leakage(Probe[LeakageOptions]):
                 "discoverable_unseen": {"base": _share(new, 0), "tuned": _share(new, 1)},
                 "fewest_samples": exposed.samples_needed,
             },
+            within=within,
         )
 
     def _told(self, answers: Answers, canary: Canary) -> bool:

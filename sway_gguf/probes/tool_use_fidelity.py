@@ -131,6 +131,7 @@ class ToolUseFidelity(ToleranceProbe[ToolUseOptions]):
             undecided=f"the base itself scores only {mean_before:.2f}" if weak else "",
             notes=(f"mean score {mean_before:.2f} before, {mean_before + mean_of(items):.2f} after",),
             turned=counted(sum(item.value < 0 for item in items), len(items), "calls came out worse"),
+            within=(-1.0, 1.0),
         )
 
     def _query(self, case: ToolCase) -> Generate:

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
+from sway_gguf.stats.unseen import Room, Span, are_equal, farthest, needed
+
 CONFIDENCE, POWER = 0.95, 0.8
+_MISS = (1 - CONFIDENCE) / 2
 FEWEST = 3
 """Two items say next to nothing of their spread."""
 MOST = 10_000
 """More items than this nobody gives."""
 
 
-def detectable(values: Sequence[float]) -> float | None:
+def detectable(values: Sequence[float], within: Span | None = None) -> float | None:
     """The smallest mean that items with the spread of these tell from zero in four of five samples.
 
     d = (t₀.₉₇₅ + t₀.₈) · s / √n on n − 1 degrees of freedom: from there on the interval of the mean, ± t₀.₉₇₅ · s / √n,
@@ -25,25 +28,32 @@ def detectable(values: Sequence[float]) -> float | None:
 
     Args:
         values: [n], one per item.
+        within: the least and the most that an item can be, where all may be equal by chance. Equal items show no
+            spread, and the loss is told that unlike ones could hide (`stats/unseen.py`).
 
     Returns:
         In the unit of the values; None for fewer than `FEWEST` items.
     """
     if len(values) < FEWEST:
         return None
+    if within is not None and are_equal(values, within):
+        return farthest([Room(values[0] - within[0], len(values))], _MISS)
     return _reach(len(values)) * float(np.std(np.asarray(values, np.float64), ddof=1))
 
 
-def more_items(values: Sequence[float], effect: float) -> int | None:
+def more_items(values: Sequence[float], effect: float, within: Span | None = None) -> int | None:
     """How many items in addition, with the spread of these, tell a mean of `effect` from zero in four of five samples.
 
     Args:
         values: [n] of `FEWEST` items or more.
         effect: above zero, in the unit of the values.
+        within: as of `detectable`.
 
     Returns:
         0 where these do; None where `MOST` in all would not.
     """
+    if within is not None and are_equal(values, within) and values[0] > within[0]:
+        return max(0, needed(values[0] - within[0], effect, _MISS) - len(values))
     spread = float(np.std(np.asarray(values, np.float64), ddof=1))
     low, high = len(values), MOST
     if _reach(high) * spread > effect:

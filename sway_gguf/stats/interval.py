@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from sway_gguf.stats.unseen import Room, Span, are_equal, farthest
+
 MIN_ITEMS = 5
 """Fewer items than this give no interval: a standard deviation and a skewness of four say next to nothing."""
 _NEAR = 2.0
 """Standard errors within which another group of controls may be the one that gained most."""
 _CLOSE = 1e-9
+_ANYWHERE: Span = (-math.inf, math.inf)
 
 Floats = NDArray[np.float64]
 
@@ -42,20 +45,34 @@ class Estimate:
         error: its standard error.
         skew: skewness of the value's law, γ/√n for a mean, from the third cumulant without bias.
         degrees: of freedom of the error (Welch 1947, Satterthwaite 1946).
+        below, above: what groups of equal items leave open either way (`stats/unseen.py`); they have no part in the
+            error.
+        span: ends between which the value lies in any case.
     """
 
     value: float
     error: float
     skew: float
     degrees: float
+    below: tuple[Room, ...] = ()
+    above: tuple[Room, ...] = ()
+    span: Span = _ANYWHERE
 
     def low(self, miss: float) -> float:
         """The lower end that lies above the truth with a chance of `miss`."""
-        return self.value - self._bent(self._student(miss)) * self.error
+        each = self._each(miss)
+        found = self.value - self._bent(self._student(each)) * self.error - farthest(self.below, each)
+        return max(found, self.span[0])
 
     def high(self, miss: float) -> float:
         """The upper end that lies below the truth with a chance of `miss`."""
-        return self.value - self._bent(-self._student(miss)) * self.error
+        each = self._each(miss)
+        found = self.value - self._bent(-self._student(each)) * self.error + farthest(self.above, each)
+        return min(found, self.span[1])
+
+    def _each(self, miss: float) -> float:
+        """The chance is shared where some groups scatter and others are equal."""
+        return miss / 2 if self.error and self.below else miss
 
     def reaches(self, limit: float) -> float:
         """How far the value lies above a limit: in Student's t, its skewness taken out by g."""
@@ -74,7 +91,7 @@ class Estimate:
         return (math.cbrt(1 + self.skew * (straight - self.skew / 6)) - 1) * 3 / self.skew
 
 
-def estimate(value: float, parts: Sequence[Floats]) -> Estimate:
+def estimate(value: float, parts: Sequence[Floats], spans: Sequence[Span] = ()) -> Estimate:
     """A value with the scatter of what its items add to it.
 
     Args:
@@ -82,17 +99,25 @@ def estimate(value: float, parts: Sequence[Floats]) -> Estimate:
         parts: [n] each, group by group, what an item adds to the value times n, up to a constant: of a mean the items
             themselves, of one that is taken off the items turned round, of a function of means its derivatives times
             the items (the influence function, Hampel 1974). Three items or more in each.
+        spans: of each part, ends between which an item lies, where parts are items that are shares or scores of few
+            steps; without any, parts that are all equal are taken for exact.
     """
+    pairs = zip(parts, spans, strict=True) if spans else ()
+    equal = [(part, span) for part, span in pairs if are_equal(part, span)]
+    below = tuple(Room(float(part[0]) - low, part.size) for part, (low, _) in equal)
+    above = tuple(Room(high - float(part[0]), part.size) for part, (_, high) in equal)
+    span = (sum(low for low, _ in spans), sum(high for _, high in spans)) if spans else _ANYWHERE
     # Powers of tiny or huge numbers would leave what a float holds.
     unit = max((float(np.ptp(part)) for part in parts), default=0.0)
     if not unit > 0:
-        return Estimate(value, 0.0, 0.0, 1.0)
+        return Estimate(value, 0.0, 0.0, 1.0, below, above, span)
     scaled = [(part - part.mean()) / unit for part in parts if np.ptp(part) > 0]
     squares = [float((part**2).sum()) / (part.size - 1) / part.size for part in scaled]
     cubes = [_third_cumulant(part) / part.size**2 for part in scaled]
     square = sum(squares)
     degrees = square**2 / sum(each**2 / (part.size - 1) for each, part in zip(squares, scaled, strict=True))
-    return Estimate(value, unit * math.sqrt(square), sum(cubes) / square**1.5, degrees)
+    error = unit * math.sqrt(square)
+    return Estimate(value, error, sum(cubes) / square**1.5, degrees, below, above, span)
 
 
 def _third_cumulant(deviations: Floats) -> float:
@@ -107,7 +132,11 @@ def interval_of(found: Estimate, confidence: float = 0.95) -> Interval:
 
 
 def mean_interval(
-    items: Sequence[float], controls: Sequence[Sequence[float]] = (), *, confidence: float = 0.95
+    items: Sequence[float],
+    controls: Sequence[Sequence[float]] = (),
+    *,
+    confidence: float = 0.95,
+    within: Span | None = None,
 ) -> Interval | None:
     """Interval of the mean of the items less what the controls gained (`contrast`).
 
@@ -120,6 +149,8 @@ def mean_interval(
         items: [n] values, one per item.
         controls: groups of values, each independent of the others; may be empty.
         confidence: two-sided level.
+        within: the least and the most that an item can be, where items are shares or scores of few steps: all of them
+            may be equal by chance, and unlike ones are left open (`stats/unseen.py`). None takes equal items for exact.
 
     Returns:
         The interval, or None where the items or a group of controls are fewer than `MIN_ITEMS`.
@@ -133,15 +164,29 @@ def mean_interval(
     if not all(np.isfinite(group).all() for group in (own, *groups)):
         raise ValueError("an interval needs finite values")
     mean, miss = float(own.mean()), (1 - confidence) / 2
-    ways = [estimate(mean, [own]), *(estimate(mean - float(group.mean()), [own, -group]) for group in groups)]
+    spans = _spans(within)
+    ways = [estimate(mean, [own], spans[:1])]
+    ways += [estimate(mean - float(group.mean()), [own, -group], spans) for group in groups]
     gains = [estimate(0.0, []), *(estimate(float(group.mean()), [group]) for group in groups)]
     most = max(gains, key=lambda gain: gain.value)
     near = sum(most.value - gain.value <= _NEAR * math.hypot(most.error, gain.error) for gain in gains)
     return Interval(min(way.low(miss) for way in ways), ways[gains.index(most)].high(miss / near))
 
 
-def gap_interval(one: Sequence[float], other: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
+def _spans(within: Span | None) -> tuple[Span, ...]:
+    """Of items, and of others that are taken off them."""
+    return () if within is None else (within, (-within[1], -within[0]))
+
+
+def gap_interval(
+    one: Sequence[float], other: Sequence[float], *, confidence: float = 0.95, within: Span | None = None
+) -> Interval | None:
     """Interval of mean(one) − mean(other), two groups of items that have nothing to do with each other.
+
+    Args:
+        one, other: values, one per item.
+        confidence: two-sided level.
+        within: as of `mean_interval`.
 
     Returns:
         None where a group has fewer than `MIN_ITEMS`.
@@ -149,4 +194,4 @@ def gap_interval(one: Sequence[float], other: Sequence[float], *, confidence: fl
     x, y = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if min(x.size, y.size) < MIN_ITEMS:
         return None
-    return interval_of(estimate(float(x.mean() - y.mean()), [x, -y]), confidence)
+    return interval_of(estimate(float(x.mean() - y.mean()), [x, -y], _spans(within)), confidence)

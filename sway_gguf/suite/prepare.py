@@ -12,6 +12,7 @@ from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import stack_facts
+from sway_gguf.artifacts.kin import vectors_digest
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Stack, read_stack
 from sway_gguf.core.engine_settings import EngineSettings
@@ -158,7 +159,11 @@ class Prepared:
         Raises:
             UserError: as `read_costs`.
         """
-        return replace(self, costs=read_costs(quants, self.base.parameters)) if quants else self
+        if quants is None:
+            return self
+        costs, remark = read_costs(quants, self.base.parameters, vectors_digest(self.base))
+        ready = self.with_remarks((*self.spec.remarks, remark)) if remark else self
+        return replace(ready, costs=costs)
 
     def with_remarks(self, remarks: tuple[str, ...]) -> Prepared:
         """The same run with these remarks on its spec."""

@@ -46,8 +46,8 @@ def _result(part: Part, reading: Reading) -> PartResult:
 
 def _interval(part: Part) -> Interval | None:
     if part.less:
-        return gap_interval(part.values, part.less)
-    return mean_interval(part.values, part.controls)
+        return gap_interval(part.values, part.less, within=part.within)
+    return mean_interval(part.values, part.controls, within=part.within)
 
 
 def _named(measurement: Measurement, name: str) -> tuple[Part, ...]:

@@ -37,7 +37,8 @@ def interval_of(reading: Reading) -> Interval | None:
     measured = reading.tuned
     if not measured.interval:
         return None
-    return mean_interval([item.value for item in measured.items], measured.control_groups())
+    values = [item.value for item in measured.items]
+    return mean_interval(values, measured.control_groups(), within=measured.within)
 
 
 def may_pass(reading: Reading) -> bool:

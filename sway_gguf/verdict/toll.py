@@ -68,13 +68,14 @@ def _changed(ratio: float) -> str:
 
 def _seen(evidence: Evidence) -> tuple[float | None, int | None]:
     """The loss that these items would have shown, and how many more would show one as large as the tolerance."""
-    rule, values = evidence.reading.rule, [item.value for item in evidence.reading.tuned.items]
-    if not isinstance(rule, AboveTolerance) or not evidence.reading.tuned.interval:
+    rule, measured = evidence.reading.rule, evidence.reading.tuned
+    values = [item.value for item in measured.items]
+    if not isinstance(rule, AboveTolerance) or not measured.interval:
         return None, None
-    loss = detectable(values)
+    loss = detectable(values, measured.within)
     if not loss or rule.tolerance >= 0:
         return loss or None, None
-    more = more_items(values, -rule.tolerance)
+    more = more_items(values, -rule.tolerance, measured.within)
     return loss, None if more is None else max(more, MIN_ITEMS - len(values), 0)
 
 

@@ -42,6 +42,11 @@ GLOSSARY: Mapping[str, tuple[str, str]] = {
         "Holm's correction: with many probes one is extreme by chance. It raises each p so that the chance of any "
         "false alarm in the run stays below alpha.",
     ),
+    "limit": (
+        "tolerance",
+        "How much change is accepted, in the probe's own unit. The verdict goes by the side of it on which the whole "
+        "interval lies; one that reaches across leaves the question open.",
+    ),
     "floor": (
         "noise floor",
         "What the same measurement gives where there is nothing but rounding: base against base, in other batches and "

@@ -1,4 +1,4 @@
-"""The strip: a dot per null, the adapter's value with its interval among them, zero and the noise floor.
+"""The strip: a dot per null, the adapter's value with its interval among them, zero, the tolerance, the noise floor.
 
 Knows where each mark lies; judges nothing.
 """
@@ -28,6 +28,7 @@ class Strip:
         dots: a place and a height per null.
         nulls: words over the nulls, and where; None where they would stand on the value's.
         zero: where zero lies; `floor` from where to where noise reaches.
+        limit: where the tolerance lies.
         ticks: of the axis.
         alternative: the picture in words.
     """
@@ -39,6 +40,7 @@ class Strip:
     nulls: tuple[float, str] | None
     zero: float
     floor: tuple[float, float] | None
+    limit: float | None
     ticks: tuple[tuple[float, str], ...]
     alternative: str
 
@@ -50,8 +52,8 @@ def probe_strip(probe: ProbeResult, reach: float = 22.0) -> Strip | None:
         return None
     if not any((probe.value, *nulls, *(probe.interval or ()))):
         return None
-    scale = scale_over([probe.value, *nulls, *(probe.interval or ())])
-    return _strip(probe.value, probe.interval, nulls, probe.noise_floor, scale, reach, probe.unit)
+    scale = scale_over([probe.value, *nulls, *(probe.interval or ()), probe.limit])
+    return _strip(probe.value, probe.interval, nulls, probe.noise_floor, scale, reach, probe.unit, limit=probe.limit)
 
 
 def part_strips(probe: ProbeResult) -> list[tuple[PartResult, Strip | None]]:
@@ -88,6 +90,7 @@ def _strip(
     reach: float,
     unit: str,
     name: str = "Your adapter",
+    limit: float | None = None,
 ) -> Strip:
     nulls = [null for null in nulls if math.isfinite(null)]
     place, middle = scale.at(value), scale.at(sum(nulls) / len(nulls)) if nulls else 0.0
@@ -100,8 +103,9 @@ def _strip(
         nulls=(middle, _counted(len(nulls))) if nulls and apart else None,
         zero=scale.at(0.0),
         floor=(scale.at(-floor), scale.at(floor)) if floor else None,
+        limit=None if limit is None else scale.at(limit),
         ticks=tuple(scale.ticks()),
-        alternative=_in_words(name, value, interval, nulls, floor, unit),
+        alternative=_in_words(name, value, interval, nulls, floor, unit, limit),
     )
 
 
@@ -128,12 +132,15 @@ def _in_words(
     nulls: Sequence[float],
     floor: float | None,
     unit: str,
+    limit: float | None,
 ) -> str:
     words = [f"{name} {numbers.number(value)} {unit}".rstrip()]
     if interval:
         words.append(f"95% interval {numbers.span(interval)}")
     if nulls:
         words.append(f"{_counted(len(nulls))} from {numbers.number(min(nulls))} to {numbers.number(max(nulls))}")
+    if limit is not None:
+        words.append(f"tolerance {limit:g}")
     if floor is not None:
         words.append(f"noise floor {numbers.number(floor)}")
     return ", ".join(words) + "."
