@@ -96,6 +96,33 @@ def test_students_t_is_found_wherever_scipy_keeps_it(monkeypatch: pytest.MonkeyP
     assert found["stdtrit"](4, 0.975) == pytest.approx(2.776445, abs=1e-6)
 
 
+def test_a_submodule_that_is_imported_first_leaves_the_package_whole() -> None:
+    """It asks for names of the package as it is imported, and the package has names of it."""
+    code = (
+        "import sway_gguf.engine.library, sys, llama_cpp.llama\n"
+        "print(type(sys.modules['llama_cpp']).__name__)\n"
+        "from llama_cpp import Llama\n"
+        "print(Llama is llama_cpp.llama.Llama, type(llama_cpp).__name__)"
+    )
+    assert printed(code).splitlines() == ["_PutOff", "True module"]
+
+
+def test_threads_that_want_a_package_at_once_get_all_of_it() -> None:
+    code = (
+        "import sway_gguf.engine.library, sys, threading, llama_cpp\n"
+        "sys.setswitchinterval(1e-5)\n"
+        "together, found = threading.Barrier(4), []\n"
+        "def want():\n"
+        "    together.wait()\n"
+        "    found.append(llama_cpp.Llama.__name__)\n"
+        "threads = [threading.Thread(target=want) for _ in range(4)]\n"
+        "for each in threads: each.start()\n"
+        "for each in threads: each.join()\n"
+        "print(found)"
+    )
+    assert printed(code) == str(["Llama"] * 4)
+
+
 def test_a_package_put_off_is_a_plain_one_as_soon_as_a_name_of_it_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

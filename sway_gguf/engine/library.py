@@ -25,7 +25,7 @@ def _listen() -> None:
 
 
 # Its classes of a higher level, which nobody here calls, import NumPy, Jinja and more: three quarters of its start.
-put_off("llama_cpp", _listen)  # They set a log of their own.
+put_off("llama_cpp", _listen, own="llama_cpp")  # They set a log of their own.
 bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
 import llama_cpp.llama_cpp as bindings  # noqa: E402
 
