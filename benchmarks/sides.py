@@ -9,13 +9,17 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+
+import sway_gguf
 
 Times = Mapping[str, Sequence[float]]
 """Seconds, or speeds, by side, round by round."""
@@ -145,13 +149,37 @@ def machine() -> dict[str, str]:
     """What the figures depend on: processor, memory, load, versions."""
     load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
     return {
-        "processor": f"{_processor()}, {os.cpu_count()} logical",
+        "processor": processor(),
         "memory": _memory(),
         "system": platform.platform(terse=True),
         "load average before": load,
-        "versions": ", ".join(f"{name} {version(name)}" for name in ("sway-gguf", "llama-cpp-python", "numpy"))
-        + f", python {platform.python_version()}",
+        "versions": versions("llama-cpp-python", "numpy"),
     }
+
+
+def versions(*packages: str) -> str:
+    """The product with the last commit that changed it, as far as it lies in a checkout; `packages`, and Python."""
+    at = _commit(Path(sway_gguf.__file__).parent)
+    product = f"sway-gguf {version('sway-gguf')}" + (f" at {at}" if at else "")
+    others = (f"{name} {version(name)}" for name in packages)
+    return ", ".join((product, *others, f"python {platform.python_version()}"))
+
+
+def _commit(folder: Path) -> str:
+    """The last commit that changed what is in `folder`, and whether something was changed since."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(folder), *words, "--", "."], capture_output=True, text=True).stdout
+
+    if not shutil.which("git"):
+        return ""
+    last = git("log", "-1", "--format=%h", "--abbrev=10").strip()
+    return f"{last}, changed" if last and git("status", "--porcelain") else last
+
+
+def processor() -> str:
+    """Its name, and how many of it the system counts."""
+    return f"{_processor()}, {os.cpu_count()} logical"
 
 
 def _processor() -> str:

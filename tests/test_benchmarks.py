@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
+import subprocess
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as runner
-from benchmarks import divergence, shapes
+from benchmarks import divergence, shapes, sides
 from benchmarks.models import LINEAR, random_adapter
 from benchmarks.original import write_peft
 from benchmarks.sides import (
@@ -24,6 +27,7 @@ from benchmarks.sides import (
     number_text,
     ratio_of,
     read,
+    versions,
     write_markdown,
 )
 from sway_gguf.artifacts.adapter import read_adapter
@@ -74,6 +78,33 @@ def test_what_was_left_out_neither_reaches_nor_misses_its_goal() -> None:
 )
 def test_numbers_have_the_digits_that_count(number: float, text: str) -> None:
     assert number_text(number) == text
+
+
+def test_the_product_is_named_with_the_last_commit_that_changed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "product"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    monkeypatch.setattr(sides.sway_gguf, "__file__", str(folder / "__init__.py"))
+    assert versions("numpy").split(", ")[:2] == [f"sway-gguf {version('sway-gguf')}", f"numpy {version('numpy')}"]
+    if not shutil.which("git"):
+        return
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", "product")
+    git("commit", "-q", "-m", "first")
+    first = git("log", "-1", "--format=%h", "--abbrev=10").strip()
+    (tmp_path / "page.md").touch()
+    git("add", "page.md")
+    git("commit", "-q", "-m", "of something else")
+    assert versions().startswith(f"sway-gguf {version('sway-gguf')} at {first}, python ")
+    (folder / "new.py").touch()
+    assert f" at {first}, changed, " in versions()
 
 
 def test_findings_come_back_from_their_file(tmp_path: Path) -> None:

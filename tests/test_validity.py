@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,13 +17,14 @@ from scipy import stats
 
 from benchmarks.llama import Llama, Tokens
 from benchmarks.training import factors_of, tokenizer_of, tokens_of, trained
-from benchmarks.validity import documents, subjects
+from benchmarks.validity import documents, seeds, sessions, subjects, types
 from benchmarks.validity.cells import Cells
 from benchmarks.validity.judging import adapted, claimed, judged
 from benchmarks.validity.nothing import KINDS, shape_of, untrained
 from benchmarks.validity.page import texts_of
+from benchmarks.validity.ran import ran
 from benchmarks.validity.remembering import Remembering
-from benchmarks.validity.summary import Share, curve, flips, opposite, partings
+from benchmarks.validity.summary import Share, curve, flips, moves, opposite, partings
 from benchmarks.validity.tables import filled
 from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.core.queries import Rolling
@@ -164,6 +168,42 @@ def test_results_grow_by_lines_and_a_stopped_study_goes_on(tmp_path: Path) -> No
     assert list(Cells(None, 0.0).wanted("nothing", ["demo 0"])) == []
 
 
+def test_a_line_says_of_which_session_the_results_below_it_are(tmp_path: Path) -> None:
+    path = tmp_path / "found.jsonl"
+
+    def sitting(versions: str, *names: str, load: str = "0.1") -> None:
+        cells = Cells(path)
+        cells.begin({"versions": versions, "load average before": load})
+        for name in names:
+            cells.add("nothing", name, axes={})
+
+    path.write_text('{"part":"nothing","name":"of old","axes":{}}\n', encoding="utf-8")
+    sitting("a", "one")
+    sitting("a", "two", load="2.0")  # The same code under another load is no other session.
+    sitting("b")  # Nothing was measured.
+    sitting("b", "three", "one")
+    found = [(each.about.get("versions"), [name for _, name in each.found]) for each in Cells(path).sessions]
+    assert found == [(None, ["of old"]), ("a", ["two"]), ("b", ["three", "one"])]
+    assert [line["name"] for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())] == [
+        *("of old", "session 1", "one", "two", "session 2", "three", "one")
+    ]
+    table = ran(Cells(path)).splitlines()[-3:]
+    assert [line.count("not recorded") for line in table] == [3, 2, 2]
+
+
+def test_the_code_of_a_session_is_told_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "ROOT", tmp_path)
+    found, paths = [], [tmp_path / name for name in ("b.py", "a.py")]
+    for text in ("1", "2", "1"):
+        for path in paths:
+            path.write_text(text, encoding="utf-8")
+        found.append(sessions.digest(paths))
+        assert sessions.digest(paths[::-1]) == found[-1]
+    assert found[0] == found[2] != found[1]
+    paths[0].rename(tmp_path / "c.py")
+    assert sessions.digest([tmp_path / "c.py", paths[1]]) != found[2]
+
+
 def test_shares_have_exact_intervals() -> None:
     # Of none of 20, the upper end solves (1 - p)^20 = 0.025.
     assert Share(0, 20).interval == pytest.approx((0.0, 1 - 0.025 ** (1 / 20)))
@@ -193,17 +233,52 @@ def test_flips_of_the_gate_count_outcomes_not_their_reasons() -> None:
     assert opposite(Counter({"INCONCLUSIVE, inconclusive": 3})) == Share(0, 0)
 
 
-def test_where_types_part_the_nearest_end_to_the_limit_is_told() -> None:
-    def cell(kind: str, verdict: str, low: float, high: float) -> dict[str, object]:
-        limit = {"limit": -0.15, "interval": [low, high], "reason": f"why {kind}"}
+def test_where_types_part_the_nearest_end_to_the_tolerance_is_told() -> None:
+    def cell(kind: str, verdict: str, low: float, high: float, reason: str) -> dict[str, object]:
+        limit = {"limit": -0.15, "interval": [low, high], "reason": reason}
         axes = {"signal": "PASS", "collateral": verdict}
         more = {"probes": {"prose": verdict}, "limits": {"prose": limit}, "diagnosis": "healthy"}
         return {"adapter": "worn", "type": kind, "axes": axes, **more}
 
-    [found] = partings([cell("F32", "PASS", -0.13, -0.02), cell("Q4_0", "WARN", -0.16, -0.03)], "F32")
-    assert (found.axis, found.reference, found.other) == ("collateral", "PASS", "WARN")
+    above = cell("F32", "PASS", -0.13, -0.02, "the whole interval lies above -0.15, by 0.02")
+    across = cell("Q4_0", "WARN", -0.16, -0.03, "the interval reaches across -0.15; more items would narrow it")
+    [found] = partings([above, across], "F32")
+    assert (found.axis, found.reference, found.other, found.probe) == ("collateral", "PASS", "WARN", "prose")
     assert found.near == pytest.approx(0.01)
-    assert found.told == "prose: why Q4_0"
+    assert found.says
+    # The upper end went from -0.02 to -0.03, the lower from -0.13 to -0.16, which are 3 of 11 hundredths.
+    assert moves([above, across], "F32")["Q4_0"] == pytest.approx((0.03, 3 / 11))
+    [silent] = partings([above, cell("Q4_0", "INCONCLUSIVE", -0.16, -0.03, "too few items")], "F32")
+    assert not silent.says
+
+
+def test_every_adapter_is_asked_on_every_type_and_what_stands_against_a_tolerance_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(types, "KINDS", ("applied", "external_perplexity"))
+    monkeypatch.setattr(types, "ITEMS", 12)
+    cells = Cells(None)
+    types.types(cells, subjects.demo(), Namespace(quick=True))
+    asked = [(cell["adapter"], cell["type"]) for cell in cells.of("types")]
+    assert asked == list(itertools.product(("trained", "a null of it"), ("F32", "Q8_0")))
+    exact, rounded = (list(cell["limits"].values()) for cell in cells.of("types")[:2])
+    for one, other in zip(exact, rounded, strict=True):
+        assert re.search(r"by \d|reaches across", one["reason"])
+        # Eight bits move the ends a little, and not at all only where the type was not taken.
+        assert one["interval"] == pytest.approx(other["interval"], abs=0.05)
+        assert one["interval"] != other["interval"]
+    assert "same diagnosis as on F32" in texts_of(cells)["types"]
+
+
+def test_the_gate_is_asked_by_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "PACKAGED", ("random",))
+    monkeypatch.setattr(seeds, "WEAK", ())
+    monkeypatch.setattr(seeds, "KINDS", ("applied", "delta_kl"))
+    monkeypatch.setattr(seeds, "ITEMS", 8)
+    cells = Cells(None)
+    seeds.gates(cells, subjects.demo(), Namespace(seeds=2))
+    [cell] = cells.of("gates")
+    assert cell["outcomes"] == {"FAIL, noise": 2}
 
 
 def test_documents_of_one_style_hardly_share_a_fact_and_shuffling_keeps_every_word() -> None:

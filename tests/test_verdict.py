@@ -241,6 +241,20 @@ def test_off_target_comes_before_damaging_unless_the_material_became_likelier() 
     assert diagnose(broken, [learned(0.5), learned(-0.1)])[0] == Diagnosis.OFF_TARGET
 
 
+def test_what_moved_toward_a_part_of_the_material_is_not_said_to_move_toward_none_of_it() -> None:
+    """Light training on a document lifts its sections, and turns no preference yet."""
+    sections, preferences = (
+        replace(learned(value), name=name, verdict=verdict)
+        for name, verdict, value in (("sections", Verdict.PASS, 0.05), ("preferences", Verdict.FAIL, 0.0))
+    )
+    failed = axes(**GOOD | {"direction": Verdict.FAIL})
+    found, sentence = diagnose(failed, [sections, preferences])
+    assert found == Diagnosis.OFF_TARGET
+    assert sentence.endswith("toward a part of its material alone: sections passes, preferences does not.")
+    none = diagnose(failed, [replace(sections, verdict=Verdict.FAIL), preferences])[1]
+    assert none.endswith("but not toward its training material.")
+
+
 @pytest.mark.parametrize(
     ("value", "diagnosis"), [(-2.0, Diagnosis.OFF_TARGET), (-0.1, Diagnosis.NOISE), (0.2, Diagnosis.NOISE)]
 )

@@ -12,11 +12,11 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.sides import machine
 from benchmarks.validity.alarms import learned_nothing, learned_otherwise
 from benchmarks.validity.cells import Cells
 from benchmarks.validity.power import power
 from benchmarks.validity.seeds import gates
+from benchmarks.validity.sessions import session_of
 from benchmarks.validity.subjects import Subject, demo, real, stories
 from benchmarks.validity.types import types
 
@@ -31,7 +31,7 @@ PARTS: dict[str, Part] = {
 """By name: adapters that learned nothing; that learned otherwise; power; the gate by other seeds; types of a base."""
 ALSO_ON = {"nothing": ("stories260k", "SmolLM2"), "types": ("SmolLM2",)}
 """Bases beside the demo's on which a part is made where they are asked for."""
-WHOLE = {"adapters": 300, "trainings": 5, "seeds": 20, "original_every": 4}
+WHOLE = {"adapters": 400, "trainings": 5, "seeds": 20, "original_every": 4}
 QUICK = {"adapters": 21, "trainings": 1, "seeds": 5, "original_every": 7}
 
 
@@ -57,8 +57,7 @@ def main() -> None:
     subjects = [demo()]
     subjects += [stories(options.stories)] if options.stories else []
     subjects += [real()] if options.real else []
-    if not cells.of("machine") and not options.write:
-        cells.add("machine", "where it began", **machine())
+    cells.begin(session_of(options))
     for part in () if options.write else options.only:
         for subject in subjects:
             if subject.name in ("demo", *ALSO_ON.get(part, ())):

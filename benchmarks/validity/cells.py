@@ -1,6 +1,7 @@
 """A file of results that grows cell by cell: one line of JSON each, so that a study that was stopped goes on.
 
-Knows lines, names and the clock; nothing of what was measured.
+Between two sittings the code may change, or the machine: a line before its first result says of which session what
+stands below it is. Knows lines, names and the clock; nothing of what was measured.
 """
 
 from __future__ import annotations
@@ -8,10 +9,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Cell = dict[str, Any]
+SESSION = "machine"
+"""The part of the lines that begin a session."""
+_BESIDE = {"part", "name", "load average before"}
+"""Of a session: what no result hangs on."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What results were measured on and by, empty where their file does not say, and the results by part and name."""
+
+    about: Cell
+    found: dict[tuple[str, str], Cell] = field(default_factory=dict)
 
 
 class Cells:
@@ -27,7 +41,8 @@ class Cells:
 
     def __init__(self, path: Path | None, seconds: float | None = None) -> None:
         self._path, self._end = path, None if seconds is None else time.monotonic() + seconds
-        self._found: dict[tuple[str, str], Cell] = {}
+        self._sessions = [Session({})]
+        self._coming: Cell | None = None
         if path is None or not path.exists():
             return
         lines = path.read_bytes().splitlines(keepends=True)
@@ -36,15 +51,25 @@ class Cells:
             lines.pop()
         for number, line in enumerate(lines, 1):
             try:
-                cell = json.loads(line)
-                self._found[cell["part"], cell["name"]] = cell
+                self._keep(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path}, line {number}: no result ({error})") from error
+
+    def begin(self, about: Cell) -> None:
+        """What is added from now on was measured so; a line says it before the first result, where it is news."""
+        last = self._sessions[-1].about
+        news = {key for key in about.keys() | last.keys() if about.get(key) != last.get(key)} - _BESIDE
+        self._coming = about if news else None
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those that have results, in order."""
+        return [session for session in self._sessions if session.found]
 
     def wanted(self, part: str, names: Iterator[str] | list[str]) -> Iterator[str]:
         """Those of `names` that were not measured yet, while there is time; says each as it begins."""
         for name in names:
-            if (part, name) in self._found:
+            if any((part, name) in session.found for session in self._sessions):
                 continue
             if self._end is not None and time.monotonic() > self._end:
                 print(f"{part}: time is up before {name}", flush=True)
@@ -55,15 +80,29 @@ class Cells:
 
     def add(self, part: str, name: str, **found: Any) -> None:
         """Keep a result, whole or not at all."""
-        cell = {"part": part, "name": name, **found}
-        self._found[part, name] = cell
+        if self._coming is not None:
+            about, self._coming = self._coming, None
+            self._write({"part": SESSION, "name": f"session {len(self._sessions)}", **about})
+        self._write({"part": part, "name": name, **found})
+
+    def of(self, part: str) -> list[Cell]:
+        """All results of a part, in the order in which they were measured."""
+        return [cell for session in self._sessions for (of, _), cell in session.found.items() if of == part]
+
+    def _write(self, cell: Cell) -> None:
+        self._keep(cell)
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(cell, ensure_ascii=False, separators=(",", ":")) + "\n")
 
-    def of(self, part: str) -> list[Cell]:
-        """All results of a part, in the order in which they were measured."""
-        return [cell for (of, _), cell in self._found.items() if of == part]
+    def _keep(self, cell: Cell) -> None:
+        key = cell["part"], cell["name"]
+        if key[0] == SESSION:
+            self._sessions.append(Session(cell))
+            return
+        for session in self._sessions:  # What is measured again is of the later session alone.
+            session.found.pop(key, None)
+        self._sessions[-1].found[key] = cell
 
 
 def short(value: float | None) -> float | None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.validity.cells import Cells
-from benchmarks.validity.tables import TABLES, counted, filled
-
-_MACHINE = ("processor", "memory", "system", "versions")
+from benchmarks.validity.ran import ran
+from benchmarks.validity.tables import TABLES, filled
 
 
 def texts_of(cells: Cells) -> dict[str, str]:
     """What stands in each place; nothing of parts that were not measured."""
-    about = [f"- {name}: {value}" for cell in cells.of("machine") for name, value in cell.items() if name in _MACHINE]
     measured = {name: make(cells) for name, (part, make) in TABLES.items() if part is None or cells.of(part)}
-    return measured | {"run": "\n".join([*counted(cells), *about])}
+    return measured | {"run": ran(cells)}
 
 
 def write(page: Path, cells: Cells) -> None:

@@ -1,7 +1,7 @@
 """The gate asked again and again on the same files by other seeds: how often does it change its mind, and on what?
 
-A seed draws other nulls, another panel, other shuffled controls and other bootstrap samples. Knows which adapters are
-asked; the gate is the product's.
+A seed draws other nulls, another panel and other shuffled controls. Knows which adapters are asked; the gate is the
+product's.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def outcomes(ready: Prepared, backend: Remembering, seeds: range) -> Counter[str
 
 
 def gates(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
-    """A cell for ten seeds of each adapter."""
+    """A cell for ten seeds of each adapter, all adapters by the same ten first."""
     adapters = [*PACKAGED, *WEAK]
-    names = [f"{name}, seeds from {first}" for name in adapters for first in range(0, options.seeds, _AT_ONCE)]
+    names = [f"{name}, seeds from {first}" for first in range(0, options.seeds, _AT_ONCE) for name in adapters]
     with subject.opened() as backend, tempfile.TemporaryDirectory() as scratch:
         take = _taker(subject, backend, Path(scratch))
         for name in cells.wanted("gates", names):

@@ -105,11 +105,11 @@ def stories(folder: Path) -> Subject:
         (folder / "zog.md",),
         folder / "general.txt",
         folder / "zog.f32.lora.gguf",
-        part=3,
+        part=5,
     )
 
 
 def real(base: Path | None = None) -> Subject:
     """SmolLM2 with the adapter of the real demo, on few items."""
     data = (REAL / "dialogues.jsonl",)
-    return Subject("SmolLM2", base or fetched(), data, None, REAL / "seeds.f16.lora.gguf", items=6, part=30)
+    return Subject("SmolLM2", base or fetched(), data, None, REAL / "seeds.f16.lora.gguf", items=6, part=40)

@@ -5,9 +5,11 @@ Knows cells and numbers; draws nothing.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,9 +184,9 @@ class Parting:
     Attributes:
         adapter, type, axis: where.
         reference, other: the two verdicts.
-        near: of the probes against a tolerance that part, the smallest distance of an interval's end from it on either
-            side, in the probe's unit; None where no tolerance is involved.
-        told: what the report of the other type says of that probe.
+        probe: where a tolerance parts the two, the probe against it whose interval has the nearest end.
+        near: distance of that end from the tolerance, in the probe's unit.
+        told: what the reports of the reference and of the other type say of it.
     """
 
     adapter: str
@@ -192,8 +194,14 @@ class Parting:
     axis: str
     reference: str
     other: str
+    probe: str = ""
     near: float | None = None
-    told: str = ""
+    told: tuple[str, str] = ("", "")
+
+    @property
+    def says(self) -> bool:
+        """Whether both reports name a distance from the tolerance, or that the interval reaches across it."""
+        return all(re.search(r"\d, by \d|reaches across -?\d", words) for words in self.told)
 
 
 def partings(cells: Sequence[Cell], reference: str) -> list[Parting]:
@@ -206,22 +214,23 @@ def partings(cells: Sequence[Cell], reference: str) -> list[Parting]:
         one = base[cell["adapter"]]
         for axis, verdict in cell["axes"].items():
             if verdict != one["axes"][axis]:
-                near, told = _nearness(one, cell, axis)
-                found.append(Parting(cell["adapter"], cell["type"], axis, one["axes"][axis], verdict, near, told))
+                plain = Parting(cell["adapter"], cell["type"], axis, one["axes"][axis], verdict)
+                found.append(_against_tolerance(plain, one, cell) if axis == "collateral" else plain)
     return found
 
 
-def _nearness(one: Cell, other: Cell, axis: str) -> tuple[float | None, str]:
-    """How near to its limit stood the probe against a tolerance that parts the two."""
-    if axis != "collateral":
-        return None, ""
-    near: list[tuple[float, str]] = []
-    for name, limit in other["limits"].items():
-        if other["probes"][name] != one["probes"].get(name):
-            ends = [end for cell in (one, other) for end in (cell["limits"][name]["interval"] or [])]
-            if ends:
-                near.append((min(abs(end - limit["limit"]) for end in ends), f"{name}: {limit['reason']}"))
-    return min(near) if near else (None, "")
+def _against_tolerance(parting: Parting, one: Cell, other: Cell) -> Parting:
+    """With the probe against a tolerance that parts the two."""
+    near = []
+    for name, verdict in other["probes"].items():
+        limits = [cell["limits"].get(name) for cell in (one, other)]
+        if verdict != one["probes"].get(name) and all(limits):
+            ends = [abs(end - limit["limit"]) for limit in limits for end in limit["interval"] or ()]
+            near.append((min(ends, default=math.inf), name, (limits[0]["reason"], limits[1]["reason"])))
+    if not near:
+        return parting
+    distance, name, told = min(near)
+    return replace(parting, probe=name, near=distance if math.isfinite(distance) else None, told=told)
 
 
 def agreement(cells: Sequence[Cell], reference: str) -> dict[str, Share]:
@@ -232,3 +241,25 @@ def agreement(cells: Sequence[Cell], reference: str) -> dict[str, Share]:
         for kind, of in grouped(cells, "type").items()
         if kind != reference
     }
+
+
+def moves(cells: Sequence[Cell], reference: str) -> dict[str, tuple[float, float]]:
+    """By type: how far the end of an interval against a tolerance lies from that on the reference type, at most.
+
+    In the probe's unit, and in lengths of the reference's interval; for an adapter whose intervals are points, in the
+    first alone.
+    """
+    base = {cell["adapter"]: cell["limits"] for cell in cells if cell["type"] == reference}
+    found: dict[str, tuple[float, float]] = {}
+    for cell in cells:
+        if cell["type"] == reference or cell["adapter"] not in base:
+            continue
+        far, share = found.get(cell["type"], (0.0, 0.0))
+        for name, limit in cell["limits"].items():
+            one, other = base[cell["adapter"]].get(name, {}).get("interval"), limit["interval"]
+            if one and other:
+                moved = max(abs(end - start) for start, end in zip(one, other, strict=True))
+                length = one[1] - one[0]
+                far, share = max(far, moved), max(share, moved / length if length else 0.0)
+        found[cell["type"]] = far, share
+    return found

@@ -16,6 +16,7 @@ from benchmarks.validity.summary import (
     OURS,
     THEIRS,
     Curve,
+    Parting,
     Share,
     agreement,
     false_alarms,
@@ -23,6 +24,7 @@ from benchmarks.validity.summary import (
     found_at_all,
     found_by,
     grouped,
+    moves,
     opposite,
     originals_claim,
     originals_curve,
@@ -40,7 +42,8 @@ def table(head: Sequence[str], rows: Rows) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def _by_subject(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+def by_subject(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Cells by the base on which they were measured, which their names begin with."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell["name"].split()[0].rstrip(","), []).append(cell)
@@ -73,7 +76,7 @@ def _sentences(cells: Cells) -> Iterator[str]:
     if found := flips(cells.of("gates")):
         differ = Share(sum(share.count for _, share in found.values()), sum(share.of for _, share in found.values()))
         yield f"Runs of the gate that differ from the commonest outcome of the same files: {differ}."
-    for name, of in _of_types(cells).items():
+    for name, of in of_types(cells).items():
         if agreed := agreement(of, of[0]["type"]):
             told = "; ".join(f"{kind} {share}" for kind, share in agreed.items())
             yield f"Same diagnosis as on {of[0]['type']}, {name}: {told}."
@@ -85,14 +88,14 @@ def _directed(run: Cell) -> bool:
 
 def nothing(cells: Cells) -> str:
     """False alarms, base by base."""
-    subjects = {name: false_alarms(of) for name, of in _by_subject(cells.of("nothing")).items()}
+    subjects = {name: false_alarms(of) for name, of in by_subject(cells.of("nothing")).items()}
     whats = next(iter(subjects.values()), {})
     return table(["", *subjects], ([what, *(str(of[what]) for of in subjects.values())] for what in whats))
 
 
 def nothing_by(cells: Cells) -> str:
     """The same on the demo's base, by what the adapters are like."""
-    demo = _by_subject(cells.of("nothing")).get("demo", [])
+    demo = by_subject(cells.of("nothing")).get("demo", [])
     rows: list[Sequence[str]] = []
     for key in ("kind", "size", "rank", "modules"):
         for value, of in grouped(demo, key).items():
@@ -201,31 +204,49 @@ def gates(cells: Cells) -> str:
 def types(cells: Cells) -> str:
     """How often a type gives the diagnosis of the reference, and every axis that came out otherwise."""
     parts = []
-    for name, of in _of_types(cells).items():
+    for name, of in of_types(cells).items():
         reference = of[0]["type"]
+        moved = moves(of, reference)
         agreed = (
-            [f"{name}, {kind} beside {reference}", str(share)] for kind, share in agreement(of, reference).items()
+            [f"{name}, {kind}", str(share), f"{moved[kind][0]:.3f}", f"{moved[kind][1]:.0%}"]
+            for kind, share in agreement(of, reference).items()
         )
-        parts.append(table(["base", "same diagnosis"], agreed))
-        rows = (
-            [each.adapter, each.type, each.axis, f"{each.reference} → {each.other}", _near(each.near), each.told]
-            for each in partings(of, reference)
-        )
+        far = ["an end against a tolerance moves by at most, nats/token", "of its interval's length"]
+        parts.append(table(["base", f"same diagnosis as on {reference}", *far], agreed))
+        found = partings(of, reference)
+        told = [each for each in found if each.probe]
         parts.append(
-            table(["adapter", "type", "axis", "verdicts", "nearest end to the limit", "the report's words"], rows)
+            f"Axes that part: {len(found)} of {_axes(of, reference)} on {name}; by a tolerance {len(told)}, and in "
+            f"{sum(each.says for each in told)} of these both reports say how near the interval lies to it or that it "
+            "reaches across."
         )
+        rows = (
+            [each.adapter, each.type, each.axis, f"{each.reference} → {each.other}", _near(each), *each.told]
+            for each in found
+        )
+        head = ["adapter", "type", "axis", "verdicts", "nearest end to the tolerance"]
+        parts.append(table([*head, f"the report on {reference}", "the report on the type"], rows))
     return "\n\n".join(parts)
 
 
-def _of_types(cells: Cells) -> Mapping[str, list[Cell]]:
+def _axes(cells: Sequence[Cell], reference: str) -> int:
+    """Verdicts that are held against those on the reference, without axes that neither run asked about."""
+    base = {cell["adapter"]: cell["axes"] for cell in cells if cell["type"] == reference}
+    others = [cell for cell in cells if cell["type"] != reference and cell["adapter"] in base]
+    pairs = [(base[cell["adapter"]][axis], verdict) for cell in others for axis, verdict in cell["axes"].items()]
+    return sum(set(pair) != {"SKIP"} for pair in pairs)
+
+
+def of_types(cells: Cells) -> Mapping[str, list[Cell]]:
+    """Results on several types, by their base."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells.of("types"):
         groups.setdefault(cell["subject"], []).append(cell)
     return groups
 
 
-def _near(near: float | None) -> str:
-    return "" if near is None else f"{near:.3f}"
+def _near(parting: Parting) -> str:
+    return "" if parting.near is None else f"{parting.probe}: {parting.near:.3f}"
 
 
 TABLES: dict[str, tuple[str | None, Callable[[Cells], str]]] = {
@@ -253,22 +274,3 @@ def filled(page: str, texts: Mapping[str, str]) -> str:
             raise ValueError(f"the page has no place for {name}: {begin} … {end}")
         page = page.partition(begin)[0] + f"{begin}\n\n{text}\n\n{end}" + page.partition(end)[2]
     return page
-
-
-def counted(cells: Cells) -> Iterator[str]:
-    """What was run, as a list."""
-    for name, of in _by_subject(cells.of("nothing")).items():
-        yield f"- {len(of)} adapters that learned nothing on {name}"
-    for cell in {(c["source"]): c for c in cells.of("otherwise")}.values():
-        of = [each for each in cells.of("otherwise") if each["source"] == cell["source"]]
-        yield f"- {len(of)} trainings on {cell['source']} text, each stopped {len(of[0]['steps'])} times"
-    runs = cells.of("power")
-    if runs:
-        trainings = len({cell["training"] for cell in runs})
-        adapters = len({(cell["training"], cell["stop"]) for cell in runs})
-        yield f"- power: {trainings} trainings, {adapters} adapters, {len(runs)} settings"
-    for adapter, (counts, _) in flips(cells.of("gates")).items():
-        yield f"- gate: {adapter}, {counts.total()} seeds"
-    for name, of in _of_types(cells).items():
-        kinds = list(dict.fromkeys(cell["type"] for cell in of))
-        yield f"- types: {name}, {len({cell['adapter'] for cell in of})} adapters on {', '.join(kinds)}"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,49 +36,61 @@ SCALES = (0.1, 0.3, 3.0)
 """At which the subject's trained adapter is taken in addition."""
 STEPS = (2, 4, 8, 16)
 """Of a training on the data, where the base can be trained here."""
-DAMAGED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.6)
+DAMAGED = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Scales of the demo's over-trained adapter: damage from none to far beyond every tolerance."""
 
 
-def adapters_of(subject: Subject, options: argparse.Namespace) -> Iterator[tuple[str, LoraAdapter]]:
-    """By name, from what does nothing to what breaks the model."""
+def adapters_of(subject: Subject, options: argparse.Namespace) -> dict[str, Callable[[], LoraAdapter]]:
+    """How each is made, by name: what helps, what does nothing, what breaks the model more and more, what is weak."""
     like = subject.like
-    yield "trained", like
-    yield "a null of it", null_adapter(like, 1)
+    found: dict[str, Callable[[], LoraAdapter]] = {
+        "trained": lambda: like,
+        "a null of it": lambda: null_adapter(like, 1),
+    }
     if options.quick:
-        return
-    yield from ((f"trained, times {scale:g}", replace(like, alpha=like.alpha * scale)) for scale in SCALES)
-    if subject.name != "demo":
-        return
-    worn = read_adapter(DEMO / "overtrained.lora.gguf", subject.base)
-    yield from ((f"over-trained, times {scale:g}", replace(worn, alpha=worn.alpha * scale)) for scale in DAMAGED)
+        return found
+    if subject.name == "demo":
+        worn = read_adapter(DEMO / "overtrained.lora.gguf", subject.base)
+        found |= {f"over-trained, times {scale:g}": partial(_scaled, worn, scale) for scale in DAMAGED}
+    found |= {f"trained, times {scale:g}": partial(_scaled, like, scale) for scale in SCALES}
+    if subject.name == "demo":
+        stops = cache(partial(_stopped, subject))
+        found |= {f"stopped after {step} steps": partial(lambda step: stops()[step], step) for step in STEPS}
+    return found
+
+
+def _scaled(adapter: LoraAdapter, scale: float) -> LoraAdapter:
+    return replace(adapter, alpha=adapter.alpha * scale)
+
+
+def _stopped(subject: Subject) -> dict[int, LoraAdapter]:
+    """Of one training on the subject's data, by step."""
     model, queries = Llama(subject.path), queries_of(subject.prepared().texts.material.sections)
     with tokenizer_of(subject.path) as tokenizer:
         texts = tokens_of(queries, tokenizer, model.base.context_length)
-    yield from (
-        (f"stopped after {step} steps", adapter) for step, adapter in trained(model, texts, steps=STEPS, rate=RATE)
-    )
+    return dict(trained(model, texts, steps=STEPS, rate=RATE))
 
 
 def types(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
-    """A cell for each adapter on each type."""
+    """A cell for each adapter on each type, adapter by adapter."""
     kinds = [subject.base.quantized or "F32", *(TYPES[:1] if options.quick else TYPES)]
-    adapters = dict(adapters_of(subject, options))
+    adapters = adapters_of(subject, options)
+    asked = {f"{subject.name}, {name}, {kind}": (name, kind) for name in adapters for kind in kinds}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for kind in kinds:
-            names = [f"{subject.name}, {name}, {kind}" for name in adapters]
-            base: Subject | None = None
-            for name in cells.wanted("types", names):
-                if base is None:
-                    base = replace(subject, path=of_type(subject.path, kind, folder)) if kind != "F32" else subject
-                    ready = base.prepared(kinds=KINDS, items=ITEMS if subject.name == "demo" else None)
-                adapter = name.removeprefix(f"{subject.name}, ").removesuffix(f", {kind}")
-                file = written(replace(adapters[adapter], in_file=False), folder / "adapter.gguf")
-                taken = ready.with_adapter(file)
-                with taken.opened() as backend:
-                    found = _kept(taken, run(taken, backend))
-                cells.add("types", name, subject=subject.name, adapter=adapter, type=kind, **found)
+        on = cache(partial(_prepared, subject, Path(scratch)))
+        for name in cells.wanted("types", list(asked)):
+            adapter, kind = asked[name]
+            file = written(replace(adapters[adapter](), in_file=False), Path(scratch) / "adapter.gguf")
+            ready = on(kind).with_adapter(file)
+            with ready.opened() as backend:
+                found = _kept(ready, run(ready, backend))
+            cells.add("types", name, subject=subject.name, adapter=adapter, type=kind, **found)
+
+
+def _prepared(subject: Subject, folder: Path, kind: str) -> Prepared:
+    """A run on the subject's base in this type, which is written into `folder` where it is another."""
+    base = subject if kind == "F32" else replace(subject, path=of_type(subject.path, kind, folder))
+    return base.prepared(kinds=KINDS, items=ITEMS if subject.name == "demo" else None)
 
 
 def _kept(ready: Prepared, result: SuiteResult) -> dict[str, Any]:

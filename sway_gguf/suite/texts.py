@@ -76,12 +76,16 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
     put = cache(partial(candidates, spec, speech, once.sections))
     thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
-    own = {adapter.path: _own(adapter, speech) for adapter in spec.models.ft.members if adapter.data}
+    own = {adapter.path: own_text(adapter, speech) for adapter in spec.models.ft.members if adapter.data}
     return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks, own)
 
 
-def _own(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
-    """Text of one adapter: its holdout where that has enough, else its data."""
+def own_text(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
+    """Text of one adapter of a set: its holdout where that has enough, else its data.
+
+    Raises:
+        UserError: a file cannot be read, or a template refuses what it says.
+    """
     data = speech.material(read_material(adapter.data).each_once(), adapter.data).sections
     if adapter.holdout:
         seen = set(map(said, data))

@@ -36,6 +36,9 @@ _SENTENCES = {
     Diagnosis.BROKEN: "The model gives numbers that are not finite: {why}.",
     Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
 }
+_IN_PART = "{who} changes the model toward a part of its material alone: {held} passes, {missed} does not."
+"""Off-target where one probe of the direction passes and another fails: an adapter that did learn its data may not have
+turned the preferences that it is held to."""
 _HELD = {
     ("applied", Verdict.WARN): "with a warning on whether all of it is applied",
     ("signal", Verdict.WARN): "with a warning on the size or the shape of its effect",
@@ -119,7 +122,8 @@ def diagnose(
         excused.add("direction")
     for axis, diagnosis in _FAILURES:
         if verdicts[axis] == Verdict.FAIL and axis not in excused:
-            return diagnosis, _failing(axis, probes) or _SENTENCES[diagnosis].format(who=who)
+            in_part = _in_part(probes, who) if axis == "direction" else ""
+            return diagnosis, _failing(axis, probes) or in_part or _SENTENCES[diagnosis].format(who=who)
     undecided = _undecided(by_axis, directed)
     if undecided:
         return Diagnosis.INCONCLUSIVE, _SENTENCES[Diagnosis.INCONCLUSIVE].format(why=undecided)
@@ -137,6 +141,15 @@ def _failing(axis: str, probes: Sequence[ProbeResult]) -> str:
     failing = (p for p in probes if p.axis == axis and p.verdict == Verdict.FAIL and not p.optional)
     first = next(failing, None)
     return first.headline if first else ""
+
+
+def _in_part(probes: Sequence[ProbeResult], who: str) -> str:
+    """What is said where some probes of the direction pass and others fail, or ""."""
+    names = {
+        verdict: ", ".join(probe.name for probe in _deciding(probes) if probe.verdict == verdict)
+        for verdict in (Verdict.PASS, Verdict.FAIL)
+    }
+    return _IN_PART.format(who=who, held=names[Verdict.PASS], missed=names[Verdict.FAIL]) if all(names.values()) else ""
 
 
 def _became_likelier(probes: Sequence[ProbeResult]) -> bool:
