@@ -63,7 +63,7 @@ def template(source: str, name: str, special: Mapping[str, str], settings: Mappi
         UserError: it is no valid Jinja, or too long.
     """
     check_template(source, name)
-    return Template(_Elsewhere(source), name, {**special, **(settings or {})})
+    return Template(_InTurn(source), name, {**special, **(settings or {})})
 
 
 def family_template(name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Template:
@@ -97,6 +97,27 @@ class Template:
     def with_values(self, **values: Any) -> Template:
         """The same template with further variables."""
         return Template(self._answered, self._name, {**self._values, **values})
+
+
+class _InTurn:
+    """Asks one process for one thread at a time: two that ask at once would read each other's answers."""
+
+    def __init__(self, source: str) -> None:
+        self._source, self._turn = source, threading.Lock()
+        self._elsewhere = _Elsewhere(source)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """That renders, once it was asked."""
+        return self._elsewhere.process
+
+    def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
+        with self._turn:
+            try:
+                return self._elsewhere(values)
+            except BaseException:  # What was asked may yet be answered, and would be read by whoever asks next.
+                self._elsewhere = _Elsewhere(self._source)
+                raise
 
 
 class _Elsewhere:

@@ -5,6 +5,7 @@ Knows files and linear algebra. Writes F32, F16 or BF16; further quantization is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,11 @@ PLAIN = {
     "F16": (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
     "BF16": (GGMLQuantizationType.BF16, LlamaFileType.MOSTLY_BF16),
 }
+_ONLY_F32 = re.compile(
+    r"_norm\.weight$|(?<!\.weight)$|\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|time_mix_(first|lerp|[wavg]\d|decay_w))"
+)
+"""Matrices and more that llama.cpp's converter leaves in float32, for its operations read nothing else:
+norms, what is no weight, short convolutions, and the small matrices of recurrent layers."""
 _WRITERS_OWN = {"general.architecture", "general.file_type", "general.quantization_version", "general.alignment"}
 
 
@@ -46,7 +52,8 @@ def check_readable(base: BaseModel) -> None:
 def write_merged(
     base: Path, adapter: LoraAdapter | None, scale: float, kind: str, path: Path, template: str | None = None
 ) -> None:
-    """Write base + scale · update with matrices of type `kind` and vectors in F32; metadata and tokenizer are kept.
+    """Write base + scale · update with matrices of type `kind`; vectors, and what llama.cpp wants so, stay in F32.
+    Metadata and tokenizer are kept.
 
     Args:
         base: of any type that gguf can dequantize.
@@ -72,7 +79,7 @@ def write_merged(
         writer.add_quantization_version(GGML_QUANT_VERSION)
         for name, owner in owners.items():
             shape = owner.tensors[name].shape
-            stored = _stored(owner.tensors[name], kind)
+            stored = _stored(name, owner.tensors[name], kind)
             size, bytes_of_shape = stored_size(shape, stored), quant_shape_to_byte_shape(shape, stored)
             writer.add_tensor_info(name, bytes_of_shape, np.dtype(np.uint8), size, raw_dtype=stored)
         writer.write_header_to_file()
@@ -84,7 +91,7 @@ def write_merged(
                 assert adapter is not None
                 added = update(adapter, pairs[name], scale)
                 weights = _finite(weights + added, f"{adapter.path}: {name} with {scale:g} times its update")
-            stored = _stored(owner.tensors[name], kind)
+            stored = _stored(name, owner.tensors[name], kind)
             writer.write_tensor_data(encoded(weights, stored, f"{base}: the merged {name}").view(np.uint8))
 
 
@@ -104,12 +111,13 @@ def _finite(weights: Matrix, what: str) -> Matrix:
 
 def merged_size(base: Path, kind: str) -> int:
     """Bytes that the tensors will take."""
-    tensors = (info for shard in open_shards(base) for info in shard.tensors.values())
-    return sum(stored_size(info.shape, _stored(info, kind)) for info in tensors)
+    tensors = (item for shard in open_shards(base) for item in shard.tensors.items())
+    return sum(stored_size(info.shape, _stored(name, info, kind)) for name, info in tensors)
 
 
-def _stored(info: TensorInfo, kind: str) -> GGMLQuantizationType:
-    return PLAIN[kind][0] if len(info.shape) > 1 else GGMLQuantizationType.F32
+def _stored(name: str, info: TensorInfo, kind: str) -> GGMLQuantizationType:
+    plain = sum(width > 1 for width in info.shape) > 1 and not _ONLY_F32.search(name)
+    return PLAIN[kind][0] if plain else GGMLQuantizationType.F32
 
 
 def copy_metadata(source: GGUFFile, writer: GGUFWriter, keep: Callable[[str], bool]) -> None:
