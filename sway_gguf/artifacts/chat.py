@@ -146,8 +146,8 @@ class _Elsewhere:
 
 
 class _Watch:
-    """Ends a process that takes too long; one thread for all that it is asked, for a request takes no longer than to
-    start one.
+    """Ends a process that takes too long: one thread for all that it is asked, since starting one takes as long as an
+    answer.
 
     Attributes:
         since: when the request that it is at was made; None where there is none.
