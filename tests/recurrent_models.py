@@ -5,7 +5,7 @@ Knows metadata and shapes; a tensor's name follows llama.cpp, and its shape is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gguf
@@ -169,6 +169,34 @@ def lfm2(writer: gguf.GGUFWriter) -> Shapes:
     return placed({**SHORT, **MLP}, {**ATTENTION, **MLP})
 
 
+def qwen35(writer: gguf.GGUFWriter) -> Shapes:
+    """A block of linear attention, a gated delta net, and one of attention whose queries bring a gate."""
+    keys, values = GROUPS * STATE, HEADS * STATE
+    writer.add_ssm_conv_kernel(4)
+    writer.add_ssm_inner_size(values)
+    writer.add_ssm_state_size(STATE)
+    writer.add_ssm_time_step_rank(HEADS)
+    writer.add_ssm_group_count(GROUPS)
+    writer.add_full_attention_interval(2)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_rope_dimension_sections([8, 4, 4, 0])
+    normed(writer, 2, "attn_norm.weight", "post_attention_norm.weight")
+    constant(writer, 0, -1.0, {"ssm_a": (HEADS,)})
+    constant(writer, 0, 0.1, {"ssm_dt.bias": (HEADS,)})
+    constant(writer, 0, 1.0, {"ssm_norm.weight": (STATE,)})
+    constant(writer, 1, 1.0, {f"attn_{name}_norm.weight": (EMBED // 2,) for name in "qk"})
+    linear: Shapes = {
+        "attn_qkv": (2 * keys + values, EMBED),
+        "attn_gate": (values, EMBED),
+        "ssm_conv1d": (2 * keys + values, 4),
+        "ssm_beta": (HEADS, EMBED),
+        "ssm_alpha": (HEADS, EMBED),
+        "ssm_out": (EMBED, values),
+    }
+    return placed({**linear, **MLP}, {**ATTENTION, "attn_q": (2 * EMBED, EMBED), **MLP})
+
+
 def _rwkv(writer: gguf.GGUFWriter) -> None:
     writer.add_wkv_head_size(EMBED)
     writer.add_token_shift_count(2)
@@ -208,6 +236,7 @@ BUILT: dict[str, Callable[[gguf.GGUFWriter], Shapes]] = {
     "falcon-h1": falcon_h1,
     "nemotron_h": nemotron_h,
     "lfm2": lfm2,
+    "qwen35": qwen35,
     "rwkv6": rwkv6,
     "rwkv7": rwkv7,
 }
@@ -220,6 +249,7 @@ ADAPTED = {
     "granitehybrid": ("blk.0.ssm_in", "blk.0.ssm_out", "blk.0.ffn_up", "blk.1.attn_q", "blk.1.attn_output"),
     "falcon-h1": ("blk.0.ssm_in", "blk.1.attn_v", "blk.1.ffn_down"),
     "nemotron_h": ("blk.0.ssm_in", "blk.1.attn_v", "blk.2.ffn_up"),
+    "qwen35": ("blk.0.attn_qkv", "blk.0.ssm_out", "blk.1.attn_q"),
     "lfm2": ("blk.0.shortconv.in_proj", "blk.1.attn_q"),
     "rwkv6": ("blk.0.time_mix_key", "blk.1.channel_mix_receptance"),
     "rwkv7": ("blk.0.time_mix_receptance", "blk.1.time_mix_output"),
@@ -253,11 +283,13 @@ def model_file(path: Path, architecture: str) -> Path:
     return finish(writer, path)
 
 
-def lora_file(path: Path, base: Path, architecture: str, size: float = 0.05) -> Path:
-    """An adapter for it; of size 0 one that changes nothing."""
+def lora_file(
+    path: Path, base: Path, architecture: str, size: float = 0.05, modules: Sequence[str] | None = None
+) -> Path:
+    """An adapter for it, or for some of its modules; of size 0 one that changes nothing."""
     rng, tensors = np.random.default_rng(1), read_base(base).tensors
     pairs = {}
-    for name in ADAPTED[architecture]:
+    for name in modules or ADAPTED[architecture]:
         rows, columns = tensors[f"{name}.weight"].shape
         a, b = rng.normal(size=(RANK, columns)), rng.normal(size=(rows, RANK)) * size
         pairs[f"{name}.weight"] = (a.astype(np.float32), b.astype(np.float32))

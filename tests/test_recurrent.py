@@ -19,8 +19,9 @@ from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullView, ScaledView, 
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.replay import replay
 from sway_gguf.engine.llama_backend import LlamaBackend
+from tests.command_line import succeeded
 from tests.recurrent_models import BUILT, lora_file, model_file
-from tests.test_cli import TEXT, succeeded
+from tests.test_cli import TEXT
 from tests.test_peft import folder
 
 STORY = "One sunny Monday, Anna went to the market, and the red basket was empty, and so was she. Then "
@@ -53,6 +54,11 @@ def apart(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
 
 
+def mean_apart(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    """The mean difference over all numbers."""
+    return float(np.abs(np.concatenate(one) - np.concatenate(other)).mean())
+
+
 @kinds
 def test_views_packing_nulls_and_merges_are_right(tmp_path: Path, architecture: str) -> None:
     base = model_file(tmp_path / "base.gguf", architecture)
@@ -80,6 +86,28 @@ def test_views_packing_nulls_and_merges_are_right(tmp_path: Path, architecture: 
         assert apart(answered(backend, TUNED), answers[BASE]) == 0, "no update is no change, to the bit"
     with LlamaBackend(tmp_path / "merged.gguf", None, SETTINGS) as backend:
         assert apart(answered(backend, BASE), answers[TUNED]) < 2e-3
+    # llama.cpp ends the process where a convolution or a norm is of another type than float32.
+    for kind in ("F16", "Q8_0"):
+        merge(base, read_lora(lora), tmp_path / f"{kind}.gguf", kind=kind)
+        with LlamaBackend(tmp_path / f"{kind}.gguf", None, SETTINGS) as backend:
+            off = mean_apart(answered(backend, BASE), answers[TUNED])
+        assert off < 0.1 * mean_apart(answers[BASE], answers[TUNED])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "module"),
+    [("rwkv7", "time_mix_w1"), ("rwkv6", "time_mix_decay_w2"), ("mamba2", "ssm_conv1d"), ("lfm2", "shortconv.conv")],
+)
+def test_what_llama_cpp_loads_and_does_not_run_is_told(tmp_path: Path, architecture: str, module: str) -> None:
+    base = model_file(tmp_path / "base.gguf", architecture)
+    name = f"blk.0.{module}"
+    lora = lora_file(tmp_path / "lora.gguf", base, architecture, modules=(name,))
+    assert read_lora(lora).skipped == (f"{name}.weight",)
+    assert read_lora(lora_file(tmp_path / "run.gguf", base, architecture)).skipped == ()
+    with LlamaBackend(base, lora, SETTINGS) as backend:
+        assert apart(answered(backend, BASE), answered(backend, TUNED)) == 0
+    said = succeeded("inspect", str(lora))
+    assert f"llama.cpp skips {name}.weight: that part of the adapter has no effect" in " ".join(said.split())
 
 
 def test_check_runs_on_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,7 +150,8 @@ def contenders(
     names, kept, remarks = names_of(found), list[Contender](), list[str]()
     seen = loaded_anyway(fixed)
     for place, (each, name) in enumerate(zip(found, names, strict=True)):
-        adapter = _read(each, base)
+        with being_written(each):
+            adapter = read_adapter(each.path, base)
         first = seen.setdefault(adapter_digest(adapter), name)
         if first != name:
             remarks.append(copied(name, first))
@@ -161,11 +162,17 @@ def contenders(
     return kept, remarks
 
 
-def _read(found: Found, base: BaseModel) -> LoraAdapter:
+@contextmanager
+def being_written(found: Found) -> Iterator[None]:
+    """Reads it; of a trainer's checkpoint that cannot be read, the error says what may be the matter.
+
+    Raises:
+        UserError: as what is done in the block.
+    """
     try:
-        return read_adapter(found.path, base)
+        yield
     except UserError as error:
-        if found.folder is None:
+        if found.folder is None or not str(error).startswith(str(found.path)):
             raise
         raise UserError(f"{error} (a checkpoint that is still being written? --early-stop waits for it)") from None
 

@@ -41,10 +41,12 @@ def ready(
 
 
 def _begun(spec_of: SpecOf, first: Found, tolerance: float, beside: Beside) -> Picking:
+    from sway_gguf.choose.contenders import being_written
     from sway_gguf.choose.fixed import read_fixed
     from sway_gguf.choose.pick import Picking, prepared_pick
 
-    prepared, asked = prepared_pick(spec_of(first.path))
+    with being_written(first):
+        prepared, asked = prepared_pick(spec_of(first.path))
     fixed = read_fixed([each.lora for each in beside], prepared.base)
     fixed = fixed.with_texts(beside, prepared.texts.speech)
     return Picking(prepared, asked, tolerance, fixed.remarks, fixed)

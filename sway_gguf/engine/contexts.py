@@ -116,9 +116,9 @@ class ContextPool:
             if isinstance(carried, NullView):
                 self._contexts[shape].set_adapters(())
                 del self._carries[shape]
-        if self._null is not None:
-            self._model.free_adapter(self._null.handle)
-            self._null = self._drawn = None
+        null, self._null, self._drawn = self._null, None, None  # Who is stopped as it is freed frees it no second time.
+        if null is not None:
+            self._model.free_adapter(null.handle)
 
     def swap(self, stack: Stack) -> None:
         """Put other adapters of the same base in the place of the real ones; contexts are made anew."""
