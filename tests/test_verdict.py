@@ -44,8 +44,9 @@ def test_one_null_that_does_as_well_fails() -> None:
     assert found.reason == "1 of 19 nulls do as well"
 
 
-def test_a_value_just_beyond_the_nulls_fails_by_its_tail_p() -> None:
-    assert verdict_of(AboveNull(), measured(0.41), NULLS) == Verdict.FAIL
+def test_a_value_just_beyond_the_nulls_is_open_by_its_tail_p() -> None:
+    """It speaks for the adapter, if not loudly enough: to call that noise, or off-target, would claim the contrary."""
+    assert verdict_of(AboveNull(), measured(0.41), NULLS) == Verdict.INCONCLUSIVE
 
 
 def test_lower_is_better_mirrors_higher() -> None:

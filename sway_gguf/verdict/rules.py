@@ -172,7 +172,8 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
         return missed_by(rule), _beaten(evidence, rule, found)
     chance = _by_chance(evidence, rule, found, corrected, family)
     if chance:
-        return missed_by(rule), chance
+        # What stands beyond all of them speaks for the adapter, if not loudly enough: no evidence against it.
+        return Verdict.INCONCLUSIVE, f"{chance}; more nulls may tell"
     if evidence.interval and _toward(evidence.interval, rule.direction) <= (reading.floor or 0.0):
         span = f"{evidence.interval.low:.2g} to {evidence.interval.high:.2g}"
         what = "zero" if _toward(evidence.interval, rule.direction) <= 0 else "into numerical noise"
