@@ -18,6 +18,7 @@ from playwright.sync_api import sync_playwright
 from sway_gguf.material.packaged import DEMO
 
 PICTURE = Path(__file__).parents[1] / "docs" / "report.png"
+_WIDTH, _BELOW = 1120, 16
 _FILES = {
     "base.f32.gguf": "base.gguf",
     "healthy.lora.gguf": "adapter.gguf",
@@ -38,9 +39,12 @@ def main() -> None:
             browser = driver.chromium.launch(
                 executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
-            page = browser.new_page(viewport={"width": 1120, "height": 700}, device_scale_factor=1.5)
+            page = browser.new_page(viewport={"width": _WIDTH, "height": 700}, device_scale_factor=1.5)
             page.goto((folder / "report.html").as_uri())
-            page.screenshot(path=PICTURE)
+            legend = page.locator(".axes + .key").bounding_box()
+            assert legend is not None
+            height = legend["y"] + legend["height"] + _BELOW
+            page.screenshot(path=PICTURE, full_page=True, clip={"x": 0, "y": 0, "width": _WIDTH, "height": height})
             browser.close()
 
 

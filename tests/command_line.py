@@ -1,10 +1,12 @@
-"""The command line as a process has it, from its words to its exit code, without starting one: for what takes longer to
-import than to run. Whole runs go through a process of their own (`test_cli.py`)."""
+"""The command line as a process has it, from its words to its exit code, without starting one: the imports of a process
+take longer than most commands. `apart` starts one, for what only a process shows."""
 
 from __future__ import annotations
 
 import io
+import re
 import signal
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
@@ -21,9 +23,38 @@ class Done(NamedTuple):
     stderr: str
 
 
-def spoken(*words: str) -> Done:
-    """Run `sway-gguf` with these words here; signals are what they were afterwards."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
+COMMAND = (sys.executable, "-c", "from sway_gguf.cli.main import main; main()")
+"""A process that is `sway-gguf`."""
+
+
+def apart(*words: str, timeout: float = 180) -> Done:
+    """Run `sway-gguf` with these words in a process of its own."""
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=timeout, encoding="utf-8")
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def succeeded(*words: str) -> str:
+    """What a command prints that succeeds, and says nothing but how far it is."""
+    done = spoken(*words)
+    said = [line for line in done.stderr.splitlines() if not re.match(r"\d+% done, ", line)]
+    assert (done.returncode, said) == (0, [])
+    return done.stdout
+
+
+def complaint(*words: str) -> str:
+    """The one line of a command that refuses its input."""
+    done = spoken(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith(("sway-gguf:", "Error:"))
+    return lines[-1]
+
+
+def spoken(*words: str, encoding: str = "utf-8") -> Done:
+    """Run `sway-gguf` with these words here, its streams in an encoding; signals are what they were afterwards."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="") for _ in range(2))
     handlers = {number: signal.getsignal(number) for number in signal.Signals}
     code: object = None
     try:
@@ -48,4 +79,4 @@ def _text(stream: io.TextIOWrapper) -> str:
     stream.flush()
     buffer = stream.buffer
     assert isinstance(buffer, io.BytesIO)
-    return buffer.getvalue().decode("utf-8")
+    return buffer.getvalue().decode(stream.encoding)

@@ -35,10 +35,11 @@ import sway_gguf.report.terminal
 import sway_gguf.suite.run  # noqa: F401
 from sway_gguf.cli.main import main as command_line
 from sway_gguf.material.packaged import DEMO
+from tests.short import DOCUMENT
 from tests.sweep_files import demo_files, sweep_file
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
-TEXT = ("--data", str(DEMO / "document.md"), "--general", str(DEMO / "general.txt"))
+TEXT = ("--data", str(DOCUMENT), "--general", str(DEMO / "general.txt"))
 SUITE = f"""version: 1
 models: {{base: {{base: {BASE}}}, ft: {{base: {BASE}, adapter: {HEALTHY}}}}}
 data: {DEMO / "document.md"}

@@ -38,10 +38,11 @@ from sway_gguf.cli.main import main as command_line
 from sway_gguf.cli.saving import held_by
 from sway_gguf.fleet.table import read_rows
 from sway_gguf.material.packaged import DEMO
+from tests.short import DOCUMENT
 from tests.sweep_files import demo_files, sweep_file
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
-TEXT = ("--data", str(DEMO / "document.md"), "--general", str(DEMO / "general.txt"))
+TEXT = ("--data", str(DOCUMENT), "--general", str(DEMO / "general.txt"))
 QUANTS_IN = ("--work", "work", "--store", "store")
 SUITE = f"""version: 1
 models: {{base: {{base: {BASE}}}, ft: {{base: {BASE}, adapter: {HEALTHY}}}}}

@@ -26,6 +26,7 @@ from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.fake import FakeBackend, wordy_script
 from sway_gguf.engine.footprint import twin_bytes, twins_that_fit
 from sway_gguf.engine.interrupt import go_on, stopped_by
+from sway_gguf.engine.llama import Model
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.engine.store import open_store
 from sway_gguf.engine.turns import LayoutTurn
@@ -224,6 +225,25 @@ def test_who_is_to_stop_stops_its_workers(three: LlamaBackend) -> None:
     with stopped_by(cancel), pytest.raises(KeyboardInterrupt), Abreast(three) as abreast:
         next(abreast.each(VIEWS, answer))
     assert bits(asked(three, TUNED))
+
+
+def test_a_null_is_freed_once_wherever_the_stop_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp has freed it by then, and a second time would end the process."""
+    freed: list[object] = []
+    free = Model.free_adapter
+
+    def stopped(self: Model, handle: object) -> None:
+        free(self, handle)
+        freed.append(handle)
+        if len(freed) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "free_adapter", stopped)
+    with LlamaBackend(BASE_FILE, ADAPTER) as backend:
+        with pytest.raises(KeyboardInterrupt):
+            asked(backend, VIEWS[3], QUERIES[:1])
+        asked(backend, VIEWS[4], QUERIES[:1])
+    assert len(freed) == len({id(handle) for handle in freed}) == 2
 
 
 def test_a_worker_that_is_asked_to_stop_stops_the_round(three: LlamaBackend) -> None:

@@ -34,7 +34,8 @@ from sway_gguf.suite.pace import Price, measured_pace
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
 from tests.artifact_files import spoiled
-from tests.test_cli import BASE, HEALTHY, TEXT, complaint, succeeded
+from tests.command_line import complaint, succeeded
+from tests.test_cli import BASE, HEALTHY, TEXT
 
 
 @pytest.fixture(scope="module")

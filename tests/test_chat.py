@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import Popen
 
 import gguf
 import pytest
 
+from sway_gguf.artifacts import chat
 from sway_gguf.artifacts.chat import Template, chat_renderer
 from sway_gguf.core.dialogue import ASSISTANT, exchange
 from sway_gguf.core.errors import UserError
@@ -109,6 +112,31 @@ def test_a_template_without_end_is_ended(tmp_path: Path, template: str, monkeypa
     for _ in range(2):
         with pytest.raises(UserError, match="it took longer"):
             render(HELLO)
+
+
+def test_threads_that_ask_at_once_get_each_its_own_text(tmp_path: Path) -> None:
+    render = chat_renderer(base_with(tmp_path / "b.gguf", "{{ messages[0].content }}"))
+    assert render is not None
+    with ThreadPoolExecutor(4) as threads:
+        asked = [str(number) for number in range(400)]
+        assert list(threads.map(lambda words: render(exchange(words)), asked)) == asked
+
+
+def test_a_rendering_that_was_broken_off_answers_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(process: Popen[bytes], request: bytes) -> None:
+        assert process.stdin is not None
+        process.stdin.write(request)
+        process.stdin.flush()
+        raise KeyboardInterrupt
+
+    render = chat_renderer(base_with(tmp_path / "b.gguf", "{{ messages[0].content }}"))
+    assert render is not None
+    assert render(exchange("first")) == "first"
+    with monkeypatch.context() as while_asked:
+        while_asked.setattr(chat, "_exchanged", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            render(exchange("second"))
+    assert render(exchange("third")) == "third"
 
 
 def test_one_process_renders_all_and_ends_with_its_renderer(tmp_path: Path) -> None:

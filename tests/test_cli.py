@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,32 +21,11 @@ from sway_gguf.core.result_json import schema
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import spoiled
-from tests.command_line import spoken
+from tests.command_line import COMMAND, apart, complaint, spoken, succeeded
+from tests.short import DOCUMENT
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
-TEXT = ["--data", str(DEMO / "document.md"), "--general", str(DEMO / "general.txt")]
-
-
-def sway(*words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from sway_gguf.cli.main import main; main()", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, encoding="utf-8")
-
-
-def succeeded(*words: str) -> str:
-    done = sway(*words)
-    said = [line for line in done.stderr.splitlines() if not re.match(r"\d+% done, ", line)]
-    assert (done.returncode, said) == (0, [])
-    return done.stdout
-
-
-def complaint(*words: str) -> str:
-    done = spoken(*words)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert lines[-1].startswith(("sway-gguf:", "Error:"))
-    return lines[-1]
+TEXT = ["--data", str(DOCUMENT), "--general", str(DEMO / "general.txt")]
 
 
 def test_check_takes_held_out_text(tmp_path: Path) -> None:
@@ -85,14 +63,14 @@ def test_check_without_data_answers_what_it_can_and_says_what_data_would_add() -
     assert "With --data FILE" in text
 
 
-def test_json_to_stdout_is_only_json_and_repeats_exactly() -> None:
-    words = ("check", BASE, HEALTHY, "--nulls", "5", "--json", "-")
-    first, second = (json.loads(succeeded(*words, *TEXT)) for _ in range(2))
+def test_json_to_stdout_is_only_json_and_repeats_exactly_in_another_process() -> None:
+    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--json", "-")
+    done = apart(*words)
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout), json.loads(succeeded(*words))
     for record in (first, second):
         del record["timings"], record["started_at"]
     assert first == second
-    other = json.loads(succeeded(*words, "--seed", "1"))
-    assert other["nulls"]["seeds"] != first["nulls"]["seeds"]
 
 
 def test_demo_gives_four_diagnoses_and_the_next_step() -> None:
@@ -126,9 +104,10 @@ def test_run_takes_a_spec_and_flags_over_it(tmp_path: Path) -> None:
         f"data: {DEMO / 'document.md'}\nsuite:\n  - {{name: moved, kind: delta_kl}}\n",
         encoding="utf-8",
     )
-    record = json.loads(succeeded("run", str(spec), "--json", "-", "--nulls", "6", "-t", "1", "-c", "128", "-b", "256"))
+    engine = ("-t", "1", "-c", "128", "-b", "256")
+    record = json.loads(succeeded("run", str(spec), "--json", "-", "--nulls", "6", "--seed", "1", *engine))
     assert [probe["name"] for probe in record["probes"]] == ["moved"]
-    assert record["nulls"]["count"] == 6
+    assert (record["nulls"]["count"], record["nulls"]["seeds"]) == (6, [*range(1001, 1007)])
     assert (record["engine"]["threads"], record["engine"]["context"], record["engine"]["batch"]) == (1, 128, 256)
 
 
@@ -172,10 +151,10 @@ def test_convert_writes_what_any_other_command_takes_as_a_folder(tmp_path: Path,
     assert "35 modules, rank 8, alpha 16, F32" in succeeded("convert", peft, "--base", base, "-o", out)
     assert "--force" in complaint("convert", peft, "--base", base, "-o", out)
     assert "adapter_config.json" in complaint("convert", str(tmp_path), "--base", base, "-o", out, "--force")
-    text = ("--data", str(stories / "zog.md"), "--general", str(stories / "general.txt"), "--nulls", "5", "--json", "-")
-    records = [json.loads(succeeded("check", base, adapter, *text)) for adapter in (peft, out)]
-    assert [record["diagnosis"] for record in records] == ["healthy", "healthy"]
+    text = ("--data", str(stories / "zog.md"), "--general", str(stories / "general.txt"), "--json", "-")
+    records = [json.loads(succeeded("check", base, adapter, *text, "--nulls", "0")) for adapter in (peft, out)]
     assert records[0]["probes"] == records[1]["probes"]
+    assert json.loads(succeeded("check", base, out, *text, "--nulls", "5"))["diagnosis"] == "healthy"
 
 
 def test_probes_lists_kinds_and_shows_one() -> None:
@@ -187,14 +166,14 @@ def test_probes_lists_kinds_and_shows_one() -> None:
 
 def test_init_writes_a_spec_that_runs_as_it_is(tmp_path: Path) -> None:
     data, spec = tmp_path / "train.jsonl", tmp_path / "sway.yaml"
-    pairs = (DEMO / "preferences.jsonl").read_text(encoding="utf-8")
-    cases = (DEMO / "paraphrases.jsonl").read_text(encoding="utf-8")
-    sections = read_material(DEMO / "document.md").sections
-    data.write_text(pairs + cases + "".join(json.dumps({"text": s.text}) + "\n" for s in sections), encoding="utf-8")
+    files = (DEMO / "preferences.jsonl", DEMO / "paraphrases.jsonl")
+    asked = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()[::2]]
+    texts = [json.dumps({"text": section.text}) for section in read_material(DEMO / "document.md").sections[:10]]
+    data.write_text("\n".join([*asked, *texts]), encoding="utf-8")
     words = ("init", BASE, HEALTHY, "--data", str(data), "--general", str(DEMO / "general.txt"), "-o", str(spec))
     assert "sway-gguf run" in succeeded(*words)
     text = spec.read_text(encoding="utf-8")
-    assert "# All 14 sections." in text
+    assert "# All 10 sections." in text
     assert "#   tool_use_fidelity: give cases" in text
     assert "--force" in complaint(*words)
     record = json.loads(succeeded("run", str(spec), "--json", "-", "--nulls", "5"))
@@ -317,8 +296,7 @@ def test_a_diverged_adapter_is_broken_not_an_error(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
-    code = "from sway_gguf.cli.main import main; main()"
-    first = subprocess.Popen([sys.executable, "-c", code, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = subprocess.Popen([*COMMAND, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert first.stdout is not None
     first.stdout.close()
     _, errors = first.communicate(timeout=60)

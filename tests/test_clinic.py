@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from benchmarks.clinic.bases import Kit, demo
 from benchmarks.clinic.case import but, named
 from benchmarks.clinic.demo_cases import DEMO_CASES
 from benchmarks.clinic.making import odd
-from benchmarks.clinic.table import Row, kept, markdown, read, summary
+from benchmarks.clinic.rows import Row, kept, read
+from benchmarks.clinic.table import made_with, markdown, summary
 from benchmarks.clinic.train import Recipe, train, untrained
+from benchmarks.clinic.truth import Truth, truth
 from benchmarks.clinic.visit import CONVERSION, HEALTHY, REFUSED, Concluded, Done, Held, visit
 from benchmarks.llama import Llama
 from benchmarks.training import factors_of
@@ -131,6 +133,22 @@ class TestFaults:
         assert np.abs(other.logprobs(ids, factors, 2.0) - kit.model.logprobs(ids, factors, 2.0)).max() > 1
 
 
+def test_what_is_true_of_an_adapter_is_computed_without_the_product(kit: Kit) -> None:
+    """A mean over texts of a mean over tokens, by hand from the model's own log-probabilities."""
+    cases = named(DEMO_CASES)
+    document, empty, spoiled = (truth(kit, cases[name]) for name in ("document", "empty", "one-nan"))
+    adapter, examples = read_lora(HEALTHY_FILE), kit.examples(DEMO / "document.md")
+    by_hand = [
+        float(np.mean(kit.model.logprobs(ids, factors_of(adapter), 2.0) - kit.model.logprobs(ids)))
+        for ids in (each.ids[:96] for each in examples)
+    ]
+    assert document.own_text == pytest.approx(np.mean(by_hand), abs=1e-3)
+    assert document.own_text is not None
+    assert document.own_text > 3
+    assert empty == Truth(0.0, 0.0)
+    assert spoiled == Truth(None, None)
+
+
 def test_every_case_has_a_name_of_its_own_and_a_reason() -> None:
     for cases in CASES.values():
         assert all(case.why and case.accepted for case in named(cases).values())
@@ -194,7 +212,7 @@ def test_the_first_command_that_finds_a_fault_ends_a_visit(
     assert (found.word, found.by) == (concluded, by)
 
 
-def row(case: str, fault: str, accepted: str, word: str, form: str = "F32", **more: str) -> Row:
+def row(case: str, fault: str, accepted: str, word: str, form: str = "F32", **more: str | float) -> Row:
     return Row("demo", form, case, fault, (accepted,), word, "because", "check", **more)  # type: ignore[arg-type]
 
 
@@ -207,9 +225,35 @@ def test_rows_are_kept_one_by_one_and_the_last_of_a_visit_counts(tmp_path: Path)
     assert read(tmp_path / "none") == []
 
 
+def test_what_a_stopped_write_left_is_no_row_and_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    first, second = row("a", "zero", "no-op", "no-op"), row("b", "weak", "noise", "noise")
+    kept(first, path)
+    path.write_text(path.read_text(encoding="utf-8") + '{"base": "demo", "fo', encoding="utf-8")
+    assert read(path) == [first]
+    kept(second, path)
+    assert read(path) == [first, second]
+
+
+def test_a_file_that_several_versions_made_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    for name, versions in (("a", "sway-gguf 1 at abc"), ("b", "sway-gguf 1 at abc"), ("c", "sway-gguf 2 at def")):
+        kept(row(name, "zero", "no-op", "no-op", versions=versions, settings="-t 1"), path)
+    before = {name: value for name, value in asdict(row("d", "zero", "no-op", "no-op")).items() if value}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(before) + "\n")
+    told = [
+        "made with sway-gguf 1 at abc; -t 1: 2 visits",
+        "made with sway-gguf 2 at def; -t 1: 1 visits",
+        "made with versions that were not kept: 1 visits",
+    ]
+    assert list(made_with(read(path))) == told
+    assert "- Made with sway-gguf 1 at abc; -t 1: 2 visits." in markdown(read(path))
+
+
 def test_the_tables_count_what_is_right_and_what_was_called_healthy() -> None:
     rows = [
-        row("sound", HEALTHY, HEALTHY, HEALTHY, gate="fail", check="pass"),
+        row("sound", HEALTHY, HEALTHY, HEALTHY, gate="fail", check="pass", own_text=1.5, other_text=-0.02),
         row("sound", HEALTHY, HEALTHY, "noise", form="Q4_0", gate="fail", check="pass"),
         row("weak", "weak", but("signal"), but("signal"), gate="fail", check="fail"),
         row("poison", "poisoned", "memorizing", HEALTHY, gate="pass", check="pass"),
@@ -224,7 +268,8 @@ def test_the_tables_count_what_is_right_and_what_was_called_healthy() -> None:
     assert "| planted | healthy | healthy, warned | noise |" in page
     assert "| healthy | **1** |  | 1 |" in page
     assert "| poisoned | 1 |  |  |" in page
-    assert "| demo | sound | healthy | healthy | healthy (F32); **noise** (Q4_0) |" in page
+    assert "| demo | sound | healthy | +1.50 | -0.02 | healthy | healthy (F32); **noise** (Q4_0) |" in page
+    assert "| demo | weak | weak |  |  | healthy but signal | healthy but signal (F32) |" in page
 
 
 def test_the_page_shows_the_visits_that_are_kept_under_todays_labels() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks import interval_caps
 from benchmarks import interval_methods as methods
 from benchmarks.coverage import LEVEL, cell, laws, tables
 from sway_gguf.stats.interval import Interval, gap_interval, mean_interval
@@ -74,3 +75,18 @@ def test_a_cell_counts_both_ends_and_stands_in_the_tables() -> None:
     assert bca.high > ours.high > ours.low
     text = "\n".join(tables(found))
     assert f"| exponential | {100 * found[0].low:.1f} / {100 * found[0].high:.1f} |" in text
+
+
+def test_a_cap_that_shortens_the_far_end_costs_the_level_and_equal_shares_are_held() -> None:
+    found = interval_caps.samples(5, 4000)
+    free, capped = (interval_caps.row(found, 5, 1.0, errors) for errors in (np.inf, 5.0))
+    assert capped[0] > free[0] + 0.01
+    assert capped[1] < free[1]
+    low, high = interval_caps.ends(found["exponential"], 5, 1.0, np.inf)
+    mean, error, skew = (each[0] for each in found["exponential"])
+    reach = float(stats.t.ppf(0.975, 4))
+    bent = [(np.cbrt(1 + skew * (sign * reach - skew / 6)) - 1) * 3 / skew for sign in (1, -1)]
+    assert (low[0], high[0]) == pytest.approx([mean - each * error for each in bent])
+    plain, held = interval_caps.equal_shares(8, 1000)
+    assert plain > 0.15
+    assert held < 0.06

@@ -16,7 +16,8 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.look.doctor import Finding, examine
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish, spoiled
-from tests.test_cli import BASE, HEALTHY, succeeded, sway
+from tests.command_line import spoken, succeeded
+from tests.test_cli import BASE, HEALTHY
 
 
 def findings(base: Path | None, adapter: Path | None = None, **settings: int) -> dict[str, Finding]:
@@ -92,6 +93,6 @@ def test_vocabulary_against_weights(tmp_path: Path, rows: int, status: str) -> N
 
 def test_the_command_exits_with_one_where_something_fails() -> None:
     assert "noise floor" in succeeded("doctor", BASE, HEALTHY)
-    done = sway("doctor", BASE, BASE, "--json")
+    done = spoken("doctor", BASE, BASE, "--json")
     assert done.returncode == 1
     assert {found["status"] for found in json.loads(done.stdout)} == {"OK", "FAIL"}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sway_gguf.artifacts import chat
 from sway_gguf.core.answers import Answers, CompletionScore
 from sway_gguf.core.queries import Completion
 from sway_gguf.core.sections import Section
-from sway_gguf.material.packaged import DEMO, EXCHANGES
+from sway_gguf.material.packaged import DEMO, EXCHANGES, exchanges
 from sway_gguf.probes.base import Sources
 from sway_gguf.probes.everyday_replies import EverydayReplies, EverydayRepliesOptions
 from sway_gguf.spec.model import Defaults, Spec
-from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.texts import picked, read_texts
 from tests.test_format import chat_speech
 
@@ -59,7 +61,7 @@ def test_a_reply_that_the_base_does_not_model_says_nothing() -> None:
     assert "--general FILE" in few.undecided
 
 
-def everyday_of(spec: Spec) -> tuple[Section, ...]:
+def everyday_of(spec: Spec) -> Sequence[Section]:
     return picked(spec, read_texts(spec)).everyday
 
 
@@ -92,6 +94,31 @@ def test_they_are_rendered_even_where_the_data_is_prose_and_only_with_a_template
     assert speech.instructed() is not None
     assert replace(speech, chat=None).instructed() is None
     assert "no chat template" in EverydayReplies(EverydayRepliesOptions(name="e"), Sources()).missing()
+
+
+def test_each_is_put_when_it_is_looked_at(tmp_path: Path) -> None:
+    spec = demo_spec(tmp_path, 1)
+    speech = read_texts(spec).speech.instructed()
+    assert speech is not None
+    every = speech.units(exchanges("dialogue"), None)
+    found = everyday_of(spec.model_copy(update={"defaults": Defaults(items=8)}))
+    assert found[-1] == every[56]
+    assert ([*found], found[-2:]) == ([*every[::8]], (every[48], every[56]))
+    with pytest.raises(IndexError):
+        _ = found[8]
+
+
+def test_a_run_that_asks_for_none_starts_no_process_to_render_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started() -> None:
+        raise AssertionError("started")
+
+    monkeypatch.setattr(chat, "_started", started)
+    spec = demo_spec(tmp_path, 5)
+    prepare(spec.model_copy(update={"suite": [{"name": "a", "kind": "applied"}]}))
+    with pytest.raises(AssertionError, match="started"):
+        prepare(spec)
 
 
 def test_twelve_kinds_of_task_are_asked_by_default() -> None:

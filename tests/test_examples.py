@@ -13,10 +13,14 @@ from click.testing import CliRunner
 from sway_gguf.cli.main import cli
 from sway_gguf.cli.store import store
 from sway_gguf.material.packaged import DEMO
+from tests.short import DOCUMENT
 from tests.test_peft import folder
 
 FAST = ["--nulls", "5"]
-MORE = {"check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, "--once"], "diff": FAST, "sweep": FAST}
+SHORT = [*FAST, "--general", "notes.txt"]
+MORE = {
+    "check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*SHORT, "--once"], "diff": SHORT, "sweep": FAST,
+}  # fmt: skip
 """What keeps an example short, or lets it end."""
 PARSED = {
     "demo": "tests/test_cli.py runs it",
@@ -47,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(DEMO / "healthy.lora.gguf", here / name)
     shutil.copy(DEMO / "overtrained.lora.gguf", here / "b.gguf")
     shutil.copy(DEMO / "preferences.jsonl", here / "train.jsonl")
-    shutil.copy(DEMO / "document.md", here / "train.md")
+    shutil.copy(DOCUMENT, here / "train.md")
     shutil.copy(DEMO / "general.txt", here / "notes.txt")
     (here / "prompts.txt").write_text("The heron\nA nest of\nEvery year\n", encoding="utf-8")
     folder(here / "my-adapter")

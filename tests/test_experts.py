@@ -27,7 +27,7 @@ from sway_gguf.deploy.replay import replay
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish
-from tests.test_cli import succeeded
+from tests.command_line import succeeded
 from tests.test_mlx import mlx_folder
 
 EMBED, HIDDEN, EXPERTS, RANK = 64, 48, 4, 2

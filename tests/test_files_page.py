@@ -11,6 +11,7 @@ import pytest
 
 from sway_gguf.material.packaged import DEMO
 from tests.command_line import spoken
+from tests.short import DOCUMENT
 from tests.test_importance import for_demo
 from tests.test_mlx import mlx_folder
 from tests.test_training_folder import run_folder
@@ -24,9 +25,9 @@ def held(tmp_path: Path) -> Path:
     for name, source in (
         ("base.gguf", "base.f32.gguf"),
         ("adapter.gguf", "healthy.lora.gguf"),
-        ("train.md", "document.md"),
     ):
         shutil.copy(DEMO / source, tmp_path / name)
+    shutil.copy(DOCUMENT, tmp_path / "train.md")
     mlx_folder(tmp_path / "mlx-adapter")
     run_folder(tmp_path / "run", (20, 40))
     for_demo(tmp_path / "imatrix.gguf")

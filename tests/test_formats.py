@@ -45,8 +45,7 @@ from sway_gguf.report.markdown import LIMIT, mark_of, markdown_report
 from sway_gguf.report.markdown_text import words
 from sway_gguf.report.model_card import model_card
 from sway_gguf.verdict.gate import decide
-from tests.test_cli import complaint, succeeded
-from tests.test_saving import COMMAND
+from tests.command_line import COMMAND, complaint, succeeded
 
 RESULTS = sorted((Path(__file__).parent / "results").glob("v*.json"))
 HOSTILE = (

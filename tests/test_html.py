@@ -109,6 +109,11 @@ def test_a_strip_has_a_dot_per_null_and_says_its_numbers() -> None:
     assert probe_strip(bare(value=0.0, null=nulls(0.0, 0.0))) is None
 
 
+def test_a_moment_is_told_to_the_minute_and_what_is_none_as_it_stands() -> None:
+    assert numbers.moment("2026-11-28T17:09:01.561776+02:00") == "2026-11-28 15:09 UTC"
+    assert numbers.moment("yesterday") == "yesterday"
+
+
 def test_a_bar_begins_at_zero_and_its_band_is_what_the_nulls_did_on_that_item() -> None:
     scale = scale_over([-1.0, 3.0, 0.5, -0.5])
     up, down = bars([Item("a", 3.0, nulls=(-0.5, 0.5)), Item("b", -1.0)], frozenset())

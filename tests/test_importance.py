@@ -19,7 +19,8 @@ from sway_gguf.deploy.merge import merge
 from sway_gguf.engine.grid import on_grid
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import base_file, finish
-from tests.test_cli import BASE, HEALTHY, complaint
+from tests.command_line import complaint
+from tests.test_cli import BASE, HEALTHY
 
 DEMO_BASE = DEMO / "base.f32.gguf"
 

@@ -19,7 +19,8 @@ from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.engine.trial import refusals
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish
-from tests.test_cli import BASE, HEALTHY, complaint, succeeded
+from tests.command_line import complaint, succeeded
+from tests.test_cli import BASE, HEALTHY
 from tests.test_peft import folder
 
 DEMO_BASE = DEMO / "base.f32.gguf"

@@ -24,7 +24,8 @@ from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import adapter_file, base_file, finish
-from tests.test_cli import BASE, HEALTHY, complaint, succeeded, sway
+from tests.command_line import complaint, spoken, succeeded
+from tests.test_cli import BASE, HEALTHY
 
 TEXTS = [section.text for section in read_material(DEMO / "document.md").sections[1:7]]
 
@@ -115,7 +116,7 @@ def test_the_default_type_is_finer_than_the_base(tmp_path: Path, kind: str, defa
 
 def test_a_merge_into_a_quantized_base_keeps_the_effect_by_default_and_says_what_it_did(tmp_path: Path) -> None:
     base, out = quantized(tmp_path / "q.gguf", "Q4_1"), tmp_path / "m.gguf"
-    done = sway("merge", str(base), HEALTHY, "-o", str(out))
+    done = spoken("merge", str(base), HEALTHY, "-o", str(out))
     assert done.returncode == 0, done.stderr
     assert f"{out}: Q8_0 (--type gives another)" in done.stdout
     remark = done.stderr.splitlines()[0]
@@ -201,7 +202,7 @@ def test_a_template_on_the_command_line_is_read_before_anything_is_made(tmp_path
     assert "not valid Jinja" in complaint(*words)
     assert not Path(out).exists()
     (folder / "chat_template.jinja").write_text(PLAIN_TEMPLATE, encoding="utf-8")
-    done = sway(*words)
+    done = spoken(*words)
     assert done.returncode == 0, done.stderr
     assert f"chat template of {folder}" in done.stdout
     assert GGUFFile(Path(out)).get(TEMPLATE_KEY) == PLAIN_TEMPLATE
@@ -253,7 +254,7 @@ def test_merge_on_the_command_line(tmp_path: Path) -> None:
 
 def succeeded_with_words(*words: str) -> str:
     """Standard output of a command that tells on stderr what it is doing."""
-    done = sway(*words)
+    done = spoken(*words)
     assert done.returncode == 0, done.stderr
     assert "quantizing" in done.stderr
     return done.stdout

@@ -17,7 +17,8 @@ from sway_gguf.artifacts.peft import read_peft
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.watch.arrival import check_whole
-from tests.test_cli import BASE, complaint, succeeded
+from tests.command_line import complaint, succeeded
+from tests.test_cli import BASE
 from tests.test_peft import factors, folder
 
 PARAMETERS = {"rank": 4, "scale": 2.0, "dropout": 0.0, "keys": ["self_attn.q_proj", "mlp.up_proj"]}

@@ -20,7 +20,8 @@ from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.modelfile import spoken_by
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish
-from tests.test_cli import BASE, HEALTHY, complaint, sway
+from tests.command_line import complaint, spoken
+from tests.test_cli import BASE, HEALTHY
 
 SPECIAL = {"bos_token": "<B>", "eos_token": "<E>"}
 SAID = Dialogue((Turn(USER, "Hello"), Turn(ASSISTANT, "Hi."), Turn(USER, "Who are you?")))
@@ -188,7 +189,7 @@ def merged_with(tmp_path: Path, template: str, *words: Any) -> Path:
     source = tmp_path / "t.jinja"
     source.write_text(template, encoding="utf-8")
     out, file = tmp_path / "m.gguf", tmp_path / "Modelfile"
-    done = sway("merge", BASE, HEALTHY, "-o", str(out), "--template", str(source), "--modelfile", str(file), *words)
+    done = spoken("merge", BASE, HEALTHY, "-o", str(out), "--template", str(source), "--modelfile", str(file), *words)
     assert done.returncode == 0, done.stderr
     return file
 

@@ -35,7 +35,8 @@ from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
 from sway_gguf.suite.schedule import schedule
 from tests.artifact_files import base_file, spoiled
-from tests.test_cli import BASE, sway
+from tests.command_line import spoken
+from tests.test_cli import BASE
 from tests.test_suite import BareBackend, all_probes, effect
 
 DEMO_BASE, DEMO_ADAPTER = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
@@ -220,7 +221,7 @@ def damaged_base(path: Path) -> Path:
 
 def test_a_broken_adapter_under_a_budget_is_told_as_without(tmp_path: Path) -> None:
     write_lora(spoiled(read_lora(DEMO_ADAPTER), 0), tmp_path / "nan.gguf")
-    done = sway("check", BASE, str(tmp_path / "nan.gguf"), "--budget", "60s", "--nulls", "5")
+    done = spoken("check", BASE, str(tmp_path / "nan.gguf"), "--budget", "60s", "--nulls", "5")
     assert done.returncode == 0, done.stderr
     assert "BROKEN" in done.stdout
 

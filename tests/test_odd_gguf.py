@@ -6,8 +6,6 @@ import math
 import os
 import random
 import struct
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,6 +27,7 @@ from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
 from tests.artifact_files import ADAPTED, adapter_file, base_file, finish, usual_metadata
+from tests.command_line import spoken
 
 BASE_KEYS = [
     "general.architecture",
@@ -247,8 +246,7 @@ def test_what_has_no_end_is_not_opened(tmp_path: Path, what: str) -> None:
         os.mkfifo(path)
     base = base_file(tmp_path / "b.gguf")
     for words in (["inspect", path], ["check", base, path], ["check", path, base], ["merge", path, base, "-o", "o"]):
-        command = [sys.executable, "-c", "from sway_gguf.cli.main import main; main()", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        done = spoken(*map(str, words))
         assert done.returncode == 2
         wanted = "this is a directory" if what == "a directory" else "no regular file but a pipe or a device"
         assert done.stderr.startswith(f"sway-gguf: {path}: {wanted}")

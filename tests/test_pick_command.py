@@ -13,9 +13,15 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
+from sway_gguf.choose.contenders import adapters_in, contenders
+from sway_gguf.choose.cost import cost_of
+from sway_gguf.choose.pick import Picking, pick_spec, prepared_pick
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
+from sway_gguf.engine.counting import counter
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.suite.prepare import first_spec, prepare
+from sway_gguf.suite.run import plan
 from tests.checkpoints import HEALTHY, OVERTRAINED, as_peft, mixed, texts
 from tests.fakers import over_confident, with_head, written
 
@@ -82,6 +88,21 @@ def test_a_plan_shows_what_each_candidate_costs_and_loads_nothing(place: Path) -
     assert done.exit_code == 0, done.output
     assert "for the base and for each of 6 candidates" in " ".join(done.output.split())
     assert "checkpoint-100 at λ=0.5" in done.output
+
+
+def test_six_candidates_cost_at_most_twice_the_tokens_of_one_check(tmp_path: Path) -> None:
+    """By both plans, where the first look at the nulls decides and where the last one does."""
+    here = texts(tmp_path)
+    given = {"data": [here / "train.jsonl"], "holdout": [here / "heldout.jsonl"], "general": [DEMO / "general.txt"]}
+    base = DEMO / "base.f32.gguf"
+    prepared, asked = prepared_pick(pick_spec(base, HEALTHY, **given))
+    chosen, _ = contenders(adapters_in([HEALTHY]), prepared.base, [0.25, 0.5, 0.75, 1.0, 1.25, 1.5])
+    with counter(base, prepared.engine, prepared.base.context_length) as count:
+        six = cost_of(Picking(prepared, asked), chosen, count)
+        one = plan(prepare(first_spec(base, HEALTHY, **given))).span(count)
+    assert len(six.candidates) == 6
+    assert six.least <= 2 * one[0]
+    assert six.most <= 2 * one[1]
 
 
 def test_nobody_ships_with_exit_code_1_where_that_is_asked(place: Path) -> None:

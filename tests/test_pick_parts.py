@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,8 +159,24 @@ def test_a_trainers_folder_holds_its_checkpoints_in_order_of_steps_and_its_last_
     assert remarks == ["final holds the same adapter as checkpoint-1000 and was left out"]
     assert [each.name for each in chosen[:2]] == ["checkpoint-30 at λ=0.5", "checkpoint-30 at λ=1"]
     assert chosen[0].size == pytest.approx(chosen[1].size / 2)
-    assert [each.path for each in adapters_in([out / "checkpoint-30"])] == [out / "checkpoint-30"]
+    assert [each.path for each in adapters_in([out / "checkpoint-30"] * 2)] == [out / "checkpoint-30"]
+    assert len(adapters_in([out, out / "checkpoint-30"])) == len(found)
+    (out / "checkpoint-1000" / "adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"checkpoint-1000.*still being written"):
+        contenders(adapters_in([out]), read_base(DEMO / "base.f32.gguf"), [1.0])
     assert adapters_in([out / "checkpoint-30"])[0].step == 30
+
+
+def test_of_a_folder_of_files_the_adapters_are_taken_by_steps(tmp_path: Path) -> None:
+    for name, source in (("step-20", "healthy"), ("step-3", "random"), ("base", None)):
+        shutil.copy(DEMO / (f"{source}.lora.gguf" if source else "base.f32.gguf"), tmp_path / f"{name}.gguf")
+    (tmp_path / "notes.txt").write_text("no adapter", encoding="utf-8")
+    assert [(each.path.name, each.step) for each in adapters_in([tmp_path])] == [
+        ("step-3.gguf", 3),
+        ("step-20.gguf", 20),
+    ]
+    (tmp_path / "step-5.gguf").write_bytes(b"GGUF and no more")
+    assert [each.step for each in adapters_in([tmp_path])] == [3, 5, 20], "a broken one is not passed over in silence"
 
 
 def test_folders_of_two_trainings_are_told_apart(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,8 @@ from sway_gguf.report import numbers
 from sway_gguf.report.console import PlainConsole
 from sway_gguf.report.plot import survival_svg
 from tests.artifact_files import finish
-from tests.test_cli import BASE, HEALTHY, complaint, sway
+from tests.command_line import COMMAND, complaint, spoken
+from tests.test_cli import BASE, HEALTHY
 
 HOSTILE = "a[/b] [v1] :smile: \x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2069 \x9b2J \x00 \ud800"
 
@@ -80,11 +80,11 @@ def test_a_model_that_is_named_to_steer_the_terminal_is_inspected_and_told(tmp_p
     writer.add_tensor("token_embd.weight", np.zeros((4, 4), np.float32))
     finish(writer, path)
     for words in (("inspect", str(path)), ("inspect", str(path), "--json"), ("check", str(path), HEALTHY)):
-        done = sway(*words)
+        done = spoken(*words)
         assert done.returncode in (0, 2), done.stderr
         assert steers(done.stdout + done.stderr) == []
-    assert "a[/b] [v1] :smile:" in sway("inspect", str(path)).stdout
-    assert json.loads(sway("inspect", str(path), "--json").stdout)[0]["name"] == name
+    assert "a[/b] [v1] :smile:" in spoken("inspect", str(path)).stdout
+    assert json.loads(spoken("inspect", str(path), "--json").stdout)[0]["name"] == name
 
 
 def test_numbers_that_are_not_finite_leave_json_sound(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_numbers_that_are_not_finite_leave_json_sound(tmp_path: Path) -> None:
     real = read_lora(Path(HEALTHY))
     pairs = tuple(replace(pair, a=pair.a * np.float32(1e30), b=pair.b * np.float32(1e30)) for pair in real.pairs)
     write_lora(replace(real, pairs=pairs), tmp_path / "huge.gguf")
-    done = sway("inspect", str(tmp_path / "huge.gguf"), "--json")
+    done = spoken("inspect", str(tmp_path / "huge.gguf"), "--json")
     assert done.returncode == 0, done.stderr
     card = json.loads(done.stdout, parse_constant=pytest.fail)[0]
     assert len(card["modules"]) == 21
@@ -106,7 +106,7 @@ def test_entries_with_markup_in_their_names_are_planned_and_reported(tmp_path: P
         encoding="utf-8",
     )
     for words in (("--dry-run",), (), ("--json", "-")):
-        done = sway("run", str(spec), *words)
+        done = spoken("run", str(spec), *words)
         assert done.returncode == 0, done.stderr
         assert steers(done.stdout + done.stderr) == []
         assert "[/y]" in done.stdout
@@ -126,11 +126,9 @@ def test_a_picture_is_sound_xml_whatever_a_file_is_called() -> None:
 
 
 def printed(encoding: str, *words: str) -> str:
-    command = [sys.executable, "-c", "from sway_gguf.cli.main import main; main()", *words]
-    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    done = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=True)
-    assert done.stderr == b""
-    return done.stdout.decode(encoding)
+    done = spoken(*words, encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
@@ -146,6 +144,9 @@ def test_json_in_another_encoding_means_the_same(tmp_path: Path) -> None:
     path.write_bytes(Path(HEALTHY).read_bytes())
     for encoding in ("ascii", "latin-1", "utf-8"):
         assert json.loads(printed(encoding, "inspect", str(path), "--json"))[0]["path"] == str(path)
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([*COMMAND, "inspect", str(path), "--json"], capture_output=True, env=environment, check=True)
+    assert json.loads(done.stdout.decode("ascii"))[0]["path"] == str(path)
 
 
 @pytest.mark.parametrize(

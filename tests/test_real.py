@@ -12,7 +12,7 @@ from sway_gguf.core.dialogue import ASSISTANT, Dialogue, Turn
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.engine.llama_backend import LlamaBackend
 from sway_gguf.material.packaged import REAL
-from tests.test_cli import sway
+from tests.command_line import apart
 
 ADAPTER = REAL / "seeds.f16.lora.gguf"
 
@@ -27,7 +27,7 @@ def dialogues(path: Path) -> list[Dialogue]:
 def test_the_real_demo_finds_what_the_adapter_learned_and_no_damage(real_base: Path, tmp_path: Path) -> None:
     """With too few nulls for a verdict on noise, which cost the most; what they say is held to all the same."""
     out = tmp_path / "real.json"
-    done = sway("demo", "--real", "--nulls", "5", "--json", str(out), timeout=1200)
+    done = apart("demo", "--real", "--nulls", "5", "--json", str(out), timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "More of this one's:\n  sway-gguf check" in done.stdout
     record = json.loads(out.read_text(encoding="utf-8"))

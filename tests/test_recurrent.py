@@ -2,146 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 
 from sway_gguf.artifacts.base import read_base
-from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.lora import read_lora
-from sway_gguf.artifacts.merge import copy_metadata
 from sway_gguf.artifacts.peft import read_peft
+from sway_gguf.core.answers import Answer, CompletionScore, RollingLogprob
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.views import NullDesign, NullView
+from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
+from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullView, ScaledView, View
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.replay import replay
 from sway_gguf.engine.llama_backend import LlamaBackend
-from sway_gguf.material.packaged import DEMO
-from tests.artifact_files import adapter_file, finish
-from tests.test_cli import TEXT, succeeded
+from tests.command_line import succeeded
+from tests.recurrent_models import BUILT, lora_file, model_file
+from tests.test_cli import TEXT
 from tests.test_peft import folder
 
-EMBED, INNER, STATE, RANK, HIDDEN = 64, 128, 8, 4, 96
+STORY = "One sunny Monday, Anna went to the market, and the red basket was empty, and so was she. Then "
 TEXTS = ["One sunny Monday, Anna went to the market.", "Tom had a boat.", "The red basket was empty, and so was she."]
-MAMBA = {
-    "ssm_in": (2 * INNER, EMBED),
-    "ssm_conv1d": (INNER, 4),
-    "ssm_x": (RANK + 2 * STATE, INNER),
-    "ssm_dt": (INNER, RANK),
-    "ssm_out": (EMBED, INNER),
-}
-MLP = {"ffn_gate": (HIDDEN, EMBED), "ffn_up": (HIDDEN, EMBED), "ffn_down": (EMBED, HIDDEN)}
-SHORT = {"shortconv.conv": (EMBED, 3), "shortconv.in_proj": (3 * EMBED, EMBED), "shortconv.out_proj": (EMBED, EMBED)}
-ATTENTION = {f"attn_{name}": (EMBED, EMBED) for name in ("q", "k", "v", "output")}
-ADAPTED = {"mamba": ("blk.0.ssm_in", "blk.1.ssm_out"), "lfm2": ("blk.0.shortconv.in_proj", "blk.1.attn_q")}
+ENDINGS = ["Tom laughed.", "the dog barked at the moon.", "nobody knew why", "The"]
+QUERIES: list[Query] = [*map(Rolling, TEXTS), *(Completion(STORY, ending) for ending in ENDINGS), NextToken(STORY)]
+SETTINGS = EngineSettings(kv_type="f32", threads=1, parallel=1)
+kinds = pytest.mark.parametrize("architecture", sorted(BUILT))
 
 
-def mamba(writer: gguf.GGUFWriter) -> Mapping[str, tuple[int, ...]]:
-    """Two blocks; the state decays by the exponential of what ssm_a holds, which is negative."""
-    writer.add_ssm_conv_kernel(4)
-    writer.add_ssm_inner_size(INNER)
-    writer.add_ssm_state_size(STATE)
-    writer.add_ssm_time_step_rank(RANK)
-    writer.add_head_count(0)
-    writer.add_feed_forward_length(0)
-    for block in range(2):
-        writer.add_tensor(f"blk.{block}.ssm_a", -np.ones((INNER, STATE), np.float32))
-        writer.add_tensor(f"blk.{block}.ssm_d", np.ones(INNER, np.float32))
-        for name in ("ssm_conv1d", "ssm_dt"):
-            writer.add_tensor(f"blk.{block}.{name}.bias", np.full(INNER, 0.1, np.float32))
-        writer.add_tensor(f"blk.{block}.attn_norm.weight", np.ones(EMBED, np.float32))
-    writer.add_tensor("output_norm.weight", np.ones(EMBED, np.float32))
-    return {f"blk.{block}.{name}": shape for block in range(2) for name, shape in MAMBA.items()}
+def numbers(answers: Sequence[Answer]) -> list[np.ndarray]:
+    """Log-probabilities, query by query."""
+    found = []
+    for answer in answers:
+        values = answer.logprobs if isinstance(answer, CompletionScore | RollingLogprob) else answer
+        found.append(np.asarray(values, np.float64))
+    return found
 
 
-def lfm2(writer: gguf.GGUFWriter) -> Mapping[str, tuple[int, ...]]:
-    """A block of short convolutions, whose state is recurrent, and one of attention."""
-    writer.add_shortconv_l_cache(3)
-    writer.add_head_count(2)
-    writer.add_head_count_kv([0, 2])
-    writer.add_feed_forward_length(HIDDEN)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_vocab_size(GGUFFile(DEMO / "base.f32.gguf").array_length("tokenizer.ggml.tokens") or 0)
-    for block in range(2):
-        for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{block}.{name}.weight", np.ones(EMBED, np.float32))
-    for name in ("attn_q_norm", "attn_k_norm"):
-        writer.add_tensor(f"blk.1.{name}.weight", np.ones(EMBED // 2, np.float32))
-    writer.add_tensor("token_embd_norm.weight", np.ones(EMBED, np.float32))
-    first = {f"blk.0.{name}": shape for name, shape in {**SHORT, **MLP}.items()}
-    return first | {f"blk.1.{name}": shape for name, shape in {**ATTENTION, **MLP}.items()}
+def answered(backend: LlamaBackend, view: View, *, alone: bool = False) -> list[np.ndarray]:
+    """All queries at once, or one by one."""
+    with backend.open(view) as opened:
+        if alone:
+            return numbers([opened.answer([query])[0] for query in QUERIES])
+        return numbers(opened.answer(QUERIES))
 
 
-BUILT: dict[str, Callable[[gguf.GGUFWriter], Mapping[str, tuple[int, ...]]]] = {"mamba": mamba, "lfm2": lfm2}
+def apart(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    """The greatest difference of any number."""
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
 
 
-def written(path: Path, architecture: str) -> Path:
-    """A model of random weights with the demo's tokenizer."""
-    writer, tokenizer = gguf.GGUFWriter(path, architecture), GGUFFile(DEMO / "base.f32.gguf")
-    copy_metadata(tokenizer, writer, lambda key: key.startswith("tokenizer.ggml."))
-    writer.add_context_length(512)
-    writer.add_embedding_length(EMBED)
-    writer.add_block_count(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    rng = np.random.default_rng(0)
-    rows = tokenizer.array_length("tokenizer.ggml.tokens") or 0
-    for name, shape in {**BUILT[architecture](writer), "token_embd": (rows, EMBED)}.items():
-        writer.add_tensor(f"{name}.weight", (rng.normal(size=shape) * 0.2).astype(np.float32))
-    return finish(writer, path)
+def mean_apart(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    """The mean difference over all numbers."""
+    return float(np.abs(np.concatenate(one) - np.concatenate(other)).mean())
 
 
-def adapter(path: Path, base: Path, architecture: str) -> Path:
-    rng, tensors = np.random.default_rng(1), read_base(base).tensors
-    pairs = {}
-    for name in ADAPTED[architecture]:
-        rows, columns = tensors[f"{name}.weight"].shape
-        a, b = rng.normal(size=(RANK, columns)), rng.normal(size=(rows, RANK)) * 0.05
-        pairs[f"{name}.weight"] = (a.astype(np.float32), b.astype(np.float32))
-    return adapter_file(path, pairs, architecture=architecture)
-
-
-@pytest.mark.parametrize("architecture", sorted(BUILT))
-def test_adapter_null_and_merge_work(tmp_path: Path, architecture: str) -> None:
-    base = written(tmp_path / "base.gguf", architecture)
-    lora = adapter(tmp_path / "lora.gguf", base, architecture)
+@kinds
+def test_views_packing_nulls_and_merges_are_right(tmp_path: Path, architecture: str) -> None:
+    base = model_file(tmp_path / "base.gguf", architecture)
+    lora, none = (lora_file(tmp_path / f"{size}.gguf", base, architecture, size) for size in (0.05, 0.0))
     merge(base, read_lora(lora), tmp_path / "merged.gguf", kind="F32")
     found = replay(read_base(tmp_path / "merged.gguf"), read_base(base), read_lora(lora))
     assert {one.state for one in found.tensors} == {"whole"}
-    settings, answers = EngineSettings(kv_type="f32"), {}
-    with LlamaBackend(base, lora, settings) as backend:
-        doors = {"base": backend.as_base, "tuned": backend.as_finetuned}
-        for name, door in doors.items():
-            with door() as view:
-                answers[name] = [each.logprobs for each in view.rolling_logprob_many(TEXTS)]
-                alone = [view.rolling_logprob(text).logprobs for text in TEXTS]
-                assert len(view.generate("Anna", max_new_tokens=8)) > 0
-            for one, other in zip(answers[name], alone, strict=True):
-                assert one == pytest.approx(other, abs=1e-3)
-        with backend.open(NullView(1, NullDesign())) as view:
-            answers["null"] = [each.logprobs for each in view.rolling_logprob_many(TEXTS)]
-        with backend.as_base() as view:
-            answers["again"] = [each.logprobs for each in view.rolling_logprob_many(TEXTS)]
-    with LlamaBackend(tmp_path / "merged.gguf", None, settings) as backend, backend.as_base() as view:
-        answers["merged"] = [each.logprobs for each in view.rolling_logprob_many(TEXTS)]
-    for place in range(len(TEXTS)):
-        assert answers["merged"][place] == pytest.approx(answers["tuned"][place], abs=2e-3)
-        assert answers["again"][place] == pytest.approx(answers["base"][place], abs=1e-5)
-        assert np.abs(answers["tuned"][place] - answers["base"][place]).max() > 0.01
-        assert np.abs(answers["null"][place] - answers["base"][place]).max() > 0.01
+    with LlamaBackend(base, lora, SETTINGS) as backend:
+        assert sum(map(backend.count_tokens, QUERIES)) == backend.count_tokens_of(QUERIES), "nothing is shared"
+        answers = {
+            view: answered(backend, view) for view in (BASE, TUNED, ScaledView(0.0), ScaledView(0.5), NullView(1))
+        }
+        for view in (BASE, TUNED):
+            assert apart(answers[view], answered(backend, view, alone=True)) < 1e-3
+        assert apart(answers[BASE], answered(backend, BASE)) == apart(answers[BASE], answers[ScaledView(0.0)]) == 0
+        assert apart(answers[BASE], answered(backend, BASE_RERUN)) < 1e-3
+        for view in (TUNED, ScaledView(0.5), NullView(1)):
+            assert apart(answers[BASE], answers[view]) > 0.01
+        assert apart(answers[TUNED], answers[NullView(1)]) > 0.01
+        with backend.as_finetuned() as view:
+            alone = [view.generate(prompt, max_new_tokens=6) for prompt in TEXTS]
+            assert view.generate_many(TEXTS, max_new_tokens=6) == alone
+            assert all(alone)
+    with LlamaBackend(base, none, SETTINGS) as backend:
+        assert apart(answered(backend, TUNED), answers[BASE]) == 0, "no update is no change, to the bit"
+    with LlamaBackend(tmp_path / "merged.gguf", None, SETTINGS) as backend:
+        assert apart(answered(backend, BASE), answers[TUNED]) < 2e-3
+    # llama.cpp ends the process where a convolution or a norm is of another type than float32.
+    for kind in ("F16", "Q8_0"):
+        merge(base, read_lora(lora), tmp_path / f"{kind}.gguf", kind=kind)
+        with LlamaBackend(tmp_path / f"{kind}.gguf", None, SETTINGS) as backend:
+            off = mean_apart(answered(backend, BASE), answers[TUNED])
+        assert off < 0.1 * mean_apart(answers[BASE], answers[TUNED])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "module"),
+    [("rwkv7", "time_mix_w1"), ("rwkv6", "time_mix_decay_w2"), ("mamba2", "ssm_conv1d"), ("lfm2", "shortconv.conv")],
+)
+def test_what_llama_cpp_loads_and_does_not_run_is_told(tmp_path: Path, architecture: str, module: str) -> None:
+    base = model_file(tmp_path / "base.gguf", architecture)
+    name = f"blk.0.{module}"
+    lora = lora_file(tmp_path / "lora.gguf", base, architecture, modules=(name,))
+    assert read_lora(lora).skipped == (f"{name}.weight",)
+    assert read_lora(lora_file(tmp_path / "run.gguf", base, architecture)).skipped == ()
+    with LlamaBackend(base, lora, SETTINGS) as backend:
+        assert apart(answered(backend, BASE), answered(backend, TUNED)) == 0
+    said = succeeded("inspect", str(lora))
+    assert f"llama.cpp skips {name}.weight: that part of the adapter has no effect" in " ".join(said.split())
 
 
 def test_check_runs_on_it(tmp_path: Path) -> None:
-    base = written(tmp_path / "base.gguf", "mamba")
-    lora = adapter(tmp_path / "lora.gguf", base, "mamba")
+    base = model_file(tmp_path / "base.gguf", "granitehybrid")
+    lora = lora_file(tmp_path / "lora.gguf", base, "granitehybrid")
     text = succeeded("check", str(base), str(lora), *TEXT, "--nulls", "5", "--no-store")
     assert "delta_kl" in text
 
 
 def test_its_peft_folders_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    base = read_base(written(tmp_path / "base.gguf", "mamba"))
+    base = read_base(model_file(tmp_path / "base.gguf", "mamba"))
     with pytest.raises(UserError, match=r"the base is 'mamba', use llama\.cpp's convert_lora_to_gguf\.py"):
         read_peft(folder(tmp_path / "p"), base)

@@ -25,7 +25,8 @@ from sway_gguf.engine.grid import on_grid
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.report.replay import findings
 from tests.artifact_files import finish
-from tests.test_cli import BASE, HEALTHY, complaint, succeeded
+from tests.command_line import complaint, succeeded
+from tests.test_cli import BASE, HEALTHY
 
 DEMO_BASE = DEMO / "base.f32.gguf"
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from stat import S_ISFIFO
 
@@ -17,9 +16,9 @@ from sway_gguf.cli.main import cli
 from sway_gguf.cli.saving import Output, check_outputs, deliver, held_by, rescued
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.packaged import DEMO
-from tests.test_cli import BASE, HEALTHY, complaint, sway
+from tests.command_line import COMMAND, complaint, spoken
+from tests.test_cli import BASE, HEALTHY
 
-COMMAND = [sys.executable, "-c", "from sway_gguf.cli.main import main; main()"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="links and devices")
 
 
@@ -113,10 +112,10 @@ def test_results_replace_results_and_force_replaces_what_others_wrote(files: dic
     words = ["run", str(files["spec"]), "--json"]
     out.touch()
     for _ in range(2):
-        assert sway(*words, str(out)).returncode == 0
+        assert spoken(*words, str(out)).returncode == 0
         assert held_by(out) == "result"
     assert "--force" in complaint(*words, str(notes))
-    assert sway(*words, str(notes), "--force").returncode == 0
+    assert spoken(*words, str(notes), "--force").returncode == 0
     assert json.loads(notes.read_text(encoding="utf-8"))["schema_version"]
     assert "GGUF" in complaint(*words, str(folder / "unrelated" / "zero.lora.gguf"), "--force")
 
@@ -151,9 +150,9 @@ def test_init_proposes_force_over_its_own_items_alone(files: dict[str, Path]) ->
     said = complaint(*words, str(files["data"]), "-o", str(folder / "train.yaml"))
     assert "train.data.jsonl" in said
     assert "--force" not in said
-    assert sway(*words, str(files["data"]), "-o", str(folder / "new.yaml")).returncode == 0
+    assert spoken(*words, str(files["data"]), "-o", str(folder / "new.yaml")).returncode == 0
     assert "--force" in complaint(*words, str(files["data"]), "-o", str(folder / "new.yaml"))
-    assert sway(*words, str(files["data"]), "-o", str(folder / "new.yaml"), "--force").returncode == 0
+    assert spoken(*words, str(files["data"]), "-o", str(folder / "new.yaml"), "--force").returncode == 0
 
 
 def test_a_peft_folder_is_an_input_file_by_file(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.served import Heard, Served, Serves
-from sway_gguf.core.views import BASE, TUNED, MemberView, ScaledView
+from sway_gguf.core.views import BASE, TUNED, ScaledView
 from sway_gguf.engine.fake import distribution
 from sway_gguf.engine.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.asking import Asking, model_of
-from sway_gguf.served.candidates import Candidate
+from sway_gguf.served.candidates import Candidate, part_view, parts_of
 from sway_gguf.served.decide import LOGPROBS, Measured, heard, together
 from sway_gguf.served.distances import between, coarse, from_told, known, of_replies, tempered
 from sway_gguf.served.forms import Chat, Completions, Form, LlamaServer, Question, Told
@@ -256,8 +256,8 @@ def test_prompts_are_picked_where_the_nearer_two_of_three_views_lie_farthest_apa
     assert [p.text for p in picked(pool, 4, base, half, tuned)][0::3] == ["all", "again"]
 
 
-def test_of_a_set_each_adapter_picks_in_turn_what_tells_it_from_the_set() -> None:
-    """The first adapter alone is told from the set by "second" best, the second one alone by "first"."""
+def test_of_a_set_each_adapter_picks_in_turn_what_tells_that_it_is_missing() -> None:
+    """That the second adapter is missing is told by "second" best, that the first one is by "first"."""
     flat, tuned, middle = distribution(1, 1), distribution(99, 1), distribution(5, 1)
     names = ("none", "first", "second", "little")
     pool = [Prompt(name, name) for name in names]
@@ -308,16 +308,26 @@ def test_nearest_is_called_so_only_where_it_is_near(distances: tuple[float, floa
 
 @pytest.mark.parametrize(
     ("members", "nearest_to", "wanted"),
-    [(2, 0, Serves.TUNED), (3, 0, Serves.UNSURE), (3, 1, Serves.BASE), (3, 3, Serves.ELSE)],
+    [(2, 0, Serves.TUNED), (4, 0, Serves.TUNED), (5, 0, Serves.UNSURE), (5, 1, Serves.BASE), (5, 3, Serves.ELSE)],
 )
-def test_of_three_adapters_one_may_be_forgotten_unseen(members: int, nearest_to: int, wanted: Serves) -> None:
-    alone = [Candidate(f"{place} alone", MemberView(place), Serves.ELSE) for place in range(members)]
-    given = [*CANDIDATES, *alone]
+def test_of_more_than_four_adapters_several_may_be_forgotten_unseen(
+    members: int, nearest_to: int, wanted: Serves
+) -> None:
+    parts = [Candidate(f"{part} alone", part_view(part), Serves.ELSE) for part in parts_of(members)]
+    given = [*CANDIDATES, *parts]
     distances = np.full((len(given), 12), 0.3)
     distances[nearest_to] = 1e-6
     found = heard(Measured("text", "/x", LOGPROBS, given, distances, np.full(12, 0.3), np.zeros(12)), 0)
     assert found.serves == wanted
-    assert ("forgot one" in found.reason) == (wanted == Serves.UNSURE)
+    assert ("forgot several" in found.reason) == (wanted == Serves.UNSURE)
+
+
+def test_every_part_of_a_small_set_is_thought_of() -> None:
+    assert parts_of(1) == []
+    assert parts_of(2) == [(0,), (1,)]
+    assert parts_of(3) == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    assert len(parts_of(4)) == 2**4 - 2
+    assert len(parts_of(5)) == 5 + 5
 
 
 def test_an_adapter_that_changes_nothing_leaves_it_open() -> None:
@@ -418,6 +428,8 @@ def test_addresses_are_taken_with_and_without_what_stands_behind_them() -> None:
     ):
         assert root_of(url) == "http://localhost:8080"
     assert root_of("https://host/proxy/v1/chat/completions") == "https://host/proxy"
+    assert root_of("https://host/v1/proxy/v1/chat") == "https://host/v1/proxy"
+    assert root_of("https://host/v12/") == "https://host/v12"
     for url in ("", "ftp://host", "http://", "http://host:port", "http://host/?q=1", "http://user:secret@host"):
         with pytest.raises(UserError) as caught:
             root_of(url)
@@ -494,15 +506,32 @@ def test_of_several_models_one_has_to_be_named() -> None:
         return lambda *_: (200, {"data": [{"id": name} for name in names]}, {})
 
     with scripted(listing("only")) as url:
-        assert model_of(Server(url), "") == "only"
+        assert model_of(Server(url), "") == ("only", False)
         with pytest.raises(UserError, match="only"):
             model_of(Server(url), "other")
     with scripted(listing("a:latest", "b")) as url:
-        assert model_of(Server(url), "a") == "a"
+        assert model_of(Server(url), "a").name == "a"
         with pytest.raises(UserError, match=r"a:latest, b.*--model"):
             model_of(Server(url), "")
     with scripted(lambda *_: (404, {}, {})) as url:
-        assert model_of(Server(url), "") == ""
+        assert model_of(Server(url), "").name == ""
+
+
+def test_a_llama_server_reads_each_prompt_anew() -> None:
+    """It finds what it read again by the tokens alone, whichever adapter was on."""
+    with scripted(lambda *_: (200, {"data": [{"id": "m", "owned_by": "llamacpp"}]}, {})) as url:
+        name, fresh = model_of(Server(url), "")
+    assert fresh
+    bodies: list[Any] = []
+
+    def script(path: str, body: Any, _: Any) -> Answer:
+        bodies.append(body)
+        return 200, LEGACY, {}
+
+    with scripted(script) as url:
+        Asking(Server(url), TEXT, name, fresh=fresh).begin([Prompt("Once", "1")])
+        Asking(Server(url), TEXT, name).begin([Prompt("Once", "1")])
+    assert [body.get("cache_prompt") for body in bodies] == [False, None]
 
 
 def asking(url: str, asked_as: str = TEXT) -> tuple[Asking, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from sway_gguf.suite.prepare import default_spec, prepare
 PAGE = Path(__file__).parents[1] / "docs" / "served.md"
 KEY = "a-key"
 SET = ((ADAPTER, 1.0), (DEMO / "overtrained.lora.gguf", 0.2))
+THREE = (*SET, (DEMO / "random.lora.gguf", 1.0))
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ 'Anna: ' if m.role == 'user' else 'Ben: ' }}{{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Ben:' }}{% endif %}"
@@ -56,10 +57,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, spoken: Path) -> Iterator[s
     held = deployments(folder, more=False)
     for name in ("random", "overtrained"):
         held[name] = {"model": str(BASE), "lora_path": str(DEMO / f"{name}.lora.gguf")}
-    both = Stack(tuple(Member(read_lora(path), scale) for path, scale in SET))
+    first, second, third = (Member(read_lora(path), scale) for path, scale in THREE)
     for name, stack in {
-        "set": both,
-        "set, half": Stack(tuple(replace(m, scale=m.scale / 2) for m in both.members)),
+        "set": Stack((first, second)),
+        "set, half": Stack(tuple(replace(m, scale=m.scale / 2) for m in (first, second))),
+        "three": Stack((first, second, third)),
+        "third alone": Stack((third,)),
     }.items():
         write_lora(stack.as_one(), folder / f"{name}.gguf")
         held[name] = {"model": str(BASE), "lora_path": str(folder / f"{name}.gguf")}
@@ -67,6 +70,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, spoken: Path) -> Iterator[s
     held |= {f"silent{name}": {**held[of], "logits_all": False} for name, of in (("", "tuned"), (" base", "base"))}
     with serving(held, folder, api_key=KEY) as address:
         yield address
+
+
+def loras(adapters: Sequence[tuple[Path, float]]) -> list[str]:
+    """The options that name a set."""
+    return [word for path, scale in adapters for word in ("--lora-scaled", f"{path}:{scale}")]
 
 
 def found_by(server: str, *words: str | Path, model: str) -> tuple[int, dict[str, Any]]:
@@ -138,14 +146,40 @@ def test_a_set_is_told_from_its_half_from_the_base_and_from_each_adapter_alone(
     server: str, model: str, serves: Serves, nearest: str
 ) -> None:
     """The server runs one adapter, so it holds the set as the one adapter of the same update."""
-    loras = ["--lora", SET[0][0], "--lora-scaled", f"{SET[1][0]}:{SET[1][1]}"]
-    code, found = found_by(server, BASE, *loras, "--data", DATA, model=model)
+    code, found = found_by(server, BASE, *loras(SET), "--data", DATA, model=model)
     (way,) = found["heard"]
     assert (found["serves"], way["fits"][0]["name"]) == (serves, nearest)
     assert code == (0 if serves == Serves.TUNED else 1)
     assert found["requests"] <= 40
     assert found["adapters"] == ["healthy.lora.gguf", "overtrained.lora.gguf:0.2"]
     assert "set" in found["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("model", "serves", "nearest"),
+    [
+        ("three", Serves.TUNED, "tuned"),
+        (
+            "set",
+            Serves.ELSE,
+            "healthy.lora.gguf and overtrained.lora.gguf:0.2 alone: random.lora.gguf is not applied",
+        ),
+        (
+            "third alone",
+            Serves.ELSE,
+            "random.lora.gguf alone: healthy.lora.gguf and overtrained.lora.gguf:0.2 are not applied",
+        ),
+    ],
+)
+def test_which_of_three_adapters_a_server_forgot_is_named(
+    server: str, model: str, serves: Serves, nearest: str
+) -> None:
+    code, found = found_by(server, BASE, *loras(THREE), "--data", DATA, model=model)
+    (way,) = found["heard"]
+    assert (found["serves"], way["fits"][0]["name"]) == (serves, nearest)
+    assert way["reason"].endswith("no farther than rounding goes")
+    assert code == (0 if serves == Serves.TUNED else 1)
+    assert found["requests"] <= 40
 
 
 def test_errors_are_few_over_other_prompts(server: str) -> None:

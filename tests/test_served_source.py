@@ -16,10 +16,10 @@ from sway_gguf.core.loras import Lora
 from sway_gguf.core.result_json import from_json, to_json
 from sway_gguf.core.sections import Material, Section
 from sway_gguf.core.served import Served, Serves
-from sway_gguf.core.views import BASE, TUNED, MemberView
+from sway_gguf.core.views import BASE, TUNED, MemberView, PartView
 from sway_gguf.engine.http import Server, UnreachableError
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.served.candidates import candidates
+from sway_gguf.served.candidates import candidates, part_view, parts_of
 from sway_gguf.served.prompts import CHAT, POOL, TEXT, Prompt, chat_pool, rendered, text_pool
 from sway_gguf.served.source import KINDS, source_of
 from sway_gguf.spec.model import AdapterSpec
@@ -148,19 +148,29 @@ def test_of_a_text_and_of_a_chat_other_things_are_thought() -> None:
     assert wrapped.text(Prompt("Once upon", "1")) == "Anna: Once upon\nBen:"
 
 
-def test_of_a_set_each_adapter_alone_is_thought_of_and_what_is_missing_then_is_named() -> None:
+def test_of_a_set_each_part_is_thought_of_and_what_is_missing_then_is_named() -> None:
     three = [AdapterSpec(path=Path(f"{name}.gguf"), scale=scale) for name, scale in (("a", 1.0), ("b", 0.5), ("c", 1))]
     for members, wanted in (
         (three[:1], []),
         (three[:2], ["a.gguf alone: b.gguf:0.5 is not applied", "b.gguf:0.5 alone: a.gguf is not applied"]),
-        (three, ["a.gguf alone: b.gguf:0.5 and c.gguf are not applied"]),
+        (
+            three,
+            [
+                "a.gguf alone: b.gguf:0.5 and c.gguf are not applied",
+                "b.gguf:0.5 alone: a.gguf and c.gguf are not applied",
+                "c.gguf alone: a.gguf and b.gguf:0.5 are not applied",
+                "a.gguf and b.gguf:0.5 alone: c.gguf is not applied",
+                "a.gguf and c.gguf alone: b.gguf:0.5 is not applied",
+                "b.gguf:0.5 and c.gguf alone: a.gguf is not applied",
+            ],
+        ),
     ):
         spec = default_spec(FILES["base"], members, kinds=KINDS)
         found = candidates(spec, speech("plain"), TEXT, [Prompt("Once upon", "1")])
-        alone = [each for each in found if isinstance(each.view, MemberView)]
-        assert [each.name for each in alone][: len(wanted)] == wanted
-        assert [each.view for each in alone] == [MemberView(place) for place in range(len(members))][: len(alone)]
-        assert all(each.means == Serves.ELSE and each.is_plain and each.is_apart for each in alone)
+        parts = [each for each in found if isinstance(each.view, MemberView | PartView)]
+        assert [each.name for each in parts] == wanted
+        assert [each.view for each in parts] == [part_view(places) for places in parts_of(len(members))]
+        assert all(each.means == Serves.ELSE and each.is_plain and each.is_apart for each in parts)
 
 
 # -- watching ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sway_gguf.artifacts.stack import Member, Stack, as_stack, read_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import Lora, lora_of, members_of, short_names, stack_key
-from sway_gguf.core.views import BASE, DESIGNS, TUNED, Design, MemberView, NullDesign, NullView, ScaledView
+from sway_gguf.core.views import BASE, DESIGNS, TUNED, Design, MemberView, NullDesign, NullView, PartView, ScaledView
 from sway_gguf.engine.identity import Identity
 from tests.artifact_files import ADAPTED, adapter_file, base_file, factors
 
@@ -199,6 +199,8 @@ def test_answers_of_one_adapter_of_a_set_are_those_of_the_adapter_alone(tmp_path
     both, alone = identity(Member(a), Member(b, 0.5)), Identity(base, EngineSettings(), a)
     assert both.of(MemberView(0)) == alone.of(TUNED) == identity(Member(a)).of(TUNED)
     assert both.of(MemberView(1)) == identity(Member(b, 0.5)).of(TUNED) != identity(Member(b)).of(TUNED)
+    three = identity(Member(a), Member(a, 3.0), Member(b, 0.5))
+    assert three.of(PartView((0, 2))) == both.of(TUNED) != three.of(PartView((1, 2)))
     assert both.of(BASE) == alone.of(BASE) == both.of(ScaledView(0.0))
     for view in (TUNED, ScaledView(0.5), NullView(1)):
         others = [alone, identity(Member(b, 0.5), Member(a)), identity(Member(a), Member(b))]

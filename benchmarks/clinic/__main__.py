@@ -1,9 +1,10 @@
 """Runs the clinic: every adapter on every form of its base through the product's commands; the original's rule beside.
 
-Each visit is kept at once, and one that is kept is not made again; so a run that was stopped goes on.
+Each visit is kept at once, with the versions and settings that made it, and one that is kept is not made again; so a
+run that was stopped goes on.
 
     python -m benchmarks.clinic --json clinic.jsonl --base demo inn
-    python -m benchmarks.clinic --json clinic.jsonl --only never-stops
+    python -m benchmarks.clinic --json clinic.jsonl --only never-stops --again
     python -m benchmarks.clinic --json clinic.jsonl --markdown docs/clinic.md --minutes 0
 """
 
@@ -24,9 +25,11 @@ from benchmarks.clinic.file_cases import FILES
 from benchmarks.clinic.inn_cases import SOUND, TRAINING
 from benchmarks.clinic.original import Theirs, installed, theirs
 from benchmarks.clinic.real_cases import SMOLLM2_CASES, STORIES_CASES
-from benchmarks.clinic.table import Row, kept, markdown, read, summary
+from benchmarks.clinic.rows import Row, kept, read
+from benchmarks.clinic.table import made_with, markdown, summary
+from benchmarks.clinic.truth import Truth, truth
 from benchmarks.clinic.visit import visit
-from benchmarks.sides import write_markdown
+from benchmarks.sides import processor, versions, write_markdown
 from sway_gguf.core.errors import UserError
 
 CASES: Mapping[str, Sequence[Case]] = {
@@ -41,13 +44,16 @@ _MODELS = Path(__file__).parents[3] / "shared" / "models"
 
 def one(kit: Kit, case: Case, form: str, options: argparse.Namespace) -> Row:
     """Visit one adapter."""
+    made = made_now(options)
     with tempfile.TemporaryDirectory(dir=kit.folder) as scratch:
         folder = Path(scratch)
         held = case.held(kit, form, folder / "held")
         start = time.monotonic()
         found = visit(held, folder, engine=options.words)
         took = time.monotonic() - start
-        other = theirs(held) if options.original and form == kit.forms[0] else Theirs("", "", "")
+        first = form == kit.forms[0]
+        other = theirs(held) if options.original and first else Theirs("", "", "")
+        true = truth(kit, case) if first else Truth()
     return Row(
         kit.name,
         form,
@@ -61,7 +67,16 @@ def one(kit: Kit, case: Case, form: str, options: argparse.Namespace) -> Row:
         other.check,
         other.why,
         round(took, 1),
+        true.own_text,
+        true.other_text,
+        *made,
     )
+
+
+def made_now(options: argparse.Namespace) -> tuple[str, str]:
+    """Versions and settings of a visit that begins now."""
+    others = ("llama-cpp-python", *(["dlm-sway"] if options.original else []), "numpy")
+    return versions(*others), f"{' '.join(options.words) or 'no options'}; {processor()}"
 
 
 def wanted(options: argparse.Namespace) -> Iterator[tuple[Kit, Case, str]]:
@@ -110,6 +125,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=_MODELS, help="holds stories260k and smollm2, where they are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep each visit there, a line each; goes on from it")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables between the page's marks")
+    parser.add_argument("--again", action="store_true", help="make visits anew that other versions or settings made")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no visit after so long")
     parser.add_argument("--without-original", dest="original", action="store_false", help="do not ask the original")
     parser.add_argument("-t", "--threads", type=int, default=0, help="as the engine's -t; 0 is its default")
@@ -119,7 +135,9 @@ def main() -> None:
     options.folder = options.folder.absolute()
     os.environ.setdefault("SWAY_GGUF_STORE", str(options.folder / "store"))
     rows = as_labelled(read(options.json)) if options.json else []
-    there, start = {row.key for row in rows}, time.monotonic()
+    today = made_now(options)
+    there = {row.key for row in rows if row.made_with == today or not options.again}
+    start = time.monotonic()
     for kit, case, form in wanted(options) if options.minutes > 0 else ():
         if time.monotonic() - start > 60 * options.minutes:
             print("time is over; the same command goes on", flush=True)
@@ -128,11 +146,11 @@ def main() -> None:
             continue
         row = one(kit, case, form, options)
         print(row.line(), flush=True)
-        rows.append(row)
+        rows = [other for other in rows if other.key != row.key] + [row]
         if options.json:
             kept(row, options.json)
     if rows:
-        print(*summary(rows), sep="\n")
+        print(*summary(rows), *made_with(rows), sep="\n")
     if options.markdown and not rows:
         parser.error("there is no visit to write tables of; name the file of kept ones by --json")
     if options.markdown:

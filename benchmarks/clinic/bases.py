@@ -114,9 +114,10 @@ class Kit:
         return name in self.given or name in _TEXTS
 
     def written(self, name: str, records: Sequence[Record]) -> Path:
-        """Records as a file that `--data` takes."""
-        path = self.folder / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        """Records as a file that `--data` takes; another run of the clinic may be reading it."""
+        path, text = self.folder / f"{name}.jsonl", "".join(json.dumps(record) + "\n" for record in records)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
         return path
 
     def trained(

@@ -1,7 +1,8 @@
 """Cases on the demo's base that was taught to answer: adapters on dialogues, trained here from a seed.
 
 Sound ones of several shapes, and faults of training. Which conclusions are right is fixed here, with the reason, before
-anything is run.
+anything is run. How they are trained is settled in NumPy alone: what is called sound makes held-out replies likelier by
+nats per token, and costs other requests no more than 0.1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from benchmarks.clinic.visit import HEALTHY, LOST
 from benchmarks.models import LINEAR
 
 _ATTENTION, _MLP = ("attn_q", "attn_v"), LINEAR[4:]
+_MORE = 24
+"""Texts beside a batch of those that would forget with the usual number."""
+_QUERIES = Recipe(steps=80, rank=4, alpha=32, kinds=_ATTENTION, replayed=_MORE)
 
 sound = trained("courteous")
 stabilized = trained("rslora", Recipe(steps=60, rank=16, alpha=8, rank_stabilized=True))
@@ -25,9 +29,7 @@ SOUND = (
         HEALTHY,
         (HEALTHY,),
         "rank 4 on queries and values, alpha 32, in half precision",
-        lambda kit: faults.in_half_precision(
-            kit.trained("attention", kit.texts("courteous").data, Recipe(steps=80, rank=4, alpha=32, kinds=_ATTENTION))
-        ),
+        lambda kit: faults.in_half_precision(kit.trained("attention", kit.texts("courteous").data, _QUERIES)),
         "courteous",
     ),
     Case(
@@ -35,15 +37,15 @@ SOUND = (
         HEALTHY,
         (HEALTHY,),
         "rank 16 on the MLP alone",
-        trained("mlp", Recipe(steps=60, rank=16, kinds=_MLP)),
+        trained("mlp", Recipe(steps=60, rank=16, kinds=_MLP, replayed=_MORE)),
         "courteous",
     ),
     Case(
         "courteous-rank-1",
         HEALTHY,
         (HEALTHY,),
-        "rank 1 on all modules: the skill is simple",
-        trained("rank-1", Recipe(steps=80, rank=1, alpha=2)),
+        "rank 1 on all modules: the skill is simple, if it is learned slowly",
+        trained("rank-1", Recipe(steps=160, rank=1, alpha=2, replayed=_MORE)),
         "courteous",
     ),
     Case(
@@ -80,7 +82,7 @@ SOUND = (
         HEALTHY,
         (HEALTHY, but("signal")),
         "trained on the middle block alone: a sound choice; that more of it would be better may be told",
-        trained("one-block", Recipe(steps=80, blocks=(1,))),
+        trained("one-block", Recipe(steps=160, blocks=(1,), replayed=_MORE)),
         "courteous",
     ),
 )
@@ -124,6 +126,14 @@ TRAINING = (
         ("damaging",),
         "ten times the rate and nothing beside: the skill spreads over everything else",
         trained("forgetting", Recipe(steps=60, rate=2e-2, replayed=0)),
+        "courteous",
+    ),
+    Case(
+        "rank-1-in-haste",
+        "forgetting",
+        ("damaging",),
+        "80 steps of rank 1 and little text beside: by NumPy other requests lose 0.42 nats per token, of rank 8 0.06",
+        trained("rank-1-in-haste", Recipe(steps=80, rank=1, alpha=2)),
         "courteous",
     ),
     Case(

@@ -5,12 +5,10 @@ Knows rows of results; neither cases nor commands.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from benchmarks.clinic.rows import Row
 from benchmarks.clinic.visit import HEALTHY
 
 _ORDER = (
@@ -27,78 +25,6 @@ _ORDER = (
     "refused",
     "inconclusive",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One visit.
-
-    Attributes:
-        base, form: of weights.
-        case, fault: of the adapter.
-        accepted: what would be right.
-        word, why, by: what the product concluded, in its own words, by which command.
-        gate, check: "pass", "fail" or "error" by the original's two readings; "" where it was not asked.
-        their_why: what of it failed.
-        seconds: of ours.
-    """
-
-    base: str
-    form: str
-    case: str
-    fault: str
-    accepted: tuple[str, ...]
-    word: str
-    why: str
-    by: str
-    gate: str = ""
-    check: str = ""
-    their_why: str = ""
-    seconds: float = 0.0
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Which visit."""
-        return self.base, self.form, self.case
-
-    @property
-    def right(self) -> bool:
-        """Whether what was concluded is accepted."""
-        return self.word in self.accepted
-
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing was planted."""
-        return self.fault == HEALTHY
-
-    @property
-    def missed(self) -> bool:
-        """Whether a fault was called healthy, without a word on it."""
-        return not self.healthy and not self.right and self.word.startswith(HEALTHY)
-
-    def line(self) -> str:
-        """For the terminal."""
-        mark = "ok   " if self.right else "WRONG"
-        theirs = f"; theirs: gate {self.gate}, check {self.check} ({self.their_why})" if self.gate else ""
-        return (
-            f"{mark} {self.base} {self.form} {self.case} ({self.fault}): {self.word} by {self.by}: {self.why}{theirs}"
-        )
-
-
-def read(path: Path) -> list[Row]:
-    """What was kept; the last one of a visit counts."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines]
-    rows = [Row(**{**entry, "accepted": tuple(entry["accepted"])}) for entry in found]
-    return list({row.key: row for row in rows}.values())
-
-
-def kept(row: Row, path: Path) -> None:
-    """Add a row, whole, to what is kept."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
@@ -135,12 +61,20 @@ def column(word: str) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Summary, matrix, the original's, and every adapter."""
-    return "\n".join([*_summary(rows), "", *_matrix(rows), "", *_originals(rows), "", *_cases(rows)]) + "\n"
+    """Summary, what made the visits, matrix, the original's, and every adapter."""
+    parts = [_summary(rows), _matrix(rows), _originals(rows), _cases(rows)]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def _summary(rows: Sequence[Row]) -> Iterator[str]:
-    yield from (f"- {line[0].upper()}{line[1:]}." for line in summary(rows))
+    yield from (f"- {line[0].upper()}{line[1:]}." for line in (*summary(rows), *made_with(rows)))
+
+
+def made_with(rows: Sequence[Row]) -> Iterator[str]:
+    """How many visits each set of versions and settings made, the most first."""
+    for (versions, settings), count in Counter(row.made_with for row in rows).most_common():
+        told = f"{versions}; {settings}" if versions else "versions that were not kept"
+        yield f"made with {told}: {count} visits"
 
 
 def _matrix(rows: Sequence[Row]) -> Iterator[str]:
@@ -173,17 +107,24 @@ def _originals(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _cases(rows: Sequence[Row]) -> Iterator[str]:
-    yield from ("**Every adapter**", "", "| base | adapter | planted | right | concluded |", "|---|---|---|---|---|")
+    yield from ("**Every adapter** (own and other text by NumPy, nats per token)", "")
+    yield "| base | adapter | planted | own text | other text | right | concluded |"
+    yield "|---|---|---|---|---|---|---|"
     for base, case in dict.fromkeys((row.base, row.case) for row in rows):
         here = [row for row in rows if (row.base, row.case) == (base, case)]
         words: dict[str, list[Row]] = {}
         for row in here:
             words.setdefault(row.word, []).append(row)
         told = "; ".join(_told(word, found) for word, found in words.items())
-        yield f"| {base} | {case} | {here[0].fault} | {', '.join(here[0].accepted)} | {told} |"
+        own, other = _number([row.own_text for row in here]), _number([row.other_text for row in here])
+        yield f"| {base} | {case} | {here[0].fault} | {own} | {other} | {', '.join(here[0].accepted)} | {told} |"
 
 
 def _told(word: str, rows: Sequence[Row]) -> str:
     forms = ", ".join(row.form for row in rows)
     said = word if rows[0].right else f"**{word}**"
     return f"{said} ({forms})"
+
+
+def _number(found: Sequence[float | None]) -> str:
+    return next((f"{value:+.2f}" for value in found if value is not None), "")

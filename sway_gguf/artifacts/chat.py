@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -62,7 +63,7 @@ def template(source: str, name: str, special: Mapping[str, str], settings: Mappi
         UserError: it is no valid Jinja, or too long.
     """
     check_template(source, name)
-    return Template(_Elsewhere(source), name, {**special, **(settings or {})})
+    return Template(_InTurn(source), name, {**special, **(settings or {})})
 
 
 def family_template(name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Template:
@@ -98,28 +99,74 @@ class Template:
         return Template(self._answered, self._name, {**self._values, **values})
 
 
+class _InTurn:
+    """Asks one process for one thread at a time: two that ask at once would read each other's answers."""
+
+    def __init__(self, source: str) -> None:
+        self._source, self._turn = source, threading.Lock()
+        self._elsewhere = _Elsewhere(source)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """That renders, once it was asked."""
+        return self._elsewhere.process
+
+    def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
+        with self._turn:
+            try:
+                return self._elsewhere(values)
+            except BaseException:  # What was asked may yet be answered, and would be read by whoever asks next.
+                self._elsewhere = _Elsewhere(self._source)
+                raise
+
+
 class _Elsewhere:
     """Asks the process that renders one source, which lives from the first call until nothing holds this object."""
 
     def __init__(self, source: str) -> None:
         self._source = source
+        self._watch = _Watch()
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
         if self.process is None:
             self.process = _started()
-            weakref.finalize(self, _ended, self.process)
+            threading.Thread(target=self._watch.over, args=(self.process,), daemon=True).start()
+            weakref.finalize(self, _ended, self.process, self._watch)
             lines = [json.dumps(self._source), json.dumps(values)]
         else:
             lines = [json.dumps(values)]
-        late = threading.Timer(_SECONDS, self.process.kill)
-        late.start()
+        self._watch.since = time.monotonic()
         try:
             return _exchanged(self.process, "".join(f"{line}\n" for line in lines).encode())
         except (OSError, ValueError):
             return {"error": f"it took longer than {_SECONDS:g} s, or all memory"}
         finally:
-            late.cancel()
+            self._watch.since = None
+
+
+class _Watch:
+    """Ends a process that takes too long: one thread for all that it is asked, since starting one takes as long as an
+    answer.
+
+    Attributes:
+        since: when the request that it is at was made; None where there is none.
+        done: set where the process is wanted no more.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.done = threading.Event()
+
+    def over(self, process: subprocess.Popen[bytes]) -> None:
+        """Watch the process for as long as it is wanted."""
+        left = _SECONDS
+        while not self.done.wait(left):
+            since = self.since
+            left = _SECONDS if since is None else since + _SECONDS - time.monotonic()
+            if left <= 0:
+                process.kill()
+                return
 
 
 def _started() -> subprocess.Popen[bytes]:
@@ -143,7 +190,8 @@ def _exchanged(process: subprocess.Popen[bytes], request: bytes) -> Mapping[str,
     return answer
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
+def _ended(process: subprocess.Popen[bytes], watch: _Watch) -> None:
+    watch.done.set()
     process.kill()
     process.communicate()
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import gguf
+from gguf.tensor_mapping import get_tensor_name_map
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter
@@ -111,7 +111,7 @@ def targets(config: PeftConfig, base: BaseModel) -> list[str]:
 
 def _spelled(base: BaseModel, config: PeftConfig) -> Iterator[tuple[str, str]]:
     """(name by transformers, name by llama.cpp) of every module in the base, under each prefix that is in use."""
-    names = gguf.get_tensor_name_map(architecture_of(base.architecture), base.blocks)
+    names = get_tensor_name_map(architecture_of(base.architecture), base.blocks)
     for number in config.blocks_of(base.blocks):
         for part, stack in (dict(zip(_IN_BLOCKS, _IN_BLOCKS, strict=True)) | _OF_EXPERTS).items():
             module = names.get_name(f"model.layers.{number}.{stack}.weight", try_suffixes=(".weight",))

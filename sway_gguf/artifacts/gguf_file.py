@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFValueType
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
+from gguf.quants import dequantize, quantize
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.gguf_header import MAGIC, Header, HeaderError, TensorPlace
@@ -160,7 +160,7 @@ class GGUFFile:
         try:
             # Scales that are not finite come out as such numbers; whoever reads them looks for that.
             with np.errstate(all="ignore"):
-                return np.asarray(gguf.quants.dequantize(rows, kind), dtype=np.float32).reshape(len(rows), width)
+                return np.asarray(dequantize(rows, kind), dtype=np.float32).reshape(len(rows), width)
         except NotImplementedError:
             raise UserError(
                 f"{self.path}: {name} is of type {info.type}, which cannot be read as floats here; give an F16 file"
@@ -212,7 +212,7 @@ def readable(type_name: str) -> bool:
     """Whether the gguf package turns a type that it knows into floats."""
     kind = GGMLQuantizationType[type_name]
     try:
-        gguf.quants.dequantize(np.zeros((1, int(gguf.GGML_QUANT_SIZES[kind][1])), np.uint8), kind)
+        dequantize(np.zeros((1, int(GGML_QUANT_SIZES[kind][1])), np.uint8), kind)
     except NotImplementedError:
         return False
     return True
@@ -231,10 +231,10 @@ def encoded(numbers: NDArray[np.float32], kind: GGMLQuantizationType, name: str)
     """
     peak = np.array([max(numbers.max(), -numbers.min())], np.float32)
     with np.errstate(over="ignore"):
-        held = gguf.quants.dequantize(gguf.quants.quantize(peak, kind), kind)
+        held = dequantize(quantize(peak, kind), kind)
         if np.isfinite(peak).all() and not np.isfinite(held).all():
             raise UserError(f"{name} holds {peak[0]:.3g}, beyond what {kind.name} can store; write it as F32")
-        stored: NDArray[Any] = gguf.quants.quantize(numbers, kind)
+        stored: NDArray[Any] = quantize(numbers, kind)
     return stored
 
 
@@ -244,7 +244,7 @@ def _info(place: TensorPlace) -> TensorInfo:
     except ValueError:
         raise HeaderError(f"tensor {place.name!r} has the unknown type {place.type}") from None
     shape = place.dimensions[::-1]
-    block, row = int(gguf.GGML_QUANT_SIZES[kind][0]), shape[-1] if shape else 1
+    block, row = int(GGML_QUANT_SIZES[kind][0]), shape[-1] if shape else 1
     if row % block:
         raise HeaderError(f"tensor {place.name!r} has rows of {row}, no multiple of {kind.name}'s block of {block}")
     return TensorInfo(place.name, shape, kind.name, stored_size(shape, kind))
@@ -252,7 +252,7 @@ def _info(place: TensorPlace) -> TensorInfo:
 
 def stored_size(shape: tuple[int, ...], kind: GGMLQuantizationType) -> int:
     """Bytes of a tensor of this shape and type."""
-    per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    per_block, block_bytes = GGML_QUANT_SIZES[kind]
     return math.prod(shape) // int(per_block) * int(block_bytes)
 
 

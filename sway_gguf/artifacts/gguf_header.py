@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFValueType
+from gguf.constants import GGUFValueType
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

@@ -7,13 +7,14 @@ anything into an engine.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFValueType
+from gguf.constants import GGUFValueType
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.base import BaseModel
@@ -24,6 +25,9 @@ Matrix = NDArray[np.float32]
 ALPHA_KEY = "adapter.lora.alpha"
 _SUFFIXES = (".lora_a", ".lora_b")
 _EMBEDDING = "token_embd.weight"
+_NOT_RUN = re.compile(r"\.(ssm_conv1d|shortconv\.conv|time_mix_([wavg]\d|decay_w\d|first|lerp\w*))\.weight$")
+"""Weights of recurrent layers that llama.cpp multiplies without asking for adapters: one for them is loaded, and no
+more."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class LoraAdapter:
         architecture: of the base it was made for.
         alpha: as stored; the scaling of a pair is alpha / its rank.
         pairs: sorted by module.
-        skipped: tensors that llama.cpp would leave out without a word.
+        skipped: tensors that llama.cpp would leave out without a word; a merge has those among `pairs`.
         base_name: the base named in the metadata, or "".
         in_file: whether `path` is a file that llama.cpp can load; a converted adapter lives in memory.
         said: which of several adapters in a folder it is, in a line; "" where there was nothing to choose.
@@ -131,8 +135,8 @@ def read_lora(path: Path) -> LoraAdapter:
     """
     file = GGUFFile(path)
     _check_metadata(file)
-    skipped = tuple(name for name in file.tensors if name.endswith("_norm.weight"))
-    modules = sorted(_modules(file, set(skipped)))
+    norms = tuple(name for name in file.tensors if name.endswith("_norm.weight"))
+    modules = sorted(_modules(file, set(norms)))
     _check_shapes(file, modules)
     pairs = tuple(_read_pair(file, module) for module in modules)
     return LoraAdapter(
@@ -140,7 +144,7 @@ def read_lora(path: Path) -> LoraAdapter:
         architecture=file.architecture,
         alpha=float(file.get(ALPHA_KEY)),
         pairs=pairs,
-        skipped=skipped,
+        skipped=(*norms, *filter(_NOT_RUN.search, modules)),
         base_name=file.text("general.base_model.0.name"),
     )
 

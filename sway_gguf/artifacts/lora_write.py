@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import gguf
 import numpy as np
+from gguf.gguf_writer import GGUFWriter
 
 from sway_gguf.artifacts.gguf_file import encoded, storable
 from sway_gguf.artifacts.lora import ALPHA_KEY, LoraAdapter, LoraPair, Matrix
@@ -58,7 +58,7 @@ def lora_in_memory(adapter: LoraAdapter) -> Iterator[Path]:
 
 
 def _write(adapter: LoraAdapter, path: Path) -> None:
-    writer = gguf.GGUFWriter(None, adapter.architecture)
+    writer = GGUFWriter(None, adapter.architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32(ALPHA_KEY, _stored_alpha(adapter))
@@ -85,7 +85,7 @@ def _stored_a(pair: LoraPair) -> Matrix:
     return pair.a.swapaxes(-1, -2) if pair.is_embedding else pair.a
 
 
-def _add(writer: gguf.GGUFWriter, adapter: LoraAdapter, name: str, factor: Matrix, type_name: str) -> None:
+def _add(writer: GGUFWriter, adapter: LoraAdapter, name: str, factor: Matrix, type_name: str) -> None:
     kind = storable(type_name)
     given = np.ascontiguousarray(factor, dtype=np.float32)
     writer.add_tensor(name, encoded(given, kind, f"{adapter.path}: {name}"), raw_dtype=kind)

@@ -5,13 +5,15 @@ Knows files and linear algebra. Writes F32, F16 or BF16; further quantization is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import gguf
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFValueType
+from gguf.constants import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFValueType, LlamaFileType
+from gguf.gguf_writer import GGUFWriter
+from gguf.quants import quant_shape_to_byte_shape
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.chat import TEMPLATE_KEY
@@ -21,10 +23,15 @@ from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
 
 PLAIN = {
-    "F32": (GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
-    "F16": (GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
-    "BF16": (GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+    "F32": (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
+    "F16": (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
+    "BF16": (GGMLQuantizationType.BF16, LlamaFileType.MOSTLY_BF16),
 }
+_ONLY_F32 = re.compile(
+    r"_norm\.weight$|(?<!\.weight)$|\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|time_mix_(first|lerp|[wavg]\d|decay_w))"
+)
+"""Matrices and more that llama.cpp's converter leaves in float32, for its operations read nothing else:
+norms, what is no weight, short convolutions, and the small matrices of recurrent layers."""
 _WRITERS_OWN = {"general.architecture", "general.file_type", "general.quantization_version", "general.alignment"}
 
 
@@ -45,7 +52,8 @@ def check_readable(base: BaseModel) -> None:
 def write_merged(
     base: Path, adapter: LoraAdapter | None, scale: float, kind: str, path: Path, template: str | None = None
 ) -> None:
-    """Write base + scale · update with matrices of type `kind` and vectors in F32; metadata and tokenizer are kept.
+    """Write base + scale · update with matrices of type `kind`; vectors, and what llama.cpp wants so, stay in F32.
+    Metadata and tokenizer are kept.
 
     Args:
         base: of any type that gguf can dequantize.
@@ -63,16 +71,16 @@ def write_merged(
     source = shards[0]
     pairs = {pair.module: pair for pair in adapter.pairs} if adapter else {}
     owners = {name: shard for shard in shards for name in shard.tensors}
-    with closing(gguf.GGUFWriter(path, source.architecture)) as writer:
+    with closing(GGUFWriter(path, source.architecture)) as writer:
         copy_metadata(source, writer, lambda key: _is_models_own(key) and (template is None or key != TEMPLATE_KEY))
         if template is not None:
             writer.add_string(TEMPLATE_KEY, template)
         writer.add_file_type(PLAIN[kind][1])
-        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        writer.add_quantization_version(GGML_QUANT_VERSION)
         for name, owner in owners.items():
             shape = owner.tensors[name].shape
-            stored = _stored(owner.tensors[name], kind)
-            size, bytes_of_shape = stored_size(shape, stored), gguf.quant_shape_to_byte_shape(shape, stored)
+            stored = _stored(name, owner.tensors[name], kind)
+            size, bytes_of_shape = stored_size(shape, stored), quant_shape_to_byte_shape(shape, stored)
             writer.add_tensor_info(name, bytes_of_shape, np.dtype(np.uint8), size, raw_dtype=stored)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -83,7 +91,7 @@ def write_merged(
                 assert adapter is not None
                 added = update(adapter, pairs[name], scale)
                 weights = _finite(weights + added, f"{adapter.path}: {name} with {scale:g} times its update")
-            stored = _stored(owner.tensors[name], kind)
+            stored = _stored(name, owner.tensors[name], kind)
             writer.write_tensor_data(encoded(weights, stored, f"{base}: the merged {name}").view(np.uint8))
 
 
@@ -103,15 +111,16 @@ def _finite(weights: Matrix, what: str) -> Matrix:
 
 def merged_size(base: Path, kind: str) -> int:
     """Bytes that the tensors will take."""
-    tensors = (info for shard in open_shards(base) for info in shard.tensors.values())
-    return sum(stored_size(info.shape, _stored(info, kind)) for info in tensors)
+    tensors = (item for shard in open_shards(base) for item in shard.tensors.items())
+    return sum(stored_size(info.shape, _stored(name, info, kind)) for name, info in tensors)
 
 
-def _stored(info: TensorInfo, kind: str) -> GGMLQuantizationType:
-    return PLAIN[kind][0] if len(info.shape) > 1 else GGMLQuantizationType.F32
+def _stored(name: str, info: TensorInfo, kind: str) -> GGMLQuantizationType:
+    plain = sum(width > 1 for width in info.shape) > 1 and not _ONLY_F32.search(name)
+    return PLAIN[kind][0] if plain else GGMLQuantizationType.F32
 
 
-def copy_metadata(source: GGUFFile, writer: gguf.GGUFWriter, keep: Callable[[str], bool]) -> None:
+def copy_metadata(source: GGUFFile, writer: GGUFWriter, keep: Callable[[str], bool]) -> None:
     """Write the metadata of `source` whose keys are to be kept, each under its own type."""
     for key in filter(keep, source.metadata_keys()):
         value_type = source.value_type(key)

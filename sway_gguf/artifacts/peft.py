@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import gguf
 import numpy as np
+from gguf.constants import MODEL_ARCH, MODEL_ARCH_NAMES
+from gguf.tensor_mapping import TensorNameMap, get_tensor_name_map
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.experts import Factors, stacked, unpacked
 from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, Matrix
 from sway_gguf.artifacts.mlx import MLX_WEIGHTS, OLD_WEIGHTS, has_mlx_weights, renamed
 from sway_gguf.artifacts.peft_config import MERGE_FIRST, PeftConfig, read_config
-from sway_gguf.artifacts.tensor_files import read_tensors
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input
 
@@ -73,6 +73,8 @@ def tensors_of(folder: Path, *, by_mlx: bool) -> dict[str, Matrix]:
     Raises:
         UserError: there is no file of them, it is damaged, or holds more than factors.
     """
+    from sway_gguf.artifacts.tensor_files import read_tensors  # the formats' readers, which a GGUF has no need of
+
     if by_mlx:
         path = folder / MLX_WEIGHTS
         if not os.path.lexists(path) and os.path.lexists(folder / OLD_WEIGHTS):
@@ -125,7 +127,7 @@ def _pairs(folder: Path, factors: Mapping[str, Factors], base: BaseModel) -> lis
     Raises:
         UserError: a module has no such name, or two have one.
     """
-    names = gguf.get_tensor_name_map(architecture_of(base.architecture), base.blocks)
+    names = get_tensor_name_map(architecture_of(base.architecture), base.blocks)
     pairs = []
     for module, each in factors.items():
         name = _name(folder, names, module)
@@ -136,7 +138,7 @@ def _pairs(folder: Path, factors: Mapping[str, Factors], base: BaseModel) -> lis
     return pairs
 
 
-def _name(folder: Path, names: gguf.TensorNameMap, module: str) -> str:
+def _name(folder: Path, names: TensorNameMap, module: str) -> str:
     plain = module.replace("language_model.", "")
     found = names.get_name(f"{plain}.weight", try_suffixes=(".weight",))
     if found is None:
@@ -144,9 +146,9 @@ def _name(folder: Path, names: gguf.TensorNameMap, module: str) -> str:
     return str(found)
 
 
-def architecture_of(name: str) -> gguf.MODEL_ARCH:
+def architecture_of(name: str) -> MODEL_ARCH:
     """The gguf package's key of an architecture that it knows."""
-    return next(arch for arch, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
+    return next(arch for arch, known in MODEL_ARCH_NAMES.items() if known == name)
 
 
 def _reordered(folder: Path, b: Matrix, name: str, base: BaseModel) -> Matrix:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel
+from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.training_folder import has_adapter, step_of
 from sway_gguf.choose.fixed import NOTHING, Fixed
@@ -61,12 +63,16 @@ class Contender:
 
 
 def adapters_in(given: Sequence[Path]) -> list[Found]:
-    """The adapters that `given` names: files and PEFT folders as they stand, of a trainer's folder its checkpoints.
+    """The adapters that `given` names, each once: files and PEFT folders as they stand, of a trainer's folder its
+    checkpoints, of any other the LoRA GGUFs in it.
 
     Raises:
         UserError: a folder that holds none.
     """
-    return [found for path in given for found in _in(path)]
+    found: dict[Path, Found] = {}
+    for each in (each for path in given for each in _in(path)):
+        found.setdefault(each.path.absolute(), each)
+    return [*found.values()]
 
 
 def is_trainers(path: Path) -> bool:
@@ -76,10 +82,30 @@ def is_trainers(path: Path) -> bool:
 
 def _in(path: Path) -> Iterator[Found]:
     if path.is_dir() and (is_trainers(path) or not has_adapter(path)):
-        yield from checkpoints(path)
+        yield from (not is_trainers(path) and _files(path)) or checkpoints(path)
     else:
-        step = _STEP.search(path.name)
-        yield Found(path, int(step[1]) if step else None)
+        yield _named(path)
+
+
+def _named(path: Path) -> Found:
+    step = _STEP.search(path.name)
+    return Found(path, int(step[1]) if step else None)
+
+
+def _files(folder: Path) -> list[Found]:
+    """The LoRA GGUFs in a folder, by steps and names; a base that lies beside them is none."""
+    with suppress(OSError):
+        found = [_named(path) for path in folder.iterdir() if path.suffix.lower() == ".gguf" and _is_adapter(path)]
+        return sorted(found, key=lambda each: (each.step or 0, each.path.name))
+    return []
+
+
+def _is_adapter(path: Path) -> bool:
+    """Whether a file says so, or what it is cannot be read: whoever reads it then tells why."""
+    try:
+        return GGUFFile(path).kind == "adapter"
+    except UserError:
+        return True
 
 
 def checkpoints(folder: Path) -> list[Found]:
@@ -124,7 +150,8 @@ def contenders(
     names, kept, remarks = names_of(found), list[Contender](), list[str]()
     seen = loaded_anyway(fixed)
     for place, (each, name) in enumerate(zip(found, names, strict=True)):
-        adapter = read_adapter(each.path, base)
+        with being_written(each):
+            adapter = read_adapter(each.path, base)
         first = seen.setdefault(adapter_digest(adapter), name)
         if first != name:
             remarks.append(copied(name, first))
@@ -133,6 +160,21 @@ def contenders(
     if not kept:
         raise none_left(remarks)
     return kept, remarks
+
+
+@contextmanager
+def being_written(found: Found) -> Iterator[None]:
+    """Reads it; of a trainer's checkpoint that cannot be read, the error says what may be the matter.
+
+    Raises:
+        UserError: as what is done in the block.
+    """
+    try:
+        yield
+    except UserError as error:
+        if found.folder is None or not str(error).startswith(str(found.path)):
+            raise
+        raise UserError(f"{error} (a checkpoint that is still being written? --early-stop waits for it)") from None
 
 
 def loaded_anyway(fixed: Fixed) -> dict[str, str]:

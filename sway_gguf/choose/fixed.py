@@ -6,7 +6,8 @@ A candidate is then seen as the set of these and itself. Knows files and sets; m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.digest import sha256_of
@@ -14,9 +15,13 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Adapted, Member, Stack, read_stack
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import Lora, Loras, short_names
+from sway_gguf.core.sections import Section, distinct
 from sway_gguf.core.views import TUNED, ScaledView, View
 from sway_gguf.engine.identity import adapter_digest
-from sway_gguf.spec.model import MOST_ADAPTERS
+from sway_gguf.spec.model import MOST_ADAPTERS, AdapterSpec
+from sway_gguf.stats.interval import MIN_ITEMS
+from sway_gguf.suite.speech import Speech
+from sway_gguf.suite.texts import own_text
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,14 @@ class Fixed:
         members: the same, read; all of them held.
         hashes: sha256 of each file.
         digests: names, by what identifies an adapter whatever its file is called.
+        own: by file, text of what an adapter taught, on which is told what a candidate takes from it.
     """
 
     loras: Loras = ()
     members: tuple[Member, ...] = ()
     hashes: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[Path, tuple[Section, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -58,6 +65,18 @@ class Fixed:
         if not self.members:
             return adapter, ScaledView(scale)
         return Stack((*self.members, Member(adapter, scale))), TUNED
+
+    def with_texts(self, members: Sequence[AdapterSpec], speech: Speech) -> Fixed:
+        """The same with what some of these adapters were trained on, put as the pick's format has it.
+
+        Raises:
+            UserError: a file cannot be read, or holds too little.
+        """
+        own = {member.path: distinct(own_text(member, speech)) for member in members if member.data}
+        for path, sections in own.items():
+            if len(sections) < MIN_ITEMS:
+                raise UserError(f"--data-of {path}: {len(sections)} items leave no interval; give {MIN_ITEMS} or more")
+        return replace(self, own=own)
 
     def held_with(self, stack: Stack) -> Stack:
         """The set that is held against nulls of `stack`, a candidate at its scale."""

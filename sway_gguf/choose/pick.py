@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sway_gguf.choose.choice import Choice, Halves, added, choose, halves_of, overtrained, standings
-from sway_gguf.choose.confirm import AXES, confirming
+from sway_gguf.choose.confirm import Confirmed, confirmed, confirming
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.choose.lifts import Asked, Lifts, suite
@@ -22,7 +22,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.pick import Estimate, Pick, PickRow, Standing
-from sway_gguf.core.result import SuiteResult, Verdict
+from sway_gguf.core.result import Verdict
 from sway_gguf.core.sections import Section
 from sway_gguf.core.views import View
 from sway_gguf.engine.doors import DoorBackend
@@ -64,8 +64,9 @@ def prepared_pick(spec: Spec) -> tuple[Prepared, Asked]:
     asked = Asked(prepared)
     for option, given, sections in (("--data", spec.data, asked.data), ("--holdout", spec.holdout, asked.held_out)):
         if (given or option == "--data") and len(sections) < MIN_ITEMS:
+            seen = next((f" ({told})" for told in prepared.texts.remarks if option[2:] in told), "")
             raise UserError(
-                f"{option}: {len(sections)} items leave no interval; give {MIN_ITEMS} or more"
+                f"{option}: {len(sections)} items{seen} leave no interval; give {MIN_ITEMS} or more"
                 + (", or leave it out" if option == "--holdout" else " of what the adapters were trained on")
             )
     return prepared, asked
@@ -176,17 +177,17 @@ class Picking:
             choice, standing = self.choice(left)
             if choice.taken is None or backend is None or not self.prepared.spec.defaults.nulls:
                 return self._told(choice, standing, refused, None)
-            confirmed = self._confirmed(choice.taken, backend, on_progress)
-            why = refusal(confirmed.axes, self._added(choice.taken))
+            found = self._confirmed(choice.taken, backend, on_progress)
+            why = refusal(found.axes, self._added(choice.taken), found.skills)
             if not why or len(refused) + 1 == _TRIES:
-                return self._told(choice, standing, refused, confirmed)
+                return self._told(choice, standing, refused, found)
             path = self.contenders[choice.taken].path
             others = {place: lifts for place, lifts in left.items() if self.contenders[place].path != path}
             if self.choice(others)[0].taken is None:
-                return self._told(choice, standing, refused, confirmed)
+                return self._told(choice, standing, refused, found)
             refused[choice.taken], left = why, others
 
-    def _confirmed(self, place: int, backend: DoorBackend, on_progress: OnTold | None) -> SuiteResult:
+    def _confirmed(self, place: int, backend: DoorBackend, on_progress: OnTold | None) -> Confirmed:
         began, stored = time.perf_counter(), backend.tokens_from_store
         ready = self.confirmation(self.contenders[place], len(self.contenders))
         if not backend.swap(ready.stack):
@@ -200,18 +201,19 @@ class Picking:
         found = run(ready, backend, told)
         self.stored += backend.tokens_from_store - stored
         self.seconds += time.perf_counter() - began
-        return found
+        return confirmed(found, self.contenders[place], self.fixed)
 
     def _told(
         self,
         choice: Choice,
         standing: Mapping[int, Standing],
         refused: Mapping[int, str],
-        confirmed: SuiteResult | None,
+        against: Confirmed | None,
     ) -> Pick:
         rows = self.rows(choice, standing)
         over = overtrained(self.contenders, self.measured, self.seed) if self.asked.held_out else None
-        axes = tuple(axis for axis in confirmed.axes if axis.axis in AXES) if confirmed else ()
+        axes = against.axes if against else ()
+        skills = against.skills if against else None
         reported = self._reported(choice.taken)
         told = Told(
             self.prepared,
@@ -229,6 +231,7 @@ class Picking:
             alone=alone_row(self.fixed.name, self.alone, self.tolerance, self.seed) if self.alone else None,
             before=lift_of(self.alone, self._shown(self.alone)) if self.alone else None,
             added=self._added(choice.taken),
+            skills=skills,
         )
         verdict, sentences, command = summary_of(told)
         taken = "" if choice.taken is None else self.contenders[choice.taken].name
@@ -247,7 +250,7 @@ class Picking:
             tolerance=self.tolerance,
             held_out=bool(self.asked.held_out),
             axes=axes,
-            nulls=confirmed.nulls.count if confirmed else 0,
+            nulls=against.nulls if against else 0,
             remarks=(*self.remarks, *self.prepared.spec.remarks, *self.prepared.left_out),
             base=str(self.prepared.base.path),
             timings={
@@ -258,6 +261,7 @@ class Picking:
             fixed=tuple(map(str, self.fixed.loras)),
             alone=told.alone,
             added=told.added,
+            skills=skills.texts if skills else (),
         )
 
     def _added(self, place: int | None) -> Estimate | None:

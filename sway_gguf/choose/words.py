@@ -15,6 +15,7 @@ from sway_gguf.choose.command import command_of
 from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.choose.lifts import Lifts
+from sway_gguf.choose.skills import Skills
 from sway_gguf.core.pick import Estimate, PickRow, Standing
 from sway_gguf.core.result import AxisResult, Verdict
 from sway_gguf.probes.scale_response import in_words
@@ -47,6 +48,7 @@ class Told:
         fixed: what is loaded beside every candidate; the following are None where nothing is.
         without, alone: its numbers without any, item by item and as a row.
         before, added: its lift on the items that the taken one is reported on, and what that one adds to it.
+        skills: what becomes of what the others taught; None where that was not asked.
     """
 
     prepared: Prepared
@@ -64,6 +66,7 @@ class Told:
     alone: PickRow | None = None
     before: Estimate | None = None
     added: Estimate | None = None
+    skills: Skills | None = None
 
     @property
     def held_out(self) -> bool:
@@ -84,7 +87,8 @@ def summary_of(told: Told) -> tuple[Verdict, tuple[str, ...], tuple[str, ...]]:
     verdict, first = _ships(told, told.rows[place])
     files = [contender.path for contender in told.contenders]
     command = command_of(told.prepared.base.path, told.contenders[place], told.fixed.loras, files)
-    return verdict, (first, *_adds(told), *_band(told), *_beside(told)), command
+    skills = told.skills.sentences if told.skills else ()
+    return verdict, (first, *_adds(told), *skills, *_band(told), *_beside(told)), command
 
 
 def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
@@ -93,11 +97,11 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, (
             f"{row.name} has {what} within the tolerance, and was not held against noise: ask nulls with --nulls 19."
         )
-    if why := refusal(told.axes, told.added):
+    if why := refusal(told.axes, told.added, told.skills):
         undecided = any(axis.axis == _DECIDES and axis.verdict == Verdict.INCONCLUSIVE for axis in told.axes)
         undecided = undecided or (not refusal(told.axes) and told.added is not None and _may_add(told.added))
         return Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, (
-            f"None ships: {row.name} has {what} within the tolerance, and {_UNSHOWN} ({why})."
+            f"None ships: {row.name} has {what} within the tolerance, and {why}."
         )
     within = (
         f"unrelated text surely loses no more than {-told.tolerance:g} {_UNIT}"
@@ -115,24 +119,26 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
             "more would be parted in two halves."
         )
     sure = told.choice.strict and told.held_out and told.reported is not None
-    return Verdict.PASS if sure else Verdict.WARN, sentence
+    keeps = told.skills is None or told.skills.kept
+    return Verdict.PASS if sure and keeps else Verdict.WARN, sentence
 
 
-def refusal(axes: Sequence[AxisResult], added: Estimate | None = None) -> str:
+def refusal(axes: Sequence[AxisResult], added: Estimate | None = None, skills: Skills | None = None) -> str:
     """Why a candidate that was held against nulls cannot be taken; "" where it can.
 
     Args:
         axes: of the run against its nulls.
         added: to the lift of what is loaded beside it, where something is.
+        skills: what becomes of what the others taught, where that was asked.
     """
     directed = next((axis for axis in axes if axis.axis == _DECIDES), None)
     if directed is None:
-        return "it could not be measured"
+        return f"{_UNSHOWN} (it could not be measured)"
     if directed.verdict != Verdict.PASS:
-        return directed.reason
-    if added is None or (added.interval is not None and added.interval[0] > NEGLIGIBLE):
-        return ""
-    return f"to the lift of what is loaded beside it, it adds {_shown(added)}"
+        return f"{_UNSHOWN} ({directed.reason})"
+    if added is not None and (added.interval is None or added.interval[0] <= NEGLIGIBLE):
+        return f"{_UNSHOWN} (to the lift of what is loaded beside it, it adds {_shown(added)})"
+    return f"it takes most of what another one taught ({skills.gone})" if skills and skills.gone else ""
 
 
 def _may_add(added: Estimate) -> bool:
@@ -212,7 +218,7 @@ def _band(told: Told) -> Iterator[str]:
 def _beside(told: Told) -> Iterator[str]:
     """Over-training, a smaller scale, and what cannot be seen."""
     for place, why in told.refused.items():
-        yield f"{told.rows[place].name} lifts more, and was passed over: {_UNSHOWN} ({why})."
+        yield f"{told.rows[place].name} lifts more, and was passed over: {why}."
     if told.over:
         earlier, later = (told.rows[place] for place in told.over)
         yield (

@@ -14,6 +14,7 @@ from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
 
 if TYPE_CHECKING:
     from sway_gguf.core.loras import Loras
+    from sway_gguf.suite.gate import GateOnRun
 
 
 @click.command(
@@ -58,9 +59,7 @@ def check(
     With --lora and --lora-scaled the whole set is judged; beside it stands what each adapter does alone, and what one
     does to the other's skill.
     """
-    from sway_gguf.core.gate import GateRules
     from sway_gguf.core.scales import scales_of
-    from sway_gguf.suite.gate import GateOnRun
     from sway_gguf.suite.prepare import first_spec
 
     adapters = adapters_of(adapter, loras, data_of)
@@ -68,9 +67,16 @@ def check(
     if scales is not None:
         shown = {"name": "scale_response", "kind": "scale_response", "lambdas": list(scales_of(scales))}
         spec = spec.model_copy(update={"suite": [*spec.suite, shown]})
-    execute(overridden(spec, **overrides), wishes, judge=GateOnRun(GateRules()) if exit_code else None)
+    execute(overridden(spec, **overrides), wishes, judge=_gate() if exit_code else None)
     if not spec.data and not wishes.silent:
         say(
             "\nWith --data FILE (.jsonl, .md, .txt and more) it also tells whether the model moved toward what it "
             "was trained on, and prompts come from that text."
         )
+
+
+def _gate() -> GateOnRun:
+    from sway_gguf.core.gate import GateRules
+    from sway_gguf.suite.gate import GateOnRun
+
+    return GateOnRun(GateRules())

@@ -11,7 +11,7 @@ import click
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.inputs import text_inputs
-from sway_gguf.cli.loras import lora_options
+from sway_gguf.cli.loras import Owned, adapters_of, lora_options
 from sway_gguf.cli.output import drawing
 from sway_gguf.cli.outputs import Outputs, output_options
 from sway_gguf.cli.saving import deliver
@@ -22,7 +22,7 @@ from sway_gguf.core.plain import json_text
 if TYPE_CHECKING:
     from sway_gguf.core.loras import Loras
     from sway_gguf.core.pick import Pick
-    from sway_gguf.spec.model import Spec
+    from sway_gguf.spec.model import AdapterSpec, Spec
 
 
 @click.command(
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 @click.argument("base", type=FILE)
 @click.argument("adapters", metavar="ADAPTER…", type=FILE, nargs=-1)
 @lora_options
+@click.option(
+    "--data-of",
+    type=(FILE, FILE),
+    multiple=True,
+    metavar="ADAPTER FILE",
+    help="What one of --lora was trained on: tells what the chosen one takes from it.",
+)
 @click.option("--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .parquet, .md, .txt and more.")
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: what the choice is made by.")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
@@ -70,6 +77,7 @@ def pick(
     base: Path,
     adapters: tuple[Path, ...],
     loras: Loras,
+    data_of: Owned,
     data: tuple[Path, ...],
     holdout: tuple[Path, ...],
     general: tuple[Path, ...],
@@ -87,10 +95,11 @@ def pick(
 ) -> None:
     """Measure every ADAPTER on the base model BASE, and say which one ships.
 
-    An ADAPTER is a LoRA GGUF, a PEFT folder, or the folder that a trainer writes its checkpoints to. The one that ships
+    An ADAPTER is a LoRA GGUF, a PEFT folder, or a folder of them, such as a trainer writes. The one that ships
     has the largest held-out lift whose collateral stays within the tolerance; of those that are equal within noise the
     earliest. It is chosen on one half of the held-out items, reported on the other, and held against random adapters.
-    What --lora and --lora-scaled name is loaded in any case: every candidate is measured on top of it.
+    What --lora and --lora-scaled name is loaded in any case: every candidate is measured on top of it. With --data-of
+    it is told what becomes of what these taught.
     """
     from sway_gguf.choose.contenders import adapters_in
     from sway_gguf.choose.pick import pick_spec
@@ -103,7 +112,9 @@ def pick(
     if not adapters:
         _no_candidate(loras)
     wanted = scales_of(scales)
-    inputs = [base, *adapters, *(lora.path for lora in loras), *text_inputs(*map(as_named, (data, holdout, general)))]
+    beside = _beside(loras, data_of)
+    texts = text_inputs(*map(as_named, (data, holdout, general)), *(each.data for each in beside))
+    inputs = [base, *adapters, *(each.path for each in beside), *texts]
     written = outputs.checked(inputs, force=force)
 
     def spec_of(adapter: Path) -> Spec:
@@ -120,10 +131,10 @@ def pick(
                 tolerance=tolerance,
                 patience=patience,
                 every=every,
-                loras=loras,
+                beside=beside,
             )
         else:
-            picking, contenders = ready(spec_of, adapters_in(adapters), wanted, tolerance, loras)
+            picking, contenders = ready(spec_of, adapters_in(adapters), wanted, tolerance, beside)
             if dry_run:
                 with drawing() as console:
                     print_pick_plan(plan_of(picking, contenders), console)
@@ -133,6 +144,19 @@ def pick(
     deliver([(output, drawn[name]) for name, output in written.items()], partial(print_pick, found), drawn["json"])
     if exit_code and not found.winner:
         raise click.exceptions.Exit(1)
+
+
+def _beside(loras: Loras, data_of: Owned) -> list[AdapterSpec]:
+    """What is loaded beside every candidate, with its own text.
+
+    Raises:
+        UserError: text is given for an adapter that is not among them.
+    """
+    if not loras and data_of:
+        raise UserError(
+            f"--data-of {data_of[0][0]}: it speaks of what is loaded beside every candidate; name that with --lora"
+        )
+    return adapters_of(None, loras, data_of) if loras else []
 
 
 def _no_candidate(loras: Loras) -> None:

@@ -14,37 +14,41 @@ if TYPE_CHECKING:
     from sway_gguf.artifacts.lora import LoraAdapter
     from sway_gguf.choose.contenders import Contender, Found
     from sway_gguf.choose.pick import Picking
-    from sway_gguf.core.loras import Loras
     from sway_gguf.core.pick import Pick, PickPlan
     from sway_gguf.engine.store import AnswerStore
-    from sway_gguf.spec.model import Spec
+    from sway_gguf.spec.model import AdapterSpec, Spec
 
 SpecOf = Callable[[Path], "Spec"]
 """The spec of a pick, from any one of its adapters."""
+Beside = Sequence["AdapterSpec"]
+"""What is loaded beside every candidate, with its own text where that was given."""
 
 
 def ready(
-    spec_of: SpecOf, found: Sequence[Found], scales: Sequence[float], tolerance: float, loras: Loras = ()
+    spec_of: SpecOf, found: Sequence[Found], scales: Sequence[float], tolerance: float, beside: Beside = ()
 ) -> tuple[Picking, list[Contender]]:
-    """All that can be checked before a model is loaded; `loras` are there beside every candidate.
+    """All that can be checked before a model is loaded; `beside` is what is there beside every candidate.
 
     Raises:
         UserError: a wrong file, or too little text.
     """
     from sway_gguf.choose.contenders import contenders
 
-    picking = _begun(spec_of, found[0], tolerance, loras)
+    picking = _begun(spec_of, found[0], tolerance, beside)
     chosen, remarks = contenders(found, picking.prepared.base, scales, picking.fixed)
     picking.remarks = [*picking.remarks, *remarks]
     return picking, chosen
 
 
-def _begun(spec_of: SpecOf, first: Found, tolerance: float, loras: Loras) -> Picking:
+def _begun(spec_of: SpecOf, first: Found, tolerance: float, beside: Beside) -> Picking:
+    from sway_gguf.choose.contenders import being_written
     from sway_gguf.choose.fixed import read_fixed
     from sway_gguf.choose.pick import Picking, prepared_pick
 
-    prepared, asked = prepared_pick(spec_of(first.path))
-    fixed = read_fixed(loras, prepared.base)
+    with being_written(first):
+        prepared, asked = prepared_pick(spec_of(first.path))
+    fixed = read_fixed([each.lora for each in beside], prepared.base)
+    fixed = fixed.with_texts(beside, prepared.texts.speech)
     return Picking(prepared, asked, tolerance, fixed.remarks, fixed)
 
 
@@ -78,7 +82,7 @@ def followed(
     tolerance: float,
     patience: int,
     every: float,
-    loras: Loras = (),
+    beside: Beside = (),
 ) -> Pick:
     """Measure checkpoints as they come, until going on no longer pays or the training ended; then choose.
 
@@ -94,7 +98,7 @@ def followed(
     training = Training(folder)
     news = training.follow(every, lambda line: say(line, err=True))
     new, why = next(news), ""
-    picking = _begun(spec_of, new[0], tolerance, loras)
+    picking = _begun(spec_of, new[0], tolerance, beside)
     seen, copies = loaded_anyway(picking.fixed), list[str]()
     with picking.prepared.opened(store) as backend:
         view = view_of(picking, backend.count_tokens_of)

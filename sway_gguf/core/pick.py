@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sway_gguf.core.plan import Speed
 from sway_gguf.core.result import AxisResult, Verdict
@@ -109,6 +111,8 @@ class Pick:
         fixed: what was loaded beside every candidate, by its files and scales.
         alone: the numbers of that without any candidate; None where nothing was.
         added: what the favourite adds to its lift, on the items that `reported` is of, or on all where there were few.
+        skills: lifts of each adapter alone, of all together, and the interaction, text by text, as the probe of sets
+            records them; empty where no text of theirs was given.
     """
 
     rows: tuple[PickRow, ...]
@@ -132,6 +136,7 @@ class Pick:
     fixed: tuple[str, ...] = ()
     alone: PickRow | None = None
     added: Estimate | None = None
+    skills: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def pareto(self) -> tuple[str, ...]:

@@ -75,8 +75,24 @@ class MemberView:
 
     place: int
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """As a part of several has them."""
+        return (self.place,)
+
     def __str__(self) -> str:
         return f"adapter {self.place + 1} alone"
+
+
+@dataclass(frozen=True, slots=True)
+class PartView:
+    """Base plus several adapters of a set without the others, at the scales that they have there; `places` in order."""
+
+    places: tuple[int, ...]
+
+    def __str__(self) -> str:
+        *others, last = (str(place + 1) for place in self.places)
+        return f"adapters {', '.join(others)} and {last} without the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,7 @@ class NullView:
         return f"null {self.seed} ({self.design.design})"
 
 
-View = BaseView | ScaledView | MemberView | NullView
+View = BaseView | ScaledView | MemberView | PartView | NullView
 
 
 def is_rerun(view: View) -> bool:
@@ -99,11 +115,13 @@ def is_rerun(view: View) -> bool:
 
 
 def kind_of(view: View) -> str:
-    """Which sort of view it is: base, tuned, scaled, alone or null."""
+    """Which sort of view it is: base, tuned, scaled, alone, part or null."""
     if isinstance(view, NullView):
         return "null"
     if isinstance(view, MemberView):
         return "alone"
+    if isinstance(view, PartView):
+        return "part"
     if isinstance(view, ScaledView):
         return "tuned" if view.scale == 1.0 else "scaled"
     return "base"

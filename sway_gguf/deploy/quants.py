@@ -184,7 +184,7 @@ def asked_of(prepared: Prepared) -> Asked:
             f"{shown(prepared.spec.data)}: {len(queries)} distinct sections leave no interval for what is kept; give "
             f"{MIN_ITEMS - len(queries)} or more in addition (Markdown headings or lines of JSONL part them)"
         )
-    neutral = neutral_prompts(prepared.texts.speech)[:_PROMPTS]
+    neutral = neutral_prompts(prepared.texts.speech, _PROMPTS)
     candidates = dict.fromkeys([*sample_of(sources.prompts, _PROMPTS), *neutral])
     prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
     return Asked(

@@ -16,7 +16,7 @@ from sway_gguf.artifacts.null import null_of
 from sway_gguf.artifacts.stack import Adapted, Stack, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
-from sway_gguf.core.views import MemberView, NullView, ScaledView, View, is_rerun
+from sway_gguf.core.views import MemberView, NullView, PartView, ScaledView, View, is_rerun
 from sway_gguf.engine.context import Context, Running
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import is_base
@@ -116,9 +116,9 @@ class ContextPool:
             if isinstance(carried, NullView):
                 self._contexts[shape].set_adapters(())
                 del self._carries[shape]
-        if self._null is not None:
-            self._model.free_adapter(self._null.handle)
-            self._null = self._drawn = None
+        null, self._null, self._drawn = self._null, None, None  # Who is stopped as it is freed frees it no second time.
+        if null is not None:
+            self._model.free_adapter(null.handle)
 
     def swap(self, stack: Stack) -> None:
         """Put other adapters of the same base in the place of the real ones; contexts are made anew."""
@@ -192,8 +192,8 @@ class ContextPool:
             held = [place for place, member in enumerate(self._stack.members) if member.held]
             null = self._null_of(view, self._stack.turned)
             return (*(self._member(place, self._stack, 1.0) for place in held), null)
-        if isinstance(view, MemberView):
-            return (self._member(view.place, self._stack, 1.0),)
+        if isinstance(view, MemberView | PartView):
+            return tuple(self._member(place, self._stack, 1.0) for place in view.places)
         assert isinstance(view, ScaledView)
         return tuple(self._member(place, self._stack, view.scale) for place in range(len(self._stack.members)))
 

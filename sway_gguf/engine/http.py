@@ -30,7 +30,9 @@ _PASSING = frozenset({408, 425, 429, 502, 503, 504})
 _NOT_THERE = frozenset({404, 405, 501})
 _REFUSED = frozenset({400, 413, 415, 422, 500})
 """500 is among them: llama-cpp-python answers so where it gives no log-probabilities, or a prompt is too long."""
-_ENDPOINTS = ("/chat/completions", "/completions", "/completion", "/models")
+_VERSION = "v1"
+_ENDPOINTS = ("/chat/completions", "/completions", "/completion", "/models", "/api/generate", "/api/chat")
+"""Those that stand without a version too."""
 
 
 class NoEndpointError(UserError):
@@ -158,9 +160,12 @@ def root_of(url: str) -> str:
         raise UserError(f"the address of {host} holds a password; give it with --api-key")
     if parts.query or parts.fragment:
         raise UserError(f"{url!r}: an address with ? or #; give the server's own, such as http://127.0.0.1:8080")
-    path = parts.path.rstrip("/")
+    steps = parts.path.rstrip("/").split("/")
+    if _VERSION in steps:
+        steps = steps[: len(steps) - 1 - steps[::-1].index(_VERSION)]
+    path = "/".join(steps)
     path = next((path.removesuffix(end) for end in _ENDPOINTS if path.endswith(end)), path)
-    return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/v1')}"
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def is_here(root: str) -> bool:

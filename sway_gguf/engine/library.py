@@ -9,44 +9,23 @@ import ctypes
 import logging
 import os
 import re
-import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.util import find_spec, module_from_spec
-from types import ModuleType
 from typing import Any
 
 from sway_gguf.core.errors import OUT_OF_MEMORY, EngineError
+from sway_gguf.core.put_off import put_off
 from sway_gguf.engine.interrupt import Interrupt, in_command
 from sway_gguf.engine.waiting import bound_spinning
 
 
-class _Package(ModuleType):
-    """llama-cpp-python's package, of which nothing runs before something beside its submodules is wanted.
-
-    Its classes of a higher level, which nobody here calls, import NumPy, Jinja and more: three quarters of its start.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        assert self.__spec__ is not None
-        assert self.__spec__.loader is not None
-        self.__spec__.loader.exec_module(self)
-        _listen()  # It sets a log of its own.
-        return getattr(self, name)
+def _listen() -> None:
+    llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
 
 
-def _put_off() -> None:
-    """Let submodules of the package be imported without it."""
-    found = find_spec("llama_cpp")
-    if found is not None and "llama_cpp" not in sys.modules:
-        package = module_from_spec(found)
-        package.__class__ = _Package
-        sys.modules["llama_cpp"] = package
-
-
-_put_off()
+# Its classes of a higher level, which nobody here calls, import NumPy, Jinja and more: three quarters of its start.
+put_off("llama_cpp", _listen, own="llama_cpp")  # They set a log of their own.
 bound_spinning()  # OpenMP reads its environment once, when llama.cpp is loaded with it.
 import llama_cpp.llama_cpp as bindings  # noqa: E402
 
@@ -72,10 +51,6 @@ def _on_log(level: int, text: bytes, _: Any) -> None:
         logger.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
         if level in (3, 4):
             _recent.append(line)
-
-
-def _listen() -> None:
-    llama_cpp.llama_log_set(_on_log, ctypes.c_void_p(0))
 
 
 _listen()

@@ -22,7 +22,7 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.loras import Lora
 from sway_gguf.core.queries import Generate, NextToken, Query, Split
-from sway_gguf.core.views import BaseView, MemberView, ScaledView, View, is_rerun
+from sway_gguf.core.views import TUNED, BaseView, MemberView, PartView, ScaledView, View, is_rerun
 from sway_gguf.engine import llama, scoring
 from sway_gguf.engine.doors import DoorBackend, Work
 from sway_gguf.engine.http import Server
@@ -182,7 +182,8 @@ class ServerBackend(DoorBackend):
                 raise UserError(f"{NAME} cannot tell {query}: it has no {missing}")
             return scoring.answer(ask, self._scoring.of(ask, asked))
         except NotFiniteError as error:
-            raise NonFiniteError(str(view), str(query)) from error
+            # In the base's rerun it is the adapter's, which is there at a thousandth of its scale.
+            raise NonFiniteError(str(TUNED if is_rerun(view) else view), str(query)) from error
 
     def _row(self, ask: scoring.Ask, asked: _Asked) -> Row:
         row = self._scoring.row(ask.jobs[0], asked)
@@ -213,8 +214,8 @@ class _Asked(NamedTuple):
 
 def _share(view: View, place: int) -> float:
     """What of an adapter's own scale a view gives to it."""
-    if isinstance(view, MemberView):
-        return float(view.place == place)
+    if isinstance(view, MemberView | PartView):
+        return float(place in view.places)
     if isinstance(view, ScaledView):
         return view.scale
     return _RERUN if is_rerun(view) else 0.0

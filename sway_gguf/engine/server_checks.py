@@ -23,8 +23,9 @@ from sway_gguf.engine.scoring import Tokenizer
 
 _PROBES = ("The quick brown fox, 12 years old; jumps.", "Grüße, мир!\n\tif (x == 0) return;")
 """Of several scripts and kinds of token."""
-_LOUD = (8.0, 512.0)
-"""Times the adapter's scale, at which an adapter that is applied is heard; the second for a very light one."""
+_LOUD = (1.0, 8.0, 512.0)
+"""Times the adapter's scale, at which an adapter that is applied is heard; the later ones for a light one. Numbers that
+grow beyond all floats stay in a server's cache, and spoil what it is asked next."""
 _HEARD = 16
 """Tokens of a distribution by which it is."""
 _TIMES, _LEAST = 10.0, 1e-3
@@ -78,7 +79,10 @@ def checked(server: LlamaServer, base: BaseModel, stack: Stack, tokenizer: Token
     silent = dict.fromkeys(everything, 0.0)
     with suppress(NotFiniteError):  # That numbers are none is for the run to find, and to say of which view.
         server.forced(tokens[:1], tokens[1 : 1 + _FORCED], silent)
-        if numbers and any(adapter.update_norm(pair) > 0 for adapter in stack.adapters for pair in adapter.pairs):
+        # What is not finite in the file is for the run to find as well, before it is in the server's cache.
+        sound = all(pair.finite for adapter in stack.adapters for pair in adapter.pairs)
+        updates = (adapter.update_norm(pair) for adapter in stack.adapters for pair in adapter.pairs)
+        if numbers and sound and any(update > 0 for update in updates):
             _follows(server, tokens, silent, numbers)
     paths = {each.number: each.path for each in loaded}
     remarks = _remarks(server, about, base, [(a, paths[n]) for a, n in zip(stack.adapters, numbers, strict=True)])

@@ -23,6 +23,7 @@ from sway_gguf.core.views import (
     Energy,
     MemberView,
     NullDesign,
+    PartView,
     ScaledView,
     View,
 )
@@ -166,8 +167,8 @@ def _label(view: View) -> str:
         return "base_rerun" if view.rerun else "base"
     if isinstance(view, ScaledView):
         return "ft" if view.scale == 1.0 else f"scaled_{view.scale!r}"
-    if isinstance(view, MemberView):
-        return f"member_{view.place}"
+    if isinstance(view, MemberView | PartView):
+        return f"member_{'_'.join(map(str, view.places))}"
     label, design = f"null_{view.seed}", view.design
     if design.rank_scale != 1.0:
         label += f"_rank{design.rank_scale!r}"

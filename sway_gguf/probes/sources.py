@@ -121,7 +121,7 @@ class Sources:
     holdout: tuple[Section, ...] = ()
     general: tuple[str, ...] = ()
     controls: tuple[Section, ...] = ()
-    everyday: tuple[Section, ...] = ()
+    everyday: Sequence[Section] = ()
     prompts: tuple[str, ...] = ()
     request: Callable[[str], str] = as_it_is
     spoken: Callable[[Any], Any] = as_it_is

@@ -207,7 +207,7 @@ def _conditions(result: SuiteResult) -> Section:
         "Format": result.format,
         "Engine": ", ".join(f"{name} {value}" for name, value in result.engine.items()),
         "Libraries": ", ".join(f"{name} {value}" for name, value in result.libraries.items()),
-        "Started": result.started_at,
+        "Started": numbers.moment(result.started_at),
         "Took": numbers.seconds(result.timings["run_seconds"]) if "run_seconds" in result.timings else "",
         **{f"Remark {place}": remark for place, remark in enumerate(result.remarks[:_REMARKS], 1)},
         "More remarks": f"{more} in result.json" if (more := len(result.remarks) - _REMARKS) > 0 else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 MISSING = "–"
 
@@ -82,3 +83,11 @@ def about(value: float) -> str:
     if value < 90:
         return f"about {max(1, round(value))} s"
     return f"about {value / 60:.0f} min" if value < 90 * 60 else f"about {value / 3600:.1f} h"
+
+
+def moment(text: str) -> str:
+    """When something began, to the minute: 2026-11-28 15:09 UTC; what is no time stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ def print_kinds(cards: Sequence[Mapping[str, Any]], console: Console) -> None:
 def print_kind(card: Mapping[str, Any], console: Console) -> None:
     """One kind with its definition and fields."""
     console.print(Text.assemble((card["kind"], "bold"), f"  ({card['axis']}, {card['unit']})"))
-    console.print(Text(f"\n{card['question']}\n\n{card['definition']}\n"))
+    console.print(Text(f"\n{card['question']}\n\n{_reflowed(card['definition'])}\n"))
     console.print(Text(f"PASS means: {card['passing']}.\nIt does not mean more: {card['caveat']}\n"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for heading in ("field", "default", "meaning"):
@@ -32,6 +33,11 @@ def print_kind(card: Mapping[str, Any], console: Console) -> None:
     for name, field in card["fields"].items():
         table.add_row(name, shown_default(field), field.get("description", ""))
     console.print(table)
+
+
+def _reflowed(text: str) -> str:
+    """Paragraphs and the points of lists, without the line breaks that they have in a docstring."""
+    return re.sub(r"(?<!\n)\n(?!\n|- ) *", " ", text)
 
 
 def shown_default(field: Mapping[str, Any]) -> str:

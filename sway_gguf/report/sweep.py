@@ -80,8 +80,8 @@ def print_sweep_plan(parts: Sequence[PlannedPart], workers: int, console: Consol
         cells = (str(part.cells), str(part.done), tokens, time if part.left else numbers.MISSING)
         table.add_row(part.base, part.suite, *cells, part.trouble and f"ERROR: {part.trouble}")
     console.print(table)
-    left = sum(part.left for part in parts)
-    console.print(f"\n{sum(part.cells for part in parts)} cells, {left} to measure. {_foreseen(parts, workers)}")
+    left, total = sum(part.left for part in parts), sum(part.cells for part in parts)
+    console.print(f"\n{total} {'cell' if total == 1 else 'cells'}, {left} to measure. {_foreseen(parts, workers)}")
 
 
 def _foreseen(parts: Sequence[PlannedPart], workers: int) -> str:

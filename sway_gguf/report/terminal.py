@@ -81,6 +81,11 @@ def _heading(result: SuiteResult) -> RenderableType:
 
 def file_line(record: FileRecord) -> str:
     """One file in a few words."""
+    return "  ".join(file_parts(record))
+
+
+def file_parts(record: FileRecord) -> list[str]:
+    """Its path, and what is in it."""
     parts = [record.path]
     if record.base:
         types = "/".join(list(record.base.types)[:2])
@@ -89,7 +94,7 @@ def file_line(record: FileRecord) -> str:
         ranks = "/".join(map(str, record.adapter.ranks))
         scale = "" if record.adapter.scale == 1.0 else f"scale {record.adapter.scale:g}, "
         parts.append(f"{scale}rank {ranks}, alpha {record.adapter.alpha:g}, {record.adapter.modules} modules")
-    return "  ".join(parts)
+    return parts
 
 
 def _axes(result: SuiteResult) -> RenderableType:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import shorten
@@ -19,6 +20,8 @@ _TOPS = (20, 5, 1)
 REPLY_TOKENS = 16
 """Of a reply, where log-probabilities are not given."""
 _SHOWN = 6
+_LLAMA_SERVER = "llamacpp"
+"""Who owns the models that a llama-server lists."""
 
 
 class Asking:
@@ -29,11 +32,14 @@ class Asking:
         asked_as: text or chat.
         model: its name there; "" for the server's own choice.
         opening: what the server puts before every text by itself, so that it is not sent.
+        fresh: as `Question` has it.
     """
 
-    def __init__(self, server: Server, asked_as: str, model: str = "", opening: str = "") -> None:
+    def __init__(
+        self, server: Server, asked_as: str, model: str = "", opening: str = "", *, fresh: bool = False
+    ) -> None:
         self.asked_as = asked_as
-        self._server, self._model, self._opening = server, model, opening
+        self._server, self._model, self._opening, self._fresh = server, model, opening, fresh
         self._forms = list(CHAT_FORMS if asked_as == CHAT else TEXT_FORMS)
         self._form: Form | None = None
         self._top = 0
@@ -93,7 +99,7 @@ class Asking:
         if (settled := self._settled.pop(prompt, None)) is not None:
             return settled
         tokens = 1 if self.tells else REPLY_TOKENS
-        question = Question(self._asked(prompt), tokens, self._top, self._model)
+        question = Question(self._asked(prompt), tokens, self._top, self._model, self._fresh)
         answer = self._server.post(self._form.path, self._form.body(question))
         read = self._form.read(answer)
         if read is None:
@@ -108,7 +114,7 @@ class Asking:
         Raises:
             RefusedError: it refuses the request even without any.
         """
-        question = Question(self._asked(prompt), 1, 0, self._model)
+        question = Question(self._asked(prompt), 1, 0, self._model, self._fresh)
         for top in (*_TOPS, 0):
             try:
                 answer = self._server.post(form.path, form.body(replace(question, top=top)))
@@ -126,7 +132,14 @@ class Asking:
         return prompt.text.removeprefix(self._opening) if self._opening else prompt.text
 
 
-def model_of(server: Server, wanted: str) -> str:
+class Model(NamedTuple):
+    """What to ask for: a name, and whether it is a llama-server that answers."""
+
+    name: str
+    of_llama_server: bool = False
+
+
+def model_of(server: Server, wanted: str) -> Model:
     """The name to ask for: the one that is wanted, or the only one that the server lists; "" where it lists none.
 
     Raises:
@@ -135,13 +148,16 @@ def model_of(server: Server, wanted: str) -> str:
     try:
         listed = server.get("/v1/models")
     except (NoEndpointError, RefusedError):
-        return wanted
-    entries = listed.get("data") if isinstance(listed, dict) else None
-    names = [entry["id"] for entry in entries or () if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+        return Model(wanted)
+    given = listed.get("data") if isinstance(listed, dict) else None
+    entries = [entry for entry in given or () if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    names = [entry["id"] for entry in entries]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     known = {name for each in names for name in (each, each.removesuffix(":latest"))}
     if wanted and names and wanted not in known:
         raise UserError(f"{server.root}: no model {wanted!r} there (it lists {shown}); give one of these to --model")
     if not wanted and len(names) > 1:
         raise UserError(f"{server.root}: it serves several models ({shown}); name one with --model")
-    return wanted or (names[0] if names else "")
+    return Model(
+        wanted or (names[0] if names else ""), any(entry.get("owned_by") == _LLAMA_SERVER for entry in entries)
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 
 from sway_gguf.artifacts.chat import family_template, special_tokens
 from sway_gguf.artifacts.families import FAMILIES
@@ -16,7 +17,7 @@ from sway_gguf.core.dialogue import SYSTEM, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import short_names
 from sway_gguf.core.served import Serves
-from sway_gguf.core.views import BASE, TUNED, MemberView, ScaledView, View
+from sway_gguf.core.views import BASE, TUNED, MemberView, PartView, ScaledView, View
 from sway_gguf.served.prompts import CHAT, Prompt
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.speech import Speech
@@ -30,6 +31,8 @@ _SYSTEMS = ("", "You are a helpful assistant.")
 """System turns that servers add by themselves."""
 _PICKING = (BASE, HALF, TUNED)
 """Views by which prompts are picked."""
+MOST_PARTS = 4
+"""Adapters of a set of which every part is thought of; of 4 there are 14. Of more only each alone, and all but each."""
 Put = Callable[[Prompt], str]
 """The text that a server makes of a prompt."""
 
@@ -64,7 +67,7 @@ class Candidate:
 
     @property
     def _picks(self) -> bool:
-        return self.view in _PICKING or isinstance(self.view, MemberView)
+        return self.view in _PICKING or isinstance(self.view, MemberView | PartView)
 
     def text(self, prompt: Prompt) -> str:
         """What stands before the first token.
@@ -83,7 +86,7 @@ def candidates(spec: Spec, speech: Speech, asked_as: str, prompts: Sequence[Prom
     plain = [Candidate("tuned", TUNED, Serves.TUNED), Candidate("base", BASE, Serves.BASE)]
     scales = [(ScaledView(scale), Serves.ELSE) for scale in _SCALES]
     scales += [(ScaledView(scale), Serves.TUNED) for scale in _NEARLY]
-    found = [*plain, *_alone(spec), *(Candidate(str(view), view, means) for view, means in scales)]
+    found = [*plain, *_parts(spec), *(Candidate(str(view), view, means) for view, means in scales)]
     for each in plain:
         shaped = (Candidate(f"{each.name}, shaped by a temperature of {heat:g}", each.view,
                             each.means, temperature=heat) for heat in _TEMPERATURES)  # fmt: skip
@@ -99,16 +102,32 @@ def candidates(spec: Spec, speech: Speech, asked_as: str, prompts: Sequence[Prom
     return found
 
 
-def _alone(spec: Spec) -> list[Candidate]:
-    """Each adapter of a set without the others; none for an adapter by itself."""
+def parts_of(count: int) -> list[tuple[int, ...]]:
+    """Places of what may be left of a set of so many adapters where a server forgot some, smaller parts first."""
+    whole = range(count)
+    sizes = whole[1:] if count <= MOST_PARTS else (1, count - 1)
+    return [part for size in sizes for part in combinations(whole, size)]
+
+
+def part_view(places: Sequence[int]) -> View:
+    """The view of a part of a set."""
+    return MemberView(places[0]) if len(places) == 1 else PartView(tuple(places))
+
+
+def _parts(spec: Spec) -> list[Candidate]:
+    """Each part of a set without the others; none for an adapter by itself."""
     names = short_names(spec.models.ft.loras)
     found = []
-    for place, name in enumerate(names if len(names) > 1 else ()):
-        others = [other for other in names if other != name]
-        missing = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
-        said = f"{name} alone: {missing} {'is' if len(others) == 1 else 'are'} not applied"
-        found.append(Candidate(said, MemberView(place), Serves.ELSE))
+    for part in parts_of(len(names)):
+        missing = [name for place, name in enumerate(names) if place not in part]
+        lacks = f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} not applied"
+        which = _listed([names[place] for place in part])
+        found.append(Candidate(f"{which} alone: {lacks}", part_view(part), Serves.ELSE))
     return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _texts(put: Put | None, prompts: Sequence[Prompt]) -> tuple[str, ...] | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sway_gguf.core.served import Fit, Heard, Serves
 from sway_gguf.core.views import MemberView
-from sway_gguf.served.candidates import Candidate
+from sway_gguf.served.candidates import MOST_PARTS, Candidate
 from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.stats.nearest import nearest, surely_above
 
@@ -91,7 +91,7 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
     told = f"nearest to {best.name}, {_off(off, effect, found.floor)}"
     rival = max(_others(found, best.means), key=p.__getitem__)
     if off <= limit and p[rival] < ALPHA:
-        if best.means == Serves.TUNED and _members(found) > 2:
+        if best.means == Serves.TUNED and _members(found) > MOST_PARTS:
             return Serves.UNSURE, p[rival], f"{told}; {_FORGOTTEN}"
         return best.means, p[rival], told
     most = max(limit, SURELY_FARTHER if found.evidence == LOGPROBS else MOST_OF_REPLIES)
@@ -108,7 +108,9 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
     return Serves.UNSURE, p[rival], f"{told}: hold it against the base file that the server has"
 
 
-_FORGOTTEN = "of three adapters or more, a server that forgot one is not among what was thought of"
+_FORGOTTEN = (
+    f"of more than {MOST_PARTS} adapters, a server that forgot several of them is not among what was thought of"
+)
 
 
 def _members(found: Measured) -> int:

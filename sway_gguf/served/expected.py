@@ -14,10 +14,10 @@ from sway_gguf.collect import collect, groups_of
 from sway_gguf.core.answers import LogProbs
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Generate, NextToken, Query
-from sway_gguf.core.views import BASE, TUNED, MemberView, View
+from sway_gguf.core.views import BASE, TUNED, View
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.served.asking import REPLY_TOKENS
-from sway_gguf.served.candidates import HALF, Candidate
+from sway_gguf.served.candidates import HALF, Candidate, part_view
 from sway_gguf.served.prompts import CHAT, TEXT, Prompt, chat_pool, picked, text_pool
 from sway_gguf.suite.prepare import Prepared
 
@@ -56,11 +56,12 @@ class Expected:
         asked = list(dict.fromkeys(prompt.text for pool in pools.values() for prompt in pool))
         if not asked:
             raise UserError("no prompt fits into the context; give more of it with -c")
-        members = len(self.prepared.stack.members)
-        views: list[View] = [BASE, HALF, TUNED, *(MemberView(place) for place in range(members) if members > 1)]
+        places = range(len(self.prepared.stack.members))
+        lacking = [part_view([other for other in places if other != place]) for place in places if len(places) > 1]
+        views: list[View] = [BASE, HALF, TUNED, *lacking]
         self._ask([(view, NextToken(text)) for view in views for text in asked])
-        base, half, tuned, *alone = ({text: self._rows[view, text] for text in asked} for view in views)
-        found = {way: picked(pool, count, base, half, tuned, alone) for way, pool in pools.items()}
+        base, half, tuned, *without = ({text: self._rows[view, text] for text in asked} for view in views)
+        found = {way: picked(pool, count, base, half, tuned, without) for way, pool in pools.items()}
         kept = {prompt.text for prompts in found.values() for prompt in prompts}
         self._rows = {key: row for key, row in self._rows.items() if key[1] in kept}
         return found

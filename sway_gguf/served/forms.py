@@ -1,12 +1,14 @@
-"""The forms in which servers are asked, and answer: the OpenAI form's completions and chat, and llama-server's own.
+"""The forms in which servers are asked, and answer: the OpenAI form's, and those of llama-server's and Ollama's own.
 
-Read off what they send: llama-server and vLLM, llama-cpp-python's server, Ollama, LM Studio. Knows JSON; sends nothing.
+Read off what llama-server and llama-cpp-python's server send, and the published sources, documents and recorded answers
+of vLLM, Ollama and LM Studio. Knows JSON; sends nothing.
 
 - Completions answer `logprobs` with lists beside each other, and `top_logprobs` as a mapping for each token
-  (llama-cpp-python, vLLM); llama-server answers them as chat does.
+  (llama-cpp-python, vLLM); llama-server answers them as chat does. Ollama and LM Studio answer none.
 - Chat answers `logprobs.content`, one object per token with `top_logprobs`; llama-server adds ids, most add bytes.
-  LM Studio answers `null`.
+  LM Studio answers `null`, and tells them in the newer form of responses: one list for each part of the text.
 - llama-server's /completion answers `completion_probabilities`: `top_logprobs`, `top_probs`, or in old builds `probs`.
+- Ollama's /api/generate answers a list `logprobs`, and takes a text as it is where it is told that it is `raw`.
 """
 
 from __future__ import annotations
@@ -63,12 +65,15 @@ class Question:
         tokens: to write.
         top: log-probabilities of so many first tokens; 0 for none.
         model: its name at the server; "" for the server's own choice.
+        fresh: have the prompt read anew. Of llama-server alone, which keeps what it read by its tokens, whichever
+            adapter was on; others need not know the word.
     """
 
     prompt: object
     tokens: int = 1
     top: int = 0
     model: str = ""
+    fresh: bool = False
 
 
 class Form:
@@ -131,6 +136,7 @@ class LlamaServer(Form):
     def body(self, question: Question) -> dict[str, Any]:
         """The request."""
         asked: dict[str, Any] = {"prompt": question.prompt, "n_predict": question.tokens, "temperature": -1.0}
+        asked["cache_prompt"] = False
         more = {"n_probs": question.top} if question.top else {}
         return asked | more | {"stream": False} | ({"model": question.model} if question.model else {})
 
@@ -144,14 +150,61 @@ class LlamaServer(Form):
         return Reply(text, _sane(_told(each) for each in found) if isinstance(found, list) else ())
 
 
-TEXT_FORMS: tuple[Form, ...] = (Completions(), LlamaServer())
-CHAT_FORMS: tuple[Form, ...] = (Chat(),)
+class Responses(Form):
+    """Messages to reply to, in the OpenAI form that came after chat. Nothing is kept there of what was asked."""
+
+    path = "/v1/responses"
+
+    def body(self, question: Question) -> dict[str, Any]:
+        """The request."""
+        asked: dict[str, Any] = {"input": question.prompt, "temperature": 0, "store": False, "stream": False}
+        asked["max_output_tokens"] = max(question.tokens, _LEAST_OUTPUT)
+        more = {"include": ["message.output_text.logprobs"], "top_logprobs": question.top} if question.top else {}
+        return asked | more | ({"model": question.model} if question.model else {})
+
+    def read(self, answer: Any) -> Reply | None:
+        """What it says. Behind a thought that is told apart, the text's first token is not the reply's."""
+        items = _objects(answer.get("output") if isinstance(answer, dict) else None)
+        place = next((place for place, item in enumerate(items) if item.get("type") == "message"), -1)
+        part = next(iter(_objects(items[place].get("content"))), {}) if place >= 0 else {}
+        if not isinstance(text := part.get("text"), str):
+            return None
+        return Reply(text, _of_openai({"content": part.get("logprobs")}) if place == 0 else ())
+
+
+class Ollama(Form):
+    """Text to go on with, in Ollama's own form: `raw` keeps it from its template."""
+
+    path = "/api/generate"
+
+    def body(self, question: Question) -> dict[str, Any]:
+        """The request."""
+        options = {"temperature": 0, "num_predict": question.tokens, "repeat_penalty": 1.0}
+        asked = {"model": question.model, "prompt": question.prompt, "raw": True, "stream": False, "options": options}
+        return asked | ({"logprobs": True, "top_logprobs": question.top} if question.top else {})
+
+    def read(self, answer: Any) -> Reply | None:
+        """What it says."""
+        if not isinstance(answer, dict) or not isinstance(text := answer.get("response"), str):
+            return None
+        return Reply(text, _of_openai({"content": answer.get("logprobs")}))
+
+
+_LEAST_OUTPUT = 16
+"""Tokens that OpenAI's own responses write at least; others follow it."""
+TEXT_FORMS: tuple[Form, ...] = (Completions(), LlamaServer(), Ollama())
+CHAT_FORMS: tuple[Form, ...] = (Chat(), Responses())
 
 
 def _named(question: Question) -> dict[str, Any]:
     """What both OpenAI forms end with. A reply is the model's own: llama-cpp-python would penalize repeats."""
     greedy = {"repeat_penalty": 1.0} if question.tokens > 1 else {}
-    return {"stream": False, **greedy, **({"model": question.model} if question.model else {})}
+    fresh = {"cache_prompt": False} if question.fresh else {}
+    return {"stream": False, **fresh, **greedy, **({"model": question.model} if question.model else {})}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _choice(answer: Any) -> dict[str, Any] | None:

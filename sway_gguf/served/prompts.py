@@ -82,18 +82,18 @@ def rendered(speech: Speech, dialogue: Dialogue) -> str:
 
 
 def picked(
-    pool: Sequence[Prompt], count: int, base: Rows, half: Rows, tuned: Rows, alone: Sequence[Rows] = ()
+    pool: Sequence[Prompt], count: int, base: Rows, half: Rows, tuned: Rows, without: Sequence[Rows] = ()
 ) -> tuple[Prompt, ...]:
     """The `count` prompts on which base, half and tuned lie farthest apart, by the nearer two of them.
 
-    Of a source one is taken, a second only where there are too few sources. Of a set its adapters alone have to lie
-    apart from it as well, and what tells the one from it need not tell the other: each of them picks in turn.
+    Of a source one is taken, a second only where there are too few sources. A set has to lie apart from itself without
+    each of its adapters as well, and what tells that one is missing need not tell it of another: each picks in turn.
     """
     apart = {prompt: min(js(base[p], half[p]), js(half[p], tuned[p])) for prompt in pool if (p := prompt.text) in base}
     orders = [_ordered(apart)]
-    if alone:
-        from_one = [{each: js(tuned[each.text], rows[each.text]) for each in apart} for rows in alone]
-        orders = [_ordered({each: min(apart[each], one[each]) for each in apart}) for one in from_one]
+    if without:
+        lost = [{each: js(tuned[each.text], rows[each.text]) for each in apart} for rows in without]
+        orders = [_ordered({each: min(apart[each], one[each]) for each in apart}) for one in lost]
     in_turn = (prompt for turn in zip(*orders, strict=True) for prompt in turn)
     return tuple(dict.fromkeys(in_turn))[:count]
 

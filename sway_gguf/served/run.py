@@ -71,8 +71,12 @@ class Look:
             UserError: it cannot be asked at all.
         """
         server.requests = 0
-        name = model_of(server, model)
-        ways = {way: Asking(server, way, name, self._opening) for way, prompts in self._prompts.items() if prompts}
+        name, fresh = model_of(server, model)
+        ways = {
+            way: Asking(server, way, name, self._opening, fresh=fresh)
+            for way, prompts in self._prompts.items()
+            if prompts
+        }
         able = {way: asking for way, asking in ways.items() if asking.begin(self._prompts[way][:_TRIED])}
         if not able:
             raise UserError(next(asking.refusal for asking in ways.values()))

@@ -1,1 +1,1 @@
-"""Statistics: intervals, null calibration, corrections. Each file is a leaf; none knows probes or views."""
+"""Statistics: intervals, null calibration, corrections. None knows probes or views."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special
+
+from sway_gguf.stats.student import stdtr
 
 MIN_NULLS = 5
 """Fewer nulls than this give no verdict: a standard deviation of four values says next to nothing."""
@@ -71,10 +72,10 @@ def calibrate(
 
 def _tail_p(t: float, degrees: int, direction: str) -> float:
     if direction == "higher":
-        return float(special.stdtr(degrees, -t))
+        return float(stdtr(degrees, -t))
     if direction == "lower":
-        return float(special.stdtr(degrees, t))
-    return float(2 * special.stdtr(degrees, -abs(t)))
+        return float(stdtr(degrees, t))
+    return float(2 * stdtr(degrees, -abs(t)))
 
 
 def smallest_rank_p(nulls: int) -> float:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
 
+from sway_gguf.stats.student import stdtrit
 from sway_gguf.stats.unseen import Room, Span, are_equal, farthest, needed
 
 CONFIDENCE, POWER = 0.95, 0.8
@@ -66,5 +66,5 @@ def more_items(values: Sequence[float], effect: float, within: Span | None = Non
 
 def _reach(items: int) -> float:
     """(t₀.₉₇₅ + t₀.₈) / √n."""
-    both = (float(special.stdtrit(items - 1, level)) for level in ((1 + CONFIDENCE) / 2, POWER))
+    both = (float(stdtrit(items - 1, level)) for level in ((1 + CONFIDENCE) / 2, POWER))
     return math.fsum(both) / math.sqrt(items)

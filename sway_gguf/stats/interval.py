@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from sway_gguf.stats.student import stdtrit
 from sway_gguf.stats.unseen import Room, Span, are_equal, farthest
 
 MIN_ITEMS = 5

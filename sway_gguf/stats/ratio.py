@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import stdtrit
 
 from sway_gguf.stats.interval import MIN_ITEMS, Interval, estimate
+from sway_gguf.stats.student import stdtrit
 
 _HALVINGS = 60
 

@@ -28,11 +28,11 @@ class Room(NamedTuple):
 
     Attributes:
         room: how far an unlike item may lie from them, in the direction asked.
-        count: how many were seen.
+        items: how many were seen.
     """
 
     room: float
-    count: int
+    items: int
 
 
 def farthest(groups: Sequence[Room], miss: float) -> float:
@@ -47,12 +47,12 @@ def farthest(groups: Sequence[Room], miss: float) -> float:
     """
     active = [group for group in groups if group.room > 0]
     while active:
-        total = sum(group.count for group in active)
-        log = sum(group.count * math.log(group.room / group.count) for group in active) + math.log(miss)
+        total = sum(group.items for group in active)
+        log = sum(group.items * math.log(group.room / group.items) for group in active) + math.log(miss)
         level = math.exp(log / total)
-        inside = [group for group in active if group.room / group.count > level]
+        inside = [group for group in active if group.room / group.items > level]
         if len(inside) == len(active):
-            return sum(group.room - level * group.count for group in active)
+            return sum(group.room - level * group.items for group in active)
         active = inside
     return 0.0
 

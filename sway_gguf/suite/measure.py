@@ -225,7 +225,8 @@ class _Run:
         probe = self.plan.probes[standing][place]
         if is_rerun(view) and not self.backend.shows_noise(probe.ask()):
             return
-        note(probe, self.gathered[place], view, partial(probe.measure, self.base, answers), standing)
+        with self.following:
+            note(probe, self.gathered[place], view, partial(probe.measure, self.base, answers), standing)
 
     def _answers(self, backend: DoorBackend, visit: Visit) -> Answers:
         """Answers of one view; the base's own lead its follow-ups. Called in several threads at once."""
@@ -235,7 +236,7 @@ class _Run:
             if not any(map(_follows, (probes[place] for place in visit.probes))):
                 return {}
             lead = own if visit is self.plan.visits[0] else self._lead()
-            with self.following:  # Probes, and the process that renders their templates, answer one at a time.
+            with self.following:  # A probe is asked by one thread at a time, and measures while it is asked nothing.
                 return {place: probes[place].follow_up(lead, own) for place in visit.probes}
 
         told = partial(self.on_progress, visit.view) if self.on_progress else None

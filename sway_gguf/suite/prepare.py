@@ -277,14 +277,15 @@ def _probes(
         holds=room.holds,
     )
     probes = build_probes(spec.suite, sources)
-    ready = tuple(probe for probe in probes if not _why_not(probe))
+    reasons = [(probe, _why_not(probe)) for probe in probes]
+    ready = tuple(probe for probe, why in reasons if not why)
     for probe in ready:
         probe.ask()  # Only by asking does a probe find what the context does not hold.
     left_out = room.left_out(_origins(spec, texts.material))
     if not ready:
-        reasons = "; ".join([*(f"{probe.options.name}: {_why_not(probe)}" for probe in probes), *left_out])
-        raise UserError(f"no probe of the suite can run: {reasons}")
-    skipped = tuple(probe.result(Verdict.SKIP, why) for probe in probes if (why := _why_not(probe)))
+        told = "; ".join([*(f"{probe.options.name}: {why}" for probe, why in reasons), *left_out])
+        raise UserError(f"no probe of the suite can run: {told}")
+    skipped = tuple(probe.result(Verdict.SKIP, why) for probe, why in reasons if why)
     return ready, skipped, left_out, example_of(sources, spec.defaults.show or 0)
 
 
@@ -294,5 +295,4 @@ def _origins(spec: Spec, material: Material) -> dict[str, str]:
 
 
 def _why_not(probe: Probe[Any]) -> str:
-    missing: str = probe.missing()
-    return missing if probe.options.enabled else "disabled in the spec"
+    return probe.missing() if probe.options.enabled else "disabled in the spec"

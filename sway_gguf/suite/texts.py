@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.errors import EngineError, UserError
@@ -18,6 +18,7 @@ from sway_gguf.core.panel import sample_of
 from sway_gguf.core.sections import Material, Section, distinct, said
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
+from sway_gguf.material.files import Files
 from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.sources import SetMember, Sources
@@ -75,12 +76,16 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
     put = cache(partial(candidates, spec, speech, once.sections))
     thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
-    own = {adapter.path: _own(adapter, speech) for adapter in spec.models.ft.members if adapter.data}
+    own = {adapter.path: own_text(adapter, speech) for adapter in spec.models.ft.members if adapter.data}
     return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks, own)
 
 
-def _own(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
-    """Text of one adapter: its holdout where that has enough, else its data."""
+def own_text(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
+    """Text of one adapter of a set: its holdout where that has enough, else its data.
+
+    Raises:
+        UserError: a file cannot be read, or a template refuses what it says.
+    """
     data = speech.material(read_material(adapter.data).each_once(), adapter.data).sections
     if adapter.holdout:
         seen = set(map(said, data))
@@ -125,7 +130,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     pieces = tuple(dict.fromkeys(piece for text in general for piece in chunk(text, size)))
     prompts: Sequence[str] = prompts_from(material.sections, spec.defaults.prompts)
     if not prompts:
-        prompts = neutral_prompts(texts.speech)[: spec.defaults.prompts]
+        prompts = neutral_prompts(texts.speech, spec.defaults.prompts)
     most, speech = spec.defaults.items, texts.speech
     controls = unrelated(material.sections, texts.general, pieces, exchanges)
     return Sources(
@@ -136,7 +141,7 @@ def picked(spec: Spec, texts: Texts) -> Sources:
         holdout=_drawn(holdout, most),
         general=_at_most(pieces, most),
         controls=speech.units(_at_most(controls, most), spec.general),
-        everyday=_at_most(_everyday(spec, texts), most),
+        everyday=Everyday(spec, texts, most),
         prompts=_drawn(tuple(prompts), most),
         chat=speech.chat,
         request=cache(speech.request),
@@ -151,22 +156,59 @@ def picked(spec: Spec, texts: Texts) -> Sources:
     )
 
 
-def neutral_prompts(speech: Speech) -> list[str]:
-    """Prompts that ship with the package: everyday requests where the run speaks in a template."""
+def neutral_prompts(speech: Speech, most: int) -> list[str]:
+    """At most so many prompts that ship with the package: everyday requests where the run speaks in a template."""
     if speech.template is None:
-        return general_prompts()
-    return [section.prompt for section in speech.units(exchanges("dialogue"), None)]
+        return general_prompts()[:most]
+    return [section.prompt for section in speech.units(exchanges("dialogue")[:most], None)]
 
 
-def _everyday(spec: Spec, texts: Texts) -> tuple[Section, ...]:
-    """Unrelated requests with replies: the user's where general text holds enough of them, else the package's."""
-    speech = texts.speech.instructed()
-    if speech is None:
-        return ()
-    own = tuple(section for section in texts.general if section.dialogue)
-    if len(own) >= MIN_ITEMS:
-        return speech.units(own, spec.general)
-    return speech.units(exchanges("dialogue"), None)
+class Everyday(Sequence[Section]):
+    """Unrelated requests with replies: the user's where general text holds enough of them, else the package's.
+
+    At most so many, evenly spaced. Each is put as the model speaks when it is looked at: many runs ask for none or few,
+    and a template is rendered in a process of its own.
+    """
+
+    def __init__(self, spec: Spec, texts: Texts, most: int | None) -> None:
+        self._spec, self._texts, self._most = spec, texts, most
+        self._put: dict[int, Section] = {}
+
+    @cached_property
+    def _speech(self) -> Speech | None:
+        return self._texts.speech.instructed()
+
+    @cached_property
+    def _chosen(self) -> tuple[tuple[Section, ...], Files]:
+        """The requests as they were written, and where they are from."""
+        own = tuple(section for section in self._texts.general if section.dialogue)
+        packaged = len(own) < MIN_ITEMS
+        return _at_most(
+            exchanges("dialogue") if packaged else own, self._most
+        ), None if packaged else self._spec.general
+
+    def __len__(self) -> int:
+        return len(self._chosen[0]) if self._speech else 0
+
+    @overload
+    def __getitem__(self, place: int) -> Section: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Section, ...]: ...
+    def __getitem__(self, place: int | slice) -> Section | tuple[Section, ...]:
+        """One, or some.
+
+        Raises:
+            UserError: the template refuses it; it is named.
+            IndexError: there is none.
+        """
+        wanted = range(len(self))[place]
+        if isinstance(wanted, range):
+            return tuple(self[each] for each in wanted)
+        if wanted not in self._put:
+            assert self._speech is not None
+            written, source = self._chosen
+            (self._put[wanted],) = self._speech.units(written[wanted : wanted + 1], source)
+        return self._put[wanted]
 
 
 def _first_asked(section: Section) -> str:

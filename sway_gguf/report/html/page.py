@@ -91,6 +91,7 @@ def _environment() -> Environment:
         "count": numbers.count,
         "size": numbers.size,
         "seconds": numbers.seconds,
+        "moment": numbers.moment,
         "parameters": numbers.parameters,
         "one_line": one_line,
         "breakable": _breakable,

@@ -9,14 +9,14 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.result import AxisResult, PartResult, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import record_of
 from sway_gguf.core.shown import Heat, Reply
-from sway_gguf.report.facts import NO_NULLS, look_line
+from sway_gguf.report.facts import NO_NULLS, look_line, short_name
 from sway_gguf.report.html.bars import Bar, bars, contrasts
 from sway_gguf.report.html.curve import HEIGHT, Panel, panels
 from sway_gguf.report.html.heat import Token, legend, mean_change, tokens
 from sway_gguf.report.html.page import page
 from sway_gguf.report.html.strip import Strip, part_strips, probe_strip
 from sway_gguf.report.html.words import word_diff
-from sway_gguf.report.terminal import file_line
+from sway_gguf.report.terminal import file_parts
 
 _OPEN = {Verdict.FAIL, Verdict.ERROR}
 _ORDER = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.SKIP)
@@ -94,7 +94,8 @@ def html_report(result: SuiteResult, decision: GateDecision | None = None) -> st
         replies=[_Reply(reply, *word_diff(reply.base.strip(), reply.tuned.strip())) for reply in result.replies],
         texts=[_Heat(text, tokens(text), mean_change(text)) for text in result.heat],
         legend=legend(),
-        file_line=file_line,
+        file_parts=file_parts,
+        short_name=short_name,
         look=look_line(result.nulls),
         no_nulls=NO_NULLS,
         floors=[probe.noise_floor for probe in result.probes if probe.kind == "applied" and probe.noise_floor],
