@@ -114,12 +114,11 @@ class Trainings:
         self._number: int | None = None
         self._taken: tuple[int, str] | None = None
 
-    def run_of(self, at: Setting, kinds: Sequence[str] = KINDS) -> Prepared:
-        """The run of a setting with these kinds of probes; the backend holds its adapter from now on."""
+    def run_of(self, at: Setting) -> Prepared:
+        """The run of a setting; the backend holds its adapter from now on."""
         if at.training != self._number:
             self._train(at.training)
-        run = self._runs[at.form] if kinds == KINDS else self._prepared(at.training, at.form, kinds)
-        ready = run.with_adapter(self._adapters[at.stop])
+        ready = self._runs[at.form].with_adapter(self._adapters[at.stop])
         if (at.training, at.stop) != self._taken:
             self.backend.swap(ready.stack)
             self._taken = at.training, at.stop
@@ -128,7 +127,7 @@ class Trainings:
     def _train(self, number: int) -> None:
         self._data(number).write_text(dialogues(told(_DOCUMENTS + number)), encoding="utf-8")
         self._general.write_text(unrelated(ITEMS), encoding="utf-8")
-        self._runs = {form: self._prepared(number, form, KINDS) for form in FORMS}
+        self._runs = {form: self._prepared(number, form) for form in FORMS}
         queries = queries_of(self._runs["template"].texts.material.sections)
         with tokenizer_of(self.subject.path) as tokenizer:
             texts = tokens_of(queries, tokenizer, self._model.base.context_length)
@@ -145,9 +144,9 @@ class Trainings:
     def _data(self, number: int) -> Path:
         return self._folder / f"dialogues-{number}.jsonl"
 
-    def _prepared(self, number: int, form: str, kinds: Sequence[str]) -> Prepared:
+    def _prepared(self, number: int, form: str) -> Prepared:
         data, named = [self._data(number)], FORMS[form]
-        return self.subject.prepared(data, general=self._general, kinds=kinds, format=named, items=ITEMS)
+        return self.subject.prepared(data, general=self._general, kinds=KINDS, format=named, items=ITEMS)
 
     def _kept(self, adapter: LoraAdapter, number: int, name: str) -> Path:
         stop = STOPS[name]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.validity import power
 from benchmarks.validity.cells import Cells
 from benchmarks.validity.power import ITEMS, Setting, Trainings
 from benchmarks.validity.remembering import Remembering
@@ -25,7 +26,9 @@ from sway_gguf.verdict.gate import decide
 PACKAGED = ("healthy", "random", "overtrained")
 WEAK = ("1 step", "4 steps", "4 steps in 30 times the noise")
 """Of one training, by the names of the power study."""
-KINDS = ("applied", "delta_kl", "section_internalization", "external_perplexity")
+KINDS = (*power.KINDS, "external_perplexity")
+"""Of the packaged ones. Weak ones are asked what the study of power asks them: the base does not read their unrelated
+dialogues well enough to tell of damage, and a gate that this leaves open could not change its mind."""
 _AT_ONCE = 10
 """Seeds of one cell."""
 
@@ -63,7 +66,7 @@ def _taker(subject: Subject, backend: Remembering, folder: Path) -> Callable[[st
             if name in PACKAGED:
                 ready = packaged.with_adapter(DEMO / f"{name}.lora.gguf")
             else:
-                ready = trainings.run_of(Setting(0, name, "template", DESIGNS[0]), KINDS)
+                ready = trainings.run_of(Setting(0, name, "template", DESIGNS[0]))
             backend.swap(ready.stack)
             taken[name] = ready
         return taken[name]
