@@ -50,6 +50,13 @@ def by_subject(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     return groups
 
 
+_TAUGHT = {
+    "own": "the data itself",
+    "other": "another document of the same style",
+    "shuffled": "the data's words, shuffled",
+}
+
+
 def short(cells: Cells) -> str:
     """The main results in a sentence each."""
     return "\n".join(f"- {sentence}" for sentence in _sentences(cells))
@@ -61,7 +68,7 @@ def _sentences(cells: Cells) -> Iterator[str]:
     yield f"Of them `direction`: {alarms['PASS of direction']}."
     yield f"The original's rule on the same adapters, where it was asked: {alarms[THEIRS]}; ours there: {alarms[OURS]}."
     last = [{**cell["steps"][-1], "source": cell["source"]} for cell in cells.of("otherwise")]
-    for source, told in (("other", "another document of the same style"), ("shuffled", "the data's words, shuffled")):
+    for source, told in _TAUGHT.items():
         of = [run for run in last if run["source"] == source]
         yield f"Trained on {told}, with PASS of `direction` at the end: {Share.over(of, _directed)}."
     usual = _by_how(cells.of("power")).get(("template", "rotation"), [])
