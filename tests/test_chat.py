@@ -114,6 +114,23 @@ def test_a_template_without_end_is_ended(tmp_path: Path, template: str, monkeypa
             render(HELLO)
 
 
+def test_a_dialogue_without_end_leaves_the_others_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sway_gguf.artifacts.chat._SECONDS", 1.0)
+    monkeypatch.setattr("sway_gguf.artifacts.chat._MOST_ENDED", 1)
+    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    template = "{% if messages[0].content == 'slow' %}" + endless + "{% endif %}{{ messages[0].content }}"
+    render = chat_renderer(base_with(tmp_path / "b.gguf", template))
+    assert render is not None
+    for text in ("simple", "slow", "simple", "slow"):
+        if text == "simple":
+            assert render(exchange(text)) == text
+        else:
+            with pytest.raises(UserError, match="it took longer"):
+                render(exchange(text))
+    with pytest.raises(UserError, match="it took longer"):  # It was given up.
+        render(exchange("simple"))
+
+
 def test_threads_that_ask_at_once_get_each_its_own_text(tmp_path: Path) -> None:
     render = chat_renderer(base_with(tmp_path / "b.gguf", "{{ messages[0].content }}"))
     assert render is not None

@@ -104,7 +104,12 @@ def test_a_strip_has_a_dot_per_null_and_says_its_numbers() -> None:
     held = probe_strip(bare(value=0.1, interval=(0.0, 0.2), limit=-0.3))
     assert held is not None
     assert held.limit == scale_over([0.1, 0.2, -0.3]).at(-0.3)
-    assert held.alternative == "Your adapter 0.100 nats, 95% interval 0…0.200, tolerance -0.3."
+    assert held.alternative == "Your adapter 0.100 nats, 95% interval 0…0.200, tolerance -0.300."
+    far = probe_strip(bare(value=0.001, null=nulls(-0.0005, 0.0, 0.0005), limit=0.1))
+    assert far is not None
+    assert far.limit is None
+    assert [round(place) for place, _ in far.dots] == [6, 35, 65]
+    assert far.alternative.endswith("tolerance 0.100.")
     assert probe_strip(bare(value=None)) is None
     assert probe_strip(bare(value=0.0, null=nulls(0.0, 0.0))) is None
 

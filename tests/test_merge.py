@@ -171,6 +171,18 @@ def test_one_tensor_of_a_quantized_base_is_in_memory_at_a_time(tmp_path: Path) -
     assert peak < 4 * one < count * one / 2
 
 
+def test_what_the_converter_keeps_in_float32_stays_so(tmp_path: Path) -> None:
+    kept = [
+        *("position_embd.weight", "token_types.weight", "blk.0.ffn_gate_inp.weight", "blk.0.indexer.proj.weight"),
+        *("blk.0.altup_correct_coef.weight", "blk.0.altup_predict_coef.weight"),
+    ]
+    others = ["token_embd.weight", "blk.0.altup_router.weight", "blk.0.indexer.attn_k.weight", "blk.0.proj.weight"]
+    base = base_of(tmp_path / "b.gguf", gguf.GGMLQuantizationType.F32, [*kept, *others])
+    write_merged(base, None, 1.0, "BF16", tmp_path / "m.gguf")
+    types = {name: info.type for name, info in GGUFFile(tmp_path / "m.gguf").tensors.items()}
+    assert types == dict.fromkeys(kept, "F32") | dict.fromkeys(others, "BF16")
+
+
 PLAIN_TEMPLATE = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
 
 

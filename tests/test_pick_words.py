@@ -16,8 +16,10 @@ from sway_gguf.choose.pick import Picking, pick_spec, prepared_pick
 from sway_gguf.choose.rows import alone_row
 from sway_gguf.choose.words import Told, summary_of
 from sway_gguf.core.loras import Lora
-from sway_gguf.core.pick import Standing
+from sway_gguf.core.pick import Estimate, Pick, PickRow, Standing
 from sway_gguf.core.result import Verdict
+from sway_gguf.report.html.pick_plot import cost_svg
+from sway_gguf.report.pick import marks
 from tests.test_pick import BASE_FILE, files
 from tests.test_pick import HEALTHY as HEALTHY_FILE
 
@@ -91,3 +93,22 @@ def test_what_was_damaged_before_any_candidate_is_told(files: Path) -> None:
     assert why(files, [(better, ENDLESS)], alone) == "the replies of every candidate no longer end."
     losing = why(files, [(better, ENDLESS), (better, BEYOND)], replace(alone, prose=(-0.5,) * 6))
     assert losing.startswith(f"with support.gguf alone, before any candidate, {LOSES.removesuffix(' with')} (-0.50)")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "winner", "said"),
+    [
+        (Verdict.INCONCLUSIVE, "", "best, but unproven"),
+        (Verdict.FAIL, "", "does not ship"),
+        (Verdict.PASS, "a", "ships"),
+    ],
+)
+def test_a_favourite_is_drawn_as_one_that_ships_where_it_does(verdict: Verdict, winner: str, said: str) -> None:
+    lift, cost = Estimate(1.0, (0.9, 1.1), 9), Estimate(-0.01, None, 9)
+    row = PickRow("a", "a.gguf", None, 1.0, held_out=lift, prose=cost, standing=WITHIN)
+    pick = Pick((row,), winner, "a", verdict, ("A sentence.",), tolerance=-0.15)
+    assert marks(pick, row) == [said]
+    drawn = cost_svg(pick)
+    assert f"unrelated text -0.01, within, {said}<" in drawn
+    green = '" fill="#1a7f37" stroke="#444" stroke-width="2"'
+    assert (green in drawn, 'font-weight="bold"' in drawn) == (bool(winner), bool(winner))

@@ -19,7 +19,7 @@ from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullView, ScaledView, 
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.replay import replay
 from sway_gguf.engine.llama_backend import LlamaBackend
-from tests.command_line import succeeded
+from tests.command_line import spoken, succeeded
 from tests.recurrent_models import BUILT, lora_file, model_file
 from tests.test_cli import TEXT
 from tests.test_peft import folder
@@ -108,6 +108,20 @@ def test_what_llama_cpp_loads_and_does_not_run_is_told(tmp_path: Path, architect
         assert apart(answered(backend, BASE), answered(backend, TUNED)) == 0
     said = succeeded("inspect", str(lora))
     assert f"llama.cpp skips {name}.weight: that part of the adapter has no effect" in " ".join(said.split())
+
+
+def test_what_acts_in_a_merge_alone_is_told(tmp_path: Path) -> None:
+    base = model_file(tmp_path / "base.gguf", "mamba2")
+    lora = lora_file(tmp_path / "lora.gguf", base, "mamba2", modules=("blk.0.ssm_conv1d", "blk.0.ssm_out"))
+    told = "llama.cpp loads what the adapter has for blk.0.ssm_conv1d.weight and does not run it, and a merge applies"
+    said = list[str]()
+    merge(base, read_lora(lora), tmp_path / "merged.gguf", kind="F32", say=said.append)
+    assert [line.startswith(told) for line in said] == [True, False]
+    asked = ("--types", "F32", "--work", str(tmp_path / "work"), "--no-store", "-t", "1")
+    done = spoken("quants", str(base), str(lora), *TEXT, *asked)
+    assert (done.returncode, " ".join(done.stdout.split()).count(told)) == (0, 1), done.stderr
+    whole = read_lora(lora_file(tmp_path / "run.gguf", base, "mamba2"))
+    assert whole.only_merged == ""
 
 
 def test_check_runs_on_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
@@ -27,7 +28,7 @@ from sway_gguf.stats.detectable import detectable, more_items
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.quantization import TABLE, against, costs_of
 from sway_gguf.verdict.reading import Reading
-from tests.artifact_files import SHAPES, base_file
+from tests.artifact_files import SHAPES, base_file, finish
 from tests.command_line import complaint, spoken
 
 COSTS = Costs({"Q8_0": 0.001, "Q4_K_M": 0.02, "Q4_0": 0.05})
@@ -188,7 +189,9 @@ def test_costs_come_from_what_quants_wrote(tmp_path: Path) -> None:
     assert read_costs(path, 5, "ab") == (Costs({"Q8_0": -0.0002, "Q4_0": 0.05}, measured=True), "")
     with pytest.raises(UserError, match="base of 5 weights, and this one has 6"):
         read_costs(path, 6, "ab")
-    with pytest.raises(UserError, match="another base, of as many weights and with other norms"):
+    with pytest.raises(
+        UserError, match="another base, of as many weights: its norms or biases are other ones, or another converter's"
+    ):
         read_costs(path, 5, "cd")
 
 
@@ -220,6 +223,23 @@ def test_a_base_is_known_in_any_type_of_weights_and_no_other_is_taken_for_it(tmp
     shifted.write_bytes(data)
     assert read_base(shifted).parameters == base.parameters
     assert vectors_digest(read_base(shifted)) != vectors_digest(base)
+
+
+def test_a_base_is_known_with_its_norms_in_any_type_of_floats(tmp_path: Path) -> None:
+    def digest(numbers: np.ndarray, kind: str) -> str:
+        writer = gguf.GGUFWriter(tmp_path / "b.gguf", "llama")
+        stored = gguf.GGMLQuantizationType[kind]
+        writer.add_tensor("output_norm.weight", gguf.quants.quantize(numbers, stored), raw_dtype=stored)
+        return vectors_digest(read_base(finish(writer, tmp_path / "b.gguf")))
+
+    single = np.random.default_rng(0).normal(1.0, 0.5, 4096).astype(np.float32)
+    single[0] = 1 + 2**-8 + 2**-13  # F16 rounds it to the middle between two of BF16, and BF16 alone upwards.
+    assert digest(single, "F32") == digest(single, "F16")
+    trained_in = (single.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    assert len({digest(trained_in, kind) for kind in ("F32", "F16", "BF16")}) == 1
+    trained_on = trained_in.copy()
+    trained_on[7] *= 1 + 2**-7
+    assert digest(trained_on, "F32") != digest(trained_in, "F32")
 
 
 def test_a_base_without_vectors_has_no_digest(tmp_path: Path) -> None:

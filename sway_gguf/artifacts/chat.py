@@ -27,6 +27,9 @@ from sway_gguf.core.errors import UserError
 TEMPLATE_KEY = "tokenizer.chat_template"
 _SECONDS = 20.0
 """For one rendering, which takes milliseconds; the first one starts the process."""
+_MOST_ENDED = 3
+"""Processes of one template that are replaced once they have ended: one that never comes to an end costs a minute, and
+not one for every few dialogues."""
 Answered = Callable[[Mapping[str, Any]], Mapping[str, str]]
 """Takes the variables of a template; gives its text, or the error that it ran into."""
 _COMPILED: dict[str, Any] = {}
@@ -100,11 +103,14 @@ class Template:
 
 
 class _InTurn:
-    """Asks one process for one thread at a time: two that ask at once would read each other's answers."""
+    """Asks one process for one thread at a time: two that ask at once would read each other's answers.
+
+    A process that has ended over one dialogue is replaced for the next, which may be a simple one.
+    """
 
     def __init__(self, source: str) -> None:
         self._source, self._turn = source, threading.Lock()
-        self._elsewhere = _Elsewhere(source)
+        self._elsewhere, self._left = _Elsewhere(source), _MOST_ENDED
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
@@ -113,6 +119,8 @@ class _InTurn:
 
     def __call__(self, values: Mapping[str, Any]) -> Mapping[str, str]:
         with self._turn:
+            if self._left and self.process and self.process.poll() is not None:
+                self._elsewhere, self._left = _Elsewhere(self._source), self._left - 1
             try:
                 return self._elsewhere(values)
             except BaseException:  # What was asked may yet be answered, and would be read by whoever asks next.
@@ -140,6 +148,8 @@ class _Elsewhere:
         try:
             return _exchanged(self.process, "".join(f"{line}\n" for line in lines).encode())
         except (OSError, ValueError):
+            self.process.kill()
+            self.process.wait()  # Its pipes may close before it counts as ended.
             return {"error": f"it took longer than {_SECONDS:g} s, or all memory"}
         finally:
             self._watch.since = None

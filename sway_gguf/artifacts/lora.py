@@ -122,6 +122,18 @@ class LoraAdapter:
         return self.scaling(pair) * pair.product_norm()
 
     @property
+    def only_merged(self) -> str:
+        """That some of its pairs act in a merge alone, in a sentence; "" where all run."""
+        names = [pair.module for pair in self.pairs if pair.module in self.skipped]
+        if not names:
+            return ""
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return (
+            f"llama.cpp loads what the adapter has for {', '.join(names[:3])}{more} and does not run it, and a merge "
+            "applies it: by that the merged model differs from the adapter at run time"
+        )
+
+    @property
     def ranks(self) -> tuple[int, ...]:
         """Distinct ranks, ascending."""
         return tuple(sorted({pair.rank for pair in self.pairs}))

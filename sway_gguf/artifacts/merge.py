@@ -28,10 +28,12 @@ PLAIN = {
     "BF16": (GGMLQuantizationType.BF16, LlamaFileType.MOSTLY_BF16),
 }
 _ONLY_F32 = re.compile(
-    r"_norm\.weight$|(?<!\.weight)$|\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|time_mix_(first|lerp|[wavg]\d|decay_w))"
+    r"_norm\.weight$|(?<!\.weight)$|^(position_embd|token_types)\.|\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|"
+    r"altup_(correct|predict)_coef|indexer\.proj|time_mix_(first|lerp|[wavg]\d|decay_w))"
 )
-"""Matrices and more that llama.cpp's converter leaves in float32, for its operations read nothing else:
-norms, what is no weight, short convolutions, and the small matrices of recurrent layers."""
+"""Matrices and more that llama.cpp's converter leaves in float32, many since its operations read nothing else: norms,
+what is no weight, places and types of tokens, routers of experts, short convolutions, and the small matrices of
+recurrent layers, of gemma3n and of sparse attention's index."""
 _WRITERS_OWN = {"general.architecture", "general.file_type", "general.quantization_version", "general.alignment"}
 
 

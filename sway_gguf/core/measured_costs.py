@@ -57,8 +57,8 @@ def read_costs(path: Path, parameters: int, vectors: str) -> Told:
         )
     if matrix.vectors and vectors and matrix.vectors != vectors:
         raise UserError(
-            f"{path}: measured on another base, of as many weights and with other norms, which no quantizing changes; "
-            f"{again_here}"
+            f"{path}: measured on another base, of as many weights: its norms or biases are other ones, or "
+            f"another converter's; {again_here}"
         )
     known = matrix.vectors and vectors
     remark = f"what quantizing costs is read from {path}, which does not tell its base: one of as many weights"

@@ -90,6 +90,8 @@ def merge(
     _check_space(base, out, plain, also_quantized=kind != plain)
     if remark := _on_quantized(model, kind):
         say(remark)
+    if adapter and adapter.only_merged:
+        say(adapter.only_merged)
     try:
         with whole(out) as partial:
             say(f"merging into {plain}")

@@ -102,7 +102,7 @@ def survival(
             rows.append(row)
     found = tuple(_result(row, rows[0], wanted, tolerance, _label(row.kind, base)) for row in rows)
     costs = _costs(rows)
-    remarks = (*weighed, *_remarks(base, types), *cost_line(costs))
+    remarks = (*weighed, *_remarks(prepared, types), *cost_line(costs))
     matrix = matrix_of(found, wanted, tolerance, remarks)
     return replace(matrix, costs=costs, parameters=base.parameters, vectors=vectors_digest(base))
 
@@ -149,7 +149,10 @@ def _label(kind: str, base: BaseModel) -> str:
     return Path(kind).stem if is_file(kind) else kind
 
 
-def _remarks(base: BaseModel, types: Sequence[str]) -> Iterator[str]:
+def _remarks(prepared: Prepared, types: Sequence[str]) -> Iterator[str]:
+    base, adapter = prepared.base, prepared.adapter
+    if adapter.only_merged and not all(map(is_file, types)):
+        yield f"{adapter.only_merged}."
     if not base.quantized:
         return
     if types[0] == str(base.path):

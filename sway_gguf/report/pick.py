@@ -28,6 +28,8 @@ _STYLES = {
     Standing.ENDLESS: "red",
     Standing.BROKEN: "red",
 }
+_PASSED = {Verdict.INCONCLUSIVE: "best, but unproven"}
+"""A favourite that is no winner, in words."""
 _LINE = 4000
 
 
@@ -121,7 +123,7 @@ def marks(pick: Pick, each: PickRow) -> list[str]:
         return ["alone"]
     said = (
         (each.name == pick.winner, "ships"),
-        (each.name == pick.favourite and not pick.winner, "would ship"),
+        (each.name == pick.favourite and not pick.winner, _PASSED.get(pick.verdict, "does not ship")),
         (each.equal and each.name != pick.favourite, "equal"),
         (each.name in pick.refused, "passed over"),
         (each.name == pick.overtrained, "over-trained"),

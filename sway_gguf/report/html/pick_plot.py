@@ -12,10 +12,12 @@ from sway_gguf.core.pick import Pick, PickRow, Standing
 from sway_gguf.core.plain import plain
 from sway_gguf.core.scales import nearest_to_one
 from sway_gguf.report.html.scale import Scale, scale_over
+from sway_gguf.report.pick import marks
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 380, 64, 24, 30, 48
 _COLOURS = {Standing.WITHIN: "#1a7f37", Standing.OPEN: "#9a6700"}
 _BAD, _INK, _GRID = "#cf222e", "#444", "#e5e5e5"
+_UNPROVEN = "#6e7781"
 _DATA, _HELD = "#8250df", "#0969da"
 _FARTHEST = 5.0
 """Times the tolerance."""
@@ -140,13 +142,16 @@ def _span(row: PickRow) -> Sequence[float]:
 
 def _point(row: PickRow, x: float, y: Place, pick: Pick) -> str:
     colour, (low, *_), high = _COLOURS.get(row.standing, _BAD), _span(row), _span(row)[-1]
-    title = f"{row.name}: lift {_lift(row):+.2f}, unrelated text {row.cost or 0.0:+.2f}, {row.standing}"
-    chosen = row.name in (pick.winner, pick.favourite)
-    ring = f' stroke="{_INK}" stroke-width="2"' if chosen else ""
+    said = ", ".join([row.standing, *marks(pick, row)])
+    title = f"{row.name}: lift {_lift(row):+.2f}, unrelated text {row.cost or 0.0:+.2f}, {said}"
+    ships, unproven = row.name == pick.winner, row.name == pick.favourite and not pick.winner
+    ring = f' stroke="{_INK}" stroke-width="2"' if ships else ""
+    if unproven:  # Hollow: a full point with a ring is one that ships.
+        ring, colour = f' stroke="{_UNPROVEN}" stroke-width="2" stroke-dasharray="3 2"', _UNPROVEN
     return (
         f'<g><title>{escape(plain(title))}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{y(high):.1f}" '
         f'y2="{y(low):.1f}" stroke="{colour}"/><circle cx="{x:.1f}" cy="{y(_lift(row)):.1f}" '
-        f'r="{6 if chosen else 4.5}" fill="{colour}"{ring}/></g>'
+        f'r="{6 if ships or unproven else 4.5}" fill="{"none" if unproven else colour}"{ring}/></g>'
     )
 
 
@@ -165,7 +170,7 @@ def _names(rows: Sequence[PickRow], x: Place, y: Place, pick: Pick) -> list[str]
         ):
             continue
         taken.append((begins, begins + width, height))
-        bold = ' font-weight="bold"' if row.name == pick.favourite else ""
+        bold = ' font-weight="bold"' if row.name == pick.winner else ""
         parts.append(
             f'<text x="{start:.1f}" y="{height:.1f}" font-size="11" text-anchor="{anchor}"{bold}>'
             f"{escape(plain(name))}</text>"

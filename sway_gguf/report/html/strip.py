@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sway_gguf.core.result import PartResult, ProbeResult
 from sway_gguf.report import numbers
@@ -16,6 +16,8 @@ from sway_gguf.report.html.scale import Scale, scale_over
 
 _BIN = 1.6
 _STACK = 7.0
+_FARTHEST = 3.0
+"""Spans of the data, zero among them: a tolerance beyond would squeeze all dots into one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Strip:
         dots: a place and a height per null.
         nulls: words over the nulls, and where; None where they would stand on the value's.
         zero: where zero lies; `floor` from where to where noise reaches.
-        limit: where the tolerance lies.
+        limit: where the tolerance lies; None as well where it is far from all else.
         ticks: of the axis.
         alternative: the picture in words.
     """
@@ -52,8 +54,17 @@ def probe_strip(probe: ProbeResult, reach: float = 22.0) -> Strip | None:
         return None
     if not any((probe.value, *nulls, *(probe.interval or ()))):
         return None
-    scale = scale_over([probe.value, *nulls, *(probe.interval or ()), probe.limit])
-    return _strip(probe.value, probe.interval, nulls, probe.noise_floor, scale, reach, probe.unit, limit=probe.limit)
+    marks = [probe.value, *nulls, *(probe.interval or ())]
+    alone = scale_over(marks)
+    near = probe.limit is not None and _is_near(probe.limit, alone)
+    scale = scale_over([*marks, probe.limit]) if near else alone
+    strip = _strip(probe.value, probe.interval, nulls, probe.noise_floor, scale, reach, probe.unit, limit=probe.limit)
+    return strip if near else replace(strip, limit=None)
+
+
+def _is_near(limit: float, scale: Scale) -> bool:
+    span = _FARTHEST * (scale.high - scale.low)
+    return scale.low - span <= limit <= scale.high + span
 
 
 def part_strips(probe: ProbeResult) -> list[tuple[PartResult, Strip | None]]:
@@ -140,7 +151,7 @@ def _in_words(
     if nulls:
         words.append(f"{_counted(len(nulls))} from {numbers.number(min(nulls))} to {numbers.number(max(nulls))}")
     if limit is not None:
-        words.append(f"tolerance {limit:g}")
+        words.append(f"tolerance {numbers.number(limit)}")
     if floor is not None:
         words.append(f"noise floor {numbers.number(floor)}")
     return ", ".join(words) + "."
