@@ -430,6 +430,7 @@ def test_addresses_are_taken_with_and_without_what_stands_behind_them() -> None:
     assert root_of("https://host/proxy/v1/chat/completions") == "https://host/proxy"
     assert root_of("https://host/v1/proxy/v1/chat") == "https://host/v1/proxy"
     assert root_of("https://host/v12/") == "https://host/v12"
+    assert root_of("https://host/v1/projects/a/llama") == "https://host/v1/projects/a/llama"
     for url in ("", "ftp://host", "http://", "http://host:port", "http://host/?q=1", "http://user:secret@host"):
         with pytest.raises(UserError) as caught:
             root_of(url)
