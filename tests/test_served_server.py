@@ -155,6 +155,14 @@ def test_a_set_is_told_from_its_half_from_the_base_and_from_each_adapter_alone(
     assert "set" in found["sentence"]
 
 
+def test_a_set_whose_small_member_runs_twice_as_strong_is_not_called_served(server: str) -> None:
+    first, (small, scale) = SET
+    code, found = found_by(server, BASE, *loras([first, (small, scale / 2)]), "--data", DATA, model="set")
+    (way,) = found["heard"]
+    assert (found["serves"], code) == (Serves.UNSURE, 0), "what does not decide is no refusal without --strict"
+    assert "one adapter of the set may run at another scale" in way["reason"]
+
+
 @pytest.mark.parametrize(
     ("model", "serves", "nearest"),
     [

@@ -49,9 +49,7 @@ def by_logprobs(
     effect = [between(each, expected.row(tuned, prompt), expected.row(base, prompt)) for prompt, each in pairs]
     floor = [between(each, expected.row(base, prompt), expected.row(_RERUN, prompt)) for prompt, each in pairs]
     alone = [
-        float(
-            np.mean([between(each, expected.row(tuned, prompt), expected.row(one, prompt)) for prompt, each in pairs])
-        )
+        np.mean([between(each, expected.row(tuned, prompt), expected.row(one, prompt)) for prompt, each in pairs])
         for one in without_one(found)
     ]
     return Measured(
@@ -64,7 +62,7 @@ def by_logprobs(
         np.array([each.strange for each in told]),
         float(np.mean(floor)),
         ways,
-        min(alone, default=None),
+        float(min(alone)) if alone else None,
     )
 
 
