@@ -400,9 +400,11 @@ def test_outliers_are_against_the_median() -> None:
         ([module("a", 1.0), module("b", 0.0, singular=(0.0,))], 4.0, {"alive"}),
         ([module("a", 1.0), ModuleFacts("b", 2, (16, 16), finite=False)], 4.0, {"finite"}),
         ([module("a", 1.0, b_singular=(2.0, 2.0))], 4.0, {"structure"}),
+        # Any column of 16 numbers of spread 0.5 has the singular value 0.5 · √16 = 2, below 1.05 · 0.5 · (√16 + 1).
+        ([module("a", 1.0, rank=1, b_singular=(2.0,))], 4.0, set()),
         ([module("a", 1.0)], 400.0, {"scale"}),
     ],
-    ids=["fine", "dead", "broken", "untrained", "scale"],
+    ids=["fine", "dead", "broken", "untrained", "rank 1", "scale"],
 )
 def test_adapter_health_names_what_is_odd(modules: Sequence[ModuleFacts], alpha: float, wrong: set[str]) -> None:
     probe = probe_of("adapter_health", Sources(adapter=lambda: (AdapterFacts(alpha, tuple(modules)),)))

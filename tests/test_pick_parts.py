@@ -179,6 +179,16 @@ def test_of_a_folder_of_files_the_adapters_are_taken_by_steps(tmp_path: Path) ->
     assert [each.step for each in adapters_in([tmp_path])] == [3, 5, 20], "a broken one is not passed over in silence"
 
 
+def test_of_a_folder_of_files_and_peft_folders_none_is_lost(tmp_path: Path) -> None:
+    shutil.copy(DEMO / "healthy.lora.gguf", tmp_path / "b.gguf")
+    peft(tmp_path / "a", 1)
+    (tmp_path / "notes.gguf").mkdir()
+    peft(tmp_path / "checkpoint-0", 2)
+    assert [each.path.name for each in adapters_in([tmp_path])] == ["a", "b.gguf"]
+    (tmp_path / "b.gguf").unlink()
+    assert [each.path.name for each in adapters_in([tmp_path])] == ["a"], "nor where there are folders alone"
+
+
 def test_folders_of_two_trainings_are_told_apart(tmp_path: Path) -> None:
     for run in ("a", "b"):
         (tmp_path / run).mkdir()

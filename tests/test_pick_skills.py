@@ -15,12 +15,14 @@ from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.choose.contenders import adapters_in, contenders
 from sway_gguf.choose.fixed import read_fixed
 from sway_gguf.choose.pick import Picking, pick_spec, prepared_pick
+from sway_gguf.choose.skills import Skills
+from sway_gguf.choose.words import refusal
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.loras import Lora
 from sway_gguf.core.pick import Pick
 from sway_gguf.core.queries import Completion, Query
-from sway_gguf.core.result import Verdict
+from sway_gguf.core.result import AxisResult, Verdict
 from sway_gguf.core.views import TUNED, MemberView, View
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import AdapterSpec
@@ -57,8 +59,16 @@ class Skilled(Joined):
         return super()._sum(parts, own, query)
 
 
-def picked(files: Path, folder: Path, skills: dict[str, float], *, text: bool = True) -> tuple[Pick, Skilled]:
-    paths = {name: checkpoint(folder, name, number) for number, name in enumerate(ADDS, 1)}
+def picked(
+    files: Path,
+    folder: Path,
+    skills: dict[str, float],
+    *,
+    text: bool = True,
+    names: Sequence[str] = ("checkpoint-100", "checkpoint-200"),
+    scales: Sequence[float] = (1.0,),
+) -> tuple[Pick, Skilled]:
+    paths = {name: checkpoint(folder, name, number) for number, name in enumerate(("support", *names), 1)}
     support, *candidates = paths.values()
     records = [json.dumps({"prompt": f"{n}:", "completion": f" {each}"}) for n, each in enumerate(SKILL)]
     (folder / "skill.jsonl").write_text("\n".join(records), encoding="utf-8")
@@ -68,7 +78,7 @@ def picked(files: Path, folder: Path, skills: dict[str, float], *, text: bool = 
     if text:
         member = AdapterSpec(path=support, data=[folder / "skill.jsonl"])
         beside = beside.with_texts([member], prepared.texts.speech)
-    chosen, remarks = contenders(adapters_in(candidates), prepared.base, [1.0], beside)
+    chosen, remarks = contenders(adapters_in(candidates), prepared.base, scales, beside)
     picking = Picking(prepared, asked, remarks=remarks, fixed=beside)
     backend = Skilled(ADDS, skills)
     picking.measure(backend, chosen)
@@ -87,9 +97,32 @@ def test_one_that_takes_most_of_a_skill_is_passed_over(files: Path, tmp_path: Pa
     assert text["alone"]["support.gguf"]["value"] == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_skill_that_is_surely_gone_is_no_open_question(files: Path, tmp_path: Path) -> None:
+    """Whatever it adds, and were that open: it takes all that `support` taught."""
+    found, _ = picked(files, tmp_path, {"support": 1.0, "checkpoint-200": -0.9}, names=["checkpoint-200"])
+    assert (found.verdict, found.winner, found.command) == (Verdict.FAIL, "", ())
+    assert found.summary[0].startswith("None ships: checkpoint-200 has the largest held-out lift within the tolerance")
+    assert "it takes most of what another one taught" in found.summary[0]
+    axes = [AxisResult("direction", Verdict.PASS, ""), AxisResult("direction", Verdict.INCONCLUSIVE, "p = 0.06")]
+    gone = Skills(False, "a keeps a tenth", (), ())
+    assert {refusal([axis], skills=gone) for axis in axes} == {
+        "it takes most of what another one taught (a keeps a tenth)"
+    }
+
+
+def test_what_one_scale_takes_a_smaller_one_of_the_same_adapter_may_leave(files: Path, tmp_path: Path) -> None:
+    """At 1 it takes 0.9 of 1.0, at 0.5 what is no more than a part, and at 1.5 it is not tried."""
+    skills = {"support": 1.0, "checkpoint-200": -0.9}
+    found, backend = picked(files, tmp_path, skills, names=["checkpoint-200"], scales=(0.5, 1.0))
+    assert (found.winner, found.refused) == ("checkpoint-200 at λ=0.5", ("checkpoint-200 at λ=1",))
+    assert found.verdict == Verdict.WARN
+    assert {view for _, view in backend.seen if isinstance(view, MemberView)}
+
+
 def test_one_that_takes_a_part_ships_with_a_warning(files: Path, tmp_path: Path) -> None:
     found, _ = picked(files, tmp_path, {"support": 1.0, "checkpoint-100": 0.0, "checkpoint-200": -0.3})
     assert (found.verdict, found.winner) == (Verdict.WARN, "checkpoint-200")
+    assert "; what the others taught is not shown to be kept." in found.summary[0]
     assert any("the lift on support.gguf's text falls from 1.0" in line for line in found.summary)
 
 
@@ -97,6 +130,7 @@ def test_without_their_text_nothing_is_asked_of_the_others(files: Path, tmp_path
     skills = {"support": 1.0, "checkpoint-100": 0.0, "checkpoint-200": -0.9}
     found, backend = picked(files, tmp_path, skills, text=False)
     assert (found.verdict, found.winner, found.skills) == (Verdict.PASS, "checkpoint-200", ())
+    assert "what the others taught" not in found.summary[0]
     assert not any(isinstance(view, MemberView) for _, view in backend.seen)
 
 
@@ -133,6 +167,7 @@ def test_the_pages_example_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monke
         (["--lora", "support.gguf", "--data-of", "support.gguf", "few.jsonl"], "2 items leave no interval; give 5"),
         (["--lora", "support.gguf", "--data-of", "support.gguf", "no.jsonl"], "no.jsonl"),
         (["--lora", "support.gguf", "--data-of", "support.gguf", "few.jsonl", "--json", "few.jsonl"], "an input of"),
+        (["--lora", "support.gguf", "--data-of", "support.gguf", "few.jsonl", "--nulls", "0"], "with --nulls 0"),
     ],
 )
 def test_text_that_is_nobodys_is_one_line(

@@ -24,7 +24,7 @@ from sway_gguf.engine.fake import distribution
 from sway_gguf.engine.http import NoEndpointError, RefusedError, Server, UnreachableError, root_of
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.asking import Asking, model_of
-from sway_gguf.served.candidates import Candidate, part_view, parts_of
+from sway_gguf.served.candidates import Candidate, part_view, parts_of, without_one
 from sway_gguf.served.decide import LOGPROBS, Measured, heard, together
 from sway_gguf.served.distances import between, coarse, from_told, known, of_replies, tempered
 from sway_gguf.served.forms import Chat, Completions, Form, LlamaServer, Question, Told
@@ -322,6 +322,47 @@ def test_of_more_than_four_adapters_several_may_be_forgotten_unseen(
     assert ("forgot several" in found.reason) == (wanted == Serves.UNSURE)
 
 
+@pytest.mark.parametrize("members", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("scale", "heat", "wanted"),
+    [(1.0, 0.0, Serves.TUNED), (1.2, 0.0, Serves.TUNED), (2.0, 0.0, Serves.UNSURE), (2.0, 1.0, Serves.UNSURE)],
+)
+def test_a_small_member_at_another_scale_is_not_taken_for_the_set(
+    members: int, scale: float, heat: float, wanted: Serves
+) -> None:
+    """Adapters that change other tokens each: divergences are squares of scales off, by weight, and add up.
+
+    The last weighs 0.2 of any other. Doubled, it is off by all that it does, which is below a tenth of what all do
+    (0.2/3.2) or, of two, below a fifth: there it weighs 0.1. A server that shapes by a temperature is as far again from
+    all that is not shaped so.
+    """
+    weights = np.array([1.0] * (members - 1) + [0.1 if members == 2 else 0.2])
+    runs = np.array([1.0] * (members - 1) + [scale])
+    given = [
+        *(Candidate("tuned", TUNED, Serves.TUNED), Candidate("base", BASE, Serves.BASE)),
+        *(Candidate(f"{part} alone", part_view(part), Serves.ELSE) for part in parts_of(members)),
+    ]
+    at = [np.ones(members), np.zeros(members), *(np.isin(range(members), part) for part in parts_of(members))]
+    means = 0.03 * np.array([weights @ (place - runs) ** 2 for place in at]) + heat
+    if heat:
+        given.append(Candidate("tuned, shaped by a temperature of 0.7", TUNED, Serves.TUNED, temperature=0.7))
+        means = np.append(means, means[0] - heat)
+    items = np.random.default_rng(0).lognormal(0, 0.3, 24)
+    table, effect, least = np.outer(means, items), 0.03 * weights.sum() * items, 0.03 * weights.min()
+    found = heard(Measured("text", "/x", LOGPROBS, given, table, effect, np.zeros(24), 1e-7, least=least), 0)
+    assert found.serves == wanted, found.reason
+    assert ("may run at another scale" in found.reason) == (wanted == Serves.UNSURE)
+
+
+def test_what_a_set_misses_least_is_looked_for_among_all_but_one() -> None:
+    assert without_one(CANDIDATES) == []
+    for members in (2, 3, 4, 5):
+        parts = [Candidate(f"{part}", part_view(part), Serves.ELSE) for part in parts_of(members)]
+        found = [each.name for each in without_one([*CANDIDATES, *parts])]
+        assert found == [f"{part}" for part in parts_of(members) if len(part) == members - 1]
+        assert len(found) == members
+
+
 def test_every_part_of_a_small_set_is_thought_of() -> None:
     assert parts_of(1) == []
     assert parts_of(2) == [(0,), (1,)]
@@ -430,6 +471,7 @@ def test_addresses_are_taken_with_and_without_what_stands_behind_them() -> None:
     assert root_of("https://host/proxy/v1/chat/completions") == "https://host/proxy"
     assert root_of("https://host/v1/proxy/v1/chat") == "https://host/v1/proxy"
     assert root_of("https://host/v12/") == "https://host/v12"
+    assert root_of("https://host/v1/projects/a/llama") == "https://host/v1/projects/a/llama"
     for url in ("", "ftp://host", "http://", "http://host:port", "http://host/?q=1", "http://user:secret@host"):
         with pytest.raises(UserError) as caught:
             root_of(url)

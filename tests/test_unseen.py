@@ -102,3 +102,9 @@ def test_what_equal_numbers_would_have_shown_is_not_told() -> None:
     assert detectable([0.0] * 8, CHANGE) == pytest.approx(1 - 0.025 ** (1 / 8))
     assert more_items([0.0] * 8, 0.1, CHANGE) == 28
     assert more_items([0.0] * 40, 0.1, CHANGE) == 0
+
+
+def test_rounding_is_no_scatter() -> None:
+    rounded = [0.0] * 7 + [1 / 3 - (1 - 2 / 3)]
+    assert rounded[-1] != 0.0
+    assert mean_interval(rounded, within=(-1.0, 1.0)) == pytest.approx(mean_interval([0.0] * 8, within=(-1.0, 1.0)))

@@ -251,7 +251,7 @@ def test_what_moved_toward_a_part_of_the_material_is_not_said_to_move_toward_non
     failed = axes(**GOOD | {"direction": Verdict.FAIL})
     found, sentence = diagnose(failed, [sections, preferences])
     assert found == Diagnosis.OFF_TARGET
-    assert sentence.endswith("toward a part of its material alone: sections passes, preferences does not.")
+    assert sentence.endswith("toward a part of its material alone: passed sections; failed preferences.")
     none = diagnose(failed, [replace(sections, verdict=Verdict.FAIL), preferences])[1]
     assert none.endswith("but not toward its training material.")
 

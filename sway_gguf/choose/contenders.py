@@ -64,7 +64,7 @@ class Contender:
 
 def adapters_in(given: Sequence[Path]) -> list[Found]:
     """The adapters that `given` names, each once: files and PEFT folders as they stand, of a trainer's folder its
-    checkpoints, of any other the LoRA GGUFs in it.
+    checkpoints, of any other the LoRA GGUFs and PEFT folders in it.
 
     Raises:
         UserError: a folder that holds none.
@@ -77,12 +77,12 @@ def adapters_in(given: Sequence[Path]) -> list[Found]:
 
 def is_trainers(path: Path) -> bool:
     """Whether `path` is a folder with `checkpoint-*` folders in it."""
-    return path.is_dir() and any(map(_step, path.iterdir()))
+    return path.is_dir() and any(map(_step, _listing(path)))
 
 
 def _in(path: Path) -> Iterator[Found]:
     if path.is_dir() and (is_trainers(path) or not has_adapter(path)):
-        yield from (not is_trainers(path) and _files(path)) or checkpoints(path)
+        yield from (not is_trainers(path) and _within(path)) or checkpoints(path)
     else:
         yield _named(path)
 
@@ -92,16 +92,26 @@ def _named(path: Path) -> Found:
     return Found(path, int(step[1]) if step else None)
 
 
-def _files(folder: Path) -> list[Found]:
-    """The LoRA GGUFs in a folder, by steps and names; a base that lies beside them is none."""
+def _within(folder: Path) -> list[Found]:
+    """The LoRA GGUFs and PEFT folders in a folder, by steps and names; a base that lies beside them is none."""
+    found = [_named(path) for path in _listing(folder) if _is_adapter(path)]
+    return sorted(found, key=lambda each: (each.step or 0, each.path.name))
+
+
+def _listing(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where it cannot be read: `checkpoints` then tells why."""
     with suppress(OSError):
-        found = [_named(path) for path in folder.iterdir() if path.suffix.lower() == ".gguf" and _is_adapter(path)]
-        return sorted(found, key=lambda each: (each.step or 0, each.path.name))
+        return [*folder.iterdir()]
     return []
 
 
 def _is_adapter(path: Path) -> bool:
-    """Whether a file says so, or what it is cannot be read: whoever reads it then tells why."""
+    """Whether it says so, or what a file is cannot be read: whoever reads it then tells why."""
+    if path.is_dir():
+        # At step 0 nothing was learned yet.
+        return has_adapter(path) and step_of(path) != 0
+    if path.suffix.lower() != ".gguf":
+        return False
     try:
         return GGUFFile(path).kind == "adapter"
     except UserError:

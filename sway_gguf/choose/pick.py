@@ -34,7 +34,7 @@ from sway_gguf.suite.run import run
 
 _ITEMS, _PROMPTS = 32, 8
 _TRIES = 3
-"""Adapters that are held against nulls at most: where the best is none, the next may be; the level pays for all."""
+"""Candidates that are held against nulls at most: where the best is none, the next may be; the level pays for all."""
 TOLERANCE = -0.15
 """Accepted change of unrelated text, nats per token; that of the probes of damage."""
 
@@ -181,8 +181,13 @@ class Picking:
             why = refusal(found.axes, self._added(choice.taken), found.skills)
             if not why or len(refused) + 1 == _TRIES:
                 return self._told(choice, standing, refused, found)
-            path = self.contenders[choice.taken].path
-            others = {place: lifts for place, lifts in left.items() if self.contenders[place].path != path}
+            # A direction is that of all scales; what it takes from the others a smaller one may leave.
+            tried, smaller = self.contenders[choice.taken], not refusal(found.axes, self._added(choice.taken))
+            others = {
+                place: lifts
+                for place, lifts in left.items()
+                if (it := self.contenders[place]).path != tried.path or (smaller and it.scale < tried.scale)
+            }
             if self.choice(others)[0].taken is None:
                 return self._told(choice, standing, refused, found)
             refused[choice.taken], left = why, others
@@ -268,8 +273,9 @@ class Picking:
         """What the taken one adds to what is loaded in any case, on the items that it is reported on."""
         if place is None or self.alone is None:
             return None
-        # The same items answer for each adapter that is tried, so that the level is shared among the tries.
-        tries = min(_TRIES, len({contender.path for contender in self.contenders}))
+        # The same items answer for each one that is tried, so that the level is shared among the tries.
+        paths = {contender.path for contender in self.contenders}
+        tries = min(_TRIES, len(self.contenders if self.fixed.own else paths))
         return added(self.measured[place], self.alone, self._shown, 1 - 0.05 / tries)
 
     def _shown(self, lifts: Lifts) -> Sequence[float]:

@@ -100,6 +100,8 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
     if why := refusal(told.axes, told.added, told.skills):
         undecided = any(axis.axis == _DECIDES and axis.verdict == Verdict.INCONCLUSIVE for axis in told.axes)
         undecided = undecided or (not refusal(told.axes) and told.added is not None and _may_add(told.added))
+        # Whatever else is open, a skill that is surely gone decides.
+        undecided = undecided and not (told.skills and told.skills.gone)
         return Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, (
             f"None ships: {row.name} has {what} within the tolerance, and {why}."
         )
@@ -108,7 +110,9 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
         if told.choice.strict
         else f"that unrelated text loses more than {-told.tolerance:g} {_UNIT} is not ruled out, for any candidate"
     )
-    sentence = f"{row.name} ships: {what}, beyond noise; {within}."
+    keeps = told.skills is None or told.skills.kept
+    lost = "" if keeps else "; what the others taught is not shown to be kept"
+    sentence = f"{row.name} ships: {what}, beyond noise; {within}{lost}."
     if told.reported:
         sentence += (
             f" On the {told.reported.items} items that took no part in the choice its lift is {_shown(told.reported)}."
@@ -119,7 +123,6 @@ def _ships(told: Told, row: PickRow) -> tuple[Verdict, str]:
             "more would be parted in two halves."
         )
     sure = told.choice.strict and told.held_out and told.reported is not None
-    keeps = told.skills is None or told.skills.kept
     return Verdict.PASS if sure and keeps else Verdict.WARN, sentence
 
 
@@ -131,6 +134,8 @@ def refusal(axes: Sequence[AxisResult], added: Estimate | None = None, skills: S
         added: to the lift of what is loaded beside it, where something is.
         skills: what becomes of what the others taught, where that was asked.
     """
+    if skills and skills.gone:
+        return f"it takes most of what another one taught ({skills.gone})"
     directed = next((axis for axis in axes if axis.axis == _DECIDES), None)
     if directed is None:
         return f"{_UNSHOWN} (it could not be measured)"
@@ -138,7 +143,7 @@ def refusal(axes: Sequence[AxisResult], added: Estimate | None = None, skills: S
         return f"{_UNSHOWN} ({directed.reason})"
     if added is not None and (added.interval is None or added.interval[0] <= NEGLIGIBLE):
         return f"{_UNSHOWN} (to the lift of what is loaded beside it, it adds {_shown(added)})"
-    return f"it takes most of what another one taught ({skills.gone})" if skills and skills.gone else ""
+    return ""
 
 
 def _may_add(added: Estimate) -> bool:

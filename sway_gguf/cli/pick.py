@@ -113,6 +113,8 @@ def pick(
         _no_candidate(loras)
     wanted = scales_of(scales)
     beside = _beside(loras, data_of)
+    if data_of and overrides.get("nulls") == 0:
+        raise UserError("--data-of: with --nulls 0 nothing is told of what the others taught; leave out one of both")
     texts = text_inputs(*map(as_named, (data, holdout, general)), *(each.data for each in beside))
     inputs = [base, *adapters, *(each.path for each in beside), *texts]
     written = outputs.checked(inputs, force=force)

@@ -31,6 +31,7 @@ _NOT_THERE = frozenset({404, 405, 501})
 _REFUSED = frozenset({400, 413, 415, 422, 500})
 """500 is among them: llama-cpp-python answers so where it gives no log-probabilities, or a prompt is too long."""
 _VERSION = "v1"
+_OF_THE_VERSION = ("chat", "completions", "completion", "models", "responses", "messages")
 _ENDPOINTS = ("/chat/completions", "/completions", "/completion", "/models", "/api/generate", "/api/chat")
 """Those that stand without a version too."""
 
@@ -162,7 +163,9 @@ def root_of(url: str) -> str:
         raise UserError(f"{url!r}: an address with ? or #; give the server's own, such as http://127.0.0.1:8080")
     steps = parts.path.rstrip("/").split("/")
     if _VERSION in steps:
-        steps = steps[: len(steps) - 1 - steps[::-1].index(_VERSION)]
+        at = len(steps) - 1 - steps[::-1].index(_VERSION)
+        # Behind a version of another kind, a gateway's or a proxy's, stands more of the address.
+        steps = steps[:at] if at == len(steps) - 1 or steps[at + 1] in _OF_THE_VERSION else steps
     path = "/".join(steps)
     path = next((path.removesuffix(end) for end in _ENDPOINTS if path.endswith(end)), path)
     return f"{parts.scheme}://{parts.netloc}{path}"

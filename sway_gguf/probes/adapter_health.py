@@ -80,6 +80,8 @@ class AdapterHealth(StaticProbe[AdapterHealthOptions]):
         alive = [module for module in facts.modules if _alive(module)]
         broken = [module.module for module in facts.modules if not module.finite]
         dead = [module.module for module in facts.modules if module.finite and module.norm == 0]
+        # One column has no directions to compare: its only singular value is that of random numbers, whatever they are.
+        telling = [module for module in alive if module.rank > 1]
         large = outliers(alive, self.options.outlier_factor)
         scalings = {facts.alpha / module.rank for module in facts.modules}
         usual = all(self.options.smallest_scaling <= abs(s) <= self.options.largest_scaling for s in scalings)
@@ -89,8 +91,8 @@ class AdapterHealth(StaticProbe[AdapterHealthOptions]):
             checked("alive", not dead, "no dead module", f"no update at all in {_few(dead)}"),
             checked(
                 "structure",
-                not alive or any(map(stands_out, alive)),
-                "B has structure",
+                not telling or any(map(stands_out, telling)),
+                "B has structure" if telling else "structure cannot be told of rank 1",
                 "B looks like random numbers in every module",
             ),
             checked("even", not large, "no outlier", f"the update is far larger than elsewhere in {_few(large)}"),

@@ -114,6 +114,13 @@ def part_view(places: Sequence[int]) -> View:
     return MemberView(places[0]) if len(places) == 1 else PartView(tuple(places))
 
 
+def without_one(found: Sequence[Candidate]) -> list[Candidate]:
+    """Those that lack a single member of a set; none for an adapter by itself."""
+    count = sum(isinstance(each.view, MemberView) for each in found)
+    views = [part_view(part) for part in parts_of(count) if len(part) == count - 1]
+    return [each for each in found if each.view in views]
+
+
 def _parts(spec: Spec) -> list[Candidate]:
     """Each part of a set without the others; none for an adapter by itself."""
     names = short_names(spec.models.ft.loras)

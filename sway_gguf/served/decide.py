@@ -1,8 +1,8 @@
 """From distances to a verdict: which candidate is nearest, how surely, and whether it is near enough to be the one.
 
 Nearest is not the same: a server of another model is nearest to something too. So what is called tuned or base lies
-within a tenth of what the adapter changes, and no farther than another quantization of one model does. Knows distances
-and names; asks nothing.
+within a tenth of what the adapter changes, of a set within a tenth of what its smallest member does, and no farther
+than another quantization of one model does. Knows distances and names; asks nothing.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Measured:
         strange: [n] share of its tokens that the base's vocabulary does not have.
         floor: mean distance of the base from itself by rounding; None where that was not measured.
         ways: how many ways of asking are decided on, to correct for.
+        least: mean distance of a set from itself without the member that it misses least; None for an adapter alone.
     """
 
     asked_as: str
@@ -56,6 +57,7 @@ class Measured:
     strange: NDArray[np.float64]
     floor: float | None = None
     ways: int = 1
+    least: float | None = None
 
 
 def heard(found: Measured, seed: int) -> Heard:
@@ -93,6 +95,10 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
     if off <= limit and p[rival] < ALPHA:
         if best.means == Serves.TUNED and _members(found) > MOST_PARTS:
             return Serves.UNSURE, p[rival], f"{told}; {_FORGOTTEN}"
+        # A share of the whole set's effect hides a small member that is doubled.
+        share = MOST_SHARE if found.evidence == LOGPROBS else MOST_OF_REPLIES
+        if best.means == Serves.TUNED and found.least is not None and off > share * found.least:
+            return Serves.UNSURE, p[rival], f"{told}; {_RESCALED}"
         return best.means, p[rival], told
     most = max(limit, SURELY_FARTHER if found.evidence == LOGPROBS else MOST_OF_REPLIES)
     beyond = min(1.0, surely_above(found.distances[row], most, seed=seed) * len(found.candidates) * found.ways)
@@ -111,6 +117,8 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
 _FORGOTTEN = (
     f"of more than {MOST_PARTS} adapters, a server that forgot several of them is not among what was thought of"
 )
+
+_RESCALED = "one adapter of the set may run at another scale: for its smallest member that is too far off"
 
 
 def _members(found: Measured) -> int:

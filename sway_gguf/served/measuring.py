@@ -13,7 +13,7 @@ from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.served import Serves
 from sway_gguf.core.views import BASE_RERUN
 from sway_gguf.served.asking import Asking
-from sway_gguf.served.candidates import Candidate
+from sway_gguf.served.candidates import Candidate, without_one
 from sway_gguf.served.decide import LOGPROBS, REPLIES, Measured
 from sway_gguf.served.distances import between, from_told, known, of_replies, tempered
 from sway_gguf.served.expected import Expected
@@ -48,6 +48,12 @@ def by_logprobs(
     ]
     effect = [between(each, expected.row(tuned, prompt), expected.row(base, prompt)) for prompt, each in pairs]
     floor = [between(each, expected.row(base, prompt), expected.row(_RERUN, prompt)) for prompt, each in pairs]
+    alone = [
+        float(
+            np.mean([between(each, expected.row(tuned, prompt), expected.row(one, prompt)) for prompt, each in pairs])
+        )
+        for one in without_one(found)
+    ]
     return Measured(
         asking.asked_as,
         asking.endpoint,
@@ -58,6 +64,7 @@ def by_logprobs(
         np.array([each.strange for each in told]),
         float(np.mean(floor)),
         ways,
+        min(alone, default=None),
     )
 
 
@@ -74,5 +81,10 @@ def by_replies(
     distances = [[of_replies(reply.text, expected.reply(one, prompt)) for prompt, reply in answered] for one in found]
     tuned, base = found[:2]
     effect = [of_replies(expected.reply(tuned, prompt), expected.reply(base, prompt)) for prompt in prompts]
+    alone = [
+        float(np.mean([of_replies(expected.reply(tuned, prompt), expected.reply(one, prompt)) for prompt in prompts]))
+        for one in without_one(found)
+    ]
     table, effects, strange = np.array(distances), np.array(effect), np.zeros(len(prompts))
-    return Measured(asking.asked_as, asking.endpoint, REPLIES, found, table, effects, strange, ways=ways)
+    least = min(alone, default=None)
+    return Measured(asking.asked_as, asking.endpoint, REPLIES, found, table, effects, strange, ways=ways, least=least)

@@ -1,1 +1,1 @@
-"""Statistics: intervals, null calibration, corrections. None knows probes or views."""
+"""Statistics: intervals, null calibration, corrections. None knows probes, views or anything else of ours."""

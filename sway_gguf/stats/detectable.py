@@ -53,7 +53,8 @@ def more_items(values: Sequence[float], effect: float, within: Span | None = Non
         0 where these do; None where `MOST` in all would not.
     """
     if within is not None and are_equal(values, within) and values[0] > within[0]:
-        return max(0, needed(values[0] - within[0], effect, _MISS) - len(values))
+        count = needed(values[0] - within[0], effect, _MISS)
+        return None if count > MOST else max(0, count - len(values))
     spread = float(np.std(np.asarray(values, np.float64), ddof=1))
     low, high = len(values), MOST
     if _reach(high) * spread > effect:
@@ -66,5 +67,5 @@ def more_items(values: Sequence[float], effect: float, within: Span | None = Non
 
 def _reach(items: int) -> float:
     """(t₀.₉₇₅ + t₀.₈) / √n."""
-    both = (float(stdtrit(items - 1, level)) for level in ((1 + CONFIDENCE) / 2, POWER))
+    both = (stdtrit(items - 1, level) for level in ((1 + CONFIDENCE) / 2, POWER))
     return math.fsum(both) / math.sqrt(items)

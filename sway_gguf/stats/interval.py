@@ -82,7 +82,7 @@ class Estimate:
         return t + self.skew * (t**2 / 3 + 1 / 6) + self.skew**2 * t**3 / 27
 
     def _student(self, miss: float) -> float:
-        return float(stdtrit(self.degrees, 1 - miss)) if self.error else 0.0
+        return stdtrit(self.degrees, 1 - miss) if self.error else 0.0
 
     def _bent(self, straight: float) -> float:
         """The T that g makes `straight`."""
@@ -102,16 +102,17 @@ def estimate(value: float, parts: Sequence[Floats], spans: Sequence[Span] = ()) 
         spans: of each part, ends between which an item lies, where parts are items that are shares or scores of few
             steps; without any, parts that are all equal are taken for exact.
     """
-    pairs = zip(parts, spans, strict=True) if spans else ()
+    pairs = [*zip(parts, spans, strict=True)] if spans else []
     equal = [(part, span) for part, span in pairs if are_equal(part, span)]
+    scattered = [part for part, span in pairs if not are_equal(part, span)] if spans else parts
     below = tuple(Room(float(part[0]) - low, part.size) for part, (low, _) in equal)
     above = tuple(Room(high - float(part[0]), part.size) for part, (_, high) in equal)
     span = (sum(low for low, _ in spans), sum(high for _, high in spans)) if spans else _ANYWHERE
     # Powers of tiny or huge numbers would leave what a float holds.
-    unit = max((float(np.ptp(part)) for part in parts), default=0.0)
+    unit = max((float(np.ptp(part)) for part in scattered), default=0.0)
     if not unit > 0:
         return Estimate(value, 0.0, 0.0, 1.0, below, above, span)
-    scaled = [(part - part.mean()) / unit for part in parts if np.ptp(part) > 0]
+    scaled = [(part - part.mean()) / unit for part in scattered if np.ptp(part) > 0]
     squares = [float((part**2).sum()) / (part.size - 1) / part.size for part in scaled]
     cubes = [_third_cumulant(part) / part.size**2 for part in scaled]
     square = sum(squares)

@@ -43,7 +43,7 @@ def ratio_interval(above: Sequence[float], below: Sequence[float], *, confidence
         rest = x - r * y
         return estimate(float(rest.mean()), [rest]).reaches(0.0)
 
-    limit = float(stdtrit(x.size - 1, 1 - miss))
+    limit = stdtrit(x.size - 1, 1 - miss)
     step = estimate(ratio, [(x - ratio * y) / y.mean()]).error
     return Interval(
         _farthest(lambda r: reaches(r) < limit, ratio, -step), _farthest(lambda r: reaches(r) > -limit, ratio, step)

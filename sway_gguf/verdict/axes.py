@@ -36,7 +36,7 @@ _SENTENCES = {
     Diagnosis.BROKEN: "The model gives numbers that are not finite: {why}.",
     Diagnosis.INCONCLUSIVE: "The evidence does not decide: {why}.",
 }
-_IN_PART = "{who} changes the model toward a part of its material alone: {held} passes, {missed} does not."
+_IN_PART = "{who} changes the model toward a part of its material alone: passed {held}; failed {missed}."
 """Off-target where one probe of the direction passes and another fails: an adapter that did learn its data may not have
 turned the preferences that it is held to."""
 _HELD = {
