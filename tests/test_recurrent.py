@@ -16,10 +16,13 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Completion, NextToken, Query, Rolling
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullView, ScaledView, View
+from sway_gguf.deploy import quants
 from sway_gguf.deploy.merge import merge
 from sway_gguf.deploy.replay import replay
 from sway_gguf.engine.llama_backend import LlamaBackend
-from tests.command_line import spoken, succeeded
+from sway_gguf.material.packaged import DEMO
+from sway_gguf.suite.prepare import default_spec, prepare
+from tests.command_line import succeeded
 from tests.recurrent_models import BUILT, lora_file, model_file
 from tests.test_cli import TEXT
 from tests.test_peft import folder
@@ -117,9 +120,9 @@ def test_what_acts_in_a_merge_alone_is_told(tmp_path: Path) -> None:
     said = list[str]()
     merge(base, read_lora(lora), tmp_path / "merged.gguf", kind="F32", say=said.append)
     assert [line.startswith(told) for line in said] == [True, False]
-    asked = ("--types", "F32", "--work", str(tmp_path / "work"), "--no-store", "-t", "1")
-    done = spoken("quants", str(base), str(lora), *TEXT, *asked)
-    assert (done.returncode, " ".join(done.stdout.split()).count(told)) == (0, 1), done.stderr
+    prepared = prepare(default_spec(base, lora, data=[DEMO / "document.md"]))
+    assert [line.startswith(told) for line in quants._remarks(prepared, ["F16", "Q8_0"])] == [True]
+    assert list(quants._remarks(prepared, [str(base)])) == [], "nothing is merged there"
     whole = read_lora(lora_file(tmp_path / "run.gguf", base, "mamba2"))
     assert whole.only_merged == ""
 

@@ -27,7 +27,7 @@ from sway_gguf.core.errors import UserError
 TEMPLATE_KEY = "tokenizer.chat_template"
 _SECONDS = 20.0
 """For one rendering, which takes milliseconds; the first one starts the process."""
-_MOST_ENDED = 3
+_MOST_ENDED = 2
 """Processes of one template that are replaced once they have ended: one that never comes to an end costs a minute, and
 not one for every few dialogues."""
 Answered = Callable[[Mapping[str, Any]], Mapping[str, str]]

@@ -43,4 +43,4 @@ def _coarse(numbers: Matrix) -> bytes:
     """Rounded to F16, and that to BF16: straight to BF16, a number that F16 rounded before could fall the other way."""
     with np.errstate(over="ignore"):
         halves = numbers.astype(np.float16).astype(np.float32)
-    return quantize(halves, GGMLQuantizationType.BF16).tobytes()
+    return bytes(quantize(halves, GGMLQuantizationType.BF16))
