@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.coverage import HOPELESS, LEVEL, laws
-from benchmarks.interval_methods import Floats, _bent, _third
+from benchmarks.interval_methods import Floats, bent, third_cumulant
 from sway_gguf.stats.interval import mean_interval
 
 SIZES = (5, 8, 12)
@@ -37,7 +37,7 @@ def samples(items: int, runs: int) -> dict[str, Sample]:
             continue
         drawn = law(np.random.default_rng([items, number]), (runs, items))
         mean, error = drawn.mean(axis=1), drawn.std(axis=1, ddof=1) / np.sqrt(items)
-        found[name] = mean, error, _third(drawn - mean[:, None]) / items**2 / error**3
+        found[name] = mean, error, third_cumulant(drawn - mean[:, None]) / items**2 / error**3
     return found
 
 
@@ -45,7 +45,7 @@ def ends(sample: Sample, items: int, skewness: float, errors: float) -> tuple[Fl
     """Both ends of each run under the two caps."""
     mean, error, skew = sample
     reach, held = stats.t.ppf(1 - LEVEL / 2, items - 1), np.clip(skew, -skewness, skewness)
-    low, high = (np.clip(_bent(sign * reach, held), -errors, errors) for sign in (1, -1))
+    low, high = (np.clip(bent(sign * reach, held), -errors, errors) for sign in (1, -1))
     return mean - low * error, mean - high * error
 
 

@@ -81,7 +81,7 @@ def _estimate(parts: Sequence[_Part]) -> Estimate:
     return Estimate(np.asarray(value), np.sqrt(square), np.asarray(skew), np.asarray(pull), np.asarray(degrees))
 
 
-def _third(centred: Floats) -> Floats:
+def third_cumulant(centred: Floats) -> Floats:
     """Third cumulant of rows of deviations, without bias."""
     size = centred.shape[-1]
     return np.asarray((centred**3).mean(axis=-1) * size**2 / ((size - 1) * (size - 2)))
@@ -125,7 +125,7 @@ def drawn(data: Sequence[Floats], statistic: Statistic, resamples: int, rng: np.
     for each, size in zip(data, sizes, strict=True):
         mean = each.mean(axis=1)
         centred = each - mean[:, None]
-        whole.append((mean, each.var(axis=1, ddof=1), _third(centred)))
+        whole.append((mean, each.var(axis=1, ddof=1), third_cumulant(centred)))
         weights, kernel = weights_of(size, resamples, rng), smoothing(size, resamples, rng)
         # Powers of the deviations: of the values themselves, differences of large numbers would be left.
         moved = centred @ weights.T
@@ -158,7 +158,7 @@ def ratio_drawn(above: Floats, below: Floats, resamples: int, rng: np.random.Gen
 
     seen = Estimate(*(each[:, 0] for each in of(np.full((1, size), 1 / size))))
     rest = (above - seen.value[:, None] * below) / below.mean(axis=1, keepdims=True)
-    skew = _third(rest) / size**2 / seen.error**3
+    skew = third_cumulant(rest) / size**2 / seen.error**3
     pull = skew / 6 * (size - 2) / np.sqrt(size * (size - 1))
     return Drawn(seen._replace(skew=skew, pull=pull), of(weights), of(weights + kernel), pairs=(above, below))
 
@@ -183,7 +183,7 @@ def _straightened(t: Floats, skew: Floats) -> Floats:
     return t + skew * (t**2 / 3 + 1 / 6) + skew**2 * t**3 / 27
 
 
-def _bent(wanted: Floats, skew: Floats) -> Floats:
+def bent(wanted: Floats, skew: Floats) -> Floats:
     """The studentized value that is straightened to `wanted`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         found = (np.cbrt(1 + skew * (wanted - skew / 6)) - 1) * 3 / skew
@@ -193,7 +193,7 @@ def _bent(wanted: Floats, skew: Floats) -> Floats:
 def straightened(of: Drawn, level: float) -> Ends:
     """Student's t of the value without its skewness."""
     seen, reach = of.seen, stats.t.ppf(1 - level / 2, of.seen.degrees)
-    return seen.value - _bent(reach, seen.skew) * seen.error, seen.value - _bent(-reach, seen.skew) * seen.error
+    return seen.value - bent(reach, seen.skew) * seen.error, seen.value - bent(-reach, seen.skew) * seen.error
 
 
 def least_way(of: Drawn, level: float) -> Ends:
@@ -250,7 +250,7 @@ def fieller_straightened(of: Drawn, level: float) -> Ends:
         rest = above - ratio[:, None] * below
         mean = rest.mean(axis=1)
         error = rest.std(axis=1, ddof=1) / np.sqrt(size)
-        return _straightened(mean / error, _third(rest - mean[:, None]) / size**2 / error**3)
+        return _straightened(mean / error, third_cumulant(rest - mean[:, None]) / size**2 / error**3)
 
     def end(wanted: float, far: Floats) -> Floats:
         inside, outside = of.seen.value, far

@@ -151,9 +151,11 @@ def measured(options: argparse.Namespace) -> Iterator[Finding]:
         general.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
         specs = {kind: spec_of(of_type(base, kind, folder), adapter, general, options) for kind in options.types}
         found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in (*specs, _THEIRS)}
-        sides: dict[str, Callable[[], object]] = {
-            kind: partial(lambda kind: found[kind].append(_told(ours(specs[kind]))), kind) for kind in specs
-        }
+
+        def run_ours(kind: str) -> None:
+            found[kind].append(_told(ours(specs[kind])))
+
+        sides: dict[str, Callable[[], object]] = {kind: partial(run_ours, kind) for kind in specs}
         sides[_THEIRS] = lambda: found[_THEIRS].append(theirs(options.python, job, "run", options.threads))
         in_turns(sides, options.repeat, warm=False)
     for kind in specs:

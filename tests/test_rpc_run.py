@@ -117,12 +117,17 @@ def test_what_a_server_answers_is_kept_as_its_own() -> None:
         assert [again(request) for request in store] == [None]
 
 
-def test_a_server_that_is_killed_in_the_middle_ends_the_run_with_one_line() -> None:
+def checking(server: str) -> subprocess.Popen[str]:
+    """A check by a server that takes longer than a test."""
     line = [sys.executable, "-m", "sway_gguf", "check", str(BASE_FILE), str(HEALTHY), *WORDS, "--nulls", "99"]
+    return subprocess.Popen(
+        [*line, "--rpc", server], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_server_that_is_killed_in_the_middle_ends_the_run_with_one_line() -> None:
     with serving() as (server, process):
-        run = subprocess.Popen(
-            [*line, "--rpc", server], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        run = checking(server)
         time.sleep(6)
         process.kill()
         _, said = run.communicate(timeout=60)
@@ -132,11 +137,8 @@ def test_a_server_that_is_killed_in_the_middle_ends_the_run_with_one_line() -> N
 
 
 def test_a_server_that_hangs_does_not_keep_a_process_that_was_asked_to_end() -> None:
-    line = [sys.executable, "-m", "sway_gguf", "check", str(BASE_FILE), str(HEALTHY), *WORDS, "--nulls", "99"]
     with serving() as (server, process):
-        run = subprocess.Popen(
-            [*line, "--rpc", server], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        run = checking(server)
         time.sleep(6)
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(1)

@@ -10,8 +10,7 @@ from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.grid import FLOATS
 from sway_gguf.artifacts.stack import Adapted, as_stack
-
-_NAMED = 3
+from sway_gguf.core.listing import few
 
 
 def not_finite(base: BaseModel, adapter: Adapted, view: str) -> str:
@@ -33,8 +32,7 @@ def not_finite(base: BaseModel, adapter: Adapted, view: str) -> str:
 
 
 def _sentence(whose: str, names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"the {whose}'s {', '.join(names[:_NAMED])}{more} holds NaN or infinity" if names else ""
+    return f"the {whose}'s {few(names)} holds NaN or infinity" if names else ""
 
 
 def _bad_tensors(base: BaseModel) -> Iterator[str]:

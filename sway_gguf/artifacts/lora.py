@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.listing import few
 
 Matrix = NDArray[np.float32]
 ALPHA_KEY = "adapter.lora.alpha"
@@ -127,10 +128,9 @@ class LoraAdapter:
         names = [pair.module for pair in self.pairs if pair.module in self.skipped]
         if not names:
             return ""
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return (
-            f"llama.cpp loads what the adapter has for {', '.join(names[:3])}{more} and does not run it, and a merge "
-            "applies it: by that the merged model differs from the adapter at run time"
+            f"llama.cpp loads what the adapter has for {few(names)} and does not run it, and a merge applies it: "
+            "by that the merged model differs from the adapter at run time"
         )
 
     @property

@@ -25,6 +25,7 @@ from sway_gguf.artifacts.mlx import MLX_WEIGHTS, OLD_WEIGHTS, has_mlx_weights, r
 from sway_gguf.artifacts.peft_config import MERGE_FIRST, PeftConfig, read_config
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input
+from sway_gguf.core.listing import few
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 FAMILIES = ("llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3")
@@ -105,8 +106,7 @@ def _factors(folder: Path, tensors: Mapping[str, Matrix]) -> dict[str, tuple[Mat
         elif found.setdefault(match["module"], {}).setdefault(match["side"], tensor) is not tensor:
             raise UserError(f"{folder}: {match['module']} has two factors {match['side']}; save one adapter alone")
     if strange:
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        raise UserError(f"{folder}: {', '.join(strange[:3])}{more}: a GGUF LoRA holds factors alone; {MERGE_FIRST}")
+        raise UserError(f"{folder}: {few(strange)}: a GGUF LoRA holds factors alone; {MERGE_FIRST}")
     alone = [module for module, pair in found.items() if len(pair) < 2]
     if alone or not found:
         raise UserError(f"{folder}: one factor is missing for {', '.join(alone[:3]) or 'every module'}; save it again")

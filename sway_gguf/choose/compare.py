@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 
 from sway_gguf.core.comparison import AxisChange, Comparison, Condition, ProbeChange
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.listing import few
 from sway_gguf.core.loras import scaled_name
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.verdict.changes import changes
 
-_NAMED = 3
 _DIGITS = 12
 
 
@@ -53,10 +53,9 @@ def compare(old_name: str, old: SuiteResult, new_name: str, new: SuiteResult, *,
 def _same_items(change: ProbeChange, old_name: str, new_name: str) -> None:
     alone = [*((label, old_name) for label in change.only_old), *((label, new_name) for label in change.only_new)]
     if alone:
-        some = ", ".join(f"{label} (in {name})" for label, name in alone[:_NAMED])
-        more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+        some = few([f"{label} (in {name})" for label, name in alone])
         raise UserError(
-            f"{change.name}: {len(alone)} items stand in one result alone: {some}{more}; run the same suite with the "
+            f"{change.name}: {len(alone)} items stand in one result alone: {some}; run the same suite with the "
             "same data and seed, or add --lenient to compare what is in both"
         )
 

@@ -16,6 +16,7 @@ from sway_gguf.choose.contenders import Contender
 from sway_gguf.choose.fixed import NOTHING, Fixed
 from sway_gguf.choose.lifts import Lifts
 from sway_gguf.choose.skills import Skills
+from sway_gguf.core.listing import listed
 from sway_gguf.core.pick import Estimate, PickRow, Standing
 from sway_gguf.core.result import AxisResult, Verdict
 from sway_gguf.probes.scale_response import in_words
@@ -272,9 +273,7 @@ def _point(lifts: Lifts, without: Lifts | None, worst: str) -> Point:
 
 
 def _listed(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return names[0]
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= 4 else f"{names[0]} … {names[-1]} ({len(names)})"
+    return listed(names) if len(names) <= 4 else f"{names[0]} … {names[-1]} ({len(names)})"
 
 
 def _shown(estimate: Estimate | None) -> str:

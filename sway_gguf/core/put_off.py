@@ -34,7 +34,8 @@ class _PutOff(ModuleType):
         assert self.__spec__.loader is not None
         setattr(_running, self.__name__, True)
         try:
-            # Where two threads come here at once, it runs twice: its submodules do not, and all names are theirs.
+            # Two threads that come here at once run it twice over one namespace: a lock could wait for an import's own,
+            # and that for it. It does for packages that take back no name at their end.
             self.__spec__.loader.exec_module(self)
         finally:
             setattr(_running, self.__name__, False)

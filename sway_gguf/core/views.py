@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sway_gguf.core.listing import listed
+
 Design = Literal["rotation", "spectrum", "gaussian"]
 DESIGNS: tuple[Design, ...] = ("rotation", "spectrum", "gaussian")
 Energy = Literal["rank", "original"]
@@ -91,8 +93,7 @@ class PartView:
     places: tuple[int, ...]
 
     def __str__(self) -> str:
-        *others, last = (str(place + 1) for place in self.places)
-        return f"adapters {', '.join(others)} and {last} without the others"
+        return f"adapters {listed([str(place + 1) for place in self.places])} without the others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class NullView:
         return f"null {self.seed} ({self.design.design})"
 
 
+SetPart = MemberView | PartView
+"""Some adapters of a set without the others: `places` says which."""
 View = BaseView | ScaledView | MemberView | PartView | NullView
 
 

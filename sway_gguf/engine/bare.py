@@ -14,7 +14,7 @@ import numpy as np
 from sway_gguf.core.answers import Answer, CompletionScore, Generated, LogProbs, RollingLogprob, TokenDist
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.queries import Compare, Completion, Embed, Generate, NextToken, Query, Rolling, Spans, Split
-from sway_gguf.core.views import MemberView, NullView, PartView, ScaledView, View
+from sway_gguf.core.views import NullView, ScaledView, SetPart, View
 from sway_gguf.engine.doors import DoorBackend, is_base
 from sway_gguf.engine.open_view import OnTokens
 from sway_gguf.engine.protocol import Backend, NullBackend, ScalableBackend, SingleView
@@ -61,7 +61,7 @@ class BareBackend(DoorBackend):
         if isinstance(asked, ScaledView):
             known = asked.scale in (0.0, 1.0) or isinstance(self._backend, ScalableBackend)
             return "" if known else "adapter at other scales"
-        if isinstance(asked, MemberView | PartView):
+        if isinstance(asked, SetPart):
             return "adapters of a set one by one"
         if isinstance(asked, NullView):
             if not isinstance(self._backend, NullBackend):

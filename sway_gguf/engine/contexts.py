@@ -16,7 +16,7 @@ from sway_gguf.artifacts.null import null_of
 from sway_gguf.artifacts.stack import Adapted, Stack, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError
-from sway_gguf.core.views import MemberView, NullView, PartView, ScaledView, View, is_rerun
+from sway_gguf.core.views import NullView, ScaledView, SetPart, View, is_rerun
 from sway_gguf.engine.context import Context, Running
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import is_base
@@ -192,7 +192,7 @@ class ContextPool:
             held = [place for place, member in enumerate(self._stack.members) if member.held]
             null = self._null_of(view, self._stack.turned)
             return (*(self._member(place, self._stack, 1.0) for place in held), null)
-        if isinstance(view, MemberView | PartView):
+        if isinstance(view, SetPart):
             return tuple(self._member(place, self._stack, 1.0) for place in view.places)
         assert isinstance(view, ScaledView)
         return tuple(self._member(place, self._stack, view.scale) for place in range(len(self._stack.members)))

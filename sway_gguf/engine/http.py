@@ -30,8 +30,8 @@ _PASSING = frozenset({408, 425, 429, 502, 503, 504})
 _NOT_THERE = frozenset({404, 405, 501})
 _REFUSED = frozenset({400, 413, 415, 422, 500})
 """500 is among them: llama-cpp-python answers so where it gives no log-probabilities, or a prompt is too long."""
-_VERSION = "v1"
-_OF_THE_VERSION = ("chat", "completions", "completion", "models", "responses", "messages")
+_VERSION = "/v1/"
+_OF_THE_VERSION = ("", "chat", "completions", "completion", "models", "responses", "messages")
 _ENDPOINTS = ("/chat/completions", "/completions", "/completion", "/models", "/api/generate", "/api/chat")
 """Those that stand without a version too."""
 
@@ -161,12 +161,11 @@ def root_of(url: str) -> str:
         raise UserError(f"the address of {host} holds a password; give it with --api-key")
     if parts.query or parts.fragment:
         raise UserError(f"{url!r}: an address with ? or #; give the server's own, such as http://127.0.0.1:8080")
-    steps = parts.path.rstrip("/").split("/")
-    if _VERSION in steps:
-        at = len(steps) - 1 - steps[::-1].index(_VERSION)
-        # Behind a version of another kind, a gateway's or a proxy's, stands more of the address.
-        steps = steps[:at] if at == len(steps) - 1 or steps[at + 1] in _OF_THE_VERSION else steps
-    path = "/".join(steps)
+    path = parts.path.rstrip("/")
+    before, version, behind = f"{path}/".rpartition(_VERSION)
+    # Behind a version of another kind, a gateway's or a proxy's, stands more of the address.
+    if version and behind.partition("/")[0] in _OF_THE_VERSION:
+        path = before
     path = next((path.removesuffix(end) for end in _ENDPOINTS if path.endswith(end)), path)
     return f"{parts.scheme}://{parts.netloc}{path}"
 

@@ -21,7 +21,7 @@ from sway_gguf.artifacts.lora import LoraAdapter
 from sway_gguf.artifacts.stack import Adapted, as_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.loras import HELD, stack_key
-from sway_gguf.core.views import BASE, TUNED, BaseView, MemberView, NullView, PartView, View, is_rerun
+from sway_gguf.core.views import BASE, TUNED, BaseView, NullView, SetPart, View, is_rerun
 from sway_gguf.engine.build import engine_identity
 from sway_gguf.engine.doors import is_base
 
@@ -92,7 +92,7 @@ class Identity:
         if self._stack is None or is_base(view):
             return ""
         members = self._stack.members
-        if isinstance(view, MemberView | PartView):
+        if isinstance(view, SetPart):
             return self._key(view.places)
         held = [place for place, member in enumerate(members) if member.held and isinstance(view, NullView)]
         turned = self._key([place for place in range(len(members)) if place not in held])
@@ -122,7 +122,7 @@ class Identity:
 def standing(view: View) -> View:
     """The view under which answers are kept: an adapter at scale 0 is the base, for no adapter runs there; a part of a
     set is the tuned view of that part, whatever the set."""
-    if isinstance(view, MemberView | PartView):
+    if isinstance(view, SetPart):
         return TUNED
     return BASE if is_base(view) and not isinstance(view, BaseView) else view
 

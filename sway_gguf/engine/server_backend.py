@@ -22,7 +22,7 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import NonFiniteError, UserError
 from sway_gguf.core.loras import Lora
 from sway_gguf.core.queries import Generate, NextToken, Query, Split
-from sway_gguf.core.views import TUNED, BaseView, MemberView, PartView, ScaledView, View, is_rerun
+from sway_gguf.core.views import TUNED, BaseView, ScaledView, SetPart, View, is_rerun
 from sway_gguf.engine import llama, scoring
 from sway_gguf.engine.doors import DoorBackend, Work
 from sway_gguf.engine.http import Server
@@ -214,7 +214,7 @@ class _Asked(NamedTuple):
 
 def _share(view: View, place: int) -> float:
     """What of an adapter's own scale a view gives to it."""
-    if isinstance(view, MemberView | PartView):
+    if isinstance(view, SetPart):
         return float(place in view.places)
     if isinstance(view, ScaledView):
         return view.scale

@@ -21,10 +21,9 @@ from sway_gguf.core.views import (
     BaseView,
     Design,
     Energy,
-    MemberView,
     NullDesign,
-    PartView,
     ScaledView,
+    SetPart,
     View,
 )
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -167,7 +166,7 @@ def _label(view: View) -> str:
         return "base_rerun" if view.rerun else "base"
     if isinstance(view, ScaledView):
         return "ft" if view.scale == 1.0 else f"scaled_{view.scale!r}"
-    if isinstance(view, MemberView | PartView):
+    if isinstance(view, SetPart):
         return f"member_{'_'.join(map(str, view.places))}"
     label, design = f"null_{view.seed}", view.design
     if design.rank_scale != 1.0:

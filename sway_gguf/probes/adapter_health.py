@@ -12,11 +12,10 @@ from pydantic import Field
 
 from sway_gguf.core.adapter_facts import AdapterFacts, ModuleFacts
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.listing import few
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.probes.base import StaticProbe
 from sway_gguf.spec.options import ProbeOptions
-
-_NAMED = 3
 
 
 class AdapterHealthOptions(ProbeOptions):
@@ -87,17 +86,17 @@ class AdapterHealth(StaticProbe[AdapterHealthOptions]):
         usual = all(self.options.smallest_scaling <= abs(s) <= self.options.largest_scaling for s in scalings)
         shown = "/".join(f"{s:g}" for s in sorted(scalings))
         return (
-            checked("finite", not broken, "no NaN", f"NaN or infinity in {_few(broken)}"),
-            checked("alive", not dead, "no dead module", f"no update at all in {_few(dead)}"),
+            checked("finite", not broken, "no NaN", f"NaN or infinity in {few(broken)}"),
+            checked("alive", not dead, "no dead module", f"no update at all in {few(dead)}"),
             checked(
                 "structure",
                 not telling or any(map(stands_out, telling)),
                 "B has structure" if telling else "structure cannot be told of rank 1",
                 "B looks like random numbers in every module",
             ),
-            checked("even", not large, "no outlier", f"the update is far larger than elsewhere in {_few(large)}"),
+            checked("even", not large, "no outlier", f"the update is far larger than elsewhere in {few(large)}"),
             checked("scale", usual, f"alpha / rank {shown}", f"alpha / rank is {shown}, far from the usual"),
-            checked("whole", not facts.skipped, "nothing skipped", f"llama.cpp leaves out {_few(facts.skipped)}"),
+            checked("whole", not facts.skipped, "nothing skipped", f"llama.cpp leaves out {few(facts.skipped)}"),
         )
 
 
@@ -139,8 +138,3 @@ def _detail(module: ModuleFacts) -> dict[str, object]:
         "beyond_edge": stands_out(module),
         "singular": list(module.singular),
     }
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.listing import few
 from sway_gguf.core.queries import shorten
 from sway_gguf.engine.http import NoEndpointError, RefusedError, Server
 from sway_gguf.served.forms import CHAT_FORMS, TEXT_FORMS, Form, Question, Reply
@@ -152,7 +153,7 @@ def model_of(server: Server, wanted: str) -> Model:
     given = listed.get("data") if isinstance(listed, dict) else None
     entries = [entry for entry in given or () if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
     names = [entry["id"] for entry in entries]
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    shown = few(names, _SHOWN)
     known = {name for each in names for name in (each, each.removesuffix(":latest"))}
     if wanted and names and wanted not in known:
         raise UserError(f"{server.root}: no model {wanted!r} there (it lists {shown}); give one of these to --model")

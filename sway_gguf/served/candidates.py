@@ -15,9 +15,10 @@ from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.core.dialogue import SYSTEM, Dialogue, Render, Turn, exchange
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.listing import listed
 from sway_gguf.core.loras import short_names
 from sway_gguf.core.served import Serves
-from sway_gguf.core.views import BASE, TUNED, MemberView, PartView, ScaledView, View
+from sway_gguf.core.views import BASE, TUNED, MemberView, PartView, ScaledView, SetPart, View
 from sway_gguf.served.prompts import CHAT, Prompt
 from sway_gguf.spec.model import Spec
 from sway_gguf.suite.speech import Speech
@@ -67,7 +68,7 @@ class Candidate:
 
     @property
     def _picks(self) -> bool:
-        return self.view in _PICKING or isinstance(self.view, MemberView | PartView)
+        return self.view in _PICKING or isinstance(self.view, SetPart)
 
     def text(self, prompt: Prompt) -> str:
         """What stands before the first token.
@@ -127,14 +128,10 @@ def _parts(spec: Spec) -> list[Candidate]:
     found = []
     for part in parts_of(len(names)):
         missing = [name for place, name in enumerate(names) if place not in part]
-        lacks = f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} not applied"
-        which = _listed([names[place] for place in part])
+        lacks = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not applied"
+        which = listed([names[place] for place in part])
         found.append(Candidate(f"{which} alone: {lacks}", part_view(part), Serves.ELSE))
     return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _texts(put: Put | None, prompts: Sequence[Prompt]) -> tuple[str, ...] | None:

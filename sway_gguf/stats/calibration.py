@@ -72,10 +72,10 @@ def calibrate(
 
 def _tail_p(t: float, degrees: int, direction: str) -> float:
     if direction == "higher":
-        return float(stdtr(degrees, -t))
+        return stdtr(degrees, -t)
     if direction == "lower":
-        return float(stdtr(degrees, t))
-    return float(2 * stdtr(degrees, -abs(t)))
+        return stdtr(degrees, t)
+    return 2 * stdtr(degrees, -abs(t))
 
 
 def smallest_rank_p(nulls: int) -> float:

@@ -182,10 +182,9 @@ class Everyday(Sequence[Section]):
     def _chosen(self) -> tuple[tuple[Section, ...], Files]:
         """The requests as they were written, and where they are from."""
         own = tuple(section for section in self._texts.general if section.dialogue)
-        packaged = len(own) < MIN_ITEMS
-        return _at_most(
-            exchanges("dialogue") if packaged else own, self._most
-        ), None if packaged else self._spec.general
+        if len(own) >= MIN_ITEMS:
+            return _at_most(own, self._most), self._spec.general
+        return _at_most(exchanges("dialogue"), self._most), None
 
     def __len__(self) -> int:
         return len(self._chosen[0]) if self._speech else 0

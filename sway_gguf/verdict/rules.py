@@ -43,10 +43,11 @@ def interval_of(reading: Reading) -> Interval | None:
 
 def may_pass(reading: Reading) -> bool:
     """Whether nulls could let it pass: a mean of effects has to lie beyond zero and noise by its own items."""
-    if not isinstance(reading.rule, AboveNull) or not reading.tuned.interval:
+    rule = reading.rule
+    if not isinstance(rule, AboveNull) or not reading.tuned.interval:
         return True
     span = interval_of(reading)
-    return span is not None and _toward(span, reading.rule.direction) > (reading.floor or 0.0)
+    return span is not None and _clears(span, rule, reading)
 
 
 def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
@@ -174,7 +175,7 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
     if chance:
         # What stands beyond all of them speaks for the adapter, if not loudly enough: no evidence against it.
         return Verdict.INCONCLUSIVE, f"{chance}; more nulls may tell"
-    if evidence.interval and _toward(evidence.interval, rule.direction) <= (reading.floor or 0.0):
+    if evidence.interval and not _clears(evidence.interval, rule, reading):
         span = f"{evidence.interval.low:.2g} to {evidence.interval.high:.2g}"
         what = "zero" if _toward(evidence.interval, rule.direction) <= 0 else "into numerical noise"
         return (
@@ -194,6 +195,11 @@ def _no_effect(evidence: Evidence, rule: AboveNull) -> str:
     if _toward((evidence.value, evidence.value), rule.direction) > floor:
         return ""
     return f"it moved the other way ({evidence.value:+.2g} {evidence.reading.unit})"
+
+
+def _clears(span: Interval, rule: AboveNull, reading: Reading) -> bool:
+    """Whether all of it lies beyond zero in the rule's direction, and beyond noise."""
+    return _toward(span, rule.direction) > (reading.floor or 0.0)
 
 
 def _toward(span: tuple[float, float], direction: Direction) -> float:
