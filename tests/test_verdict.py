@@ -303,6 +303,9 @@ GOOD = {"applied": Verdict.PASS, "signal": Verdict.PASS, "direction": Verdict.PA
         ({"survival": Verdict.FAIL}, Diagnosis.LOST_IN_DEPLOYMENT),
         ({"collateral": Verdict.INCONCLUSIVE}, Diagnosis.INCONCLUSIVE),
         ({"signal": Verdict.INCONCLUSIVE, "direction": Verdict.SKIP}, Diagnosis.INCONCLUSIVE),
+        # One random adapter of six is beyond five nulls: open, and not a change that missed its target.
+        ({"signal": Verdict.INCONCLUSIVE, "direction": Verdict.FAIL}, Diagnosis.INCONCLUSIVE),
+        ({"signal": Verdict.INCONCLUSIVE, "direction": Verdict.FAIL, "collateral": Verdict.FAIL}, Diagnosis.DAMAGING),
         ({"applied": Verdict.ERROR}, Diagnosis.INCONCLUSIVE),
         ({"collateral": Verdict.ERROR}, Diagnosis.INCONCLUSIVE),
     ],

@@ -93,11 +93,12 @@ def diagnose(
 ) -> tuple[Diagnosis, str]:
     """The diagnosis and a sentence for it.
 
-    The first failing axis names it, in the order of the six questions, with three exceptions. A model that moved toward
+    The first failing axis names it, in the order of the six questions, with four exceptions. A model that moved toward
     its material by more than every null and the noise is called neither no-op nor noise, however small the move; one
-    that moved away from it as surely is off-target, and no noise. Where the material did become likelier, damage
-    elsewhere is named before a direction that failed for another reason. And where what the file ships with stands in
-    the way, the direction was looked for in the wrong place.
+    that moved away from it as surely is off-target, and no noise. Where it is open whether the model changed by more
+    than noise, it is not said to have changed off its target. Where the material did become likelier, damage elsewhere
+    is named before a direction that failed for another reason. And where what the file ships with stands in the way,
+    the direction was looked for in the wrong place.
     Healthy needs `applied` and `signal` (or `direction`) answered with yes, and no axis left undecided. An axis whose
     probe could not measure is undecided.
 
@@ -116,6 +117,8 @@ def diagnose(
     excused = excused_by_direction(axes)
     if _moved_away(probes):
         excused.add("signal")
+    elif verdicts["signal"] == Verdict.INCONCLUSIVE:
+        excused.add("direction")
     if verdicts["collateral"] == Verdict.FAIL and _became_likelier(probes):
         excused.add("direction")
     if verdicts["survival"] == Verdict.FAIL and _failing("survival", probes):
