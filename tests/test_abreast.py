@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -225,6 +226,24 @@ def test_who_is_to_stop_stops_its_workers(three: LlamaBackend) -> None:
     with stopped_by(cancel), pytest.raises(KeyboardInterrupt), Abreast(three) as abreast:
         next(abreast.each(VIEWS, answer))
     assert bits(asked(three, TUNED))
+
+
+def test_a_signal_while_workers_are_started_leaves_none_at_work(
+    three: LlamaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody knew of would evaluate on a twin that is closed, and end the process."""
+    begin, started = threading.Thread.start, list[threading.Thread]()
+
+    def start(thread: threading.Thread) -> None:
+        begin(thread)
+        started.append(thread)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with Abreast(three) as abreast, pytest.raises(KeyboardInterrupt):
+        next(abreast.each(VIEWS, endless))
+    assert started
+    assert not any(thread.is_alive() for thread in started)
 
 
 def test_a_null_is_freed_once_wherever_the_stop_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from sway_gguf.core.engine_settings import Workers
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.engine.crew import Crew
 from sway_gguf.engine.doors import DoorBackend
-from sway_gguf.engine.interrupt import go_on, stopped_by
+from sway_gguf.engine.interrupt import Interrupt, go_on, stopped_by
 
 Visit = TypeVar("Visit")
 Outcome = Answers | NonFiniteError
@@ -71,6 +71,7 @@ class Abreast:
             return
         team = self._team = _Team(twins, self._crew, visits, answer)
         try:
+            team.start()
             for place, visit in enumerate(visits):
                 yield visit, team.outcome(place)
         finally:
@@ -125,8 +126,16 @@ class _Team:
         self._interrupt: BaseException | None = None
         self.spoilt = False
         self._threads = [threading.Thread(target=self._work, args=(twin,), daemon=True) for twin in twins]
-        for thread in self._threads:
-            thread.start()
+
+    def start(self) -> None:
+        """Set them to work. A signal waits until all are: one started unseen would be at work as its twin closes.
+
+        Raises:
+            KeyboardInterrupt: one came.
+        """
+        with Interrupt().watching():
+            for thread in self._threads:
+                thread.start()
 
     def outcome(self, place: int) -> Outcome:
         """What came of a visit; waits for it. To be asked in order."""
@@ -149,7 +158,8 @@ class _Team:
             self._stop.set()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # Who was asked to stop before started none.
+                thread.join()
 
     def _work(self, twin: DoorBackend) -> None:
         with stopped_by(self._stop):
