@@ -87,18 +87,50 @@ def scripted(scatter: float) -> tuple[list[Reading], list[tuple[int, str]], Sche
     """The readings of a run over scripted text, seeds and queries that nulls were asked, the schedule."""
     backend = FakeBackend(effect(section=1.0, logit=1.0, scatter=scatter))
     probes = build_probes([{"name": "section_internalization", "kind": "section_internalization"}], SOURCES)
-    plan = schedule(probes, Nulls(tuple(range(1, 20)), panel=6, first=FIRST_NULLS, part=5))
+    plan = schedule(probes, Nulls(tuple(range(20, 39)), panel=6, first=FIRST_NULLS, part=5))
     found = measure(backend, probes, plan, decisions=decisions_of(FIRST_NULLS, alpha=0.05))
     asked = [(view.seed, str(query)) for view, query in backend.asked if isinstance(view, NullView)]
     return found.readings, asked, plan
 
 
 def test_the_first_look_takes_a_null_more_until_it_decides() -> None:
-    [(clear,), (close,), (doubtful,)] = [scripted(scatter)[0] for scatter in (0.01, 0.16, 0.25)]
+    [(clear,), (close,), (doubtful,)] = [scripted(scatter)[0] for scatter in (0.01, 0.045, 0.25)]
     assert (len(clear.early), len(clear.nulls)) == (FIRST_NULLS, 0)
     assert FIRST_NULLS < len(close.early) <= MOST_FIRST_NULLS
     assert close.nulls == ()
     assert (len(doubtful.early), len(doubtful.nulls)) == (MOST_FIRST_NULLS, 19)
+
+
+def test_nulls_of_the_first_look_are_asked_about_the_items_alone_and_those_of_the_last_about_other_text_too() -> None:
+    (doubtful,), asked, _ = scripted(0.25)
+    alone = [query for _, query in scripted(0.01)[1]]
+    assert alone
+    assert all("'section " in query for query in alone)
+    assert any("'general" in query for _, query in asked)
+    assert not any(null.controls for null in doubtful.early)
+    assert all(null.controls for null in doubtful.nulls)
+
+
+def beside(gained: float) -> Reading:
+    """At 8 on its items, of which other text gained so much; nulls of the first look answered the items alone."""
+    far = reading(8.0)
+    controls = tuple(Item(str(n), gained, group="other") for n in range(5))
+    return replace(far, tuned=replace(far.tuned, value=8.0 - gained, controls=controls))
+
+
+def test_what_other_text_gained_has_to_leave_something_that_stands_out_as_well() -> None:
+    (clear,) = judge([beside(1.0)], alpha=0.05, first=FIRST_NULLS)
+    assert (clear.verdict, clear.null.value if clear.null else None) == (Verdict.PASS, 7.0)
+    # 0.5 beats all five nulls, at t = 2.9 and a tail p of 0.02: the last look has to tell.
+    assert settled([beside(7.0)], FIRST_NULLS)
+    assert not settled([beside(7.5)], FIRST_NULLS)
+    assert near([beside(7.5)], FIRST_NULLS) == [0]
+    assert not settled([beside(7.9)], FIRST_NULLS)
+    assert near([beside(7.9)], FIRST_NULLS) == []
+
+
+def test_what_other_text_lost_makes_nothing_of_it() -> None:
+    assert beside(-3.0).at_first.compared.value == 8.0
 
 
 def test_what_a_null_answered_at_the_first_look_it_is_not_asked_at_the_last() -> None:

@@ -69,11 +69,17 @@ class Probe(ABC, Generic[Options]):
         self.sources = sources
         self.remarks = tuple(remarks)
         self._panel: int | None = None
+        self._bare = False
 
-    def on_panel(self, most: int) -> Self:
-        """The same probe on a panel of at most `most` of its items, each of which the whole probe asks as well."""
+    def on_panel(self, most: int, *, bare: bool = False) -> Self:
+        """The same probe on a panel of at most `most` of its items, each of which the whole probe asks as well.
+
+        Args:
+            most: items.
+            bare: whether they are all that it asks about, with no other text to compare them with.
+        """
         narrowed = copy.copy(self)
-        narrowed._panel = most
+        narrowed._panel, narrowed._bare = most, bare
         return narrowed
 
     @classmethod
@@ -151,6 +157,11 @@ class Probe(ABC, Generic[Options]):
     def narrowed(self) -> bool:
         """Whether it stands on a panel, where a mean is compared and nothing else is looked for."""
         return self._panel is not None
+
+    @property
+    def bare(self) -> bool:
+        """Whether it asks about no text but its items; its value is then that of the items alone."""
+        return self._bare
 
     def drawn(self, items: Sequence[Thing], *, share: float = 1.0, least: int = 0) -> list[Thing]:
         """All of `items`, or on a panel those that take part: `share` of its size, and not fewer than `least`."""

@@ -70,8 +70,9 @@ def controls_of(sources: Sources, sections: Sequence[Section], most: int) -> dic
 
 
 def unrelated_of(sources: Sources, most: int) -> list[Section]:
-    """Unrelated text in the form of the material."""
-    return spread(sources.controls or prose(sources.general), most)
+    """Unrelated text in the form of the material. Who asks for less of it asks for what others ask as well."""
+    usual = spread(sources.controls or prose(sources.general), max(most, MAX_CONTROLS))
+    return spread(usual, most)
 
 
 def control_lifts(base: Answers, other: Answers, controls: dict[str, list[Section]]) -> tuple[Item, ...]:

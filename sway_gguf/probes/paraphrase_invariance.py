@@ -93,6 +93,8 @@ class ParaphraseInvariance(Probe[ParaphraseInvarianceOptions]):
     @property
     def controls(self) -> dict[str, list[Section]]:
         """Unrelated text in use, as it is and shuffled."""
+        if self.bare:
+            return {}
         groups = controls_of(self.sources, unrelated_of(self.sources, MAX_CONTROLS), MAX_CONTROLS)
         return {name: self.drawn(group, share=CONTROLS) for name, group in groups.items()}
 

@@ -103,6 +103,8 @@ class PreferenceFlip(Probe[PreferenceFlipOptions]):
     @property
     def pairs(self) -> list[Pair]:
         """General text in order and shuffled."""
+        if self.bare:
+            return []
         return self.drawn(pairs(self.sources.general, _PAIRS, self.sources.seed), share=CONTROLS, least=MIN_ITEMS)
 
     def measure(self, base: Answers, other: Answers) -> Measurement:

@@ -87,6 +87,8 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
     @property
     def controls(self) -> dict[str, list[Section]]:
         """Other text in use, by group."""
+        if self.bare:
+            return {}
         own = self._used(self.sources.holdout if self.leads else self.sources.sections)
         groups = controls_of(self.sources, own, self.options.max_controls)
         kept = {section.id for section in self.drawn(own, share=CONTROLS)}

@@ -18,8 +18,12 @@ def contrast(items: ArrayLike, groups: Sequence[ArrayLike] = (), axis: int = -1)
         groups: likewise, one per sort of control; may be empty.
         axis: to average over.
     """
-    found = np.mean(np.asarray(items, np.float64), axis=axis)
-    gain = np.zeros_like(found)
+    return np.asarray(np.mean(np.asarray(items, np.float64), axis=axis) - gain_of(groups, axis))
+
+
+def gain_of(groups: Sequence[ArrayLike], axis: int = -1) -> NDArray[np.float64]:
+    """max(0, the largest mean of any group), along `axis`: what `contrast` takes off."""
+    gain: NDArray[np.float64] = np.zeros(())
     for group in groups:
         gain = np.maximum(gain, np.mean(np.asarray(group, np.float64), axis=axis))
-    return np.asarray(found - gain)
+    return gain

@@ -175,7 +175,7 @@ class _Planner:
         least = nulls.part if nulls.panel is None else min(nulls.part, nulls.panel)
         self._probes: dict[Standing, tuple[Probe[Any], ...]] = {Standing.WHOLE: tuple(probes), Standing.PANEL: panel}
         if nulls.first is not None:
-            self._probes[Standing.PART] = tuple(probe.on_panel(least) for probe in probes)
+            self._probes[Standing.PART] = tuple(probe.on_panel(least, bare=True) for probe in probes)
         self._everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
         self._decided = [place for place in self._everyone if probes[place].rule.by_nulls]
         self._sized = [p for p in self._everyone if p not in self._decided and probes[p].nulls != 0]
@@ -199,7 +199,7 @@ class _Planner:
             probe, panel = self._probes[Standing.WHOLE][place], self._asked[Standing.PANEL][place]
             for asked in self._asked.values():
                 asks["all"] += asked[place]
-            asks["rerun"] += panel if probe.rule.floored else ()
+            asks["rerun"] += self._asked[self._least][place] if probe.rule.floored else ()
             asks["scaled"] += self._asked[Standing.WHOLE][place] if probe.scales else ()
             asks["alone"] += self._asked[Standing.WHOLE][place] if probe.members else ()
             if place in self._decided:
@@ -232,7 +232,7 @@ class _Planner:
         probes = self._probes[Standing.WHOLE]
         floored = [place for place in self._everyone if probes[place].rule.floored]
         base, tuned = (self._visit(view, self._everyone, {"all"}, more=apart) for view in (BASE, TUNED))
-        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, Standing.PANEL)
+        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, self._least)
         scales = sorted({scale for probe in probes for scale in probe.scales})
         members = sorted({member for probe in probes for member in probe.members})
         return [base, rerun, tuned, *map(self._scaled, scales), *map(self._alone, members)]
@@ -244,6 +244,11 @@ class _Planner:
     def _alone(self, member: int) -> Visit:
         places = [place for place in self._everyone if member in self._probes[Standing.WHOLE][place].members]
         return self._visit(MemberView(member), places, {"alone"})
+
+    @property
+    def _least(self) -> Standing:
+        """The smallest panel there is."""
+        return Standing.PART if Standing.PART in self._probes else Standing.PANEL
 
     @property
     def _together(self) -> bool:

@@ -24,6 +24,9 @@ BAR, FALL = 1e-5, 0.3
 of it makes of that. Under heavy-tailed nulls a tail p overstates, its true size goes about like its root, so the plain
 count of Holm would pay too little; with more degrees of freedom it overstates more. This adds at most 0.3 points to the
 family-wise rate, whatever the nulls' law (benchmarks/looks.py)."""
+NET = 0.01
+"""Tail p, times the number of probes left, of what is left at the first look when other text's gain is taken off: a
+fifth of what the last look asks for, of nulls that nothing is taken off."""
 
 
 def bar_of(nulls: int) -> float:
@@ -39,21 +42,35 @@ def calibration_of(reading: Reading) -> Calibration | None:
 def overwhelming(readings: Sequence[Reading], first: int | None) -> dict[int, float]:
     """Places of readings that the first look's nulls, `first` or more, settle in their favour; their corrected tail p.
 
-    From the smallest p up, for as long as they lie below the bar. None for a run of a single look, which has none.
+    From the smallest p up, for as long as they lie below the bar: on their items alone, as the nulls are asked. What is
+    left when other text's gain is taken off has to stand out as well, if not by as much. None for a run of a single
+    look, which has none.
     """
     found = {
         place: calibration
         for place, reading in enumerate(readings)
-        if reading.rule.by_nulls and _seen(reading, first) and (calibration := calibration_of(reading.at_first))
+        if reading.rule.by_nulls and _seen(reading, first) and (calibration := _on_items_alone(reading))
     }
     bars = {place: bar_of(len(calibration.nulls)) for place, calibration in found.items()}
     over, left = dict[int, float](), len(found)
     for place in sorted(found, key=lambda place: found[place].tail_p / bars[place]):
         corrected = found[place].tail_p * left**2
-        if not (found[place].beats_all and corrected < bars[place]):
+        if not (corrected < bars[place] and _stands_out(readings[place], left)):
             break
         over[place], left = corrected, left - 1
     return over
+
+
+def _on_items_alone(reading: Reading) -> Calibration | None:
+    """Where the value stands at the first look with nothing taken off: as any null's would, had it learned nothing."""
+    value = (reading.part or reading.tuned).value
+    return calibrate(value, [null.value for null in reading.early], reading.rule.toward)
+
+
+def _stands_out(reading: Reading, left: int) -> bool:
+    """Whether what is left of it stands beyond the first look's nulls, with so many probes still to be settled."""
+    found = calibration_of(reading.at_first)
+    return found is not None and found.beats_all and found.tail_p * left < NET
 
 
 def idle(reading: Reading) -> bool:

@@ -9,6 +9,7 @@ from sway_gguf.core.measurement import Measurement
 from sway_gguf.core.result import PartResult
 from sway_gguf.core.rules import Rule
 from sway_gguf.stats.calibration import Calibration
+from sway_gguf.stats.contrast import gain_of
 from sway_gguf.stats.interval import Interval
 
 
@@ -52,8 +53,15 @@ class Reading:
 
     @property
     def at_first(self) -> Reading:
-        """The same as the first look has it."""
-        return replace(self, panel=self.part, nulls=self.early)
+        """The same as the first look has it.
+
+        Nulls are asked there about no other text. What it gained is taken off the adapter alone: a null's value is too
+        high by what it would lose by that, never too low, so this is not to the adapter's advantage.
+        """
+        panel = self.part
+        if panel is not None and not panel.controls and self.tuned.controls:
+            panel = replace(panel, value=panel.value - float(gain_of(self.tuned.control_groups())))
+        return replace(self, panel=panel, nulls=self.early)
 
 
 @dataclass(frozen=True, slots=True)
