@@ -14,7 +14,8 @@ from sway_gguf.probes.registry import build_probes
 from sway_gguf.report.facts import look_line
 from sway_gguf.suite.decisions import decisions_of
 from sway_gguf.suite.measure import measure
-from sway_gguf.suite.schedule import Nulls, Schedule, Standing, schedule
+from sway_gguf.suite.schedule import Nulls, Schedule, schedule
+from sway_gguf.suite.standing import Standing
 from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.looks import FIRST_NULLS, MOST_FIRST_NULLS, near, settled
 from sway_gguf.verdict.reading import Reading

@@ -56,12 +56,12 @@ def inspect_files(files: Sequence[Path], peft: Path | None, as_json: bool) -> No
     from sway_gguf.engine.trial import Trial
 
     with Trial() as trial:  # Before anything else: the other process gets ready beside the imports of this one.
+        if not as_json:
+            from sway_gguf.report.inspection import print_card
         cards = _cards(files, peft, trial)
     if as_json:
         say_json(json_text(cards, indent=1, strict=False) + "\n")
         return
-    from sway_gguf.report.inspection import print_card
-
     with drawing() as console:
         for card in cards:
             print_card(card, console)

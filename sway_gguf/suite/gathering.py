@@ -16,7 +16,7 @@ from sway_gguf.core.views import MemberView, NullView, ScaledView, View, is_reru
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.stats.noise import noise_limit
-from sway_gguf.suite.schedule import Standing
+from sway_gguf.suite.standing import Standing
 from sway_gguf.verdict.reading import Reading
 
 

@@ -27,7 +27,8 @@ from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.suite.abreast import Abreast, Outcome
 from sway_gguf.suite.decisions import TO_THE_END, Decisions
 from sway_gguf.suite.gathering import Gathered, note, over_views, reading_of
-from sway_gguf.suite.schedule import Schedule, Standing, Visit
+from sway_gguf.suite.schedule import Schedule, Visit
+from sway_gguf.suite.standing import Standing
 from sway_gguf.suite.tally import Tally
 from sway_gguf.verdict.reading import Reading
 
@@ -216,8 +217,8 @@ class _Run:
             self.early[visit.view] = answers
         for place in visit.probes:
             # What nulls are held against is the tuned view on their own items.
-            standings = tuple(self.plan.probes) if visit.view == TUNED else (visit.standing,)
-            for standing in standings:
+            compared = (Standing.WHOLE, Standing.PANEL, Standing.PART) if visit.view == TUNED else (visit.standing,)
+            for standing in filter(self.plan.probes.__contains__, compared):
                 self._measured(place, visit.view, standing, answers)
 
     def _measured(self, place: int, view: View, standing: Standing, answers: Answers) -> None:

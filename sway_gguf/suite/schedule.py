@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -16,19 +15,12 @@ from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, 
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View, kind_of
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
+from sway_gguf.suite.standing import Standers, Standing, standers
 from sway_gguf.verdict.looks import FIRST_ITEMS, MOST_FIRST_NULLS
 
 _SHOWING = (BASE, TUNED)
 _FIRST = "first"
 """Who asks at the first look."""
-
-
-class Standing(StrEnum):
-    """On how much of its items a probe stands: all, the panel, or the part of it that the first look takes."""
-
-    WHOLE = "whole"
-    PANEL = "panel"
-    PART = "part"
 
 
 @dataclass(frozen=True)
@@ -85,7 +77,7 @@ class Schedule:
     further: tuple[Visit, ...]
     last: tuple[Visit, ...]
     sizes: tuple[Visit, ...]
-    probes: Mapping[Standing, tuple[Probe[Any], ...]] = field(compare=False)
+    probes: Standers = field(compare=False)
     queries: int
     shown: tuple[Query, ...] = ()
 
@@ -171,17 +163,13 @@ class _Planner:
 
     def __init__(self, probes: Sequence[Probe[Any]], nulls: Nulls) -> None:
         self._nulls = nulls
-        panel = tuple(probe if nulls.panel is None else probe.on_panel(nulls.panel) for probe in probes)
-        least = nulls.part if nulls.panel is None else min(nulls.part, nulls.panel)
-        self._probes: dict[Standing, tuple[Probe[Any], ...]] = {Standing.WHOLE: tuple(probes), Standing.PANEL: panel}
-        if nulls.first is not None:
-            self._probes[Standing.PART] = tuple(probe.on_panel(least, bare=True) for probe in probes)
+        self._probes = standers(probes, nulls.panel, None if nulls.first is None else nulls.part)
         self._everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
         self._decided = [place for place in self._everyone if probes[place].rule.by_nulls]
         self._sized = [p for p in self._everyone if p not in self._decided and probes[p].nulls != 0]
         self._asked = {
-            standing: {place: tuple(standers[place].ask()) for place in self._everyone}
-            for standing, standers in self._probes.items()
+            standing: {place: tuple(standing_there[place].ask()) for place in self._everyone}
+            for standing, standing_there in self._probes.items()
         }
         self._groups = groups_of(self._askers())
 
@@ -199,7 +187,7 @@ class _Planner:
             probe, panel = self._probes[Standing.WHOLE][place], self._asked[Standing.PANEL][place]
             for asked in self._asked.values():
                 asks["all"] += asked[place]
-            asks["rerun"] += self._asked[self._least][place] if probe.rule.floored else ()
+            asks["rerun"] += self._asked[Standing.ALONE][place] if probe.rule.floored else ()
             asks["scaled"] += self._asked[Standing.WHOLE][place] if probe.scales else ()
             asks["alone"] += self._asked[Standing.WHOLE][place] if probe.members else ()
             if place in self._decided:
@@ -232,7 +220,7 @@ class _Planner:
         probes = self._probes[Standing.WHOLE]
         floored = [place for place in self._everyone if probes[place].rule.floored]
         base, tuned = (self._visit(view, self._everyone, {"all"}, more=apart) for view in (BASE, TUNED))
-        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, self._least)
+        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, Standing.ALONE)
         scales = sorted({scale for probe in probes for scale in probe.scales})
         members = sorted({member for probe in probes for member in probe.members})
         return [base, rerun, tuned, *map(self._scaled, scales), *map(self._alone, members)]
@@ -244,11 +232,6 @@ class _Planner:
     def _alone(self, member: int) -> Visit:
         places = [place for place in self._everyone if member in self._probes[Standing.WHOLE][place].members]
         return self._visit(MemberView(member), places, {"alone"})
-
-    @property
-    def _least(self) -> Standing:
-        """The smallest panel there is."""
-        return Standing.PART if Standing.PART in self._probes else Standing.PANEL
 
     @property
     def _together(self) -> bool:
