@@ -121,6 +121,13 @@ def test_few_items_say_so_and_holm_takes_all_probes_together() -> None:
     assert second.holm_p == 1.0
 
 
+def test_of_more_items_than_a_power_of_two_can_count_no_change_is_told_too() -> None:
+    rng = np.random.default_rng(0)
+    old, new = (rng.normal(size=1100).tolist() for _ in range(2))
+    (change,) = changes(run_with({"a": old}), run_with({"a": new}))
+    assert (change.movement, change.reason) == (Movement.UNDETECTED, "no change was detected")
+
+
 def test_what_regressed_items_share_is_said_only_where_others_lack_it() -> None:
     old = run_with({"a": [1.0] * 12})
     new = run_with({"a": [0.0, 1.2] * 6})

@@ -175,7 +175,7 @@ def _judged(change: ProbeChange, alpha: float) -> ProbeChange:
         movement = Movement.WITHIN_NOISE if change.delta else Movement.UNDETECTED
         return replace(change, movement=movement, reason="no more than rounding makes" if change.delta else "no change")
     if change.holm_p >= alpha:
-        few = 2.0 / 2.0 ** len(change.items) >= alpha
+        few = 2.0 ** (1 - len(change.items)) >= alpha
         why = f"{len(change.items)} items are too few to show a change" if few else "no change was detected"
         return replace(change, movement=Movement.UNDETECTED, reason=why)
     up = change.delta > 0
