@@ -101,8 +101,10 @@ def pack(spec: Spec, result: SuiteResult, record: bytes, target: Path, *, with_a
     # What the command line said in place of the spec is known by the result.
     nulls = result.nulls
     written["defaults"] |= {
-        "seed": result.seed, "alpha": result.alpha, "nulls": nulls.count, "null_design": nulls.design,
-        "rank_scale": nulls.rank_scale, "init_scale": nulls.init_scale, "null_energy": nulls.energy,
+        "seed": result.seed, "alpha": result.alpha, "looks": 2 if nulls.look else 1,
+        "nulls": nulls.planned or nulls.count,  # A run that ended early would not end so with fewer to go.
+        "null_design": nulls.design, "rank_scale": nulls.rank_scale, "init_scale": nulls.init_scale,
+        "null_energy": nulls.energy,
     }  # fmt: skip
     whole = {SPEC: spec_text(written).encode(), RESULT: record, **members.files}
     write_archive(target, whole, models)
