@@ -101,6 +101,8 @@ def test_the_history_has_a_result_per_content_and_a_line_per_run(tmp_path: Path)
     with (history.folder / INDEX).open("a") as index:
         index.write('{"at": "cut sh')
     assert History(history.folder).last == json.loads(lines[1])
+    History(history.folder).keep("e" * 64, RESULT)
+    assert History(history.folder).last["adapter"] == "e" * 64
     (history.folder / INDEX).write_text("something else\n")
     with pytest.raises(UserError, match="no index of results"):
         History(history.folder)
