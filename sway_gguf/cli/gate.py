@@ -67,9 +67,9 @@ def gate(
     }  # fmt: skip
     named = baseline_file(baseline) if baseline else None
     if held_by(path) == "result":
-        runs = ("--dry-run", "--budget", "--save-baseline", *wishes.store.options)
-        only_runs = {option for option in wishes.options if option in runs}
-        if unfit := sorted(only_runs) + [_OF_A_RUN[name] for name, value in run.items() if value is not None]:
+        of_results = (*wishes.outputs.options, "--force", "--no-texts")
+        only_runs = [option for option in wishes.options if option not in of_results]
+        if unfit := only_runs + [_OF_A_RUN[name] for name, value in run.items() if value is not None]:
             raise click.UsageError(f"{unfit[0]} goes with a spec: {path} is a result, and nothing is run")
         _on_result(path, GateOnRun(rules_of(Gate(), **given), named), wishes)
         return
