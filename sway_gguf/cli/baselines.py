@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,14 +97,13 @@ def _keep(path: Path) -> None:
     """Give the file its first free number among those that were replaced."""
     folder = path.parent / "replaced"
     folder.mkdir(exist_ok=True)
-    number = 1
-    while True:
+    for kept in (folder / f"{path.stem}.{number}.json" for number in count(1)):
         try:
-            os.link(path, folder / f"{path.stem}.{number}.json")
+            os.link(path, kept)
         except FileExistsError:
-            number += 1
-        except OSError:  # a file system without links
-            (folder / f"{path.stem}.{number}.json").write_bytes(path.read_bytes())
-            return
-        else:
-            return
+            continue
+        except OSError:  # a file system without links, which may say so before it looks whether the file is there
+            if kept.exists():
+                continue
+            kept.write_bytes(path.read_bytes())
+        return
