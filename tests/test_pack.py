@@ -114,6 +114,20 @@ def test_a_run_that_a_look_ended_early_is_packed_with_the_nulls_and_looks_that_i
         assert (packed.defaults.nulls, packed.defaults.looks) == (nulls, looks)
 
 
+@pytest.mark.parametrize("option", ["checkpoint", "store_path"])
+def test_a_trainers_folder_goes_along_under_either_name(
+    ran: Path, result: SuiteResult, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "trainer_state.json").write_text("{}", encoding="utf-8")
+    spec, entry = load_spec(ran / SPEC), {"name": "drift", "kind": "training_drift", option: str(tmp_path / "out")}
+    pack(spec.model_copy(update={"suite": [*spec.suite, entry]}), result, b"{}", tmp_path / "a.zip")
+    with opened(tmp_path / "a.zip") as archive:
+        assert "suite/out/trainer_state.json" in archive.manifest.members
+        archive.extract(tmp_path / "unpacked")
+    assert load_spec(tmp_path / "unpacked" / SPEC).suite[-1][option] == "suite/out"
+
+
 def test_an_adapters_folder_and_a_template_go_along(tmp_path: Path) -> None:
     peft = folder(tmp_path / "my-adapter")
     (peft / "chat_template.jinja").write_text("{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}")

@@ -21,10 +21,11 @@ from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
 from sway_gguf.material.files import data_files, named
 from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
+from sway_gguf.spec.options import CHECKPOINT
 from sway_gguf.spec.write import spec_record, spec_text
 
 TEXTS = ("data", "holdout", "general")
-_OPTIONS = ("checkpoint", "pack")
+_OPTIONS = (*CHECKPOINT, "pack")
 """Options of probes that name a file or folder."""
 _BUILT_IN = "builtin"
 
