@@ -12,6 +12,7 @@ from sway_gguf.core.comparison import Movement
 from sway_gguf.core.measurement import Item
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json
+from sway_gguf.stats import paired
 from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.paired import paired_change, swap_p
 from sway_gguf.verdict.changes import changes
@@ -154,3 +155,11 @@ def test_noise_of_any_shape_is_called_a_change_in_no_more_than_one_run_of_twenty
 
 def _p_alone(old: np.ndarray, new: np.ndarray, seed: int) -> float:
     return swap_p([old], [new], float(contrast(new)) - float(contrast(old)), seed)
+
+
+def test_ways_drawn_in_blocks_are_the_ways_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    old, new = rng.normal(size=(2, 40))
+    at_once = _p_alone(old, new, 3)
+    monkeypatch.setattr(paired, "_BLOCK", 999)
+    assert _p_alone(old, new, 3) == at_once
