@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sway_gguf.core.comparison import Movement
+from sway_gguf.core.gate import Outcome
 from sway_gguf.core.measurement import Item
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json
@@ -16,6 +17,7 @@ from sway_gguf.stats import paired
 from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.paired import paired_change, swap_p
 from sway_gguf.verdict.changes import changes
+from sway_gguf.verdict.regression import regressions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -125,8 +127,10 @@ def test_few_items_say_so_and_holm_takes_all_probes_together() -> None:
 def test_of_more_items_than_a_power_of_two_can_count_no_change_is_told_too() -> None:
     rng = np.random.default_rng(0)
     old, new = (rng.normal(size=1100).tolist() for _ in range(2))
-    (change,) = changes(run_with({"a": old}), run_with({"a": new}))
+    one, other = run_with({"a": old}), run_with({"a": new})
+    (change,) = changes(one, other)
     assert (change.movement, change.reason) == (Movement.UNDETECTED, "no change was detected")
+    assert {line.outcome for pair in ((one, other), (other, one)) for line in regressions(*pair)} == {Outcome.PASS}
 
 
 def test_what_regressed_items_share_is_said_only_where_others_lack_it() -> None:

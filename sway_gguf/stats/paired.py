@@ -56,6 +56,11 @@ def paired_change(old: Groups, new: Groups, *, seed: int) -> Paired:
     return Paired(float(seen), swap_p(before, after, float(seen), seed), _interval(before, after, float(seen)))
 
 
+def least_p(pairs: int) -> float:
+    """The smallest p that so many pairs can reach."""
+    return 2.0 ** (1 - pairs)
+
+
 def _difference(before: Sequence[NDArray[np.float64]], after: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.asarray(contrast(after[0], after[1:]) - contrast(before[0], before[1:]))
 
