@@ -120,6 +120,19 @@ def test_a_run_is_kept_as_baseline_and_the_next_compared_with_it(
     assert (probe["movement"], probe["delta"]) == (Movement.UNDETECTED, 0.0)
 
 
+def test_where_a_baseline_cannot_be_kept_it_stays_and_the_result_is_saved_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (written,) = baseline_output("main", [])
+    written.save(to_json(stored(HEALTHY)))
+    kept = tmp_path / ".sway" / "baselines"
+    (kept / "replaced").write_text("no folder")
+    with pytest.raises(UserError, match=r"cannot be kept.*saved as .*main\.saved-1\.json"):
+        written.save(to_json(replace(stored(HEALTHY), seed=1)))
+    assert [read_baseline(str(kept / name)).seed for name in ("main.json", "main.saved-1.json")] == [0, 1]
+
+
 def test_where_files_cannot_be_linked_no_replaced_baseline_takes_the_place_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
