@@ -146,7 +146,7 @@ class Defaults(StrictModel):
         default_factory=list, max_length=16, description="further rank scales at which nulls are drawn, shown beside"
     )
     rank_scale: RankScale = Field(default=1.0, description="rank of the nulls that decide, times the adapter's")
-    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="of gaussian nulls")
+    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, description="of gaussian nulls")
     null_energy: Energy = Field(default="rank", description="of nulls at a rank scale; original: its square")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
     items: int | None = Field(default=None, ge=1, description="most items taken of each kind of text")
