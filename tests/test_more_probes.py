@@ -375,6 +375,8 @@ def test_a_tool_call_scores_by_name_schema_and_arguments(reply: str, total: floa
 def test_the_first_object_with_a_name_is_the_call() -> None:
     assert first_call('{"x": 1} {"name": "f", "parameters": {"a": 1}}') == ("f", {"a": 1})
     assert first_call("no json { here") is None
+    assert first_call('{"name": ' + "1" * 5000 + '} {"name": "f"}') == ("f", {})
+    assert first_call('{"a":' * 3000) is None
 
 
 def module(name: str, norm: float, **changed: Any) -> ModuleFacts:
