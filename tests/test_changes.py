@@ -167,3 +167,9 @@ def test_ways_drawn_in_blocks_are_the_ways_drawn_at_once(monkeypatch: pytest.Mon
     at_once = _p_alone(old, new, 3)
     monkeypatch.setattr(paired, "_BLOCK", 999)
     assert _p_alone(old, new, 3) == at_once
+
+
+@pytest.mark.parametrize(("better", "outcome"), [("higher", Outcome.PASS), ("lower", Outcome.INCONCLUSIVE)])
+def test_too_few_items_that_all_rose_are_open_only_where_lower_is_better(better: str, outcome: Outcome) -> None:
+    (line,) = regressions(*(run_with({"a": [value] * 5}, better=better) for value in (0.0, 1.0)))
+    assert line.outcome == outcome

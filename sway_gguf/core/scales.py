@@ -37,7 +37,7 @@ def _range(part: str, text: str, where: str) -> list[float]:
     step = _number(step_text, text, where) if step_text else STEP
     if high < low:
         raise UserError(f"{where} {text}: {part} runs downward; write the smaller scale first")
-    count = math.floor(min((high - low) / step + 1e-9, MOST))
+    count = math.floor(min((high - low) / step, MOST))
     return [low, *(round(low + step * place, 9) for place in range(1, count + 1)), high]
 
 
