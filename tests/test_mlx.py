@@ -95,7 +95,18 @@ def test_an_embedding_is_its_rows(tmp_path: Path, base: BaseModel) -> None:
         ({"num_layers": "all"}, "num_layers is 'all'"),
         ({"lora_parameters": PARAMETERS | {"alpha": 16}}, "the first releases of mlx-lm ran that at 8, later"),
     ],
-    ids=["DoRA", "use_dora", "full", "no parameters", "scale", "rank", "another rank", "layers", "alpha"],
+    ids=[
+        "DoRA",
+        "use_dora",
+        "full",
+        "no parameters",
+        "scale",
+        "a huge scale",
+        "rank",
+        "another rank",
+        "layers",
+        "alpha",
+    ],
 )
 def test_what_is_no_plain_lora_is_refused_in_a_line(
     tmp_path: Path, base: BaseModel, config: dict[str, Any], told: str
