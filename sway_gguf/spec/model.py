@@ -192,6 +192,15 @@ class Spec(StrictModel):
             raise ValueError(f"one of {', '.join(FORMATS)}, or a .jinja file or PEFT folder is wanted")
         return value
 
+    @field_validator("suite")
+    @classmethod
+    def _named(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for number, entry in enumerate(value, 1):
+            for key in ("name", "kind"):
+                if isinstance(entry.get(key), dict | list):
+                    raise ValueError(f"entry {number}: {key} is one word")
+        return value
+
     @field_validator("template_kwargs")
     @classmethod
     def _free(cls, value: dict[str, Any]) -> dict[str, Any]:
