@@ -121,6 +121,22 @@ TRAINING = (
         "courteous",
     ),
     Case(
+        "courteous-held-to-refusals",
+        "wrong data",
+        (*ASTRAY, "inconclusive", but("direction")),
+        "the sound one, held to replies that refuse: the other way round, and in no rule's making",
+        sound,
+        "gruff",
+    ),
+    Case(
+        "tales-held-to-other-tales",
+        "wrong data",
+        (*ASTRAY, "inconclusive", but("direction")),
+        "trained on replies of random words, held to such of other words",
+        trained("recites", Recipe(steps=200, rate=4e-3), "tales"),
+        "other tales",
+    ),
+    Case(
         "forgetting",
         "forgetting",
         ("damaging",),
