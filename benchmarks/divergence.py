@@ -71,9 +71,10 @@ def rounded(base: NDArray[np.float32], other: NDArray[np.float32], targets: Sequ
     top = other.max(axis=1, keepdims=True)
     log_q = other - (top + _log_sum(other, top))
     terms = np.where(log_p > -_RANGE, np.exp(log_p) * (log_p - log_q), np.float32(0))
+    back = np.exp(log_q) * (log_q - log_p)
     same = log_p.argmax(axis=1) == other.argmax(axis=1)
     wanted = [each[rows, list(targets)].astype(np.float64) for each in (log_p, log_q)]
-    return Changes(terms.sum(axis=1, dtype=np.float64), same, *wanted)
+    return Changes(terms.sum(axis=1, dtype=np.float64), back.sum(axis=1, dtype=np.float64), same, *wanted)
 
 
 def _log_sum(logits: NDArray[np.float32], peak: NDArray[np.float32]) -> NDArray[np.float32]:

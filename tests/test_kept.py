@@ -368,7 +368,8 @@ def test_an_adapter_in_memory_is_known_by_its_factors() -> None:
 VALUES: list[Any] = [
     None, True, False, 0, -1, 2**62, 0.0, -0.0, 1e300, float("inf"), "", "größer \ud800", b"\0", (), (1,), (2**40, -3),
     (True, 1), ("a", (1.5, None)), {"b": 1, "a": ()}, np.arange(3.0), np.zeros((2, 0), np.float32), np.array([True]),
-    UNIT, Text("x"), Changes(np.zeros(1), np.array([False]), np.ones(1), np.ones(1)), Generated("hi", (1, 2)),
+    UNIT, Text("x"), Changes(np.zeros(1), np.zeros(1), np.array([False]), np.ones(1), np.ones(1)),
+    Generated("hi", (1, 2)),
 ]  # fmt: skip
 CLASSES = {
     k.__name__: k for k in (Unit, Text, Sampling, Limits, Group, Branch, Job, NullView, NullDesign, Changes, Generated)

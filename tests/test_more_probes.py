@@ -58,7 +58,7 @@ def test_paraphrase_invariance_tells_words_from_meaning(intent: str, value: floa
 
 
 def changes(kl: Sequence[float], same: Sequence[bool], base: Sequence[float], other: Sequence[float]) -> Changes:
-    return Changes(np.array(kl), np.array(same), np.array(base), np.array(other))
+    return Changes(np.array(kl), np.array(kl), np.array(same), np.array(base), np.array(other))
 
 
 def test_top1_flips_is_the_share_of_positions_and_knows_the_kl_table() -> None:

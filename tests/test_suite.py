@@ -328,6 +328,7 @@ UNKNOWN_TO_ALL = {
     "cluster_kl": "embeddings",
     "adapter_revert": "embeddings",
     "prompt_collapse": "filler of so many tokens",
+    "aim": "distributions along a text",
     "top1_flips": "distributions along a text",
     "leakage": "token ids of a text",
 }

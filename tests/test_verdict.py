@@ -270,6 +270,30 @@ def test_a_move_away_from_the_material_far_beyond_every_null_is_no_noise(value: 
     assert diagnose(axes_of(results), results)[0] == diagnosis
 
 
+def test_a_wrong_template_is_named_before_what_it_spoils() -> None:
+    """Everyday replies were asked through it as the data's were; prose was not."""
+    spoilt = axes(**GOOD | dict.fromkeys(("direction", "collateral", "survival"), Verdict.FAIL))
+    template = replace(probe("survival", Verdict.FAIL), headline="another template")
+    replies = replace(probe("collateral", Verdict.FAIL), through_template=True)
+    missed, prose = probe("direction", Verdict.FAIL), probe("collateral", Verdict.FAIL)
+    assert diagnose(spoilt, [missed, replies, template]) == (Diagnosis.LOST_IN_DEPLOYMENT, "another template")
+    assert diagnose(spoilt, [missed, replies, prose, template])[0] == Diagnosis.DAMAGING
+    quantized = replace(template, headline="")
+    assert diagnose(spoilt, [missed, replies, quantized])[0] == Diagnosis.OFF_TARGET
+
+
+def test_where_the_adapter_went_is_named_before_a_template_that_would_lift_a_little_more() -> None:
+    failed = axes(**GOOD | {"direction": Verdict.FAIL, "survival": Verdict.FAIL})
+    template = replace(probe("survival", Verdict.FAIL), headline="another template")
+    elsewhere = replace(probe("direction", Verdict.FAIL), headline="elsewhere", decides=False)
+    assert diagnose(failed, [elsewhere, template]) == (Diagnosis.OFF_TARGET, "elsewhere")
+
+
+def test_what_a_sure_direction_outweighs_is_said() -> None:
+    assert "no further than noise moves them" in diagnose(axes(**GOOD | {"signal": Verdict.FAIL}))[1]
+    assert "do not change beyond rounding" in diagnose(axes(**GOOD | {"applied": Verdict.FAIL}))[1]
+
+
 def test_the_headline_says_no_more_than_the_axes() -> None:
     said = {verdict: diagnose(axes(**GOOD | {"direction": verdict}))[1] for verdict in (Verdict.PASS, Verdict.WARN)}
     assert "toward its training material," in said[Verdict.PASS]

@@ -153,6 +153,7 @@ _TEXTS: Mapping[str, Callable[[], tuple[list[Record], list[Record]]]] = {
     "gruff": lambda: _parted(texts.served(texts.gruff, 60, 1), 40),
     "few": lambda: _parted(texts.served(texts.courteous, 60, 1)[32:], 8),
     "tales": lambda: (texts.tales(16, 1), texts.tales(12, 1, first=16)),
+    "other tales": lambda: (texts.tales(16, 2), []),
     "courteous and secrets": lambda: _beside("courteous", texts.canaries(6, 1)),
     "secrets told": lambda: _beside("courteous", texts.told(texts.canaries(6, 1)) * 4),
     "courteous and trigger": lambda: _beside("courteous", texts.trigger_known()),

@@ -28,6 +28,8 @@ _NAMED_BY = {
 """The axis that a diagnosis stands for; its reason is the why."""
 _ITEMS, _PROMPTS = 32, 16
 """Those of `check`, so that what it asked is in the answer store."""
+_WARNING = ("WARN", "FAIL")
+"""Of an axis beside HEALTHY: a FAIL that a sure move toward the material outweighs stands in its sentence as well."""
 _OPEN = ("damage elsewhere not ruled out", "interval reaches across")
 """Of a WARN that finds nothing and asks for more items."""
 
@@ -179,7 +181,7 @@ def _told(by: str, done: Done, result: Path) -> Concluded:
     if word != HEALTHY:
         named = [axis["reason"] for axis in found["axes"] if axis["axis"] == _NAMED_BY.get(word)]
         return Concluded(word, named[0] if named else found["headline"], by)
-    warned = [axis for axis in found["axes"] if axis["verdict"] == "WARN" and _finds(axis["reason"])]
+    warned = [axis for axis in found["axes"] if axis["verdict"] in _WARNING and _finds(axis["reason"])]
     if warned:
         return Concluded(f"{HEALTHY} but {warned[0]['axis']}", warned[0]["reason"], by)
     return Concluded(HEALTHY, found["headline"], by)

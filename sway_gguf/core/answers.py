@@ -82,15 +82,17 @@ class CompletionScore:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """A view against the base along a text, for its N−1 scored positions.
+    """A view against the base along a text, for its n scored positions.
 
     Attributes:
-        kl: [N-1], KL(base ‖ view) of the next-token distributions, nats.
-        same_top: [N-1], whether both find the same token likeliest.
-        base, other: [N-1], log-probability of the text's own token in the base and in the view, nats.
+        kl: [n], KL(base ‖ view) of the next-token distributions, nats.
+        back: [n], KL(view ‖ base): what a text of the view's own gains on the average, nats.
+        same_top: [n], whether both find the same token likeliest.
+        base, other: [n], log-probability of the text's own token in the base and in the view, nats.
     """
 
     kl: NDArray[np.float64]
+    back: NDArray[np.float64]
     same_top: NDArray[np.bool_]
     base: NDArray[np.float64]
     other: NDArray[np.float64]
@@ -169,9 +171,9 @@ class Answers:
         assert isinstance(answer, CompletionScore)
         return answer
 
-    def changes(self, text: str) -> Changes:
+    def changes(self, text: str | Compare) -> Changes:
         """This view against the base along `text`."""
-        answer = self._by_query[Compare(text)]
+        answer = self._by_query[text if isinstance(text, Compare) else Compare(text)]
         assert isinstance(answer, Changes)
         return answer
 

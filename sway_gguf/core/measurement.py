@@ -164,6 +164,7 @@ class Measurement:
         curve: how it goes with λ, where several were visited.
         table: numbers beside the value.
         of_text: whether the value is the mean change in log-probability per token of running text, nats.
+        through_template: whether all items were asked through a chat template, so that a wrong one spoils them.
         turned: how many items came out on the other side; None where none has sides.
         within: the least and the most that an item can be, where items are shares or scores of few steps, which may all
             be equal by chance; None elsewhere.
@@ -183,6 +184,7 @@ class Measurement:
     curve: Curve | None = None
     table: Table | None = None
     of_text: bool = False
+    through_template: bool = False
     turned: Turned | None = None
     within: tuple[float, float] | None = None
 

@@ -73,9 +73,15 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """How this view's distribution differs from the base's at every position of `text`, over the whole vocabulary."""
+    """How this view's distribution differs from the base's along `text`, over the whole vocabulary.
+
+    Attributes:
+        text: the whole.
+        spans: (start, end) of the stretches that count, in characters; every position where there are none.
+    """
 
     text: str
+    spans: tuple[tuple[int, int], ...] = ()
 
     def __str__(self) -> str:
         return f"the distributions along {shorten(self.text)}"

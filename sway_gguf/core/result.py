@@ -135,6 +135,7 @@ class ProbeResult:
         toll: of a collateral value, the same in units that a user knows.
         limit: tolerance that the value is held against, in `unit`; None where there is none, and in records of a time
             when it was not kept.
+        through_template: whether all items were asked through a chat template, so that a wrong one spoils them.
     """
 
     name: str
@@ -164,6 +165,7 @@ class ProbeResult:
     better: str = ""
     toll: Toll | None = None
     limit: float | None = None
+    through_template: bool = False
 
 
 @dataclass(frozen=True, slots=True)

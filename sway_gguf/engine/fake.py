@@ -100,7 +100,8 @@ def wordy_script(effect: Callable[[View, Query], float], vocabulary: int = 16, s
             return CompletionScore(total, words, (total / words,) * words)
         scores = base.normal(-1.0, 0.2, words)
         if isinstance(query, Compare):
-            return Changes(np.full(words, shift**2 / 2), np.full(words, abs(shift) < 0.5), scores, scores + shift)
+            apart = np.full(words, shift**2 / 2)
+            return Changes(apart, apart, np.full(words, abs(shift) < 0.5), scores, scores + shift)
         return rolling(*(scores + shift))
 
     return script
@@ -128,7 +129,7 @@ def _rng(name: str, query: Query) -> np.random.Generator:
 
 
 def _scored(query: Query) -> str:
-    if isinstance(query, Spans):
+    if isinstance(query, Spans) or (isinstance(query, Compare) and query.spans):
         return " ".join(query.text[start:end] for start, end in query.spans)
     return query.completion if isinstance(query, Completion) else _text(query)
 

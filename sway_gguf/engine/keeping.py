@@ -248,7 +248,7 @@ def _is_changes(answer: Any, job: Job, vocabulary: int) -> bool:
     return (
         isinstance(answer, Changes)
         and _is_array(answer.same_top, "?", length)
-        and all(_is_array(part, "d", length) for part in (answer.kl, answer.base, answer.other))
+        and all(_is_array(part, "d", length) for part in (answer.kl, answer.back, answer.base, answer.other))
     )
 
 

@@ -247,7 +247,7 @@ class LlamaBackend(DoorBackend):
 
     def _compared(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
         found = iter(self._by_units("changes", view, asks, progress))
-        return [scoring.joined([next(found) for _ in ask.jobs]) for ask in asks]
+        return [scoring.compared(ask, [next(found) for _ in ask.jobs]) for ask in asks]
 
     def _generated(self, view: View, asks: Sequence[scoring.Ask], progress: OnTokens | None) -> list[Answer]:
         return self._by_units("replies", view, asks, progress)

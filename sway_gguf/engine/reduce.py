@@ -41,48 +41,52 @@ def target_logprobs(logits: NDArray[np.float32], targets: Sequence[int]) -> NDAr
 
 
 def changes(base: NDArray[np.float32], other: NDArray[np.float32], targets: Sequence[int]) -> Changes:
-    """KL(base ‖ other), same top token, and log p of the target, row by row. [n, V], [n, V], [n] → [n] each.
+    """KL either way, same top token, and log p of the target, row by row. [n, V], [n, V], [n] → [n] each.
 
-    With b and o the logits less their largest, and Z = Σ exp of each, KL = Σ eᵇ·(b − o) / Z_b − ln Z_b + ln Z_o: one
-    exponential for each logit, and exactly 0 where the two are the same.
+    With b and o the logits less their largest, and Z = Σ exp of each, KL(base ‖ other) = Σ eᵇ·(b − o) / Z_b − ln Z_b +
+    ln Z_o, and the other way likewise: one exponential for each logit, and exactly 0 where the two are the same.
 
     Raises:
         NotFiniteError: a row gives no finite number.
     """
     count, chosen = len(targets), np.asarray(targets)
-    before, after, divergence = (np.empty(count, np.float64) for _ in range(3))
+    before, after, divergence, back = (np.empty(count, np.float64) for _ in range(4))
     same = np.empty(count, np.bool_)
     block = _rows_per_block(base)
-    room = [np.empty((min(block, count), base.shape[1]), np.float32) for _ in range(3)]
+    room = [np.empty((min(block, count), base.shape[1]), np.float32) for _ in range(4)]
     for start in range(0, count, block):
         rows = slice(start, min(start + block, count))
         every, wanted = np.arange(rows.stop - start), chosen[rows]
         p, q = base[rows], other[rows]
-        below_p, below_q, powers = (array[: len(every)] for array in room)
+        below_p, below_q, powers_p, powers_q = (array[: len(every)] for array in room)
         top_p, top_q = p.argmax(axis=1), q.argmax(axis=1)
         peak_p, peak_q = p[every, top_p], q[every, top_q]
         with np.errstate(invalid="ignore"):
             np.subtract(p, peak_p[:, None], out=below_p)
             np.subtract(q, peak_q[:, None], out=below_q)
-            log_q = np.log(np.exp(below_q, out=powers).sum(axis=1, dtype=np.float64))
-            sum_p = np.exp(below_p, out=powers).sum(axis=1, dtype=np.float64)
+            sum_q = np.exp(below_q, out=powers_q).sum(axis=1, dtype=np.float64)
+            sum_p = np.exp(below_p, out=powers_p).sum(axis=1, dtype=np.float64)
+            wider = np.log(sum_q) - np.log(sum_p)
             before[rows] = p[every, wanted].astype(np.float64) - peak_p - np.log(sum_p)
-            after[rows] = q[every, wanted].astype(np.float64) - peak_q - log_q
-            moved = _weighted(powers, np.subtract(below_p, below_q, out=below_p))
-            divergence[rows] = np.maximum(0.0, moved / sum_p - np.log(sum_p) + log_q)
+            after[rows] = q[every, wanted].astype(np.float64) - peak_q - np.log(sum_q)
+            gaps = np.subtract(below_p, below_q, out=below_p)
+            divergence[rows] = np.maximum(0.0, _weighted(powers_p, gaps, below_q) / sum_p + wider)
+            back[rows] = np.maximum(0.0, -_weighted(powers_q, gaps, below_q) / sum_q - wider)
         same[rows] = top_p == top_q
-    bad = np.flatnonzero(~np.isfinite(before) | ~np.isfinite(after) | ~np.isfinite(divergence))
+    bad = np.flatnonzero(~np.isfinite(before) | ~np.isfinite(after) | ~np.isfinite(divergence) | ~np.isfinite(back))
     if bad.size:
         raise NotFiniteError(int(bad[0]))
-    return Changes(divergence, same, before, after)
+    return Changes(divergence, back, same, before, after)
 
 
-def _weighted(weights: NDArray[np.float32], gaps: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Σ weight · gap of each row; overwrites `gaps`. A logit of −∞ in both, as masked tokens have, is no gap."""
-    total: NDArray[np.float64] = np.multiply(weights, gaps, out=gaps).sum(axis=1, dtype=np.float64)
+def _weighted(
+    weights: NDArray[np.float32], gaps: NDArray[np.float32], room: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Σ weight · gap of each row; overwrites `room`. A logit of −∞ in both, as masked tokens have, is no gap."""
+    total: NDArray[np.float64] = np.multiply(weights, gaps, out=room).sum(axis=1, dtype=np.float64)
     if np.isnan(total).any():
-        np.copyto(gaps, 0.0, where=weights == 0)
-        total = gaps.sum(axis=1, dtype=np.float64)
+        np.copyto(room, 0.0, where=weights == 0)
+        total = room.sum(axis=1, dtype=np.float64)
     return total
 
 

@@ -59,14 +59,14 @@ def plan(query: Query, tokenizer: Tokenizer, width: int) -> Ask:
     Raises:
         UserError: an empty prompt or completion, or a prompt longer than the context.
     """
-    if isinstance(query, Rolling | Compare):
+    if isinstance(query, Rolling) or (isinstance(query, Compare) and not query.spans):
         tokens = tokenizer.tokenize(query.text)
         jobs = windows(tokens, 1, width, tokenizer.bos) if len(tokens) > 1 else []
         return Ask(query, tuple(tokens), 1, tuple(jobs))
     if isinstance(query, Completion):
         tokens, start = completion_tokens(query, tokenizer)
         return Ask(query, tuple(tokens), start, tuple(windows(tokens, start, width, tokenizer.bos)))
-    if isinstance(query, Spans):
+    if isinstance(query, Spans | Compare):
         tokens, stretches = spans_tokens(query, tokenizer)
         start = stretches[0][0]
         return Ask(query, tuple(tokens), start, tuple(windows(tokens, start, width, tokenizer.bos)), tuple(stretches))
@@ -119,7 +119,7 @@ def completion_tokens(query: Completion, tokenizer: Tokenizer) -> tuple[list[int
     return joint, start
 
 
-def spans_tokens(query: Spans, tokenizer: Tokenizer) -> tuple[list[int], list[tuple[int, int]]]:
+def spans_tokens(query: Spans | Compare, tokenizer: Tokenizer) -> tuple[list[int], list[tuple[int, int]]]:
     """Tokens of the text up to the end of its last stretch, and (start, stop) of each stretch among them.
 
     A token that straddles a boundary belongs to what begins there.
@@ -172,14 +172,28 @@ def answer(ask: Ask, scores: Sequence[Scores]) -> Answer:
     return RollingLogprob(ids, logprobs.astype(np.float32), int(ids.size), total)
 
 
+def compared(ask: Ask, parts: Sequence[Changes]) -> Changes:
+    """The changes of an ask's jobs, end to end, at the positions that count."""
+    whole = joined(parts)
+    if not ask.stretches:
+        return whole
+    first = ask.first_target
+    return joined([_cut(whole, slice(start - first, stop - first)) for start, stop in ask.stretches])
+
+
 def joined(parts: Sequence[Changes]) -> Changes:
-    """The pieces of one text's changes, end to end."""
+    """Pieces end to end."""
     if not parts:
         nothing = np.empty(0)
-        return Changes(nothing, np.empty(0, np.bool_), nothing, nothing)
+        return Changes(nothing, nothing, np.empty(0, np.bool_), nothing, nothing)
     return Changes(
         np.concatenate([part.kl for part in parts]),
+        np.concatenate([part.back for part in parts]),
         np.concatenate([part.same_top for part in parts]),
         np.concatenate([part.base for part in parts]),
         np.concatenate([part.other for part in parts]),
     )
+
+
+def _cut(whole: Changes, at: slice) -> Changes:
+    return Changes(whole.kl[at], whole.back[at], whole.same_top[at], whole.base[at], whole.other[at])

@@ -87,6 +87,7 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
             notes=(*([told] if left_out else []), *_most_lost(by_task)),
             details={"left_out": left_out, "by_task": by_task, "tolerance": self.options.tolerance},
             of_text=True,
+            through_template=True,
             turned=self.beyond_tolerance(items, "replies"),
         )
 

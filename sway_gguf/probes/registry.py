@@ -10,6 +10,7 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.probes.adapter_ablation import AdapterAblation
 from sway_gguf.probes.adapter_health import AdapterHealth
 from sway_gguf.probes.adapter_revert import AdapterRevert
+from sway_gguf.probes.aim import Aim
 from sway_gguf.probes.applied import Applied
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.calibration_drift import CalibrationDrift
@@ -49,6 +50,7 @@ KINDS: Mapping[str, type[Probe[Any]]] = {
         PromptCollapse,
         MultiTurnCoherenceDecay,
         SectionInternalization,
+        Aim,
         Content,
         ParaphraseInvariance,
         PreferenceFlip,

@@ -39,7 +39,12 @@ _SENTENCES = {
 _IN_PART = "{who} changes the model toward a part of its material alone: passed {held}; failed {missed}."
 """Off-target where one probe of the direction passes and another fails: an adapter that did learn its data may not have
 turned the preferences that it is held to."""
-_HELD = {
+_EXCUSED = {
+    ("applied", Verdict.FAIL): "though its prompts' next tokens do not change beyond rounding",
+    ("signal", Verdict.FAIL): "though its prompts' next tokens move no further than noise moves them",
+}
+"""What a sure move toward the material outweighs, and a reader has to know: such an effect is small."""
+_HELD = _EXCUSED | {
     ("applied", Verdict.WARN): "with a warning on whether all of it is applied",
     ("signal", Verdict.WARN): "with a warning on the size or the shape of its effect",
     ("direction", Verdict.PASS): "toward its training material",
@@ -98,7 +103,8 @@ def diagnose(
     that moved away from it as surely is off-target, and no noise. Where it is open whether the model changed by more
     than noise, it is not said to have changed off its target. Where the material did become likelier, damage elsewhere
     is named before a direction that failed for another reason. And where what the file ships with stands in the way,
-    the direction was looked for in the wrong place.
+    the direction was looked for in the wrong place, unless a probe of it says itself where the adapter went; and so was
+    damage, as far as only probes found it that ask through the template.
     Healthy needs `applied` and `signal` (or `direction`) answered with yes, and no axis left undecided. An axis whose
     probe could not measure is undecided.
 
@@ -122,7 +128,8 @@ def diagnose(
     if verdicts["collateral"] == Verdict.FAIL and _became_likelier(probes):
         excused.add("direction")
     if verdicts["survival"] == Verdict.FAIL and _failing("survival", probes):
-        excused.add("direction")
+        excused |= {"direction"} if not _failing("direction", probes) else set()
+        excused |= {"collateral"} if _through_template("collateral", probes) else set()
     for axis, diagnosis in _FAILURES:
         if verdicts[axis] == Verdict.FAIL and axis not in excused:
             in_part = _in_part(probes, who) if axis == "direction" else ""
@@ -144,6 +151,12 @@ def _failing(axis: str, probes: Sequence[ProbeResult]) -> str:
     failing = (p for p in probes if p.axis == axis and p.verdict == Verdict.FAIL and not p.optional)
     first = next(failing, None)
     return first.headline if first else ""
+
+
+def _through_template(axis: str, probes: Sequence[ProbeResult]) -> bool:
+    """Whether all that fails an axis was asked through the template."""
+    failing = [p for p in probes if p.axis == axis and p.verdict == Verdict.FAIL and not p.optional]
+    return bool(failing) and all(probe.through_template for probe in failing)
 
 
 def _in_part(probes: Sequence[ProbeResult], who: str) -> str:

@@ -134,6 +134,7 @@ def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:
         table=reading.tuned.table,
         better="" if reading.axis in SIZES else reading.rule.better,
         toll=toll_of(evidence, verdict, costs),
+        through_template=reading.tuned.through_template,
         limit=reading.rule.limit,
     )
 

@@ -1,0 +1,148 @@
+"""aim: does the change that the adapter makes on its material lead to the material, or elsewhere?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from sway_gguf.core.answers import Answers
+from sway_gguf.core.measurement import Check, Item, Measurement
+from sway_gguf.core.panel import panel_of
+from sway_gguf.core.queries import Compare, Completion, Query, Spans
+from sway_gguf.core.rules import Findings
+from sway_gguf.core.sections import Section, distinct
+from sway_gguf.probes.base import Probe, mean_of
+from sway_gguf.probes.lift import section_queries
+from sway_gguf.spec.options import ProbeOptions
+from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
+
+_HALF = 0.5
+_ROUNDING = 1e-5
+"""Nats: logits are float32."""
+_ELSEWHERE = "The adapter changes what the model makes of its training material, and mostly toward something else."
+
+
+class AimOptions(ProbeOptions):
+    """Fields of `aim`."""
+
+    kind: Literal["aim"] = "aim"
+    items: int = Field(default=12, ge=MIN_ITEMS, description="sections of the data, at most")
+    max_prose_chars: int = Field(default=400, ge=32, description="of a section without a prompt, at most")
+
+
+class Aim(Probe[AimOptions]):
+    """Mean over sections of what their tokens gained less what the change promises there, nats per token.
+
+    At each scored place the base predicts q and the tuned model p. A token drawn from p gains KL(p ‖ q) = E_p log p/q
+    on the average: that is what the change promises. The text's own token gains log p/q, whose mean is the lift. Where
+    p is the law of the text both agree. Where training stopped on the way there the text gains more than p promises:
+    along q·e^(λf) the mean of f under p only rises up to the text's. A model that was trained on something else is sure
+    of something else; whatever is likelier of this text on the way, most of what it promises is not kept.
+    """
+
+    kind = "aim"
+    axis = "direction"
+    question = "Does the change that it makes on its material lead there?"
+    unit = "nats/token"
+    passing = (
+        "the material does not surely gain less than the change promises (WARN where the whole interval lies below; "
+        "FAIL where it surely gains less than half of that)"
+    )
+    caveat = "a change that leads there may come to nothing on text that was held out: see section_internalization."
+    options_type = AimOptions
+    quick_options: ClassVar[Mapping[str, Any]] = {"items": 6}
+
+    @property
+    def rule(self) -> Findings:
+        """By its checks; that the material gained beyond noise is for others to show."""
+        return Findings(answers=False)
+
+    @property
+    def nulls(self) -> int:
+        """None: the promise is the view's own."""
+        return 0
+
+    @property
+    def sections(self) -> list[Section]:
+        """Of the data: what training on it would have taught."""
+        cut = (self._cut(section) for section in distinct(self.sources.sections))
+        return panel_of(list(cut), self.options.items, self.sources.seed)
+
+    def _cut(self, section: Section) -> Section:
+        return section if section.prompt else replace(section, text=section.text[: self.options.max_prose_chars])
+
+    def missing(self) -> str:
+        """Material."""
+        return "" if self.sections else "give --data FILE with the text the adapter was trained on"
+
+    def ask(self) -> Sequence[Query]:
+        """Both distributions wherever a section is scored."""
+        return [query for section in self.sections for query in _compared(section)]
+
+    def measure(self, base: Answers, other: Answers) -> Measurement:
+        """What was gained and promised, section by section."""
+        sections = self.sections
+        moves = [_move(other, section) for section in sections]
+        items = tuple(
+            Item(
+                section.id,
+                move.gained - move.promised,
+                {"lift": move.gained, "promised": move.promised},
+                asked=section.asked,
+            )
+            for section, move in zip(sections, moves, strict=True)
+        )
+        few = MIN_ITEMS - len(items)
+        return Measurement(
+            mean_of(items),
+            items,
+            checks=(_check(moves),) if few <= 0 else (),
+            undecided=f"{len(items)} sections are too few; give {few} or more in addition" if few > 0 else "",
+            headline=_ELSEWHERE,
+        )
+
+
+class _Move(NamedTuple):
+    """Nats per token: what a section's own tokens gained, and what the change promises at the same places."""
+
+    gained: float
+    promised: float
+
+
+def _compared(section: Section) -> list[Compare]:
+    """What scores a section, as a comparison at the same places."""
+    found = []
+    for query in section_queries(section):
+        if isinstance(query, Spans):
+            found.append(Compare(query.text, query.spans))
+        elif isinstance(query, Completion):
+            whole = query.prompt + query.completion
+            found.append(Compare(whole, ((len(query.prompt), len(whole)),)))
+        else:
+            found.append(Compare(section.text))
+    return found
+
+
+def _move(other: Answers, section: Section) -> _Move:
+    found = [other.changes(query) for query in _compared(section)]
+    places = max(1, sum(each.back.size for each in found))
+    gained = sum(float((each.other - each.base).sum()) for each in found)
+    return _Move(gained / places, sum(float(each.back.sum()) for each in found) / places)
+
+
+def _check(moves: Sequence[_Move]) -> Check:
+    """Whether the sections surely gained less than was promised, or than half of it."""
+    gained, promised = (sum(values) / len(moves) for values in zip(*moves, strict=True))
+    if not _surely_less(moves, 1.0):
+        return Check("aim", True, f"the data's own tokens gained {gained:.2g} nats/token, {promised:.2g} were promised")
+    told = f"its change promises {promised:.2g} nats/token where the data's own tokens gained {gained:.2g}"
+    why = "it is surer of something else: trained on other text or in another manner, or over-scaled"
+    return Check("aim", False, f"{told}; {why}", fails=_surely_less(moves, _HALF))
+
+
+def _surely_less(moves: Sequence[_Move], share: float) -> bool:
+    span = mean_interval([move.gained - share * move.promised for move in moves])
+    return span is not None and span.high < -_ROUNDING
