@@ -145,8 +145,8 @@ def _name(folder: Path, names: TensorNameMap, module: str, base: BaseModel) -> s
     if found is None:
         if (block := _BLOCK.search(plain)) and int(block[1]) >= base.blocks:
             raise UserError(
-                f"{folder} does not fit {base.path}: it adapts {module}, and the base has {base.blocks} blocks; give the "
-                "base that the adapter was trained on"
+                f"{folder} does not fit {base.path}: it adapts {module}, and the base has {base.blocks} blocks; give "
+                "the base that the adapter was trained on"
             )
         raise UserError(f"{folder}: llama.cpp has no name for {module} in this architecture; {MERGE_FIRST}")
     return str(found)
