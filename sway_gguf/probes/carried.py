@@ -47,4 +47,4 @@ def _logprobs(answers: Answers, section: Section) -> Sequence[float]:
         return [each for query in section.replies for each in answers.spans(query).logprobs]
     if section.prompt:
         return answers.completion(section.prompt, section.reply).logprobs
-    return answers.rolling(section.text).logprobs.tolist()
+    return [float(each) for each in answers.rolling(section.text).logprobs]
