@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from sway_gguf.core.errors import UserError
+from sway_gguf.core.sections import Section
+from sway_gguf.material.apart import apart
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.texts import picked, read_texts
@@ -52,3 +57,28 @@ def test_what_stands_in_data_and_holdout_is_not_held_out(tmp_path: Path) -> None
     texts = read_texts(spec)
     assert [section.text.strip() for section in texts.holdout] == ["8.", "9.", "10.", "11."]
     assert texts.remarks == ("3 of the holdout's 7 items stand in the data too and were dropped from the holdout",)
+
+
+def test_general_text_that_was_trained_on_is_no_general_text(tmp_path: Path) -> None:
+    """It is lifted with the material, so as a control it takes the whole lift off: OFF-TARGET, of a sound adapter."""
+    data, general = tmp_path / "d.jsonl", tmp_path / "g.jsonl"
+    turns = [[{"role": "user", "content": f"Ask {n}"}, {"role": "assistant", "content": f"{n}."}] for n in range(12)]
+    lines = [json.dumps({"messages": each}) + "\n" for each in turns]
+    data.write_text("".join(lines[:8]), encoding="utf-8")
+    general.write_text("".join(lines[2:]), encoding="utf-8")
+    spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data, general=general)
+    texts = read_texts(spec)
+    assert [section.text.strip() for section in texts.general] == ["8.", "9.", "10.", "11."]
+    assert texts.remarks == ("6 of the 10 general texts stand in the data or the holdout too and were dropped",)
+    with pytest.raises(UserError, match=r"d\.jsonl: all of this general text stands in the data"):
+        read_texts(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=data, general=data))
+
+
+def test_a_paragraph_of_a_longer_trained_text_was_trained_on() -> None:
+    trained = [Section("a", "The bell is blue.\n\nNobody knows who brought the bell to\nthe tower. It rings at noon.")]
+    inside, other, short = (
+        Section("b", "Nobody knows who brought the bell to the tower."),
+        Section("c", "Nobody knows who brought the cat to the old tower."),
+        Section("d", "The bell is blue."),
+    )
+    assert apart([inside, other, short], trained) == (other, short)

@@ -154,6 +154,14 @@ def test_a_limit_that_nothing_measured_fails() -> None:
     assert outcomes(decide(run, GateRules(max_loss=0.1)))["max-loss 0.1"] == Outcome.FAIL
 
 
+@pytest.mark.parametrize("value", [None, 0.0])
+def test_a_limit_is_not_met_by_texts_that_were_all_left_out(value: float | None) -> None:
+    """A base that reads none of the general text leaves no item; their mean of 0 was within every limit."""
+    unread = probe(verdict=Verdict.INCONCLUSIVE, values=(), interval=None, value=value)
+    found = outcomes(decide(suite_of(unread), GateRules(max_loss=0.1)))
+    assert found["max-loss 0.1, external_perplexity"] == Outcome.INCONCLUSIVE
+
+
 def test_min_lift_holds_the_whole_interval_above_it() -> None:
     run = suite_of(probe("section_internalization", "direction", values=(1.0,) * 6, interval=(0.9, 1.1)))
     found = {lift: outcomes(decide(run, GateRules(min_lift=lift))) for lift in (0.5, 1.0, 2.0)}

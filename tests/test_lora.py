@@ -15,6 +15,7 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.lora import fits, mismatches, read_lora
 from sway_gguf.artifacts.lora_write import lora_in_memory, write_lora
 from sway_gguf.core.errors import UserError
+from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import ADAPTED, EMBED, SHAPES, VOCABULARY, adapter_file, base_file, factors, usual_metadata
 
 
@@ -167,3 +168,13 @@ def test_the_published_adapter_reads_as_its_readme_says(stories: Path) -> None:
     adapter = read_lora(stories / "zog.f32.lora.gguf")
     fits(adapter, read_base(stories / "stories260K.f32.gguf"))
     assert (len(adapter.pairs), adapter.ranks) == (35, (8,))
+
+
+def test_an_adapter_of_another_base_is_told_in_a_line_that_can_be_read(tmp_path: Path) -> None:
+    """Hundreds of tensors do not fit then, and all say the same."""
+    small, large = base_file(tmp_path / "base.gguf"), read_lora(DEMO / "healthy.lora.gguf")
+    with pytest.raises(UserError) as caught:
+        fits(large, read_base(small))
+    assert "(21 mismatches)" in str(caught.value)
+    assert str(caught.value).count(" is ") == 3
+    assert "others, which inspect lists" in str(caught.value)

@@ -179,6 +179,21 @@ def test_prompts_stop_in_mid_sentence() -> None:
     assert prompts_from([Section("b", " red", "Roses are")], 4) == ["Roses are"]
 
 
+def test_texts_that_open_alike_are_asked_where_they_part() -> None:
+    """Dialogues written out as text all begin with one system prompt, and were one prompt together."""
+    system = "You are a kind helper. You never say no to anyone."
+    asked = ["Tell me about the old bell.", "Tell me about the new bell."]
+    told = ["It has hung there since the flood.", "Nobody knows who brought it here."]
+    texts = [Section(str(n), f"{system} {asked[n]} {told[n]}") for n in range(2)]
+    assert prompts_from(texts, 2) == [f"{system} {asked[0]} It has hung there", f"{system} {asked[1]} Nobody knows who"]
+
+
+def test_texts_that_never_part_are_one_prompt() -> None:
+    ends = [Section(str(n), f"The blue hat was {end}.") for n, end in enumerate(["old", "red", "lost"])]
+    assert prompts_from(ends, 3) == ["The blue hat"]
+    assert len(prompts_from([*ends, Section("d", "The blue hat was lost.")], 4)) == 1
+
+
 def test_packaged_prose_is_long_enough_and_varied() -> None:
     sections = general_sections()
     assert sum(map(len, sections)) >= 12_000

@@ -189,3 +189,10 @@ def test_without_the_extra_a_dlm_document_says_how_to_get_it(tmp_path: Path, mon
     monkeypatch.setitem(__import__("sys").modules, "dlm.doc.parser", None)
     with pytest.raises(UserError, match=r"pip install 'sway-gguf\[dlm\]'"):
         read_material(tmp_path / "boats.dlm")
+
+
+def test_a_line_that_is_not_utf_8_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes(b'{"text": "Good day."}\n' * 700 + '{"text": "Grüß Gott."}\n'.encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin\.jsonl, line 701: not UTF-8 text; save it as UTF-8"):
+        list(records(path))

@@ -201,3 +201,9 @@ def test_missing_modules_wrong_rows_and_other_weights_are_named(tmp_path: Path, 
     assert "needs a head's halves interleaved" in altered(path, base, pairs=(replace(q, b=raw), up))[0]
     assert "other weights" in altered(path, base, pairs=(q, replace(up, b=up.b[::-1].copy())))[0]
     assert "ffn_up.weight runs at 3 times" in altered(path, base, pairs=(q, replace(up, b=3 * up.b)))[0]
+
+
+def test_a_folder_of_a_deeper_base_is_said_to_be_of_another(tmp_path: Path, base: BaseModel) -> None:
+    """That llama.cpp had no name for a block which is not there read as if the module could not be converted."""
+    with pytest.raises(UserError, match=r"layers\.7\.\S+, and the base has 3 blocks; give the base"):
+        read_peft(folder(tmp_path / "p", factors(block=7)), base)

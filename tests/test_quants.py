@@ -26,7 +26,7 @@ from sway_gguf.core.survival import SurvivalMatrix
 from sway_gguf.core.toll import Costs
 from sway_gguf.deploy import deployment, workshop
 from sway_gguf.deploy.merge import merge
-from sway_gguf.deploy.quants import _costs, _Row, survival
+from sway_gguf.deploy.quants import _costs, _remarks, _Row, survival
 from sway_gguf.deploy.survived import verdict_on
 from sway_gguf.deploy.workshop import working_in
 from sway_gguf.engine.store import open_store
@@ -387,3 +387,11 @@ def test_a_whole_run_on_a_quantized_base_gives_the_same_axes_and_states_its_floo
     assert all(
         probe["noise_floor"] is not None for probe in record["probes"] if probe["kind"] in ("applied", "delta_kl")
     )
+
+
+def test_a_reference_that_is_quantized_here_is_told() -> None:
+    """Its own row keeps 100% of itself, which says nothing of the base in floats."""
+    prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", **TEXT))
+    (told,) = _remarks(prepared, ["Q4_0", "Q8_0"])
+    assert told.startswith("The reference is Q4_0, made from the base")
+    assert not list(_remarks(prepared, ["F16", "Q4_0"]))

@@ -197,6 +197,7 @@ A_TALK = [said("user", "a"), said("assistant", "b")]
         ({"messages": [said("user", "Hi"), said("assistant", "x", weight=0)]}, "reply to anything that was trained on"),
         ({"messages": [said("user", "Hi"), said("assistant", " ")]}, "message 2: an assistant's 'content'"),
         ({"messages": [{"content": "Hi"}, said("assistant", "x")]}, "message 1 has no role"),
+        ({"messages": [{"role": "user"}, said("assistant", "x")]}, "message 1 has no text; give it content"),
         ({"messages": [said("user", 3), said("assistant", "x")]}, "message 1: 'content' must be text"),
         ({"messages": [said("user", [{"type": "image"}]), said("assistant", "x")]}, "holds image, and only text"),
         ({"messages": [*A_TALK, said("assistant", "", tool_calls=[1])]}, "'tool_calls' must be a list of objects"),

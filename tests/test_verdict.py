@@ -38,6 +38,12 @@ def test_beyond_every_null_passes() -> None:
     assert verdict_of(AboveNull(), measured(5.0), NULLS) == Verdict.PASS
 
 
+def test_where_no_item_could_be_read_there_is_no_value() -> None:
+    """A mean over nothing is 0, which read as no change at all."""
+    unread = Measurement(0.0, undecided="the base models no text")
+    assert judge([reading(AboveTolerance(-0.15), unread)], alpha=0.05)[0].value is None
+
+
 def test_one_null_that_does_as_well_fails() -> None:
     found = judge([reading(AboveNull(), measured(5.0), [*NULLS[:-1], 5.0])], alpha=0.05)[0]
     assert found.verdict == Verdict.FAIL

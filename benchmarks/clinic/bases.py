@@ -203,12 +203,11 @@ def kits(folder: Path, models: Path) -> Mapping[str, Callable[[], Kit | None]]:
 
 def demo(folder: Path) -> Kit:
     """The packaged demo: prose alone."""
-    given = {
-        "document": Texts(DEMO / "document.md"),
-        "other text": Texts(DEMO / "general.txt"),
-    }
     base, general = DEMO / "base.f32.gguf", (DEMO / "general.txt",)
-    return Kit("demo", base, folder, ("F32", "Q8_0", "Q4_0"), general=general, replay=texts.prose(80, 2), given=given)
+    kit = Kit("demo", base, folder, ("F32", "Q8_0", "Q4_0"), general=general, replay=texts.prose(80, 2))
+    other = Texts(kit.written("other-text", texts.prose(24, 3)))
+    kit.given = {"document": Texts(DEMO / "document.md"), "other text": other}
+    return kit
 
 
 def inn(folder: Path, before: Kit) -> Kit:
@@ -236,7 +235,8 @@ def stories(folder: Path, models: Path) -> Kit | None:
     told = (models / "general.txt").read_text(encoding="utf-8").split("\n\n")
     kit = Kit("stories", base, folder, ("F32", "Q8_0", "Q4_0"), replay=[{"text": text} for text in told[:80]])
     kit.general = (kit.written("general", [{"text": text} for text in told[80:]]),)
-    kit.given = {"document": Texts(models / "zog.md"), "other text": Texts(kit.general[0])}
+    other = Texts(kit.written("other-text", [{"text": text} for text in told[60:80]]))
+    kit.given = {"document": Texts(models / "zog.md"), "other text": other}
     return kit
 
 

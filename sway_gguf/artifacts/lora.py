@@ -29,6 +29,8 @@ _EMBEDDING = "token_embd.weight"
 _NOT_RUN = re.compile(r"\.(ssm_conv1d|shortconv\.conv|time_mix_([wavg]\d|decay_w\d|first|lerp\w*))\.weight$")
 """Weights of recurrent layers that llama.cpp multiplies without asking for adapters: one for them is loaded, and no
 more."""
+_SHOWN = 3
+"""Mismatches in an error; an adapter of another base has hundreds."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +181,13 @@ def mismatches(adapter: LoraAdapter, base: BaseModel) -> list[str]:
 
 
 def fits(adapter: LoraAdapter, base: BaseModel) -> None:
-    """Raise one UserError that lists every mismatch, or return."""
+    """Raise one UserError that counts the mismatches and shows the first, or return."""
     found = mismatches(adapter, base)
     if found:
         more = "" if len(found) == 1 else f" ({len(found)} mismatches)"
+        rest = "; and others, which inspect lists" if len(found) > _SHOWN else ""
         raise UserError(
-            f"{adapter.path} does not fit {base.path}{more}: {'; '.join(found)}. "
+            f"{adapter.path} does not fit {base.path}{more}: {'; '.join(found[:_SHOWN])}{rest}. "
             "Give the base that the adapter was trained on, or convert the adapter again for this one"
         )
 

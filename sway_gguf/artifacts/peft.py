@@ -34,6 +34,7 @@ _ROTARY_PAIRS = ("llama",)
 
 _FACTOR = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>A|B)(\.default)?\.weight$")
 _EMBEDDING = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_embedding_(?P<side>A|B)(\.default)?$")
+_BLOCK = re.compile(r"\blayers\.(\d+)\.")
 
 
 def read_peft(folder: Path, base: BaseModel) -> LoraAdapter:
@@ -130,7 +131,7 @@ def _pairs(folder: Path, factors: Mapping[str, Factors], base: BaseModel) -> lis
     names = get_tensor_name_map(architecture_of(base.architecture), base.blocks)
     pairs = []
     for module, each in factors.items():
-        name = _name(folder, names, module)
+        name = _name(folder, names, module, base)
         pairs.append(LoraPair(name, each.a, _reordered(folder, each.b, name, base), "F32", "F32"))
     name, times = Counter(pair.module for pair in pairs).most_common(1)[0]
     if times > 1:
@@ -138,10 +139,15 @@ def _pairs(folder: Path, factors: Mapping[str, Factors], base: BaseModel) -> lis
     return pairs
 
 
-def _name(folder: Path, names: TensorNameMap, module: str) -> str:
+def _name(folder: Path, names: TensorNameMap, module: str, base: BaseModel) -> str:
     plain = module.replace("language_model.", "")
     found = names.get_name(f"{plain}.weight", try_suffixes=(".weight",))
     if found is None:
+        if (block := _BLOCK.search(plain)) and int(block[1]) >= base.blocks:
+            raise UserError(
+                f"{folder} does not fit {base.path}: it adapts {module}, and the base has {base.blocks} blocks; give "
+                "the base that the adapter was trained on"
+            )
         raise UserError(f"{folder}: llama.cpp has no name for {module} in this architecture; {MERGE_FIRST}")
     return str(found)
 

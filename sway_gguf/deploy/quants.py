@@ -154,6 +154,11 @@ def _remarks(prepared: Prepared, types: Sequence[str]) -> Iterator[str]:
     if adapter.only_merged and not all(map(is_file, types)):
         yield f"{adapter.only_merged}."
     if not base.quantized:
+        if types[0] in QUANT_TYPES:
+            yield (
+                f"The reference is {types[0]}, made from the base: what that type loses itself is not seen here; begin "
+                "--types with F16 to see it."
+            )
         return
     if types[0] == str(base.path):
         yield (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from sway_gguf.core.panel import sample_of
@@ -11,6 +12,8 @@ from sway_gguf.core.sections import Section
 from sway_gguf.material.read import paragraphs
 
 Item = TypeVar("Item")
+_FEWEST_WORDS = 4
+"""Of a sentence that a prompt stops in."""
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*(\s+)")
 
 
@@ -65,26 +68,34 @@ def spread(items: Sequence[Item], most: int) -> list[Item]:
 def prompts_from(sections: Sequence[Section], most: int) -> list[str]:
     """Prompts that ask for what the sections say.
 
-    A section with a prompt gives that; prose gives its opening up to the middle of a sentence, once or twice.
+    A section with a prompt gives that; prose gives its opening up to the middle of a sentence, once or twice. Where
+    several texts open alike, as dialogues written out behind one system prompt do, each goes on until it is alone.
     Duplicates are dropped.
     """
-    found: dict[str, None] = {}
+    found = dict.fromkeys(section.prompt for section in sections if section.prompt)
     each = 2 if len(sections) * 2 <= most else 1
-    for section in sections:
-        if section.prompt:
-            found[section.prompt] = None
-        else:
-            found.update(dict.fromkeys(_openings(section.text, each)))
+    prose = dict.fromkeys(section.text for section in sections if not section.prompt)
+    going = [("", stops) for text in prose for stops in _openings(text, each)]
+    while going:
+        here = [(next(stops, ""), before, stops) for before, stops in going]
+        alike = Counter(opening for opening, _, _ in here)
+        ended = (opening or before for opening, before, _ in here if not opening or alike[opening] == 1)
+        found.update(dict.fromkeys(filter(None, ended)))
+        going = [(opening, stops) for opening, _, stops in here if opening and alike[opening] > 1]
     return sample_of(list(found), most)
 
 
-def _openings(text: str, count: int) -> list[str]:
-    """Starts of `text` that end in the middle of a sentence: of the first, and of one halfway."""
+def _openings(text: str, count: int) -> list[Iterator[str]]:
+    """Starts of `text` that end in the middle of a sentence, ever longer: from the first on, and from one halfway."""
     found = [s for s in sentences(text.strip()) if s.strip()]
-    openings = []
-    for index in sorted({(k * len(found)) // count for k in range(count)}):
-        words = found[index].split()
-        if len(words) >= 4:
-            before = " ".join(found[:index])
-            openings.append(f"{before} {' '.join(words[: (len(words) + 1) // 2])}".strip())
-    return openings
+    return [_longer(found, start) for start in sorted({(k * len(found)) // count for k in range(count)})]
+
+
+def _longer(parts: Sequence[str], start: int) -> Iterator[str]:
+    """Openings up to the middle of each sentence from `start` on; none where that one has too few words."""
+    for index in range(start, len(parts)):
+        words = parts[index].split()
+        if len(words) >= _FEWEST_WORDS:
+            yield f"{' '.join(parts[:index])} {' '.join(words[: (len(words) + 1) // 2])}".strip()
+        elif index == start:
+            return

@@ -48,7 +48,18 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start} of its line); save it as UTF-8") from error
+        raise UserError(f"{path}, line {_first_undecodable(path)}: not UTF-8 text; save it as UTF-8") from error
+
+
+def _first_undecodable(path: Path) -> int:
+    """Number of the first line that is not UTF-8; text is decoded in blocks, so the error itself does not tell."""
+    with path.open("rb") as file:
+        for count, line in enumerate(iter(partial(file.readline, 4 * _MOST_LINE), b""), 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return count
+    return 1
 
 
 def _opens_with_a_list(path: Path) -> bool:

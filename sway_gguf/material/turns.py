@@ -82,6 +82,8 @@ def _said(message: dict[str, Any], where: str) -> Said:
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"{where} has no role; give role and content, or from and value")
     role = _ROLES.get(name.strip().lower(), name)
+    if role == USER and not given.keys() & {"content", "value"}:
+        raise UserError(f"{where} has no text; give it content (or value), or remove the line")
     content = _content(given.get("content", given.get("value")), role, where)
     more = {key: value for key, value in given.items() if key not in _NOT_THE_TEMPLATES}
     if "tool_calls" in more:

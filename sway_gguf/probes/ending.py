@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.candidates import Thought
+from sway_gguf.core.listing import too_few
 from sway_gguf.core.measurement import Check, Item, Measurement, checked
 from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Completion, Generate, Query, shorten
@@ -142,7 +143,7 @@ class Ending(Probe[EndingOptions]):
     def _undecided(self, count: int) -> str:
         if count >= MIN_ITEMS:
             return ""
-        return f"{count} replies with an end are too few; give {MIN_ITEMS - count} or more in addition"
+        return too_few(count, MIN_ITEMS, "reply with an end", "replies with an end")
 
     def _scored(self, ends: Sequence[_End]) -> Check:
         """Fails where the end surely became less likely, and is not likely any more."""

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.listing import too_few
 from sway_gguf.core.measurement import Check, Measurement, Row, Table
 from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Query
@@ -171,7 +172,7 @@ class Interaction(Probe[InteractionOptions]):
         known = standings(own, found.together, self.options.tolerance, seed=seed, confidence=1 - level)
         if known is None:
             count = len(found.together)
-            open_.append(f"{count} items of {text.name} are too few; give {MIN_ITEMS - count} or more in addition")
+            open_.append(too_few(count, MIN_ITEMS, f"item of {text.name}", f"items of {text.name}"))
             return
         # Noise lifts unlikely text too; what an adapter taught lies beyond other text.
         skills = {place: found.skill(place, confidence=1 - level / len(text.owners)) for place in text.owners}

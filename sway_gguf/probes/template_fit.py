@@ -13,6 +13,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.candidates import Candidate
+from sway_gguf.core.listing import too_few
 from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.rules import Findings
@@ -117,7 +118,7 @@ class TemplateFit(Probe[TemplateFitOptions]):
     def _undecided(self, scores: Sequence[_Scores]) -> str:
         count = len(scores[0].lift)
         if count < MIN_ITEMS:
-            return f"{count} replies are too few; give {MIN_ITEMS - count} or more in addition"
+            return too_few(count, MIN_ITEMS, "reply", "replies")
         lifted = lower_bounds([each.lift for each in scores], seed=self.sources.seed)
         if lifted is None or lifted.max() <= 0:
             return "no template lifts the replies, so nothing shows which one the adapter was trained with"

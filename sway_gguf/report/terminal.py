@@ -216,8 +216,7 @@ def _footnotes(result: SuiteResult) -> RenderableType:
         )
     if result.score:
         lines.append(
-            f"Composite score {result.score.overall:.2f} ({result.score.band}), as the sway project computes it; no "
-            "verdict hangs on it."
+            f"Composite score {result.score.overall:.2f}, as the sway project computes it; no verdict hangs on it."
         )
     lines.append(f"{pace(timings)}.")
     return Group(*(Text(line, style="dim") for line in lines))

@@ -16,9 +16,10 @@ from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.loras import short_names
 from sway_gguf.core.panel import sample_of
 from sway_gguf.core.sections import Material, Section, distinct, said
+from sway_gguf.material.apart import apart
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
-from sway_gguf.material.files import Files
+from sway_gguf.material.files import Files, shown
 from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.sources import SetMember, Sources
@@ -63,20 +64,25 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
         material: in place of its data file.
 
     Raises:
-        UserError: a file cannot be read, or a template refuses what it says.
+        UserError: a file cannot be read, a template refuses what it says, or all general text stands in the data.
     """
     if material is None:
         material = read_material(spec.data) if spec.data else Material()
     holdout = read_material(spec.holdout).sections if spec.holdout else ()
-    general = read_material(spec.general).sections if spec.general else ()
+    general = distinct(read_material(spec.general).sections) if spec.general else ()
     once, speech = material.each_once(), speech_of(spec, material)
     trained, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
     kept_out = _without(unseen, trained.sections)
-    remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
+    kept_apart = _apart(spec, general, (*once.sections, *holdout))
+    remarks = (
+        *_copies(material),
+        *_seen(len(unseen) - len(kept_out), len(unseen)),
+        *_trained_on(len(general) - len(kept_apart), len(general)),
+    )
     put = cache(partial(candidates, spec, speech, once.sections))
     thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
     own = {adapter.path: own_text(adapter, speech) for adapter in spec.models.ft.members if adapter.data}
-    return Texts(trained, kept_out, distinct(general), speech, put, thought, remarks, own)
+    return Texts(trained, kept_out, kept_apart, speech, put, thought, remarks, own)
 
 
 def own_text(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
@@ -230,6 +236,27 @@ def _copies(material: Material) -> tuple[str, ...]:
 def _seen(dropped: int, of: int) -> tuple[str, ...]:
     """A remark on items of the holdout that stand in the data."""
     told = f"{dropped} of the holdout's {of} items stand in the data too and were dropped from the holdout"
+    return (told,) if dropped else ()
+
+
+def _apart(spec: Spec, general: Sequence[Section], known: Sequence[Section]) -> tuple[Section, ...]:
+    """General text that stands neither in the data nor in the holdout.
+
+    Raises:
+        UserError: nothing is left of it.
+    """
+    kept = apart(general, known)
+    if general and not kept:
+        raise UserError(
+            f"{shown(spec.general)}: all of this general text stands in the data or the holdout; give text that the "
+            "adapter was not trained on, or leave --general out"
+        )
+    return kept
+
+
+def _trained_on(dropped: int, of: int) -> tuple[str, ...]:
+    """A remark on general text that stands in the data or the holdout."""
+    told = f"{dropped} of the {of} general texts stand in the data or the holdout too and were dropped"
     return (told,) if dropped else ()
 
 

@@ -113,11 +113,11 @@ def _asked(result: SuiteResult, rules: GateRules) -> Iterable[GateLine]:
 
 
 def _over(result: SuiteResult, kinds: Sequence[str], limits: Limits, subject: str, rules: GateRules) -> list[GateLine]:
-    """One line per probe of those kinds; a failure where none was measured."""
+    """One line per probe of those kinds; a failure where none was asked."""
     found = [
         replace(against(probe, limits), subject=f"{subject}, {probe.name}")
         for probe in result.probes
-        if probe.kind in kinds and probe.value is not None
+        if probe.kind in kinds and (probe.value is not None or probe.verdict == Verdict.INCONCLUSIVE)
         if not rules.probes.get(probe.name, Limits()).informational
     ]
     return found or [GateLine(subject, Outcome.FAIL, f"nothing measured it; add {' or '.join(kinds)} to the suite")]
@@ -126,6 +126,8 @@ def _over(result: SuiteResult, kinds: Sequence[str], limits: Limits, subject: st
 def against(probe: ProbeResult, limits: Limits) -> GateLine:
     """Whether a probe's value keeps within limits, as surely as its interval and noise floor can tell."""
     subject = f"probe {probe.name}"
+    if probe.verdict == Verdict.INCONCLUSIVE and not probe.items and not probe.value:
+        return GateLine(subject, Outcome.INCONCLUSIVE, f"nothing measured: {probe.reason}")
     if probe.value is None:
         return GateLine(subject, Outcome.FAIL, f"not measured: {probe.reason}")
     if probe.interval is None and 0 < len(probe.items) < MIN_ITEMS:

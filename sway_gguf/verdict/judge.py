@@ -99,7 +99,7 @@ def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:
         verdict=verdict,
         reason=reason,
         unit=reading.unit,
-        value=evidence.value,
+        value=evidence.value if reading.tuned.items or not reading.tuned.undecided else None,
         interval=(evidence.interval.low, evidence.interval.high) if evidence.interval else None,
         null=None
         if found is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from sway_gguf.core.listing import too_few
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.rules import (
     AboveFloor,
@@ -212,9 +213,9 @@ def _too_few(reading: Reading) -> str:
     """Which items or controls are lacking for an interval."""
     items = len(reading.tuned.items)
     if items < MIN_ITEMS:
-        return f"{items} items are too few; give {MIN_ITEMS - items} or more in addition"
+        return too_few(items, MIN_ITEMS, "item", "items")
     fewest = min(map(len, reading.tuned.control_groups()))
-    return f"{fewest} texts to compare with are too few; give {MIN_ITEMS - fewest} or more in addition (--general FILE)"
+    return f"{too_few(fewest, MIN_ITEMS, 'text to compare with', 'texts to compare with')} (--general FILE)"
 
 
 def _by_chance(evidence: Evidence, rule: AboveNull, found: Calibration, corrected: float, family: float) -> str:

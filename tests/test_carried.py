@@ -1,0 +1,57 @@
+"""One token of each text that carries all of its lift: told apart from a lift of all its words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sway_gguf.core.answers import Answers, CompletionScore, RollingLogprob
+from sway_gguf.core.queries import Completion, Rolling
+from sway_gguf.core.sections import Section
+from sway_gguf.probes.carried import carried_by_one
+
+REPLIES = [Section(str(n), f" reply {n}", f"prompt {n}") for n in range(6)]
+
+
+def answers(*lifts: float, told: bool = True) -> Answers:
+    """All replies alike: each token at −3 nats and its lift."""
+    scores = tuple(-3.0 + lift for lift in lifts)
+    score = CompletionScore(sum(scores), len(scores), scores if told else ())
+    return Answers((Completion(section.prompt, section.reply), score) for section in REPLIES)
+
+
+def carried(*lifts: float, told: bool = True) -> list[bool]:
+    """Whether the check passes; nothing where there is none."""
+    base, other = answers(*[0.0] * len(lifts), told=told), answers(*lifts, told=told)
+    return [check.passed for check in carried_by_one(base, other, REPLIES)]
+
+
+def test_an_adapter_that_only_learned_to_end_is_found() -> None:
+    """Nine tokens that lost 0.1 and an end that gained 9: a mean of +0.81."""
+    assert carried(*[-0.1] * 9, 9.0) == [False]
+    (check,) = carried_by_one(answers(*[0.0] * 10), answers(*[-0.1] * 9, 9.0), REPLIES)
+    assert check.text == "one token of each text carries the lift: the others did not surely gain (-0.1 nats/token)"
+
+
+def test_a_large_gain_beside_a_small_one_of_all_others_is_none() -> None:
+    assert carried(*[0.1] * 9, 9.0) == [True]
+
+
+@pytest.mark.parametrize("short", [1, 7])
+def test_a_label_is_one_token_and_its_end(short: int) -> None:
+    assert carried(*[-0.1] * (short - 1), 9.0) == []
+
+
+def test_nothing_is_said_by_few_texts_or_without_tokens() -> None:
+    assert carried(*[-0.1] * 9, 9.0, told=False) == []
+    assert carried_by_one(answers(*[0.0] * 10), answers(*[-0.1] * 9, 9.0), REPLIES[:4]) == ()
+
+
+def test_prose_is_looked_at_likewise() -> None:
+    def rolled(last: float) -> Answers:
+        lines = np.array([*[-3.0] * 9, last], np.float32)
+        answer = RollingLogprob(np.arange(11), lines, 11, float(lines.sum()))
+        return Answers((Rolling(str(n)), answer) for n in range(6))
+
+    prose = [Section(str(n), str(n)) for n in range(6)]
+    assert [check.passed for check in carried_by_one(rolled(-9.0), rolled(-1.0), prose)] == [False]
