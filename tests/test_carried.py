@@ -37,6 +37,15 @@ def test_a_large_gain_beside_a_small_one_of_all_others_is_none() -> None:
     assert carried(*[0.1] * 9, 9.0) == [True]
 
 
+def test_small_gains_that_scatter_are_none() -> None:
+    """One step of training: 0.02 on the average, each token by a quarter of a nat up or down."""
+    rng = np.random.default_rng(0)
+    base, lifts = answers(*[0.0] * 12), [0.02 + rng.permutation(np.linspace(-0.25, 0.25, 12)) for _ in REPLIES]
+    scores = [CompletionScore(-36.0, 12, tuple(-3.0 + each)) for each in lifts]
+    other = Answers((Completion(s.prompt, s.reply), score) for s, score in zip(REPLIES, scores, strict=True))
+    assert [check.passed for check in carried_by_one(base, other, REPLIES)] == [True]
+
+
 @pytest.mark.parametrize("short", [1, 7])
 def test_a_label_is_one_token_and_its_end(short: int) -> None:
     assert carried(*[-0.1] * (short - 1), 9.0) == []
