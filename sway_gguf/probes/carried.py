@@ -22,9 +22,9 @@ _LONG = 8
 def carried_by_one(base: Answers, other: Answers, sections: Iterable[Section]) -> tuple[Check, ...]:
     """A check that misses where texts without their most lifted token (and their most lowered) gained nothing.
 
-    That is: not surely anything, and surely less than half of what they gained with them. Small gains of a light training
-    are no such case, however single tokens scatter. Texts of fewer than eight scored tokens take no part. Nothing
-    is checked where fewer than five are left, or where the backend tells no tokens.
+    That is: not surely anything, and surely less than half of what they gained with them. Small gains of a light
+    training are no such case, however single tokens scatter. Texts of fewer than eight scored tokens take no part.
+    Nothing is checked where fewer than five are left, or where the backend tells no tokens.
     """
     lifts = [found for section in sections if (found := _lifts(base, other, section)).size >= _LONG]
     rests = [_without_ends(each) for each in lifts]
