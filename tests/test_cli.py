@@ -30,9 +30,12 @@ TEXT = ["--data", str(DOCUMENT), "--general", str(DEMO / "general.txt")]
 
 
 def test_check_takes_held_out_text(tmp_path: Path) -> None:
-    out = tmp_path / "r.json"
-    unseen = str(DEMO / "general.txt")
-    text = succeeded("check", BASE, HEALTHY, *TEXT, "--holdout", unseen, "--nulls", "5", "--json", str(out))
+    out, told = tmp_path / "r.json", (DEMO / "general.txt").read_text(encoding="utf-8").split("\n\n")
+    unseen, general = tmp_path / "unseen.txt", tmp_path / "general.txt"
+    unseen.write_text("\n\n".join(told[:12]), encoding="utf-8")
+    general.write_text("\n\n".join(told[12:]), encoding="utf-8")
+    words = ("check", BASE, HEALTHY, "--data", str(DOCUMENT), "--general", str(general), "--holdout", str(unseen))
+    text = succeeded(*words, "--nulls", "5", "--json", str(out))
     record = json.loads(out.read_text(encoding="utf-8"))
     jsonschema.validate(record, schema())
     assert record["learned"].split(":")[0] in " ".join(text.split())

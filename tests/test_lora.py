@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from sway_gguf.artifacts.base import read_base
-from sway_gguf.artifacts.lora import fits, mismatches, read_lora
+from sway_gguf.artifacts.lora import LoraAdapter, LoraPair, fits, mismatches, read_lora, unrunnable
 from sway_gguf.artifacts.lora_write import lora_in_memory, write_lora
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.suite.prepare import default_spec, prepare
 from tests.artifact_files import ADAPTED, EMBED, SHAPES, VOCABULARY, adapter_file, base_file, factors, usual_metadata
 
 
@@ -178,3 +179,18 @@ def test_an_adapter_of_another_base_is_told_in_a_line_that_can_be_read(tmp_path:
     assert "(21 mismatches)" in str(caught.value)
     assert str(caught.value).count(" is ") == 3
     assert "others, which inspect lists" in str(caught.value)
+
+
+def test_an_embedding_that_is_the_output_layer_too_is_refused_before_llama_cpp_ends_over_it(tmp_path: Path) -> None:
+    """It loads, and the first batch ended with "GGML_ASSERT(ggml_can_mul_mat(a, b)) failed"."""
+    base = read_base(DEMO / "base.f32.gguf")
+    rows, columns = base.tensors["token_embd.weight"].shape
+    pair = LoraPair("token_embd.weight", np.zeros((2, rows)), np.zeros((columns, 2)), "F32", "F32")
+    write_lora(LoraAdapter(tmp_path / "e.gguf", "llama", 4.0, (pair,)), tmp_path / "e.gguf")
+    with pytest.raises(UserError, match=r"e\.gguf adapts token_embd\.weight, .* output layer too, .*; merge it"):
+        prepare(default_spec(DEMO / "base.f32.gguf", tmp_path / "e.gguf"))
+    own = base_file(tmp_path / "own.gguf", {**SHAPES, "output.weight": (VOCABULARY, EMBED)})
+    pairs = {"token_embd.weight": (np.zeros((VOCABULARY, 4), np.float32), np.zeros((EMBED, 4), np.float32))}
+    adapter = read_lora(adapter_file(tmp_path / "a.gguf", pairs))
+    assert not unrunnable(adapter, read_base(own))
+    assert unrunnable(adapter, read_base(base_file(tmp_path / "tied.gguf")))

@@ -25,7 +25,7 @@ from sway_gguf.core.listing import few
 Matrix = NDArray[np.float32]
 ALPHA_KEY = "adapter.lora.alpha"
 _SUFFIXES = (".lora_a", ".lora_b")
-_EMBEDDING = "token_embd.weight"
+_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
 _NOT_RUN = re.compile(r"\.(ssm_conv1d|shortconv\.conv|time_mix_([wavg]\d|decay_w\d|first|lerp\w*))\.weight$")
 """Weights of recurrent layers that llama.cpp multiplies without asking for adapters: one for them is loaded, and no
 more."""
@@ -190,6 +190,17 @@ def fits(adapter: LoraAdapter, base: BaseModel) -> None:
             f"{adapter.path} does not fit {base.path}{more}: {'; '.join(found[:_SHOWN])}{rest}. "
             "Give the base that the adapter was trained on, or convert the adapter again for this one"
         )
+
+
+def unrunnable(adapter: LoraAdapter, base: BaseModel) -> str:
+    """Why llama.cpp ends the process over an adapter that fits and loads; "" where it runs.
+
+    It finds adapters by the name of a weight. An embedding that is the output layer too has one name for both, and its
+    factors stand as rows to be looked up, which cannot be multiplied by. A merge can still add them.
+    """
+    if _OUTPUT in base.tensors or not any(pair.is_embedding for pair in adapter.pairs):
+        return ""
+    return f"{adapter.path} adapts {_EMBEDDING}, which is this base's output layer too, and llama.cpp ends over that"
 
 
 def _mismatches(adapter: LoraAdapter, base: BaseModel) -> Iterator[str]:

@@ -136,9 +136,9 @@ def _fit(base: BaseModel, adapters: Sequence[LoraAdapter], trial: Trial) -> tupl
 
     llama.cpp is asked about what the headers let pass.
     """
-    from sway_gguf.artifacts.lora import mismatches
+    from sway_gguf.artifacts.lora import mismatches, unrunnable
 
-    reasons = [mismatches(adapter, base) for adapter in adapters]
+    reasons = [mismatches(adapter, base) or [*filter(None, [unrunnable(adapter, base)])] for adapter in adapters]
     fitting = [place for place, found in enumerate(reasons) if not found]
     base_refused, *refused = trial.refusals(base.path, [adapters[place] for place in fitting])
     for place, why in zip(fitting, refused, strict=True):

@@ -22,6 +22,7 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.chat import TEMPLATE_KEY, chat_renderer, special_token
 from sway_gguf.artifacts.gguf_file import GGUFFile
+from sway_gguf.artifacts.lora import unrunnable
 from sway_gguf.core.dialogue import exchange
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import EngineError, NonFiniteError, UserError
@@ -199,6 +200,8 @@ def _adapter(header: BaseModel, path: Path) -> Finding:
         adapter = read_adapter(path, header)
     except UserError as error:
         return Finding("adapter", "FAIL", str(error))
+    if why := unrunnable(adapter, header):
+        return Finding("adapter", "FAIL", why)
     ranks = "/".join(map(str, adapter.ranks))
     if broken := [pair.module for pair in adapter.pairs if not pair.finite]:
         return Finding("adapter", "FAIL", f"NaN or infinity in {', '.join(broken[:3])}; the training diverged")

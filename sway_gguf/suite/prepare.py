@@ -13,7 +13,7 @@ from sway_gguf.artifacts.checkpoint import read_checkpoint
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.facts import stack_facts
 from sway_gguf.artifacts.kin import vectors_digest
-from sway_gguf.artifacts.lora import LoraAdapter
+from sway_gguf.artifacts.lora import LoraAdapter, unrunnable
 from sway_gguf.artifacts.stack import Stack, read_stack
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
@@ -232,6 +232,8 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     if not spec.models.ft.members:
         raise UserError("no adapter to test; name one in models.ft.adapter")
     stack, texts = read_stack(spec.models.ft.loras, base), read_texts(spec, material)
+    if why := next(filter(None, (unrunnable(adapter, base) for adapter in stack.adapters)), ""):
+        raise UserError(f"{why}; merge it, or train without the embedding")
     told = (*stack.said, *texts.remarks, *other_template(spec, texts.speech))
     spec = spec.model_copy(update={"remarks": (*spec.remarks, *told)})
     known = gives(spec.models.kind)
