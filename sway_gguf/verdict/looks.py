@@ -4,7 +4,7 @@ At the first look a few nulls answer a part of the panel. A probe is overwhelmin
 that the level of the last look stays whole (Haybittle 1971, Peto et al. 1976). It takes a null more, up to a most,
 while each probe left is beyond all: the spread of five says little, and the bar is fewer spreads away with every one.
 What is left then goes on to all nulls and the whole panel, until each probe is settled: once a null did as well there,
-no further null changes that. What no null could let pass, and where none changes an axis, has none asked for its sake. Knows
+no further null changes that. Where none could let it pass, or change an axis, none is asked for its sake. Knows
 readings; neither views nor how anything was measured.
 """
 
