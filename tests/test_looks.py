@@ -181,6 +181,18 @@ def test_what_no_null_could_let_pass_and_no_axis_asks_ends_with_the_first_look()
     assert spared.null.early
 
 
+def test_where_there_is_no_effect_at_all_no_further_null_is_asked() -> None:
+    """It fails whatever they do; one that moved the other way goes on, for how far nulls move that way names it."""
+    nothing = replace(reading(0.15), floor=0.2)
+    assert settled([nothing], FIRST_NULLS)
+    assert settled([reading(9.0), nothing], FIRST_NULLS)
+    (found,) = judge([nothing], alpha=0.05, first=FIRST_NULLS)
+    assert (found.verdict, found.reason) == (Verdict.FAIL, "no effect above numerical noise")
+    assert found.null is not None
+    assert len(found.null.values) == FIRST_NULLS
+    assert not settled([replace(reading(-0.3), floor=0.2)], FIRST_NULLS)
+
+
 def test_a_probe_that_an_axis_asks_goes_on_whatever_its_interval() -> None:
     """Nulls may still call it noise."""
     asked = replace(open_and_optional(), rule=AboveNull())

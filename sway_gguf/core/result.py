@@ -68,7 +68,9 @@ class NullSummary:
         by_rank: nulls of other ranks, by rank scale; shown, never the gate.
         value: of the real adapter on the panel of `items` items that the nulls answered; what is compared with them.
             None in records of a time when nulls answered everything.
-        early: whether the first look settled it: the tail p, far below the bar of that look, is its p then.
+        early: whether the first look settled it: the tail p, far below the bar of that look, is its p then. Its nulls
+            answered the items alone. That p is of the adapter's items alone too; off `value`, what other text gained is
+            taken, and z, rank_p and tail_p are those of what is left.
     """
 
     values: tuple[float, ...]

@@ -4,7 +4,7 @@ At the first look a few nulls answer a part of the panel. A probe is overwhelmin
 that the level of the last look stays whole (Haybittle 1971, Peto et al. 1976). It takes a null more, up to a most,
 while each probe left is beyond all: the spread of five says little, and the bar is fewer spreads away with every one.
 What is left then goes on to all nulls and the whole panel, until each probe is settled: once a null did as well there,
-no further null changes that. What no null could let pass, and no axis hangs on, has none asked for its sake. Knows
+no further null changes that. Where none could let it pass, or change an axis, none is asked for its sake. Knows
 readings; neither views nor how anything was measured.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
 from sway_gguf.verdict.parts import stands_out
 from sway_gguf.verdict.reading import Reading
-from sway_gguf.verdict.rules import may_pass
+from sway_gguf.verdict.rules import may_pass, nothing_there
 
 FIRST_NULLS, MOST_FIRST_NULLS, FIRST_ITEMS = 5, 9, 8
 """Of the first look: what it begins with, what it takes at most, and what each of them answers."""
@@ -74,11 +74,13 @@ def _stands_out(reading: Reading, left: int) -> bool:
 
 
 def idle(reading: Reading) -> bool:
-    """Whether nulls are asked in vain: an optional probe whose own items already withhold the PASS.
+    """Whether nulls are asked in vain: there is no effect at all, or it is optional and its items withhold the PASS.
 
-    Nulls could still turn it from open into missed, which no axis asks.
+    Nulls could still turn the latter from open into missed, which no axis asks.
     """
-    return not reading.tuned.undecided and reading.rule.by_nulls and reading.rule.optional and not may_pass(reading)
+    if reading.tuned.undecided or not reading.rule.by_nulls:
+        return False
+    return nothing_there(reading) or (reading.rule.optional and not may_pass(reading))
 
 
 def ended(readings: Sequence[Reading], first: int | None) -> dict[int, float]:

@@ -51,6 +51,12 @@ def may_pass(reading: Reading) -> bool:
     return span is not None and _clears(span, rule, reading)
 
 
+def nothing_there(reading: Reading) -> bool:
+    """Whether it misses whatever the nulls do: a mean of effects that is no larger than noise."""
+    by_nulls = isinstance(reading.rule, AboveNull) and reading.tuned.interval
+    return by_nulls and abs(reading.tuned.value) <= (reading.floor or 0.0)
+
+
 def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
     """A miss is a WARN where a part that says so passes by itself."""
     if verdict == Verdict.FAIL:
@@ -190,10 +196,9 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
 
 def _no_effect(evidence: Evidence, rule: AboveNull) -> str:
     """Why the value is no effect in the direction asked, or ""."""
-    floor = evidence.reading.floor or 0.0
-    if abs(evidence.value) <= floor:
+    if nothing_there(evidence.reading):
         return "no effect above numerical noise"
-    if _toward((evidence.value, evidence.value), rule.direction) > floor:
+    if _toward((evidence.value, evidence.value), rule.direction) > (evidence.reading.floor or 0.0):
         return ""
     return f"it moved the other way ({evidence.value:+.2g} {evidence.reading.unit})"
 
