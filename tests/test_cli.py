@@ -183,7 +183,7 @@ def test_init_writes_a_spec_that_runs_as_it_is(tmp_path: Path) -> None:
     record = json.loads(succeeded("run", str(spec), "--json", "-", "--nulls", "5"))
     assert record["diagnosis"] == "healthy"
     verdicts = {probe["kind"]: probe["verdict"] for probe in record["probes"]}
-    assert len(verdicts) == 18
+    assert len(verdicts) == 19
     assert verdicts["leakage"] == verdicts["paraphrase_invariance"] == verdicts["preference_flip"] == "PASS"
 
 

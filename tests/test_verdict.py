@@ -293,6 +293,8 @@ def test_where_the_adapter_went_is_named_before_a_template_that_would_lift_a_lit
     template = replace(probe("survival", Verdict.FAIL), headline="another template")
     elsewhere = replace(probe("direction", Verdict.FAIL), headline="elsewhere", decides=False)
     assert diagnose(failed, [elsewhere, template]) == (Diagnosis.OFF_TARGET, "elsewhere")
+    missed = probe("direction", Verdict.FAIL)
+    assert diagnose(failed, [missed, elsewhere, template]) == (Diagnosis.OFF_TARGET, "elsewhere")
 
 
 def test_what_a_sure_direction_outweighs_is_said() -> None:

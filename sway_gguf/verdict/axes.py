@@ -147,10 +147,9 @@ def excused_by_direction(axes: Sequence[AxisResult]) -> set[str]:
 
 
 def _failing(axis: str, probes: Sequence[ProbeResult]) -> str:
-    """What the first probe that fails an axis says of the adapter, or ""."""
+    """What the first of the probes that fail an axis says of the adapter, as far as any does."""
     failing = (p for p in probes if p.axis == axis and p.verdict == Verdict.FAIL and not p.optional)
-    first = next(failing, None)
-    return first.headline if first else ""
+    return next((probe.headline for probe in failing if probe.headline), "")
 
 
 def _through_template(axis: str, probes: Sequence[ProbeResult]) -> bool:
