@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from sway_gguf.core.comparison import Movement
+from sway_gguf.core.gate import Outcome
 from sway_gguf.core.measurement import Item
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json
+from sway_gguf.stats import paired
 from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.paired import paired_change, swap_p
 from sway_gguf.verdict.changes import changes
+from sway_gguf.verdict.regression import regressions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -121,6 +124,15 @@ def test_few_items_say_so_and_holm_takes_all_probes_together() -> None:
     assert second.holm_p == 1.0
 
 
+def test_of_more_items_than_a_power_of_two_can_count_no_change_is_told_too() -> None:
+    rng = np.random.default_rng(0)
+    old, new = (rng.normal(size=1100).tolist() for _ in range(2))
+    one, other = run_with({"a": old}), run_with({"a": new})
+    (change,) = changes(one, other)
+    assert (change.movement, change.reason) == (Movement.UNDETECTED, "no change was detected")
+    assert {line.outcome for pair in ((one, other), (other, one)) for line in regressions(*pair)} == {Outcome.PASS}
+
+
 def test_what_regressed_items_share_is_said_only_where_others_lack_it() -> None:
     old = run_with({"a": [1.0] * 12})
     new = run_with({"a": [0.0, 1.2] * 6})
@@ -147,3 +159,17 @@ def test_noise_of_any_shape_is_called_a_change_in_no_more_than_one_run_of_twenty
 
 def _p_alone(old: np.ndarray, new: np.ndarray, seed: int) -> float:
     return swap_p([old], [new], float(contrast(new)) - float(contrast(old)), seed)
+
+
+def test_ways_drawn_in_blocks_are_the_ways_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    old, new = rng.normal(size=(2, 40))
+    at_once = _p_alone(old, new, 3)
+    monkeypatch.setattr(paired, "_BLOCK", 999)
+    assert _p_alone(old, new, 3) == at_once
+
+
+@pytest.mark.parametrize(("better", "outcome"), [("higher", Outcome.PASS), ("lower", Outcome.INCONCLUSIVE)])
+def test_too_few_items_that_all_rose_are_open_only_where_lower_is_better(better: str, outcome: Outcome) -> None:
+    (line,) = regressions(*(run_with({"a": [value] * 5}, better=better) for value in (0.0, 1.0)))
+    assert line.outcome == outcome

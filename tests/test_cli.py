@@ -25,6 +25,7 @@ from tests.command_line import COMMAND, apart, complaint, spoken, succeeded
 from tests.short import DOCUMENT
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
+RESULT = str(Path(__file__).parent / "results" / "v1-healthy.json")
 TEXT = ["--data", str(DOCUMENT), "--general", str(DEMO / "general.txt")]
 
 
@@ -341,3 +342,18 @@ def test_pipes_devices_and_bombs_are_one_line(tmp_path: Path) -> None:
             assert "a pipe or a device" in complaint("run", path)
             assert "a pipe or a device" in complaint("init", BASE, HEALTHY, "--data", path, *out)
     assert "directory" in complaint("run", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["gate", RESULT, "--max-loss", "nan"],
+        ["gate", RESULT, "--min-lift", "inf"],
+        ["gate", RESULT, "--threshold", "nan"],
+        ["quants", BASE, HEALTHY, "--tolerance", "nan"],
+        ["quants", BASE, HEALTHY, "--min-retained", "nan"],
+        ["store", "clear", "--unused-for", "nan"],
+    ],
+)
+def test_a_limit_to_which_nothing_compares_is_refused(words: list[str]) -> None:
+    assert "no number to calculate with" in complaint(*words)

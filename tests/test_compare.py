@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sway_gguf.choose.compare import compare
-from sway_gguf.cli.baselines import baseline_path, read_baseline
+from sway_gguf.cli.baselines import baseline_output, baseline_path, read_baseline
 from sway_gguf.cli.main import cli
 from sway_gguf.core.comparison import Movement
 from sway_gguf.core.errors import UserError
@@ -116,6 +118,36 @@ def test_a_run_is_kept_as_baseline_and_the_next_compared_with_it(
     done = CliRunner().invoke(cli, ["compare", "--baseline", "main", "now.json", "--json", "-"])
     (probe,) = json.loads(done.output)["comparisons"][0]["probes"]
     assert (probe["movement"], probe["delta"]) == (Movement.UNDETECTED, 0.0)
+
+
+def test_where_a_baseline_cannot_be_kept_it_stays_and_the_result_is_saved_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (written,) = baseline_output("main", [])
+    written.save(to_json(stored(HEALTHY)))
+    kept = tmp_path / ".sway" / "baselines"
+    (kept / "replaced").write_text("no folder")
+    with pytest.raises(UserError, match=r"cannot be kept.*saved as .*main\.saved-1\.json"):
+        written.save(to_json(replace(stored(HEALTHY), seed=1)))
+    assert [read_baseline(str(kept / name)).seed for name in ("main.json", "main.saved-1.json")] == [0, 1]
+
+
+def test_where_files_cannot_be_linked_no_replaced_baseline_takes_the_place_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(source: object, target: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "link", refused)
+    (written,) = baseline_output("main", [])
+    results = [to_json(replace(stored(HEALTHY), seed=seed)) for seed in range(3)]
+    for each in results:
+        written.save(each)
+    kept = tmp_path / ".sway" / "baselines"
+    found = [kept / "replaced" / "main.1.json", kept / "replaced" / "main.2.json", kept / "main.json"]
+    assert [path.read_text(encoding="utf-8") for path in found] == results
 
 
 def test_a_page_holds_one_comparison(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from sway_gguf.cli.main import cli
@@ -16,18 +17,23 @@ from sway_gguf.core.sections import Canary, Paraphrase, Preference, Section
 from sway_gguf.material.records import LINES
 from sway_gguf.material.shapes import REPLIES, REQUESTS, SHAPES, unit_of
 from sway_gguf.material.tables import TABLES
+from sway_gguf.spec.gate import rules_of
 from sway_gguf.spec.model import FORMATS, Spec
 from sway_gguf.spec.options import validated
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_page_on_probes_is_current() -> None:
-    code = "import sys; sys.path.insert(0, 'scripts'); from write_probe_docs import document; print(document(), end='')"
+@pytest.mark.parametrize(
+    ("script", "page"),
+    [("write_probe_docs", "probes.md"), ("write_command_docs", "commands.md"), ("write_spec_docs", "spec.md")],
+)
+def test_a_page_that_a_script_writes_is_current(script: str, page: str) -> None:
+    code = f"import sys; sys.path.insert(0, 'scripts'); from {script} import document; print(document(), end='')"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
     )
-    assert done.stdout == (ROOT / "docs" / "probes.md").read_text(encoding="utf-8")
+    assert done.stdout == (ROOT / "docs" / page).read_text(encoding="utf-8")
 
 
 def test_the_readme_names_every_folder_and_links_what_is_there() -> None:
@@ -46,16 +52,6 @@ def test_the_index_names_every_page_and_no_link_of_any_page_is_dead() -> None:
             assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_the_page_on_commands_is_current() -> None:
-    code = (
-        "import sys; sys.path.insert(0, 'scripts'); from write_command_docs import document; print(document(), end='')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
-    )
-    assert done.stdout == (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-
-
 def test_every_example_of_the_page_on_data_is_read() -> None:
     text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
@@ -69,11 +65,15 @@ def test_every_example_of_the_page_on_data_is_read() -> None:
     assert all(f"`{name}`" in text for name in FORMATS)
 
 
-def test_every_spec_and_command_of_the_page_on_data_is_valid() -> None:
-    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+@pytest.mark.parametrize("page", ["data.md", "spec.md"])
+def test_every_spec_and_command_of_a_page_is_valid(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
         model = {"base": "b.gguf", "adapter": "a.gguf"}
-        validated(Spec, {"models": {"base": {"base": "b.gguf"}, "ft": model}, **yaml.safe_load(block)}, "docs/data.md")
+        spec = validated(Spec, {"models": {"base": {"base": "b.gguf"}, "ft": model}, **yaml.safe_load(block)}, page)
+        rules_of(spec.gate, spec.suite)
     for command in re.findall(r"^sway-gguf (.*)$", text, re.MULTILINE):
         name, *words = shlex.split(command)
         cli.commands[name].make_context(name, words)

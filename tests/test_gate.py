@@ -242,6 +242,7 @@ def test_a_result_that_is_there_is_judged_and_the_exit_code_is_the_printed_outco
         done = gate(*words)
         assert (done.returncode, said in done.stdout) == (code, True), done
         assert ("INCONCLUSIVE" in done.stderr) == ("INCONCLUSIVE" in said)
-    refused = gate(unclear, "--seed", "3")
-    assert refused.returncode == 2
-    assert "--seed goes with a spec" in refused.stderr
+    for option, value in (("--seed", "3"), ("--budget", "60s"), ("--trace", "t.jsonl"), ("--quants", "q.json")):
+        refused = gate(unclear, option, value)
+        assert refused.returncode == 2
+        assert f"{option} goes with a spec" in refused.stderr

@@ -89,12 +89,24 @@ def test_an_embedding_is_its_rows(tmp_path: Path, base: BaseModel) -> None:
         ({"fine_tune_type": "full"}, "fine_tune_type is 'full'"),
         ({"lora_parameters": None}, "no lora_parameters with rank and scale"),
         ({"lora_parameters": PARAMETERS | {"scale": "2"}}, "lora_parameters.scale is '2'"),
+        ({"lora_parameters": PARAMETERS | {"scale": 10**400}}, "where a number is wanted"),
         ({"lora_parameters": PARAMETERS | {"rank": 0}}, "lora_parameters.rank is 0"),
         ({"lora_parameters": PARAMETERS | {"rank": 8}}, "has rank 4 in the weights and 8 here"),
         ({"num_layers": "all"}, "num_layers is 'all'"),
         ({"lora_parameters": PARAMETERS | {"alpha": 16}}, "the first releases of mlx-lm ran that at 8, later"),
     ],
-    ids=["DoRA", "use_dora", "full", "no parameters", "scale", "rank", "another rank", "layers", "alpha"],
+    ids=[
+        "DoRA",
+        "use_dora",
+        "full",
+        "no parameters",
+        "scale",
+        "a huge scale",
+        "rank",
+        "another rank",
+        "layers",
+        "alpha",
+    ],
 )
 def test_what_is_no_plain_lora_is_refused_in_a_line(
     tmp_path: Path, base: BaseModel, config: dict[str, Any], told: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,15 @@ def test_top1_flips_leaves_out_what_the_base_cannot_read() -> None:
     unknown = changes([0.0], [False], [-1000.0], [-1000.0])
     found = probe_of("top1_flips", Sources(general=("ab",))).measure(answers({}), answers({Compare("ab"): unknown}))
     assert "--general" in found.undecided
+
+
+def test_a_pack_of_facts_lies_where_a_leading_tilde_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "facts.jsonl").write_text('{"prompt": "1 + 1 =", "gold": " 2"}\n', encoding="utf-8")
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
+    (asked,) = probe_of("calibration_drift", Sources(), pack="~/facts.jsonl").ask()
+    assert isinstance(asked, Completion)
+    assert asked.prompt.endswith("1 + 1 =")
 
 
 def test_calibration_drift_counts_only_what_the_base_knew() -> None:
@@ -365,6 +375,8 @@ def test_a_tool_call_scores_by_name_schema_and_arguments(reply: str, total: floa
 def test_the_first_object_with_a_name_is_the_call() -> None:
     assert first_call('{"x": 1} {"name": "f", "parameters": {"a": 1}}') == ("f", {"a": 1})
     assert first_call("no json { here") is None
+    assert first_call('{"name": ' + "1" * 5000 + '} {"name": "f"}') == ("f", {})
+    assert first_call('{"a":' * 3000) is None
 
 
 def module(name: str, norm: float, **changed: Any) -> ModuleFacts:

@@ -23,7 +23,7 @@ from sway_gguf.core.result import Diagnosis, SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json, to_json
 from sway_gguf.deploy import archive as archives
 from sway_gguf.deploy.archive import MANIFEST, RESULT, SPEC, Model, opened, write_archive
-from sway_gguf.deploy.pack import Members
+from sway_gguf.deploy.pack import Members, pack
 from sway_gguf.deploy.reproduce import differences
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
@@ -98,6 +98,34 @@ def test_the_run_comes_out_again_with_what_the_command_line_said(ran: Path, tmp_
     spec = load_spec(tmp_path / "out" / SPEC)
     assert (spec.defaults.nulls, spec.defaults.seed, spec.defaults.items) == (5, 3, 5)
     assert spec.data == [tmp_path / "out" / "data" / "one.md", tmp_path / "out" / "data" / "two.md"]
+
+
+def test_a_run_that_a_look_ended_early_is_packed_with_the_nulls_and_looks_that_it_might_have_had(
+    ran: Path, result: SuiteResult, tmp_path: Path
+) -> None:
+    assert (result.nulls.count, result.nulls.look) == (5, 0)
+    early = replace(result, nulls=replace(result.nulls, planned=19, look=1))
+    old = replace(result, nulls=replace(result.nulls, planned=0))
+    for each, nulls, looks in ((early, 19, 2), (result, 5, 1), (old, 5, 1)):
+        pack(load_spec(ran / SPEC), each, to_json(each).encode(), tmp_path / "a.zip")
+        with opened(tmp_path / "a.zip") as archive:
+            archive.extract(tmp_path / f"{nulls}-{each.nulls.planned}")
+        packed = load_spec(tmp_path / f"{nulls}-{each.nulls.planned}" / SPEC)
+        assert (packed.defaults.nulls, packed.defaults.looks) == (nulls, looks)
+
+
+@pytest.mark.parametrize("option", ["checkpoint", "store_path"])
+def test_a_trainers_folder_goes_along_under_either_name(
+    ran: Path, result: SuiteResult, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "trainer_state.json").write_text("{}", encoding="utf-8")
+    spec, entry = load_spec(ran / SPEC), {"name": "drift", "kind": "training_drift", option: str(tmp_path / "out")}
+    pack(spec.model_copy(update={"suite": [*spec.suite, entry]}), result, b"{}", tmp_path / "a.zip")
+    with opened(tmp_path / "a.zip") as archive:
+        assert "suite/out/trainer_state.json" in archive.manifest.members
+        archive.extract(tmp_path / "unpacked")
+    assert load_spec(tmp_path / "unpacked" / SPEC).suite[-1][option] == "suite/out"
 
 
 def test_an_adapters_folder_and_a_template_go_along(tmp_path: Path) -> None:

@@ -40,10 +40,14 @@ from tests.test_peft import factors, folder
         ("0.25..1.25", (0.25, 0.5, 0.75, 1.0, 1.25)),
         ("1, 0.5,0.8", (0.5, 0.8, 1.0)),
         ("0.5..1:0.2,2", (0.5, 0.7, 0.9, 1.0, 2.0)),
+        ("1e-12..0.5", (1e-12, 0.25, 0.5)),
+        ("1..1, 64", (1.0, 64.0)),
+        ("0.25..8", tuple(place / 4 for place in range(1, 33))),
+        ("0.1..1:1e-308", (0.1, 1.0)),
     ],
 )
 def test_scales_in_words(text: str, scales: tuple[float, ...]) -> None:
-    assert scales_of(text) == pytest.approx(scales)
+    assert scales_of(text) == pytest.approx(scales, abs=0)
 
 
 @pytest.mark.parametrize("text", ["", "a", "0", "-1..1", "1..0.5", "nan", "65", "0.1..1:0", "0.01..1:0.01", "1..2..3"])

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 # Loaded here, for pytester forgets what a run of it loaded, and numpy cannot be loaded twice.
-import sway_gguf.api.testing  # noqa: F401
+import sway_gguf.api.testing
 from sway_gguf.core.measurement import AXES
 from sway_gguf.core.result import SuiteResult, Verdict
 from sway_gguf.core.result_json import from_json, to_json
@@ -46,6 +46,15 @@ def turned(verdicts: dict[str, Verdict]) -> SuiteResult:
 def ran(pytester: pytest.Pytester, *words: str, plugins: tuple[str, ...] = ("no:xdist",)) -> pytest.RunResult:
     chosen = [word for name in (PLUGIN, *plugins) for word in ("-p", name)]
     return pytester.runpytest_inprocess(*chosen, "--strict-markers", *words)
+
+
+def test_a_suite_that_a_server_answers_has_its_items_too(tmp_path: Path) -> None:
+    server = {"kind": "server", "base": "base.gguf", "url": "http://127.0.0.1:9"}
+    models = {"base": server, "ft": {"base": "base.gguf", "adapter": "adapter.gguf"}}
+    spec = {"version": 1, "models": models, "suite": [{"name": "moved", "kind": "applied"}]}
+    (tmp_path / "sway.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    suite = sway_gguf.api.testing.asked_by(["sway.yaml"], {}, [tmp_path])
+    assert suite.subjects() == [*(f"axis {axis}" for axis in AXES), "probe moved"]
 
 
 def test_an_item_for_each_axis_and_probe_comes_out_as_it_did(pytester: pytest.Pytester) -> None:

@@ -46,6 +46,8 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (", adapter: adapter.gguf", "", "models.ft.adapter is missing"),
         ("ft: {kind: gguf, base: base.gguf", "ft: {kind: gguf, base: other.gguf", "name the same file"),
         ("models:", "models: [", "not valid YAML"),
+        ("suite:", "suite:\n  - {kind: [applied]}", "entry 1: kind is one word"),
+        ("suite:", "suite:\n  - {name: {a: 1}, kind: applied}", "entry 1: name is one word"),
     ],
 )
 def test_a_wrong_line_is_answered_in_one(tmp_path: Path, old: str, new: str, complaint: str) -> None:

@@ -87,6 +87,19 @@ def test_a_folder_of_checkpoints_is_known_by_their_content_too(place: Path) -> N
     assert len(set(keys)) == 3
 
 
+@pytest.mark.parametrize("option", ["checkpoint", "store_path"])
+def test_a_trainers_folder_counts_under_either_name(place: Path, option: str) -> None:
+    suite = (place / "small.yaml").read_text(encoding="utf-8")
+    entry = f"applied}}, {{name: drift, kind: training_drift, {option}: out}}]"
+    (place / "trained.yaml").write_text(suite.replace("applied}]", entry), encoding="utf-8")
+    (place / "out").mkdir()
+    keys = []
+    for log in ("one", "two"):
+        (place / "out" / "trainer_state.json").write_text(log, encoding="utf-8")
+        keys.append(demo_cells(place, suites=["trained.yaml"])[0].key)
+    assert keys[0] != keys[1]
+
+
 def test_a_file_that_an_entry_of_the_suite_names_counts(place: Path) -> None:
     suite = (place / "small.yaml").read_text(encoding="utf-8")
     (place / "named.yaml").write_text(suite.replace("applied}]", "applied, prompts: [notes.txt]}]"), encoding="utf-8")

@@ -25,7 +25,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import Prepared, default_spec
 from sway_gguf.watch.arrival import Arrival
 from sway_gguf.watch.history import INDEX, History
-from sway_gguf.watch.hook import Hook
+from sway_gguf.watch.hook import Hook, words_of
 from sway_gguf.watch.loop import Watch, fails
 
 BASE = DEMO / "base.f32.gguf"
@@ -101,9 +101,18 @@ def test_the_history_has_a_result_per_content_and_a_line_per_run(tmp_path: Path)
     with (history.folder / INDEX).open("a") as index:
         index.write('{"at": "cut sh')
     assert History(history.folder).last == json.loads(lines[1])
+    History(history.folder).keep("e" * 64, RESULT)
+    assert History(history.folder).last["adapter"] == "e" * 64
     (history.folder / INDEX).write_text("something else\n")
     with pytest.raises(UserError, match="no index of results"):
         History(history.folder)
+
+
+def test_a_path_of_windows_keeps_its_backslashes_and_loses_its_quotes() -> None:
+    assert words_of(r'"C:\Program Files\tell.exe" {result} C:\a', escape="") == [
+        r"C:\Program Files\tell.exe", "{result}", r"C:\a",
+    ]  # fmt: skip
+    assert words_of(r"a\ b '#c' #d", escape="\\") == ["a b", "#c", "#d"]
 
 
 def test_the_hook_gets_its_words_whole_and_no_shell(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Suite:
         if self.is_result:
             names = list(load_result(self.path))
         else:
-            suite = with_null_settings(load_spec(self.path)).suite
+            suite = with_null_settings(spec_of(self.path)).suite
             names = [str(entry.get("name", entry.get("kind"))) for entry in suite]
         return [*(f"axis {axis}" for axis in AXES), *(f"probe {name}" for name in names), *self._limits()]
 

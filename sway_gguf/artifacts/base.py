@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +81,10 @@ def read_base(path: Path) -> BaseModel:
     if not tensors:
         raise UserError(f"{path}: the file holds no tensors (a vocabulary only?); give the whole model")
     blocks = file.whole(f"{file.architecture}.block_count")
-    told = (file.get(f"general.{key}") for key in ("organization", "basename", "size_label"))
     if blocks > len(tensors):
         raise UserError(f"{path}: {blocks} blocks, but {len(tensors)} tensors; the header is damaged, convert it again")
     heads = file.whole(f"{file.architecture}.attention.head_count")
+    told = (file.get(f"general.{key}") for key in ("organization", "basename", "size_label"))
     return BaseModel(
         path=path,
         architecture=file.architecture,
@@ -90,9 +92,9 @@ def read_base(path: Path) -> BaseModel:
         context_length=file.whole(f"{file.architecture}.context_length"),
         vocabulary=_vocabulary(file, tensors),
         tensors=tensors,
-        types=_type_counts(tensors),
+        types=dict(Counter(tensor.type for tensor in tensors.values()).most_common()),
         size=sum(tensor.size for tensor in tensors.values()),
-        parameters=sum(_count(tensor.shape) for tensor in tensors.values()),
+        parameters=sum(math.prod(tensor.shape) for tensor in tensors.values()),
         license=file.text("general.license"),
         shards=tuple(shard.path for shard in shards),
         blocks=blocks,
@@ -110,17 +112,3 @@ def _vocabulary(file: GGUFFile, tensors: dict[str, TensorInfo]) -> int:
     if embedding is not None and embedding.shape:
         return embedding.shape[0]
     return file.array_length("tokenizer.ggml.tokens") or 0
-
-
-def _type_counts(tensors: dict[str, TensorInfo]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for tensor in tensors.values():
-        counts[tensor.type] = counts.get(tensor.type, 0) + 1
-    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total

@@ -84,10 +84,8 @@ class LoraPair:
         return float(np.sum((b1.swapaxes(-1, -2) @ b2) * (a1 @ a2.swapaxes(-1, -2))))
 
     def product_norm(self) -> float:
-        """Frobenius norm of B @ A, without forming the product: tr((BᵀB)(AAᵀ))."""
-        b, a = self.b.astype(np.float64), self.a.astype(np.float64)
-        squared = float(np.sum((b.swapaxes(-1, -2) @ b) * (a @ a.swapaxes(-1, -2))))
-        return math.sqrt(max(0.0, squared))
+        """Frobenius norm of B @ A, without forming the product."""
+        return math.sqrt(max(0.0, self.inner(self)))
 
 
 @dataclass(frozen=True, slots=True)

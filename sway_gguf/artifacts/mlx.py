@@ -98,9 +98,13 @@ def renamed(tensors: Mapping[str, Matrix], path: Path) -> dict[str, Matrix]:
 
 
 def _number(path: Path, field: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+    try:
+        number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise UserError(f"{path}: lora_parameters.{field} is {value!r:.40}, where a number is wanted; save it again")
-    return float(value)
+    return number
 
 
 def _check_alpha(path: Path, alpha: float, rank: int, scale: float) -> None:

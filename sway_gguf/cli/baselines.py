@@ -6,10 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sway_gguf.cli.saving import Output
+from sway_gguf.cli.saving import Output, rescued
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.names import is_device
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sway_gguf.core.result import SuiteResult
 
 FOLDER = Path(".sway", "baselines")
+REPLACED = "replaced"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 
 
@@ -68,10 +70,18 @@ class BaselineOutput(Output):
     """A baseline to write. What it takes the place of is kept under replaced/."""
 
     def save(self, text: str) -> None:
-        """Write it, and keep what was there."""
+        """Write it, and keep what was there.
+
+        Raises:
+            UserError: one or the other could not be done; says where the text is.
+        """
         path = Path(self.path)
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
-            _keep(path)
+        try:
+            if path.is_file() and path.read_bytes() != text.encode():
+                _keep(path)
+        except OSError as error:
+            why = f"what is there cannot be kept under {path.parent / REPLACED} ({error.strerror or error})"
+            raise UserError(f"{path}: {why}; {rescued(text, path)}") from error
         super().save(text)
 
 
@@ -94,16 +104,15 @@ def baseline_output(name: str | None, inputs: Sequence[Path]) -> list[Output]:
 
 def _keep(path: Path) -> None:
     """Give the file its first free number among those that were replaced."""
-    folder = path.parent / "replaced"
+    folder = path.parent / REPLACED
     folder.mkdir(exist_ok=True)
-    number = 1
-    while True:
+    for kept in (folder / f"{path.stem}.{number}.json" for number in count(1)):
         try:
-            os.link(path, folder / f"{path.stem}.{number}.json")
+            os.link(path, kept)
         except FileExistsError:
-            number += 1
-        except OSError:  # a file system without links
-            (folder / f"{path.stem}.{number}.json").write_bytes(path.read_bytes())
-            return
-        else:
-            return
+            continue
+        except OSError:  # a file system without links, which may say so before it looks whether the file is there
+            if kept.exists():
+                continue
+            kept.write_bytes(path.read_bytes())
+        return

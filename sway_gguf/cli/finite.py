@@ -11,7 +11,7 @@ import click
 class Finite(click.FloatRange):
     """A range of floats without infinity and NaN, which compare to no bound."""
 
-    name = "finite number"
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse it."""
@@ -20,6 +20,5 @@ class Finite(click.FloatRange):
             self.fail(f"{value!r} is no number to calculate with; give a finite one", param, ctx)
         return number
 
-
-FINITE = Finite()
-POSITIVE = Finite(0, min_open=True)
+    def _describe_range(self) -> str:  # click's says x<=None where there is no bound
+        return "" if self.min is None and self.max is None else super()._describe_range()

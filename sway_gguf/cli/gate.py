@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.common import FILE, engine_options, format_options, overridden, server_option
+from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.outputs import texts_of
 from sway_gguf.cli.running import Wishes, execute, leave, run_options
 from sway_gguf.cli.saving import deliver
@@ -31,9 +32,9 @@ _OF_A_RUN = {
 )
 @click.argument("path", metavar="SWAY.YAML|RESULT.JSON", type=FILE)
 @click.option("--require", metavar="AXES", help="Axes that must be answered, such as signal,direction,collateral.")
-@click.option("--max-loss", metavar="NATS", type=click.FloatRange(0), help="Largest loss per token of unrelated text.")
-@click.option("--min-lift", metavar="NATS", type=click.FloatRange(0), help="Smallest lift per token of the material.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Smallest composite score (it has no interval).")
+@click.option("--max-loss", metavar="NATS", type=Finite(0), help="Largest loss per token of unrelated text.")
+@click.option("--min-lift", metavar="NATS", type=Finite(0), help="Smallest lift per token of the material.")
+@click.option("--threshold", type=Finite(0, 1), help="Smallest composite score (it has no interval).")
 @click.option("--baseline", metavar="NAME|RESULT.JSON", help="Fail where items got surely worse than in this run.")
 @click.option("--strict", is_flag=True, help="Exit 3 where the evidence does not decide, in place of 0.")
 @format_options
@@ -67,9 +68,9 @@ def gate(
     }  # fmt: skip
     named = baseline_file(baseline) if baseline else None
     if held_by(path) == "result":
-        runs = ("--dry-run", "--budget", "--save-baseline", *wishes.store.options)
-        only_runs = {option for option in wishes.options if option in runs}
-        if unfit := sorted(only_runs) + [_OF_A_RUN[name] for name, value in run.items() if value is not None]:
+        of_results = (*wishes.outputs.options, "--force", "--no-texts")
+        only_runs = [option for option in wishes.options if option not in of_results]
+        if unfit := only_runs + [_OF_A_RUN[name] for name, value in run.items() if value is not None]:
             raise click.UsageError(f"{unfit[0]} goes with a spec: {path} is a result, and nothing is run")
         _on_result(path, GateOnRun(rules_of(Gate(), **given), named), wishes)
         return

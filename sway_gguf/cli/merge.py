@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sway_gguf.cli.common import FILE
-from sway_gguf.cli.finite import FINITE
+from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.loras import adapters_of, lora_options
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import Output, check_outputs, write_whole
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE, required=False)
 @lora_options
-@click.option("--scale", type=FINITE, default=1.0, show_default=True, help="λ, as llama.cpp's --lora-scaled.")
+@click.option("--scale", type=Finite(), default=1.0, show_default=True, help="λ, as llama.cpp's --lora-scaled.")
 @click.option(
     "--type",
     "kind",

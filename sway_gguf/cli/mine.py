@@ -53,7 +53,7 @@ def mine(
 
     spec = in_format(load_spec(spec_path), format, chat_template_kwargs)
     if write:  # what stands in the way is told before the work
-        appended(spec_path.read_text(encoding="utf-8"), outline(pool), spec_path)
+        appended(read_exact(spec_path), outline(pool), spec_path)
         check_folder(spec_path)
     with store.opened() as answers, (prepared := prepare(spec)).opened(answers) as backend:
 
@@ -65,7 +65,7 @@ def mine(
         holds, speech = prepared.room.holds, prepared.texts.speech
         entry = mined(backend, pool, most, prepared.adapter_hash, holds, speech, watched)
     for remark in prepared.room.left_out({}):
-        click.echo(remark, err=True)
+        say(remark, err=True)
     if not write:
         say(fragment(entry), end="")
         return

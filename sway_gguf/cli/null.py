@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sway_gguf.cli.common import FILE
-from sway_gguf.cli.finite import POSITIVE
+from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import Output
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, ENERGIES, Design, Energy
@@ -20,14 +20,14 @@ from sway_gguf.core.views import DEFAULT_INIT_SCALE, DESIGNS, ENERGIES, Design, 
 @click.option("--design", type=click.Choice(DESIGNS), default="rotation", show_default=True, help="How to draw it.")
 @click.option(
     "--rank-scale",
-    type=POSITIVE,
+    type=Finite(0, min_open=True),
     default=1.0,
     show_default=True,
     help="Rank relative to the adapter's.",
 )
 @click.option(
     "--init-scale",
-    type=POSITIVE,
+    type=Finite(0, min_open=True),
     default=DEFAULT_INIT_SCALE,
     show_default=True,
     help="Standard deviation of both factors; gaussian only.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sway_gguf.cli.common import FILE, FILES, engine_options, force_option, format_options, overridden
+from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.output import say
 from sway_gguf.cli.outputs import Outputs, output_options
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     help="Types of weights or GGUF files, the reference first.  [default: F16 and seven quantized ones]",
 )
 @click.option("--imatrix", type=FILE, help="Importance matrix of BASE by llama-imatrix, to quantize by.")
-@click.option("--min-retained", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Of the effect.")
-@click.option("--tolerance", type=click.FloatRange(max=0), default=-0.15, show_default=True, help="On general text.")
+@click.option("--min-retained", type=Finite(0, 1), default=0.9, show_default=True, help="Of the effect.")
+@click.option("--tolerance", type=Finite(max=0), default=-0.15, show_default=True, help="On general text.")
 @click.option("--work", type=FILE, default=Path(".sway-quants"), show_default=True, help="Folder to work in.")
 @output_options("json", "html", "svg")
 @format_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sway_gguf.cli.common import FILE, Command
+from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.output import say, say_json
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.plain import json_text
@@ -80,7 +81,7 @@ def info(folder: Path | None, as_json: bool) -> None:
 
 @store.command(short_help="Forget what it holds.", epilog="Example:  sway-gguf store clear --unused-for 30")
 @_where
-@click.option("--unused-for", type=click.FloatRange(0), metavar="DAYS", help="Only what no run has used for so long.")
+@click.option("--unused-for", type=Finite(0), metavar="DAYS", help="Only what no run has used for so long.")
 def clear(folder: Path | None, unused_for: float | None) -> None:
     """Forget all answers and digests, or answers that nobody used for DAYS; the disk gets the room back.
 

@@ -51,8 +51,10 @@ class EngineSettings(StrictModel):
     batch: int = Field(default=2048, ge=16, le=_INT32, description="-b")
     ubatch: int = Field(default=512, ge=16, le=_INT32, description="-ub")
     gpu_layers: int = Field(default=0, ge=-1, le=_INT32, description="-ngl; -1 for all")
-    kv_type: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
-    flash_attention: bool = False
+    kv_type: Literal["f32", "f16", "bf16", "q8_0"] = Field(
+        default="f16", description="type of the KV cache: f32, f16, bf16 or q8_0"
+    )
+    flash_attention: bool = Field(default=False, description="-fa")
     streams: int = Field(default=32, ge=1, le=256, description="texts evaluated side by side")
     parallel: int = Field(default=0, ge=0, le=256, description="--parallel, views side by side; 0 chooses")
     embedder: Path | None = Field(

@@ -59,7 +59,7 @@ class GateLine:
     """One thing that a gate looked at.
 
     Attributes:
-        subject: what, such as "axis signal", "probe delta_kl" or "--max-loss 0.1".
+        subject: what, such as "axis signal", "probe delta_kl" or "max-loss 0.1, external_perplexity".
         outcome: how it came out.
         reason: why, in one line.
         informational: whether it is shown and decides nothing.

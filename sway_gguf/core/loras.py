@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from sway_gguf.core.names import file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def scaled_name(name: str, scale: float) -> str:
 
 def short_names(loras: Sequence[Lora]) -> tuple[str, ...]:
     """What reports call the adapters of a set: file names, with as much more as tells them apart."""
-    names = [_file_name(lora) for lora in loras]
+    names = [file_name(str(lora.path)) for lora in loras]
     told = [str(lora.path) if names.count(name) > 1 else name for lora, name in zip(loras, names, strict=True)]
     found = [scaled_name(name, lora.scale) for lora, name in zip(loras, told, strict=True)]
     if len({lora.path for lora in loras}) < len(loras):
@@ -97,7 +98,3 @@ def members_of(key: str) -> list[tuple[str, float]]:
     """
     parts = [part.partition(" * ") for part in key.split(" + ")]
     return [(digest, float(scale) if star else 1.0) for digest, star, scale in parts]
-
-
-def _file_name(lora: Lora) -> str:
-    return re.split(r"[/\\]", str(lora.path).rstrip("/\\"))[-1] or str(lora.path)

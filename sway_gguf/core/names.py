@@ -1,4 +1,4 @@
-"""Which names can be files on every system. Knows names; opens nothing."""
+"""Names of files: the last part of a path, and which names can be files on every system. Opens nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import unicodedata
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[\d¹²³]) *(?:\..*)?", re.IGNORECASE)
 _UNFIT = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 _LONGEST = 240
+
+
+def file_name(path: str) -> str:
+    """The last part of a path, as any system writes it; the path itself where it has none, such as "/"."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path
 
 
 def is_device(name: str) -> bool:

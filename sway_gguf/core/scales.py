@@ -37,8 +37,8 @@ def _range(part: str, text: str, where: str) -> list[float]:
     step = _number(step_text, text, where) if step_text else STEP
     if high < low:
         raise UserError(f"{where} {text}: {part} runs downward; write the smaller scale first")
-    count = min(math.floor((high - low) / step + 1e-9), MOST)
-    return [*(round(low + step * place, 9) for place in range(count + 1)), high]
+    count = math.floor(min((high - low) / step, MOST))
+    return [low, *(round(low + step * place, 9) for place in range(1, count + 1)), high]
 
 
 def nearest_to_one(scales: Iterable[float]) -> float:

@@ -44,7 +44,7 @@ class Toll:
         costs: what quantizing costs text, to compare with; None where nothing is compared.
         turned: items that came out on the other side; None where no single item has sides.
         detectable: smallest loss, in the probe's unit, that four of five such samples of items tell from none; None
-            where no tolerance decides, or for fewer than two items.
+            where no tolerance decides, or for fewer than three items.
         more_items: how many in addition would tell a loss as large as the tolerance from none; 0 where these do, None
             where none is told or ten thousand would not.
     """

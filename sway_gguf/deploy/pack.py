@@ -21,10 +21,11 @@ from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
 from sway_gguf.material.files import data_files, named
 from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
+from sway_gguf.spec.options import CHECKPOINT
 from sway_gguf.spec.write import spec_record, spec_text
 
 TEXTS = ("data", "holdout", "general")
-_OPTIONS = ("checkpoint", "pack")
+_OPTIONS = (*CHECKPOINT, "pack")
 """Options of probes that name a file or folder."""
 _BUILT_IN = "builtin"
 
@@ -101,8 +102,10 @@ def pack(spec: Spec, result: SuiteResult, record: bytes, target: Path, *, with_a
     # What the command line said in place of the spec is known by the result.
     nulls = result.nulls
     written["defaults"] |= {
-        "seed": result.seed, "alpha": result.alpha, "nulls": nulls.count, "null_design": nulls.design,
-        "rank_scale": nulls.rank_scale, "init_scale": nulls.init_scale, "null_energy": nulls.energy,
+        "seed": result.seed, "alpha": result.alpha, "looks": 2 if nulls.look else 1,
+        "nulls": nulls.planned or nulls.count,  # A run that ended early would not end so with fewer to go.
+        "null_design": nulls.design, "rank_scale": nulls.rank_scale, "init_scale": nulls.init_scale,
+        "null_energy": nulls.energy,
     }  # fmt: skip
     whole = {SPEC: spec_text(written).encode(), RESULT: record, **members.files}
     write_archive(target, whole, models)

@@ -36,11 +36,6 @@ class Loaded:
         self._vocabulary: Model | None = None if whole else Model(path, vocabulary_only=True)
 
     @property
-    def has_weights(self) -> bool:
-        """Whether they were loaded."""
-        return self._weights is not None
-
-    @property
     def vocabulary(self) -> Model:
         """A model that can tokenize; whether it can evaluate is another matter.
 

@@ -33,7 +33,6 @@ _TOUCHES = 1000
 _CHUNK = 200
 """Rows removed in one transaction at most; nobody waits longer for the file than these take."""
 
-
 _SIZE = "coalesce(length(request) + length(value), 0)"
 BEGINNING = 4096
 """Bytes of a request that are unpacked where its end is not wanted."""

@@ -25,7 +25,7 @@ from sway_gguf.core.inputs import at_home
 from sway_gguf.fleet.cell import Cell
 from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, AdapterSpec, Models, ModelSpec, Spec, load_spec
-from sway_gguf.spec.options import changed
+from sway_gguf.spec.options import CHECKPOINT, changed
 from sway_gguf.spec.sweep import CHECK, Sweep
 from sway_gguf.suite.prepare import first_spec
 
@@ -33,7 +33,6 @@ _KEY = 24
 """Hexadecimal digits of a key: 96 bits, so that no two cells ever share one, and file names stay short."""
 _TEXTS = ("data", "holdout", "general")
 _NOT_CONTENT = {"models", "gate", "folder", "remarks", "version", "format", *_TEXTS}
-_FOLDER = "checkpoint"
 _NO_NUMBER = {"threads", "parallel", "embedder"}
 """Settings on which no number depends; an embedder counts by its content."""
 
@@ -178,5 +177,5 @@ def _named_in(value: Any, folder: Path, option: str = "") -> Iterator[Path]:
     elif isinstance(value, str) and value:
         with suppress(OSError, ValueError, RuntimeError):
             path = folder / at_home(value)
-            if path.is_file() or (option == _FOLDER and path.is_dir()):
+            if path.is_file() or (option in CHECKPOINT and path.is_dir()):
                 yield path

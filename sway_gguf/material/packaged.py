@@ -18,7 +18,6 @@ DATA = Path(str(files("sway_gguf"))) / "data"
 DEMO = DATA / "demo"
 REAL = DATA / "real"
 EXCHANGES = DATA / "general" / "exchanges.jsonl"
-DEMO_ADAPTERS = ("healthy", "random", "zero", "overtrained")
 
 Shape = Callable[[str, str], dict[str, Any]]
 _SHAPES: dict[str, Shape] = {

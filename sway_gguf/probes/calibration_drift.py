@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.dialogue import exchange
+from sway_gguf.core.inputs import at_home
 from sway_gguf.core.measurement import Item, Measurement, checked
 from sway_gguf.core.queries import Completion, Query, shorten
 from sway_gguf.core.sections import Section
@@ -62,7 +63,7 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """(prompt, gold) in use."""
-        path = None if self.options.pack == "builtin" else self.sources.folder / self.options.pack
+        path = None if self.options.pack == "builtin" else self.sources.folder / at_home(self.options.pack)
         pairs = self.options.items or knowledge(path)
         return self.drawn(list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs)))), share=CONTROLS)
 

@@ -186,7 +186,7 @@ def first_call(reply: str) -> tuple[str, dict[str, Any]] | None:
     for start in (place for place, letter in enumerate(reply) if letter == "{"):
         try:
             found, _ = decoder.raw_decode(reply, start)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # of a number of thousands of digits, or of brackets without end too
             continue
         inner = found.get("function", found)
         if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
@@ -195,7 +195,7 @@ def first_call(reply: str) -> tuple[str, dict[str, Any]] | None:
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 arguments = {}
         return inner["name"], arguments if isinstance(arguments, dict) else {}
     return None

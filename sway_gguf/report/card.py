@@ -13,19 +13,18 @@ from sway_gguf.core.gate import GateDecision
 from sway_gguf.core.plain import plain
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.report.changes import column_headings, legend, lines_above, lines_below, table_rows
+from sway_gguf.report.colours import AMBER, GREEN, GREY, RED, VIOLET
 from sway_gguf.report.facts import calls_for, number_words
 from sway_gguf.report.terminal import QUESTIONS
 
-_GREEN, _AMBER, _RED, _VIOLET, _GREY = "#1a7f37", "#9a6700", "#cf222e", "#8250df", "#6e7781"
 _COLOURS = {
-    Verdict.PASS: _GREEN,
-    Verdict.WARN: _AMBER,
-    Verdict.FAIL: _RED,
-    Verdict.ERROR: _RED,
-    Verdict.INCONCLUSIVE: _VIOLET,
-    Verdict.SKIP: _GREY,
+    Verdict.PASS: GREEN,
+    Verdict.WARN: AMBER,
+    Verdict.FAIL: RED,
+    Verdict.ERROR: RED,
+    Verdict.INCONCLUSIVE: VIOLET,
+    Verdict.SKIP: GREY,
 }
-"""Behind white letters; each has a contrast of at least 4.5."""
 _TABLE = "border-collapse:collapse;margin:.6em 0"
 _CELL = "text-align:left;padding:.15em .8em .15em 0;border:0;vertical-align:top;background:transparent"
 _HEADINGS = ("probe", "value", "95% interval", "nulls (mean ± sd)", "p", "verdict")
@@ -51,7 +50,7 @@ def changes_card(comparison: Comparison) -> str:
     """What differs, a row for each probe, and the items that got worse."""
     each = (comparison,)
     table = _table(column_headings(each), table_rows(each, intervals=True))
-    verdict = _badge("REGRESSED", _RED) if comparison.regressed else _badge("NO REGRESSION", _GREEN)
+    verdict = _badge("REGRESSED", RED) if comparison.regressed else _badge("NO REGRESSION", GREEN)
     above, below = (
         "".join(f"<p>{_text(line)}</p>" for line in lines(comparison)) for lines in (lines_above, lines_below)
     )

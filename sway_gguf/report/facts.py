@@ -5,12 +5,12 @@ Knows records and how their numbers are written; not where they stand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.loras import scaled_name
+from sway_gguf.core.names import file_name
 from sway_gguf.core.result import Diagnosis, NullsUsed, ProbeResult, SuiteResult, Verdict
 from sway_gguf.report import numbers
 
@@ -99,4 +99,4 @@ def scaled_file(record: FileRecord) -> str:
 
 def short_name(record: FileRecord | None) -> str:
     """A file's own name, on whatever system the run was; "" for none."""
-    return re.split(r"[/\\]", record.path.rstrip("/\\"))[-1] if record else ""
+    return file_name(record.path) if record else ""

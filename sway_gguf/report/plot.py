@@ -10,9 +10,10 @@ from sway_gguf.core.plain import plain
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.survival import DeploymentResult, SurvivalMatrix
 from sway_gguf.report import numbers
+from sway_gguf.report.colours import AMBER, GREEN, RED, VIOLET
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 440, 70, 150, 56, 50
-_COLOURS = {Verdict.PASS: "#1a7f37", Verdict.WARN: "#9a6700", Verdict.FAIL: "#cf222e", Verdict.INCONCLUSIVE: "#8250df"}
+_COLOURS = {Verdict.PASS: GREEN, Verdict.WARN: AMBER, Verdict.FAIL: RED, Verdict.INCONCLUSIVE: VIOLET}
 
 
 def survival_svg(matrix: SurvivalMatrix) -> str:
@@ -40,8 +41,8 @@ def survival_svg(matrix: SurvivalMatrix) -> str:
         ),
         *(_grid(kept / 4, y) for kept in range(math.floor(low * 4), math.floor(high * 4) + 1)),
         f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(matrix.wanted):.1f}" y2="{y(matrix.wanted):.1f}" '
-        'stroke="#1a7f37" stroke-dasharray="6 4"/>',
-        f'<text x="{_WIDTH - _RIGHT + 8}" y="{y(matrix.wanted) + 4:.1f}" fill="#1a7f37">'
+        f'stroke="{GREEN}" stroke-dasharray="6 4"/>',
+        f'<text x="{_WIDTH - _RIGHT + 8}" y="{y(matrix.wanted) + 4:.1f}" fill="{GREEN}">'
         f"{matrix.wanted:.0%} wanted</text>",
         *(_point(row, x(row.size), y, _named(row, matrix)) for row in matrix.rows),
         *_axis(matrix, x),

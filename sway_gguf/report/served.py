@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import PurePath
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sway_gguf.core.names import file_name
 from sway_gguf.core.plain import json_text
 from sway_gguf.core.served import Fit, Heard, Served, Serves
 from sway_gguf.report import numbers
@@ -30,8 +30,8 @@ def print_served(found: Served, console: Console) -> None:
     """The verdict, then for each way of asking how near the server came to what."""
     server = f"server   {found.url}" + (f"  {found.model}" if found.model else "")
     console.print(Text(server, style="dim"))
-    against = " + ".join(found.adapters) or PurePath(found.adapter).name
-    console.print(Text(f"against  {PurePath(found.base).name}, {against}", style="dim"))
+    against = " + ".join(found.adapters) or file_name(found.adapter)
+    console.print(Text(f"against  {file_name(found.base)}, {against}", style="dim"))
     console.print(Text(f"format   {found.format}", style="dim"))
     console.print(Padding(Text.assemble((f" {found.serves} ", _STYLES[found.serves]), "  ", sentence(found)), (1, 0)))
     for way in found.heard:

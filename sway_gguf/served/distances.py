@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sway_gguf.artifacts.pieces import Pieces
 from sway_gguf.core.answers import LogProbs
+from sway_gguf.core.common import common
 from sway_gguf.core.divergence import js
 from sway_gguf.served.forms import Told
 
@@ -97,8 +98,7 @@ def of_replies(one: str, other: str) -> float:
     """Share of the longer of two replies, white space at both ends aside, behind their common beginning, 0 to 1."""
     a, b = one.strip(), other.strip()
     longest = max(len(a), len(b))
-    same = next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return 1.0 - same / longest if longest else 0.0
+    return 1.0 - common(a, b) / longest if longest else 0.0
 
 
 def _logs(chances: NDArray[np.float64]) -> NDArray[np.float32]:

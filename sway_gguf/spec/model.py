@@ -141,12 +141,12 @@ class Defaults(StrictModel):
     nulls_for_everything: bool = Field(
         default=False, description="nulls also for what they do not decide, such as damage that passed"
     )
-    null_design: Design = "rotation"
+    null_design: Design = Field(default="rotation", description="how nulls are drawn: rotation, spectrum, gaussian")
     null_profile: list[RankScale] = Field(
         default_factory=list, max_length=16, description="further rank scales at which nulls are drawn, shown beside"
     )
-    rank_scale: RankScale = 1.0
-    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
+    rank_scale: RankScale = Field(default=1.0, description="rank of the nulls that decide, times the adapter's")
+    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, description="of gaussian nulls")
     null_energy: Energy = Field(default="rank", description="of nulls at a rank scale; original: its square")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="family-wise level of the tests")
     items: int | None = Field(default=None, ge=1, description="most items taken of each kind of text")
@@ -160,8 +160,8 @@ class Defaults(StrictModel):
 class Spec(StrictModel):
     """A whole sway.yaml. Paths are relative to the file's folder."""
 
-    version: int = SUPPORTED_VERSION
-    models: Models
+    version: int = Field(default=SUPPORTED_VERSION, description="of this form; there is one")
+    models: Models = Field(description="base and ft, the two sides of the comparison")
     data: Paths | None = Field(default=None, description="training material: files, patterns or saved datasets")
     holdout: Paths | None = Field(default=None, description="text like the data that was kept out of training")
     general: Paths | None = Field(default=None, description="unrelated text")
@@ -171,8 +171,8 @@ class Spec(StrictModel):
     template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="further variables of the template, such as enable_thinking"
     )
-    defaults: Defaults = Defaults()
-    engine: EngineSettings = EngineSettings()
+    defaults: Defaults = Field(default=Defaults(), description="what holds for the whole run")
+    engine: EngineSettings = Field(default=EngineSettings(), description="how llama.cpp runs")
     gate: Gate = Field(default=Gate(), description="what `sway-gguf gate` asks beside the verdicts")
     suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
     folder: SkipJsonSchema[Path] = Field(default=Path(), description="where the spec lies; set by the reader")
@@ -190,6 +190,15 @@ class Spec(StrictModel):
     def _said(cls, value: str) -> str:
         if not value.strip() or "\0" in value:
             raise ValueError(f"one of {', '.join(FORMATS)}, or a .jinja file or PEFT folder is wanted")
+        return value
+
+    @field_validator("suite")
+    @classmethod
+    def _named(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for number, entry in enumerate(value, 1):
+            for key in ("name", "kind"):
+                if isinstance(entry.get(key), dict | list):
+                    raise ValueError(f"entry {number}: {key} is one word")
         return value
 
     @field_validator("template_kwargs")

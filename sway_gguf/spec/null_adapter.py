@@ -32,7 +32,7 @@ class NullAdapterOptions(ProbeOptions):
     kind: Literal["null_adapter"] = "null_adapter"
     runs: int = Field(default=19, ge=1, le=999, description="null adapters to compare with")
     design: Design = Field(default="rotation", description="rotation, spectrum, or gaussian as the original's")
-    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, allow_inf_nan=False, description="gaussian only")
+    init_scale: float = Field(default=DEFAULT_INIT_SCALE, gt=0, description="gaussian only")
     rank_multipliers: list[RankScale] = Field(
         default=[1.0],
         min_length=1,

@@ -14,6 +14,8 @@ from pydantic import BaseModel, Field, ValidationError
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.strict import StrictModel
 
+CHECKPOINT = ("checkpoint", "store_path", "adapter_path")
+"""Options by which probes of the training run name its folder: our own, and the original's two."""
 READERS_OWN = frozenset({"folder", "remarks"})
 """Fields that the reader of a spec sets; no file may."""
 

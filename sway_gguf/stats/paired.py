@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from sway_gguf.stats.interval import MIN_ITEMS, Interval, estimate, interval_of
 _ALL_SWAPS = 12
 """Up to so many pairs every way to swap them is taken; beyond, ways are drawn by seed."""
 _DRAWN = 9999
+_BLOCK = 1 << 20
+"""Swaps held at once."""
 _TIE = 1e-9
 
 Groups = Sequence[Sequence[float]]
@@ -54,6 +56,11 @@ def paired_change(old: Groups, new: Groups, *, seed: int) -> Paired:
     return Paired(float(seen), swap_p(before, after, float(seen), seed), _interval(before, after, float(seen)))
 
 
+def least_p(pairs: int) -> float:
+    """The smallest p that so many pairs can reach."""
+    return 2.0 ** (1 - pairs)
+
+
 def _difference(before: Sequence[NDArray[np.float64]], after: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.asarray(contrast(after[0], after[1:]) - contrast(before[0], before[1:]))
 
@@ -63,21 +70,35 @@ def swap_p(
 ) -> float:
     """Share of the ways to swap pairs whose difference is at least `seen` in size; arguments as of `paired_change`."""
     pairs = sum(group.size for group in before)
-    all_ways = pairs <= _ALL_SWAPS
-    swaps = (
-        np.array(list(itertools.product((False, True), repeat=pairs)))
-        if all_ways
-        else np.random.default_rng(seed).random((_DRAWN, pairs)) < 0.5
-    )
+    # Rounding must not tell ways apart that differ by nothing.
+    least = abs(seen) - _TIE * max(float(np.abs(group).max()) for group in (*before, *after))
+    ways = as_large = 0
+    for swaps in _swaps(pairs, seed):
+        ways += len(swaps)
+        as_large += int((np.abs(_swapped(before, after, swaps)) >= least).sum())
+    return as_large / ways if pairs <= _ALL_SWAPS else (1 + as_large) / (1 + ways)
+
+
+def _swaps(pairs: int, seed: int) -> Iterator[NDArray[np.bool_]]:
+    """[ways, pairs] of which pairs are swapped, a block of ways at a time: those of 10,000 pairs would fill 2 GB."""
+    if pairs <= _ALL_SWAPS:
+        yield np.array(list(itertools.product((False, True), repeat=pairs)))
+        return
+    rng, block = np.random.default_rng(seed), max(1, _BLOCK // pairs)
+    for start in range(0, _DRAWN, block):
+        yield rng.random((min(block, _DRAWN - start), pairs)) < 0.5
+
+
+def _swapped(
+    before: Sequence[NDArray[np.float64]], after: Sequence[NDArray[np.float64]], swaps: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The difference of each way to swap."""
     ends = np.cumsum([group.size for group in before])[:-1]
     one, other = [], []
     for first, second, swapped in zip(before, after, np.split(swaps, ends, axis=1), strict=True):
         one.append(np.where(swapped, second, first))
         other.append(np.where(swapped, first, second))
-    # Rounding must not tell ways apart that differ by nothing.
-    largest = max(float(np.abs(group).max()) for group in (*before, *after))
-    as_large = int((np.abs(_difference(one, other)) >= abs(seen) - _TIE * largest).sum())
-    return as_large / len(swaps) if all_ways else (1 + as_large) / (1 + len(swaps))
+    return _difference(one, other)
 
 
 def _interval(

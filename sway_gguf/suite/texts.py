@@ -5,7 +5,7 @@ Knows data files and formats; neither models nor what is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -71,8 +71,7 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     general = read_material(spec.general).sections if spec.general else ()
     once, speech = material.each_once(), speech_of(spec, material)
     trained, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
-    seen = set(map(said, trained.sections))
-    kept_out = tuple(section for section in unseen if said(section) not in seen)
+    kept_out = _without(unseen, trained.sections)
     remarks = (*_copies(material), *_seen(len(unseen) - len(kept_out), len(unseen)))
     put = cache(partial(candidates, spec, speech, once.sections))
     thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
@@ -88,9 +87,8 @@ def own_text(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
     """
     data = speech.material(read_material(adapter.data).each_once(), adapter.data).sections
     if adapter.holdout:
-        seen = set(map(said, data))
         unseen = speech.units(distinct(read_material(adapter.holdout).sections), adapter.holdout)
-        kept_out = tuple(section for section in unseen if said(section) not in seen)
+        kept_out = _without(unseen, data)
         if len(kept_out) >= MIN_ITEMS:
             return kept_out
     return data
@@ -214,6 +212,12 @@ def _first_asked(section: Section) -> str:
     """What the user asks first."""
     assert section.dialogue is not None
     return section.dialogue.turns[0].content
+
+
+def _without(unseen: Iterable[Section], trained: Iterable[Section]) -> tuple[Section, ...]:
+    """What of a holdout does not stand in the data."""
+    seen = set(map(said, trained))
+    return tuple(section for section in unseen if said(section) not in seen)
 
 
 def _copies(material: Material) -> tuple[str, ...]:

@@ -8,11 +8,10 @@ from typing import Any
 
 from sway_gguf.artifacts.training_folder import OPTIMIZER, STATE, folder_with
 from sway_gguf.spec.model import Spec
+from sway_gguf.spec.options import CHECKPOINT
 
 _FILES = {"training_drift": STATE, "gradient_ghost": OPTIMIZER}
 """What a kind of probe reads of the run."""
-_NAMED = ("checkpoint", "store_path", "adapter_path")
-"""Fields in which a suite names the folder itself."""
 
 
 def with_training(spec: Spec) -> Spec:
@@ -42,7 +41,7 @@ def _without_folder(entry: dict[str, Any], adapter: Path) -> dict[str, Any]:
 
 
 def _asks(entry: Mapping[str, Any]) -> bool:
-    return entry.get("kind") in _FILES and not any(entry.get(name) for name in _NAMED)
+    return entry.get("kind") in _FILES and not any(entry.get(name) for name in CHECKPOINT)
 
 
 def _with_folder(entry: dict[str, Any], adapter: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Knows how templates render; not which of the two is right.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sway_gguf.artifacts.chat import chat_renderer, special_tokens, template
@@ -70,10 +70,7 @@ def difference(one: Render, other: Render, tokenize: Tokenize | None = None) -> 
         for name, (dialogue, opens) in DIALOGUES.items()
         if (parted := _parted(_text(one, dialogue, opens), _text(other, dialogue, opens), tokenize))
     ]
-    if not found:
-        return None
-    first = found[0]
-    return Difference(first.dialogue, first.place, first.one, first.other, first.tokens, (len(found), len(DIALOGUES)))
+    return replace(found[0], of=(len(found), len(DIALOGUES))) if found else None
 
 
 def beside_adapter(adapter: Path, base: Path, settings: dict[str, object]) -> Difference | None:

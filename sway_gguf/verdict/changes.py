@@ -16,7 +16,7 @@ from sway_gguf.core.measurement import Item, grouped
 from sway_gguf.core.result import ProbeResult, SuiteResult
 from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.holm import holm
-from sway_gguf.stats.paired import Groups, paired_change
+from sway_gguf.stats.paired import Groups, least_p, paired_change
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _SAID = 3
@@ -175,7 +175,7 @@ def _judged(change: ProbeChange, alpha: float) -> ProbeChange:
         movement = Movement.WITHIN_NOISE if change.delta else Movement.UNDETECTED
         return replace(change, movement=movement, reason="no more than rounding makes" if change.delta else "no change")
     if change.holm_p >= alpha:
-        few = 2.0 / 2.0 ** len(change.items) >= alpha
+        few = least_p(len(change.items)) >= alpha
         why = f"{len(change.items)} items are too few to show a change" if few else "no change was detected"
         return replace(change, movement=Movement.UNDETECTED, reason=why)
     up = change.delta > 0

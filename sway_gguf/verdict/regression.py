@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from sway_gguf.core.comparison import Movement, ProbeChange
 from sway_gguf.core.gate import GateLine, Outcome
 from sway_gguf.core.result import SuiteResult
+from sway_gguf.stats.paired import least_p
 from sway_gguf.verdict.changes import changes
 
 _SIGNS = {"higher": 1.0, "lower": -1.0}
@@ -54,7 +55,7 @@ def _may_have_suffered(change: ProbeChange, alpha: float) -> bool:
     sign = _SIGNS[change.better]
     moves = [sign * item.delta for item in change.items]
     worse = sign * (change.delta or 0.0) < -(change.floor or 0.0)
-    return worse and (2.0 / 2.0 ** len(moves) >= alpha or max(moves) < 0)
+    return worse and (least_p(len(moves)) >= alpha or max(moves) < 0)
 
 
 def _gone(old: SuiteResult, new: SuiteResult) -> Iterator[GateLine]:

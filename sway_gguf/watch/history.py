@@ -6,9 +6,10 @@ Knows results and files; not when to run.
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sway_gguf.artifacts.whole import whole
 from sway_gguf.core.errors import UserError
@@ -57,8 +58,10 @@ class History:
         try:
             with whole(path) as partial:
                 partial.write_text(to_json(result), encoding="utf-8", newline="\n")
-            with (self.folder / INDEX).open("a", encoding="utf-8", newline="\n") as index:
-                index.write(json_text(line) + "\n")
+            with (self.folder / INDEX).open("ab+") as index:
+                if _is_cut(index):  # by a kill; it must not take this line with it
+                    index.write(b"\n")
+                index.write(json_text(line).encode() + b"\n")
         except OSError as error:
             raise UserError(
                 f"{self.folder}: cannot be written ({error.strerror or error}); choose another --history"
@@ -82,3 +85,11 @@ class History:
         if lines:
             raise UserError(f"{index}: no index of results; give --history another folder")
         return {}
+
+
+def _is_cut(index: IO[bytes]) -> bool:
+    """Whether the last line lacks its end."""
+    if not index.seek(0, os.SEEK_END):
+        return False
+    index.seek(-1, os.SEEK_END)
+    return index.read() != b"\n"

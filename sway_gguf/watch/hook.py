@@ -22,7 +22,7 @@ class Hook:
 
     def __init__(self, command: str) -> None:
         try:
-            self._words = shlex.split(command, posix=os.name != "nt")
+            self._words = words_of(command, escape="" if os.name == "nt" else "\\")
         except ValueError as error:
             raise UserError(f"--on-fail {command!r}: {error}; check the quotes") from None
         if not self._words:
@@ -41,3 +41,14 @@ class Hook:
         except (OSError, ValueError) as error:
             return f"--on-fail: {words[0]} cannot be run ({getattr(error, 'strerror', None) or error})"
         return f"--on-fail: {words[0]} ended with code {done.returncode}" if done.returncode else ""
+
+
+def words_of(command: str, escape: str) -> list[str]:
+    r"""A command's words without their quotes. On Windows no character escapes: a path there is written with \.
+
+    Raises:
+        ValueError: a quote is not closed.
+    """
+    words = shlex.shlex(command, posix=True, punctuation_chars=False)
+    words.whitespace_split, words.commenters, words.escape = True, "", escape
+    return list(words)

@@ -11,14 +11,14 @@ from html import escape
 from sway_gguf.core.pick import Pick, PickRow, Standing
 from sway_gguf.core.plain import plain
 from sway_gguf.core.scales import nearest_to_one
+from sway_gguf.report.colours import AMBER, GREEN, GREY, RED, VIOLET
 from sway_gguf.report.html.scale import Scale, scale_over
 from sway_gguf.report.pick import marks
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 380, 64, 24, 30, 48
-_COLOURS = {Standing.WITHIN: "#1a7f37", Standing.OPEN: "#9a6700"}
-_BAD, _INK, _GRID = "#cf222e", "#444", "#e5e5e5"
-_UNPROVEN = "#6e7781"
-_DATA, _HELD = "#8250df", "#0969da"
+_COLOURS = {Standing.WITHIN: GREEN, Standing.OPEN: AMBER}
+_INK, _GRID = "#444", "#e5e5e5"
+_DATA, _HELD = VIOLET, "#0969da"
 _FARTHEST = 5.0
 """Times the tolerance."""
 _NAME_WIDTH, _NAME_HEIGHT = 7.0, 13.0
@@ -43,9 +43,9 @@ def cost_svg(pick: Pick) -> str:
     edge = x(pick.tolerance)
     parts = [
         *_frame("lift against cost", across, up, x, y, "worst change of unrelated text, nats/token", what),
-        f'<line x1="{edge:.1f}" x2="{edge:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="{_BAD}" '
+        f'<line x1="{edge:.1f}" x2="{edge:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="{RED}" '
         'stroke-dasharray="6 4"/>',
-        f'<text x="{edge + 4:.1f}" y="{_TOP + 10}" fill="{_BAD}" font-size="11">tolerance</text>',
+        f'<text x="{edge + 4:.1f}" y="{_TOP + 10}" fill="{RED}" font-size="11">tolerance</text>',
         f'<polyline points="{path}" fill="none" stroke="#999" stroke-dasharray="2 3"/>',
         *(_point(row, x(row.cost or 0.0), y, pick) for row in rows),
         *_names(rows, x, y, pick),
@@ -141,13 +141,13 @@ def _span(row: PickRow) -> Sequence[float]:
 
 
 def _point(row: PickRow, x: float, y: Place, pick: Pick) -> str:
-    colour, (low, *_), high = _COLOURS.get(row.standing, _BAD), _span(row), _span(row)[-1]
+    colour, (low, *_), high = _COLOURS.get(row.standing, RED), _span(row), _span(row)[-1]
     said = ", ".join([row.standing, *marks(pick, row)])
     title = f"{row.name}: lift {_lift(row):+.2f}, unrelated text {row.cost or 0.0:+.2f}, {said}"
     ships, unproven = row.name == pick.winner, row.name == pick.favourite and not pick.winner
     ring = f' stroke="{_INK}" stroke-width="2"' if ships else ""
     if unproven:  # Hollow: a full point with a ring is one that ships.
-        ring, colour = f' stroke="{_UNPROVEN}" stroke-width="2" stroke-dasharray="3 2"', _UNPROVEN
+        ring, colour = f' stroke="{GREY}" stroke-width="2" stroke-dasharray="3 2"', GREY
     return (
         f'<g><title>{escape(plain(title))}</title><line x1="{x:.1f}" x2="{x:.1f}" y1="{y(high):.1f}" '
         f'y2="{y(low):.1f}" stroke="{colour}"/><circle cx="{x:.1f}" cy="{y(_lift(row)):.1f}" '
