@@ -253,12 +253,9 @@ def resolved(spec: Spec, path: Path) -> Spec:
     def at(given: Path | None) -> Path | None:
         return None if given is None else folder / at_home(given)
 
-    def each_at(given: Path | list[Path] | None) -> Path | list[Path] | None:
-        return placed(given, folder)
-
     def adapter_at(given: AdapterSpec) -> AdapterSpec:
-        named = {"path": at(given.path), "data": each_at(given.data), "holdout": each_at(given.holdout)}
-        return given.model_copy(update=named)
+        texts = {role: placed(getattr(given, role), folder) for role in ("data", "holdout")}
+        return given.model_copy(update={"path": at(given.path), **texts})
 
     base, tuned = spec.models.base, spec.models.ft
     if tuned.base != base.base:
@@ -269,21 +266,15 @@ def resolved(spec: Spec, path: Path) -> Spec:
         base=base.model_copy(update={"base": at(base.base)}),
         ft=tuned.with_members([adapter_at(each) for each in tuned.members]).model_copy(update={"base": at(tuned.base)}),
     )
-    engine = spec.engine.model_copy(update={"embedder": at(spec.engine.embedder)})
-    return with_texts_of_adapters(
-        spec.model_copy(
-            update={
-                "models": models,
-                "data": each_at(spec.data),
-                "general": each_at(spec.general),
-                "holdout": each_at(spec.holdout),
-                "format": spec.format if spec.format in FORMATS else str(folder / at_home(spec.format)),
-                "folder": folder,
-                "engine": engine,
-                "gate": spec.gate.model_copy(update={"baseline": at(spec.gate.baseline)}),
-            }
-        )
-    )
+    update = {
+        **{role: placed(getattr(spec, role), folder) for role in ("data", "general", "holdout")},
+        "models": models,
+        "format": spec.format if spec.format in FORMATS else str(folder / at_home(spec.format)),
+        "folder": folder,
+        "engine": spec.engine.model_copy(update={"embedder": at(spec.engine.embedder)}),
+        "gate": spec.gate.model_copy(update={"baseline": at(spec.gate.baseline)}),
+    }
+    return with_texts_of_adapters(spec.model_copy(update=update))
 
 
 def with_adapters(spec: Spec, adapters: Sequence[AdapterSpec]) -> Spec:
