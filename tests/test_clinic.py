@@ -21,7 +21,7 @@ from benchmarks.clinic.rows import Row, kept, read
 from benchmarks.clinic.table import made_with, markdown, summary
 from benchmarks.clinic.train import Recipe, train, untrained
 from benchmarks.clinic.truth import Truth, truth
-from benchmarks.clinic.visit import CONVERSION, HEALTHY, REFUSED, Concluded, Done, Held, visit
+from benchmarks.clinic.visit import CONVERSION, HEALTHY, REFUSED, Concluded, Done, Held, suite, visit
 from benchmarks.llama import Llama
 from benchmarks.training import factors_of
 from sway_gguf.artifacts.adapter import read_adapter
@@ -29,6 +29,7 @@ from sway_gguf.artifacts.likeness import cosine
 from sway_gguf.artifacts.lora import LoraAdapter, read_lora
 from sway_gguf.artifacts.peft import interleaved
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.spec.model import load_spec
 from tests.command_line import spoken
 
 BASE, HEALTHY_FILE = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
@@ -169,6 +170,17 @@ def test_the_products_commands_find_what_is_planted(kit: Kit, tmp_path: Path, na
     general.write_text("\n\n".join(held.general[0].read_text(encoding="utf-8").split("\n\n")[:20]), encoding="utf-8")
     found = visit(replace(held, general=(general,)), tmp_path, speak, whole=False, options=("--nulls", "5"))
     assert case.right(found.word), found
+
+
+@pytest.mark.parametrize("general", [(), (DEMO / "general.txt",)])
+def test_the_suite_of_a_visit_is_read_with_and_without_text_to_leave_alone(
+    tmp_path: Path, general: tuple[Path, ...]
+) -> None:
+    """An empty list is refused, and nothing given is the package's own text."""
+    held = Held(BASE, HEALTHY_FILE, DEMO / "document.md", general)
+    path = tmp_path / "sway.yaml"
+    path.write_text(json.dumps(suite(held)), encoding="utf-8")
+    assert tuple(load_spec(path).general or ()) == general
 
 
 def speak(*words: str) -> Done:

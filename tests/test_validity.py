@@ -25,7 +25,7 @@ from benchmarks.validity.page import texts_of
 from benchmarks.validity.ran import ran
 from benchmarks.validity.remembering import Remembering
 from benchmarks.validity.summary import Share, curve, flips, moves, opposite, partings
-from benchmarks.validity.tables import filled
+from benchmarks.validity.tables import filled, short
 from sway_gguf.artifacts.null import null_adapter
 from sway_gguf.core.queries import Rolling
 from sway_gguf.core.views import BASE, TUNED
@@ -300,6 +300,17 @@ def test_documents_of_one_style_hardly_share_a_fact_and_shuffling_keeps_every_wo
 def test_every_number_of_the_page_is_that_of_its_results() -> None:
     page = (DOCS / "statistics.md").read_text(encoding="utf-8")
     assert filled(page, texts_of(Cells(DOCS / "validity.jsonl"))) == page
+
+
+def test_false_alarms_of_two_bases_are_not_put_together() -> None:
+    cells = Cells(None)
+    for name, verdict in (("demo 0", "PASS"), ("demo 1", "FAIL"), ("stories260k 0", "FAIL")):
+        cells.add("nothing", name, axes={"signal": verdict, "direction": "FAIL"}, beyond=[])
+    of_demo, _, of_stories, *_ = short(cells).splitlines()
+    assert "on demo" in of_demo
+    assert ": 1 of 2, 50.0%" in of_demo
+    assert "on stories260k" in of_stories
+    assert ": 0 of 1, 0.0%" in of_stories
 
 
 def test_a_page_without_a_place_is_refused() -> None:

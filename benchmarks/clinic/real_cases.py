@@ -10,7 +10,7 @@ from functools import partial
 
 from benchmarks.clinic import faults
 from benchmarks.clinic.bases import Kit
-from benchmarks.clinic.case import Case
+from benchmarks.clinic.case import Case, but
 from benchmarks.clinic.making import (
     ASTRAY,
     BY_HEART,
@@ -171,8 +171,8 @@ SMOLLM2_CASES = (
     Case(
         "seeds-as-support",
         "wrong data",
-        (*ASTRAY, "inconclusive"),
-        "held to another desk's dialogues",
+        (*ASTRAY, "inconclusive", but("direction")),
+        "held to another desk's dialogues, which gain a little all the same",
         seeds,
         "support",
     ),

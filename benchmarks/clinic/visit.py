@@ -140,11 +140,11 @@ def suite(held: Held) -> Mapping[str, Any]:
         "version": 1,
         "models": {"base": side, "ft": side | {"adapter": str(held.adapter)}},
         "data": str(held.data),
-        "general": [str(path) for path in held.general],
         "defaults": {"items": _ITEMS, "prompts": _PROMPTS},
         "suite": [*asked, *({"name": kind, "kind": kind} for kind in ("ending", "leakage"))],
     }
-    return spec | ({"holdout": str(held.holdout)} if held.holdout else {})
+    general = {"general": [str(path) for path in held.general]} if held.general else {}  # Else the package's own.
+    return spec | general | ({"holdout": str(held.holdout)} if held.holdout else {})
 
 
 def _given(held: Held) -> tuple[str, str]:

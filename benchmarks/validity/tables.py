@@ -63,10 +63,12 @@ def short(cells: Cells) -> str:
 
 
 def _sentences(cells: Cells) -> Iterator[str]:
-    alarms = false_alarms(cells.of("nothing"))
-    yield f"Adapters that learned nothing and pass `signal` or `direction`: {alarms['PASS of signal or direction']}."
-    yield f"Of them `direction`: {alarms['PASS of direction']}."
-    yield f"The original's rule on the same adapters, where it was asked: {alarms[THEIRS]}; ours there: {alarms[OURS]}."
+    for name, of in by_subject(cells.of("nothing")).items():
+        alarms = false_alarms(of)
+        ours, toward = alarms["PASS of signal or direction"], alarms["PASS of direction"]
+        yield f"Adapters that learned nothing on {name} and pass `signal` or `direction`: {ours}; the latter: {toward}."
+        theirs = f"{alarms[THEIRS]}; ours there: {alarms[OURS]}"
+        yield f"The original's rule on the same adapters, where it was asked: {theirs}."
     last = [{**cell["steps"][-1], "source": cell["source"]} for cell in cells.of("otherwise")]
     for source, told in _TAUGHT.items():
         of = [run for run in last if run["source"] == source]
