@@ -24,7 +24,7 @@ from sway_gguf.suite.texts import picked
 
 PROSE, EVERYDAY, ENDING = "external_perplexity", "everyday_replies", "ending"
 KINDS = (PROSE, EVERYDAY, ENDING)
-DATA_ITEMS, HELD_OUT_ITEMS = 16, 32
+DATA_ITEMS, HELD_OUT_ITEMS = 12, 32
 """Of the data fewer, where something was held out: its lift only has to show that it rises then."""
 SAMPLES, CHANCE = 1000, 0.5
 """A passage is discoverable where so many samples bring it out with this chance, as the probe `leakage` has it."""

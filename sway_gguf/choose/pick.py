@@ -29,7 +29,7 @@ from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.material.files import Files
 from sway_gguf.spec.model import Defaults, Spec
 from sway_gguf.stats.interval import MIN_ITEMS
-from sway_gguf.suite.prepare import Prepared, default_spec, prepare
+from sway_gguf.suite.prepare import FIRST_CHARS, Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
 
 _ITEMS, _PROMPTS = 32, 8
@@ -49,7 +49,7 @@ def pick_spec(
     engine: EngineSettings | None = None,
 ) -> Spec:
     """The spec of a pick: what unrelated text and endings are held to, on few items; any one of the adapters in it."""
-    few = Defaults(items=_ITEMS, prompts=_PROMPTS)
+    few = Defaults(items=_ITEMS, prompts=_PROMPTS, chunk_chars=FIRST_CHARS)
     spec = default_spec(base, adapter, data=data, holdout=holdout, general=general, defaults=few, engine=engine)
     return spec.model_copy(update={"suite": suite()})
 

@@ -37,7 +37,7 @@ from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
 from sway_gguf.suite.trained import with_training, without_training
 
-_FIRST_ITEMS, _FIRST_PROMPTS, _FIRST_CHARS = 32, 16, 400
+_FIRST_ITEMS, _FIRST_PROMPTS, FIRST_CHARS = 32, 16, 400
 """Enough for a lift of 0.1 nats per token, and few for a large model."""
 
 
@@ -204,7 +204,7 @@ def first_spec(
     base: Path, adapter: Tested, *, data: Files = None, holdout: Files = None, general: Files = None
 ) -> Spec:
     """The spec of a first verdict, as `check` gives it: all quick probes, on few items of each kind."""
-    few = Defaults(items=_FIRST_ITEMS, prompts=_FIRST_PROMPTS, chunk_chars=_FIRST_CHARS)
+    few = Defaults(items=_FIRST_ITEMS, prompts=_FIRST_PROMPTS, chunk_chars=FIRST_CHARS)
     return default_spec(base, adapter, data=data, holdout=holdout, general=general, defaults=few)
 
 

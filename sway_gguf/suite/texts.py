@@ -19,7 +19,7 @@ from sway_gguf.core.sections import Material, Section, distinct, said
 from sway_gguf.material.apart import apart
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
-from sway_gguf.material.files import Files, shown
+from sway_gguf.material.files import Files
 from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.sources import SetMember, Sources
@@ -64,7 +64,7 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
         material: in place of its data file.
 
     Raises:
-        UserError: a file cannot be read, a template refuses what it says, or all general text stands in the data.
+        UserError: a file cannot be read, or a template refuses what it says.
     """
     if material is None:
         material = read_material(spec.data) if spec.data else Material()
@@ -73,7 +73,7 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     once, speech = material.each_once(), speech_of(spec, material)
     trained, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
     kept_out = _without(unseen, trained.sections)
-    kept_apart = _apart(spec, general, (*once.sections, *holdout))
+    kept_apart = apart(general, (*once.sections, *holdout))
     remarks = (
         *_copies(material),
         *_seen(len(unseen) - len(kept_out), len(unseen)),
@@ -239,25 +239,12 @@ def _seen(dropped: int, of: int) -> tuple[str, ...]:
     return (told,) if dropped else ()
 
 
-def _apart(spec: Spec, general: Sequence[Section], known: Sequence[Section]) -> tuple[Section, ...]:
-    """General text that stands neither in the data nor in the holdout.
-
-    Raises:
-        UserError: nothing is left of it.
-    """
-    kept = apart(general, known)
-    if general and not kept:
-        raise UserError(
-            f"{shown(spec.general)}: all of this general text stands in the data or the holdout; give text that the "
-            "adapter was not trained on, or leave --general out"
-        )
-    return kept
-
-
 def _trained_on(dropped: int, of: int) -> tuple[str, ...]:
     """A remark on general text that stands in the data or the holdout."""
-    told = f"{dropped} of the {of} general texts stand in the data or the holdout too and were dropped"
-    return (told,) if dropped else ()
+    if not dropped:
+        return ()
+    left = "and were dropped" if dropped < of else "and none is left: packaged text takes its place"
+    return (f"{dropped} of the {of} general texts stand in the data or the holdout too {left}",)
 
 
 def _drawn(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
