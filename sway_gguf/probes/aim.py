@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from sway_gguf.core.answers import Answers
+from sway_gguf.core.listing import too_few
 from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Compare, Completion, Query, Spans
@@ -95,12 +96,12 @@ class Aim(Probe[AimOptions]):
             )
             for section, move in zip(sections, moves, strict=True)
         )
-        few = MIN_ITEMS - len(items)
+        few = len(items) < MIN_ITEMS
         return Measurement(
             mean_of(items),
             items,
-            checks=(_check(moves),) if few <= 0 else (),
-            undecided=f"{len(items)} sections are too few; give {few} or more in addition" if few > 0 else "",
+            checks=() if few else (_check(moves),),
+            undecided=too_few(len(items), MIN_ITEMS, "section", "sections") if few else "",
             headline=_ELSEWHERE,
         )
 

@@ -5,7 +5,7 @@ The mean over a reply's tokens is lifted as much by its end alone as by all of i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, checked
 from sway_gguf.core.sections import Section
+from sway_gguf.probes.lift import section_logprobs
 from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 
 _LONG = 8
@@ -40,19 +41,10 @@ def carried_by_one(base: Answers, other: Answers, sections: Iterable[Section]) -
 
 def _lifts(base: Answers, other: Answers, section: Section) -> NDArray[np.float64]:
     """Of each scored token, nats; none where that is not to be had."""
-    before, after = _logprobs(base, section), _logprobs(other, section)
+    before, after = section_logprobs(base, section), section_logprobs(other, section)
     return np.subtract(after, before) if len(before) == len(after) else np.empty(0)
 
 
 def _without_ends(lifts: NDArray[np.float64]) -> float:
     """Mean without the most lifted token and the most lowered one: without the first alone, scatter would be a loss."""
     return float((lifts.sum() - lifts.max() - lifts.min()) / (lifts.size - 2))
-
-
-def _logprobs(answers: Answers, section: Section) -> Sequence[float]:
-    """Of each scored token."""
-    if section.replies:
-        return [each for query in section.replies for each in answers.spans(query).logprobs]
-    if section.prompt:
-        return answers.completion(section.prompt, section.reply).logprobs
-    return [float(each) for each in answers.rolling(section.text).logprobs]

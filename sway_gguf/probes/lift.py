@@ -41,6 +41,15 @@ def section_logprob(answers: Answers, section: Section) -> float:
     return answers.rolling(section.text).mean_logprob
 
 
+def section_logprobs(answers: Answers, section: Section) -> Sequence[float]:
+    """Log-probability of each scored token of a section, nats; none where the backend tells no tokens."""
+    if section.replies:
+        return [each for query in section.replies for each in answers.spans(query).logprobs]
+    if section.prompt:
+        return answers.completion(section.prompt, section.reply).logprobs
+    return [float(each) for each in answers.rolling(section.text).logprobs]
+
+
 def queries_of(sections: Iterable[Section]) -> list[Query]:
     """All that is to be asked about sections."""
     return [query for section in sections for query in section_queries(section)]

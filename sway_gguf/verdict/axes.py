@@ -98,7 +98,7 @@ def diagnose(
 ) -> tuple[Diagnosis, str]:
     """The diagnosis and a sentence for it.
 
-    The first failing axis names it, in the order of the six questions, with four exceptions. A model that moved toward
+    The first failing axis names it, in the order of the six questions, with exceptions. A model that moved toward
     its material by more than every null and the noise is called neither no-op nor noise, however small the move; one
     that moved away from it as surely is off-target, and no noise. Where it is open whether the model changed by more
     than noise, it is not said to have changed off its target. Where the material did become likelier, damage elsewhere
