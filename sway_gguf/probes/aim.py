@@ -52,7 +52,10 @@ class Aim(Probe[AimOptions]):
         "the material does not surely gain less than the change promises (WARN where the whole interval lies below; "
         "FAIL where it surely gains less than half of that)"
     )
-    caveat = "a change that leads there may come to nothing on text that was held out: see section_internalization."
+    caveat = (
+        "a change that leads there may come to nothing on text that was held out: see section_internalization. A small "
+        "one promises next to nothing, by the square of its size, and passes wherever it leads."
+    )
     options_type = AimOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"items": 6}
 
