@@ -1,7 +1,8 @@
 """Which views a run visits, and which probes want something of each. Knows probes' wishes, no engine.
 
-Base and tuned view answer everything. Nulls, and the base's rerun, answer a panel: the items that are compared, drawn
-before anything is asked; at the first look a part of it. What is asked only where damage did not pass comes last.
+Base and tuned view answer everything. Nulls answer a panel: the items that are compared, drawn before anything is
+asked; at the first look a part of it, and so does the base's rerun. What is asked only where damage did not pass comes
+last.
 """
 
 from __future__ import annotations
@@ -164,6 +165,8 @@ class _Planner:
     def __init__(self, probes: Sequence[Probe[Any]], nulls: Nulls) -> None:
         self._nulls = nulls
         self._probes = standers(probes, nulls.panel, None if nulls.first is None else nulls.part)
+        # How much rounding does shows on few items; its limit says how few they were.
+        self._rerun = Standing.PART if Standing.PART in self._probes else Standing.PANEL
         self._everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
         self._decided = [place for place in self._everyone if probes[place].rule.by_nulls]
         self._sized = [p for p in self._everyone if p not in self._decided and probes[p].nulls != 0]
@@ -187,7 +190,7 @@ class _Planner:
             probe, panel = self._probes[Standing.WHOLE][place], self._asked[Standing.PANEL][place]
             for asked in self._asked.values():
                 asks["all"] += asked[place]
-            asks["rerun"] += self._asked[Standing.ALONE][place] if probe.rule.floored else ()
+            asks["rerun"] += self._asked[self._rerun][place] if probe.rule.floored else ()
             asks["scaled"] += self._asked[Standing.WHOLE][place] if probe.scales else ()
             asks["alone"] += self._asked[Standing.WHOLE][place] if probe.members else ()
             if place in self._decided:
@@ -220,7 +223,7 @@ class _Planner:
         probes = self._probes[Standing.WHOLE]
         floored = [place for place in self._everyone if probes[place].rule.floored]
         base, tuned = (self._visit(view, self._everyone, {"all"}, more=apart) for view in (BASE, TUNED))
-        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, Standing.ALONE)
+        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, self._rerun)
         scales = sorted({scale for probe in probes for scale in probe.scales})
         members = sorted({member for probe in probes for member in probe.members})
         return [base, rerun, tuned, *map(self._scaled, scales), *map(self._alone, members)]
