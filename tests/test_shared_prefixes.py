@@ -108,12 +108,18 @@ def test_the_rerun_reads_them_in_other_batches_and_shows_the_noise(
 @groups
 def test_progress_and_plan_count_what_is_fed(demo_backend: LlamaBackend, queries: list[Query]) -> None:
     fed: list[int] = []
-    with demo_backend.as_base() as view:
+    with demo_backend.as_finetuned() as view:
         view.answer(queries, fed.append)
     assert sum(fed) == demo_backend.count_tokens_of(queries)
     base, settings = demo_backend.base, demo_backend.settings
     with counter(base.path, settings, base.context_length) as count:
         assert count(tuple(queries)) == sum(fed)
+
+
+def test_a_comparison_counts_what_either_model_reads(demo_backend: LlamaBackend) -> None:
+    asked = (Rolling("How deep? A thumb deep."), Compare("How deep? A thumb deep."))
+    once, compared = (demo_backend.count_tokens_of([query]) for query in asked)
+    assert compared == 2 * once
 
 
 def test_four_endings_behind_one_beginning_feed_128_tokens_for_320(demo_backend: LlamaBackend) -> None:
