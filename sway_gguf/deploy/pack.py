@@ -1,11 +1,11 @@
 """A run in one archive: its spec, text and result, with the models by digest; and the run again from what was unpacked.
 
-Knows which files a spec names; not how an archive is read, and not how a run goes.
+Knows what of a run goes into an archive; not how one is read, and not how a run goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,13 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.template_files import CONFIG_FILE, TEMPLATE_FILE
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.inputs import at_home
 from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
-from sway_gguf.material.files import data_files, named
+from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
-from sway_gguf.spec.options import CHECKPOINT
+from sway_gguf.spec.named import TEXTS, Place, named_in
 from sway_gguf.spec.write import spec_record, spec_text
-
-TEXTS = ("data", "holdout", "general")
-_OPTIONS = (*CHECKPOINT, "pack")
-"""Options of probes that name a file or folder."""
-_BUILT_IN = "builtin"
 
 
 @dataclass
@@ -84,9 +78,9 @@ def pack(spec: Spec, result: SuiteResult, record: bytes, target: Path, *, with_a
         written["format"] = members.add("format", Path(spec.format), (TEMPLATE_FILE, CONFIG_FILE))
     if spec.gate.baseline:
         written["gate"]["baseline"] = members.add("baseline", spec.gate.baseline)
-    for entry in written["suite"]:
-        for option, word in _words(entry):
-            entry[option] = members.add("suite", spec.folder / at_home(word))
+    for each in named_in(spec):
+        if each.role == "suite" and each.sure:
+            _put(written["suite"], each.place, members.add("suite", each.path))
     models = {
         each.role: Model(name=Path(each.path).name, size=each.size, sha256=each.sha256)
         for each in result.files
@@ -132,12 +126,12 @@ def _checked(spec: Spec, result: SuiteResult) -> Path:
     return adapter
 
 
-def _words(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Options of a suite's entry that name files."""
-    for option in _OPTIONS:
-        word = entry.get(option)
-        if isinstance(word, str) and word and word != _BUILT_IN:
-            yield option, word
+def _put(suite: Any, place: Place, word: str) -> None:
+    """`word` in place of the one that stands at `place`."""
+    *above, last = place
+    for key in above:
+        suite = suite[key]
+    suite[last] = word
 
 
 def check_model(role: str, path: Path | None, manifest: Manifest) -> Path:
@@ -176,19 +170,14 @@ def unpacked_spec(folder: Path, manifest: Manifest, base: Path, adapter: Path | 
         UserError: it names a file that was not in the archive, or an adapter in it is not the run's.
     """
     spec = load_spec(folder / SPEC)
-    texts = [path for role in TEXTS for path in named(getattr(spec, role))]
-    others = [Path(spec.format)] if spec.format not in FORMATS else []
-    others += [folder / at_home(word) for entry in spec.suite for _, word in _words(entry)]
-    if adapter is None:
-        assert spec.models.ft.adapter is not None  # the spec's reader saw to it
-        others.append(spec.models.ft.adapter)
+    given = {"base", "embedder"} if adapter is None else {"base", "embedder", "adapter"}
     members = {folder.joinpath(*name.split("/")) for name in manifest.members}
     inside = members | {parent for member in members for parent in member.parents if folder in parent.parents}
-    for path in [*texts, *others]:
-        if path not in inside:
-            raise UserError(f"{folder / SPEC}: {path} was not in the archive; get it again")
+    for each in named_in(spec):
+        if each.sure and each.role not in given and each.path not in inside:
+            raise UserError(f"{folder / SPEC}: {each.path} was not in the archive; get it again")
     if adapter is None:
-        adapter = check_model("adapter", others[-1], manifest)
+        adapter = check_model("adapter", spec.models.ft.adapter, manifest)
     models = Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter))
     engine = spec.engine.model_copy(update={"embedder": embedder})
     return spec.model_copy(update={"models": models, "engine": engine})
