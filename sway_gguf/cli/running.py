@@ -6,7 +6,8 @@ Knows the order of things; what is measured, drawn and decided stands in other l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from pathlib import Path
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from sway_gguf.core.gate import GateDecision
     from sway_gguf.core.result import SuiteResult
-    from sway_gguf.engine.doors import DoorBackend
     from sway_gguf.engine.store import AnswerStore
     from sway_gguf.spec.model import Spec
+    from sway_gguf.suite.measure import OnProgress
     from sway_gguf.suite.prepare import Prepared
 
 _SHOWN = 3
@@ -253,6 +254,7 @@ def run_with_progress(
     """
     from sway_gguf.suite.budget import fitted
     from sway_gguf.suite.run import run
+    from sway_gguf.suite.watched import run_watched
 
     if not prepared.needs_model:
         return run(prepared, None)
@@ -261,21 +263,14 @@ def run_with_progress(
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
         with tracing(trace, backend.trace):
-            return run_on(backend, prepared, progress)
+            return run_watched(prepared, backend, partial(watching, prepared, progress))
 
 
-def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progress_bar) -> SuiteResult:
-    """Run the suite on a loaded model and show progress."""
-    from sway_gguf.suite.run import plan, run
-    from sway_gguf.suite.speeds import remember_speed
-
-    work = plan(prepared)
-    least, most = work.span(backend.count_tokens_of)
+@contextmanager
+def watching(prepared: Prepared, progress: Progress, least: int, most: int) -> Iterator[OnProgress]:
+    """Show how far a run of `least` tokens, or of the `most` that it may go on to, is; a long one says so first."""
     with progress(least, most, opening=opening_line(prepared, least)) as advance:
-        result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
-    if prepared.spec.models.endpoint is None:
-        remember_speed(prepared.base, prepared.engine, result.timings)
-    return result
+        yield lambda view, tokens: advance(str(view), tokens)
 
 
 def opening_line(prepared: Prepared, tokens: int) -> str:
