@@ -72,6 +72,7 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     caveat = "a random adapter has a rising curve as well; the shape qualifies an effect that others have shown."
     options_type = AdapterAblationOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"lambdas": [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0]}
+    shows_nulls = False  # Ablating a null makes no sense.
     retired: ClassVar[Mapping[str, str]] = {
         "divergence": "the curve is of the JS distance, which is linear in a small update",
         "top_k": "distances are exact over the vocabulary",
@@ -100,11 +101,6 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     def scales(self) -> tuple[float, ...]:
         """Every λ but 0 (the base) and 1 (the tuned view)."""
         return tuple(sorted({lam for lam in self.options.lambdas if lam not in (0.0, 1.0)}))
-
-    @property
-    def nulls(self) -> int:
-        """None: ablating a null makes no sense."""
-        return 0
 
     def missing(self) -> str:
         """Prompts."""

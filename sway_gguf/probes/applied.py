@@ -41,6 +41,7 @@ class Applied(Probe[AppliedOptions]):
     passing = "the change is above the run's numerical noise floor"
     caveat = "the change may be noise, or in the wrong direction: it only says that the adapter reaches the logits."
     options_type = AppliedOptions
+    shows_nulls = False
 
     @property
     def prompts(self) -> list[str]:
@@ -52,11 +53,6 @@ class Applied(Probe[AppliedOptions]):
     def rule(self) -> Rule:
         """Against the noise floor."""
         return AboveFloor()
-
-    @property
-    def nulls(self) -> int:
-        """None are needed."""
-        return 0
 
     def missing(self) -> str:
         """Prompts."""

@@ -18,7 +18,7 @@ from sway_gguf.core.queries import Completion, Generate, Query, shorten
 from sway_gguf.core.rules import Findings
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.loops import loops
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.thinking import thinking_checks, thinking_queries
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.binomial import more_often_p
@@ -104,9 +104,9 @@ class Ending(Probe[EndingOptions]):
         return Findings()
 
     @property
-    def nulls(self) -> int:
-        """A few, to show what size alone does; none where replies are written, which cost far more."""
-        return 0 if self.options.replies else SHOWN_NULLS
+    def shows_nulls(self) -> bool:
+        """Not where replies are written, which cost far more."""
+        return not self.options.replies
 
     def missing(self) -> str:
         """Replies that something ends."""

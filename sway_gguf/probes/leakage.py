@@ -19,7 +19,7 @@ from sway_gguf.core.sections import Canary, Section, distinct
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
-from sway_gguf.probes.base import CONTROLS, SHOWN_NULLS, Probe
+from sway_gguf.probes.base import CONTROLS, Probe
 from sway_gguf.probes.lift import beyond, unrelated_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.extraction import samples_needed
@@ -131,11 +131,6 @@ class Leakage(Probe[LeakageOptions]):
     def rule(self) -> Rule:
         """Against the tolerance."""
         return BelowTolerance(self.options.assert_recall_lt)
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone recites."""
-        return SHOWN_NULLS
 
     def missing(self) -> str:
         """Sections, and text to compare with."""

@@ -62,6 +62,7 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     caveat = "the dialogue is the base's own, so it does not show what the tuned model would make of its own words."
     options_type = MultiTurnOptions
     quick = False
+    shows_nulls = False  # A null has no effect that could decay.
     retired: ClassVar[Mapping[str, str]] = {
         "divergence": "JS always",
         "top_k": "divergences are exact over the vocabulary",
@@ -77,11 +78,6 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     def rule(self) -> Rule:
         """By its checks."""
         return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None: a null has no effect that could decay."""
-        return 0
 
     def missing(self) -> str:
         """Prompts, and a chat template."""

@@ -66,6 +66,7 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
     caveat = "the filler is unrelated prose; a long context about the subject may act otherwise."
     options_type = PromptCollapseOptions
     quick = False
+    shows_nulls = False  # A null has no effect that could decay.
     retired: ClassVar[Mapping[str, str]] = {
         "top_k": "divergences are exact over the vocabulary",
         "assert_z_gte": "a null has no effect whose decay could be compared",
@@ -95,11 +96,6 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
     def rule(self) -> Rule:
         """By its checks."""
         return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None: a null has no effect that could decay."""
-        return 0
 
     def missing(self) -> str:
         """Prompts, and a context that holds two lengths."""

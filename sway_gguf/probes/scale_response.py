@@ -65,6 +65,7 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
     caveat = "a smaller scale is another model: run check on it (pick does) before it ships."
     options_type = ScaleResponseOptions
     quick = False
+    shows_nulls = False  # Scaling a null makes no sense.
 
     @property
     def sections(self) -> list[Section]:
@@ -88,11 +89,6 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
     def scales(self) -> tuple[float, ...]:
         """Every λ but 1."""
         return tuple(sorted({scale for scale in self.options.lambdas if scale != 1.0}))
-
-    @property
-    def nulls(self) -> int:
-        """None: scaling a null makes no sense."""
-        return 0
 
     def missing(self) -> str:
         """Material, and general text."""

@@ -14,10 +14,12 @@ from typing import Any
 from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, wanted_by
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View, kind_of
-from sway_gguf.probes.base import SHOWN_NULLS, Probe
+from sway_gguf.probes.base import Probe
 from sway_gguf.suite.standing import Standers, Standing, standers
 from sway_gguf.verdict.looks import FIRST_ITEMS, MOST_FIRST_NULLS
 
+SHOWN_NULLS = 3
+"""Nulls visited for a probe beside whose value they are shown."""
 _SHOWING = (BASE, TUNED)
 _FIRST = "first"
 """Who asks at the first look."""
@@ -166,7 +168,7 @@ class _Planner:
         self._probes = standers(probes, nulls.panel, None if nulls.first is None else nulls.part)
         self._everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
         self._decided = [place for place in self._everyone if probes[place].rule.by_nulls]
-        self._sized = [p for p in self._everyone if p not in self._decided and probes[p].nulls != 0]
+        self._sized = [p for p in self._everyone if p not in self._decided and probes[p].shows_nulls]
         self._asked = {
             standing: {place: tuple(standing_there[place].ask()) for place in self._everyone}
             for standing, standing_there in self._probes.items()
