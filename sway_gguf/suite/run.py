@@ -19,6 +19,7 @@ from sway_gguf import __version__
 from sway_gguf.artifacts.digest import sha256_of_all, size_of
 from sway_gguf.artifacts.finite import not_finite
 from sway_gguf.artifacts.stack import Member
+from sway_gguf.artifacts.template_files import template_file
 from sway_gguf.core.errors import NonFiniteError
 from sway_gguf.core.file_records import AdapterRecord, BaseRecord, FileRecord
 from sway_gguf.core.result import (
@@ -32,6 +33,8 @@ from sway_gguf.engine.bare import contract
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.protocol import Backend
 from sway_gguf.material.files import data_files, shown
+from sway_gguf.spec.model import FORMATS
+from sway_gguf.spec.settings import settings_of
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.able import suited
 from sway_gguf.suite.decisions import decisions_of
@@ -160,6 +163,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         remarks=(*prepared.spec.remarks, *prepared.left_out),
         texts=texts,
         format=prepared.texts.speech.name,
+        settings=settings_of(prepared.spec),
         learned=learned(by_kind.get("section_internalization"), by_kind.get("content")),
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
@@ -210,10 +214,12 @@ def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
         base.license,
     )
     texts = {"data": spec.data, "holdout": spec.holdout, "general": spec.general}
+    template = None if spec.format in FORMATS else template_file(Path(spec.format))
     wanted = [
         partial(_record, "base", str(base.shards[0]), base.shards, base=about_base),
         *(partial(_adapter_record, *each) for each in zip(prepared.stack.members, prepared.hashes, strict=True)),
         *(partial(_record, role, shown(given), data_files(given)) for role, given in texts.items() if given),
+        *([partial(_record, "format", str(template), (template,))] if template else []),
     ]
     pool = ThreadPoolExecutor(1)
     try:
