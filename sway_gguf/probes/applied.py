@@ -12,7 +12,7 @@ from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import NextToken, Query
-from sway_gguf.core.rules import AboveFloor, Rule
+from sway_gguf.core.rules import AboveFloor
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
 
@@ -41,6 +41,7 @@ class Applied(Probe[AppliedOptions]):
     passing = "the change is above the run's numerical noise floor"
     caveat = "the change may be noise, or in the wrong direction: it only says that the adapter reaches the logits."
     options_type = AppliedOptions
+    rule = AboveFloor()
     shows_nulls = False
 
     @property
@@ -48,11 +49,6 @@ class Applied(Probe[AppliedOptions]):
         """Prompts in use."""
         prompts = panel_of(self.held(self.prompts_of(self.options.prompts), NextToken), _PROMPTS, self.sources.seed)
         return self.drawn(prompts)
-
-    @property
-    def rule(self) -> Rule:
-        """Against the noise floor."""
-        return AboveFloor()
 
     def missing(self) -> str:
         """Prompts."""

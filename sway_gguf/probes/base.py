@@ -192,12 +192,8 @@ class StaticProbe(Probe[Options]):
     """A probe that measures files alone and is judged by its checks."""
 
     static = True
+    rule = AllChecks()
     shows_nulls = False
-
-    @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
 
     def ask(self) -> Sequence[Query]:
         """Nothing."""

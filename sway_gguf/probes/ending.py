@@ -76,6 +76,7 @@ class Ending(Probe[EndingOptions]):
     caveat = "it looks at the data's own replies; how long the model talks elsewhere is not seen."
     options_type = EndingOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"replies": 0, "items": 8}
+    rule = Findings()
 
     @property
     def sections(self) -> list[Section]:
@@ -97,11 +98,6 @@ class Ending(Probe[EndingOptions]):
     def thoughts(self) -> tuple[Thought, ...]:
         """Requests in both modes of thinking, where the template has them."""
         return () if self.narrowed else self.sources.thoughts(MIN_ITEMS)
-
-    @property
-    def rule(self) -> Findings:
-        """By its checks."""
-        return Findings()
 
     @property
     def shows_nulls(self) -> bool:

@@ -12,7 +12,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Curve, Measurement, Part, Row, Table
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Query, Rolling
-from sway_gguf.core.rules import Rule, Shown
+from sway_gguf.core.rules import Shown
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import chunk, spread
 from sway_gguf.probes.base import Probe, mean_of
@@ -65,6 +65,7 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
     caveat = "a smaller scale is another model: run check on it (pick does) before it ships."
     options_type = ScaleResponseOptions
     quick = False
+    rule = Shown()
     shows_nulls = False  # Scaling a null makes no sense.
 
     @property
@@ -79,11 +80,6 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
         """General text in use."""
         pieces = dict.fromkeys(chunk("\n\n".join(self.sources.general), _CHUNK))
         return self.drawn(spread(list(pieces), self.options.chunks))
-
-    @property
-    def rule(self) -> Rule:
-        """It is shown."""
-        return Shown()
 
     @property
     def scales(self) -> tuple[float, ...]:

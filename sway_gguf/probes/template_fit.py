@@ -67,12 +67,8 @@ class TemplateFit(Probe[TemplateFitOptions]):
     )
     options_type = TemplateFitOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"items": 5}
+    rule = Findings()
     shows_nulls = False  # A null was trained with no template.
-
-    @property
-    def rule(self) -> Findings:
-        """By its checks."""
-        return Findings()
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
