@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from sway_gguf.cli.inputs import inputs_of
+from sway_gguf.cli.main import cli
+from sway_gguf.core.errors import UserError
+from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
 from sway_gguf.spec.named import named_in
 
@@ -43,3 +48,12 @@ def test_a_template_is_an_input_and_the_baseline_may_be_made_anew(tmp_path: Path
     inputs = inputs_of(load_spec(tmp_path / "sway.yaml"))
     assert tmp_path / "my.jinja" in inputs
     assert tmp_path / "last.json" not in inputs
+
+
+@pytest.mark.parametrize(("command", "option"), [("check", "--json"), ("pick", "--json"), ("init", "-o")])
+def test_no_command_writes_over_the_template_that_it_was_given(tmp_path: Path, command: str, option: str) -> None:
+    template = tmp_path / "my.jinja"
+    template.write_text("{{ messages }}", encoding="utf-8")
+    words = [command, DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", "--data", DEMO / "document.md", "--force"]
+    with pytest.raises(UserError, match="an input of this command"):
+        cli.main([*map(str, words), "--format", str(template), option, str(template)], standalone_mode=False)
