@@ -27,6 +27,10 @@ from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 _CHANCE = 0.05
 _LENGTH_UNKNOWN = "this backend tells no tokens of a reply: whether replies run on is not known"
 _NEVER_STOPS = "The adapter unlearned to stop: its replies run on where the base's end."
+_TRAIN_ON_IT = (
+    "train on the end-of-turn token too, as the template writes it, and see that it is not the padding token, which "
+    "trainers leave out"
+)
 
 
 class EndingOptions(ProbeOptions):
@@ -189,12 +193,6 @@ class Ending(Probe[EndingOptions]):
 
     def _greedy(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)
-
-
-_TRAIN_ON_IT = (
-    "train on the end-of-turn token too, as the template writes it, and see that it is not the padding token, which "
-    "trainers leave out"
-)
 
 
 def _parts(section: Section) -> tuple[str, str]:
