@@ -27,6 +27,7 @@ from sway_gguf.deploy.pack import Members, pack
 from sway_gguf.deploy.reproduce import differences
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
+from tests.command_line import refused
 from tests.test_peft import folder
 
 BASE, ADAPTER = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
@@ -46,15 +47,6 @@ suite:
 
 def invoke(*words: str | Path) -> Result:
     return CliRunner().invoke(cli, list(map(str, words)))
-
-
-def refused(*words: str | Path) -> str:
-    """The one line that a command refuses with."""
-    with pytest.raises(UserError) as error:
-        CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
-    said = str(error.value)
-    assert "\n" not in said
-    return said
 
 
 @pytest.fixture(scope="module")
