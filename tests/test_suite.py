@@ -27,14 +27,14 @@ from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, NullDesign, NullView, 
 from sway_gguf.engine.bare import contract, whole_row
 from sway_gguf.engine.fake import FakeBackend, Script, wordy_script
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.probes.base import Probe, Sources
+from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
 from sway_gguf.probes.registry import KINDS, build_probes
 from sway_gguf.report.terminal import print_result
 from sway_gguf.suite.demo import demo_spec
 from sway_gguf.suite.measure import measure
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import run
-from sway_gguf.suite.schedule import SHOWN_NULLS, Nulls, Schedule, schedule
+from sway_gguf.suite.schedule import Nulls, Schedule, schedule
 from sway_gguf.verdict.looks import FIRST_NULLS
 
 SOURCES = Sources(

@@ -23,6 +23,8 @@ from sway_gguf.spec.options import ProbeOptions
 
 Options = TypeVar("Options", bound=ProbeOptions)
 Thing = TypeVar("Thing")
+SHOWN_NULLS = 3
+"""Nulls visited for a probe beside whose value they are shown."""
 CONTROLS = 0.5
 """Texts to compare with on a panel, per item: nulls need no interval, only the same comparison as the adapter."""
 

@@ -31,12 +31,6 @@ MOST_STRANGE = 0.3
 MOST_OF_REPLIES = 0.35
 """Of the effect on greedy replies, which part for good at the first token that rounds the other way."""
 LOGPROBS, REPLIES = "log-probabilities", "replies"
-_FORGOTTEN = (
-    f"of more than {MOST_PARTS} adapters, a server that forgot several of them is not among what was thought of"
-)
-_RESCALED = "one adapter of the set may run at another scale: for its smallest member that is too far off"
-_FEW, _NOTHING = 5.0, 1e-5
-"""How many times the floor, and how many nats, are still rounding."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +114,13 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
     return Serves.UNSURE, p[rival], f"{told}: hold it against the base file that the server has"
 
 
+_FORGOTTEN = (
+    f"of more than {MOST_PARTS} adapters, a server that forgot several of them is not among what was thought of"
+)
+
+_RESCALED = "one adapter of the set may run at another scale: for its smallest member that is too far off"
+
+
 def _members(found: Measured) -> int:
     """How many adapters the set has: each of them alone is a candidate."""
     return sum(isinstance(each.view, MemberView) for each in found.candidates)
@@ -141,6 +142,10 @@ def _off(off: float, effect: float, floor: float | None) -> str:
         return "no farther than rounding goes"
     share = off / effect if effect > 0 else float("inf")
     return f"off by {share:.1%} of what the adapter changes" if share < 1 else "farther off than base is from tuned"
+
+
+_FEW, _NOTHING = 5.0, 1e-5
+"""How many times the floor, and how many nats, are still rounding."""
 
 
 def together(found: Sequence[Heard]) -> tuple[Serves, float]:

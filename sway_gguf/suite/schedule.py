@@ -14,12 +14,10 @@ from typing import Any
 from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, wanted_by
 from sway_gguf.core.queries import Query
 from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View, kind_of
-from sway_gguf.probes.base import Probe
+from sway_gguf.probes.base import SHOWN_NULLS, Probe
 from sway_gguf.suite.standing import Standers, Standing, standers
 from sway_gguf.verdict.looks import FIRST_ITEMS, MOST_FIRST_NULLS
 
-SHOWN_NULLS = 3
-"""Nulls visited for a probe beside whose value they are shown."""
 _SHOWING = (BASE, TUNED)
 _FIRST = "first"
 """Who asks at the first look."""
