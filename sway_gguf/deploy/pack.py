@@ -111,7 +111,7 @@ def _checked(spec: Spec, result: SuiteResult) -> Path:
     adapter = read_adapter(spec.models.ft.adapter, base).path
     found: dict[str, Sequence[Path]] = {"base": base.shards, "adapter": [adapter]}
     found |= {role: files for role in TEXTS if (files := data_files(getattr(spec, role)))}
-    recorded = {record.role: record for record in result.files if record.role != "format"}
+    recorded = {record.role: record for record in result.files if record.role != "template"}
     for role in dict.fromkeys([*found, *recorded]):
         paths, record = found.get(role), recorded.get(role)
         if paths is None or record is None or sha256_of_all(paths) != record.sha256:
@@ -139,15 +139,13 @@ def _template(spec: Spec, result: SuiteResult) -> Path | None:
         UserError: it is not there any more, or another one.
     """
     own = None if spec.format in FORMATS else template_file(Path(spec.format))
-    record = next((record for record in result.files if record.role == "format"), None)
+    record = next((record for record in result.files if record.role == "template"), None)
     if record is None:
         return None if result.settings else own
     for file in (own, Path(record.path)):
         if file is not None and file.is_file() and sha256_of(file) == record.sha256:
             return file
-    raise UserError(
-        f"format: the chat template of the result, {record.path}, is not there any more; run the spec again"
-    )
+    raise UserError(f"template: that of the result, {record.path}, is not there any more; run the spec again")
 
 
 def _put(suite: Any, place: Place, word: str) -> None:

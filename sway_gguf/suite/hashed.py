@@ -47,7 +47,7 @@ def _records(prepared: Prepared) -> Iterator[Callable[[], FileRecord]]:
         if given := getattr(spec, role):
             yield partial(_record, role, shown(given), data_files(given))
     if spec.format not in FORMATS and (template := template_file(Path(spec.format))):
-        yield partial(_record, "format", str(template), (template,))
+        yield partial(_record, "template", str(template), (template,))
 
 
 def _adapter_record(member: Member, sha256: str) -> FileRecord:
