@@ -12,7 +12,11 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
 from unittest.mock import patch
 
-from sway_gguf.cli.main import main
+import click
+import pytest
+
+from sway_gguf.cli.main import cli, main
+from sway_gguf.core.errors import UserError
 
 
 class Done(NamedTuple):
@@ -50,6 +54,15 @@ def complaint(*words: str) -> str:
     lines = done.stderr.strip().splitlines()
     assert lines[-1].startswith(("sway-gguf:", "Error:"))
     return lines[-1]
+
+
+def refused(*words: object) -> str:
+    """What a command says of input that it refuses, before its words go to any stream."""
+    with pytest.raises((UserError, click.UsageError)) as told:
+        cli.main(list(map(str, words)), standalone_mode=False)
+    said = str(told.value)
+    assert "\n" not in said
+    return said
 
 
 def spoken(*words: str, encoding: str = "utf-8") -> Done:

@@ -10,7 +10,7 @@ import gguf
 import pytest
 
 from sway_gguf.artifacts import chat
-from sway_gguf.artifacts.chat import Template, chat_renderer
+from sway_gguf.artifacts.chat import Renderer, chat_renderer
 from sway_gguf.core.dialogue import ASSISTANT, exchange
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.llama_backend import LlamaBackend
@@ -158,7 +158,7 @@ def test_a_rendering_that_was_broken_off_answers_nobody_else(tmp_path: Path, mon
 
 def test_one_process_renders_all_and_ends_with_its_renderer(tmp_path: Path) -> None:
     render = chat_renderer(base_with(tmp_path / "b.gguf", "{{ messages[0].content }}{{ 1 // messages | length - 1 }}"))
-    assert isinstance(render, Template)
+    assert isinstance(render, Renderer)
     texts = ["é\ud800\n", "x" * 200_000]
     assert [render(exchange(text)) for text in texts] == [text + "0" for text in texts]
     process = render._answered.process

@@ -18,8 +18,8 @@ from sway_gguf.material.files import data_files, held_out_beside, shown
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import iter_units, read_material
 from sway_gguf.spec.model import load_spec
+from sway_gguf.suite.hashed import hashed
 from sway_gguf.suite.prepare import default_spec, prepare
-from sway_gguf.suite.run import _hashing
 
 TALKS = [
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
@@ -216,7 +216,7 @@ def test_a_spec_takes_one_or_several_and_they_are_hashed_and_protected(tmp_path:
     loaded = load_spec(spec)
     assert loaded.holdout == files[1]
     assert set(files) <= set(inputs_of(loaded))
-    with _hashing(prepare(loaded)) as records:
+    with hashed(prepare(loaded)) as records:
         found = {record.result().role: record.result() for record in records}
     assert found["data"].sha256 == found["general"].sha256 == sha256_of_all(files)
     assert found["data"].path == f"{files[0]} and 1 more"

@@ -14,7 +14,7 @@ from sway_gguf.core.queries import Completion, Generate, Query
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
 from sway_gguf.core.sections import Section
 from sway_gguf.material.loops import loops
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, Sources
+from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.stats.binomial import more_often_p
 from sway_gguf.suite.prepare import quick_suite
@@ -191,6 +191,6 @@ def test_a_block_that_the_template_opens_is_closed_from_within() -> None:
 def test_check_scores_and_run_writes_replies() -> None:
     entry = next(entry for entry in quick_suite() if entry["kind"] == "ending")
     assert entry["replies"] == 0
-    assert probe_of(replies=0).nulls == SHOWN_NULLS
+    assert probe_of(replies=0).shows_nulls
     assert sum(isinstance(query, Generate) for query in probe_of().ask()) == 6
-    assert probe_of().nulls == 0
+    assert not probe_of().shows_nulls

@@ -27,6 +27,7 @@ from sway_gguf.deploy.pack import Members, pack
 from sway_gguf.deploy.reproduce import differences
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
+from tests.command_line import refused
 from tests.test_peft import folder
 
 BASE, ADAPTER = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
@@ -46,15 +47,6 @@ suite:
 
 def invoke(*words: str | Path) -> Result:
     return CliRunner().invoke(cli, list(map(str, words)))
-
-
-def refused(*words: str | Path) -> str:
-    """The one line that a command refuses with."""
-    with pytest.raises(UserError) as error:
-        CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
-    said = str(error.value)
-    assert "\n" not in said
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +96,7 @@ def test_a_run_that_a_look_ended_early_is_packed_with_the_nulls_and_looks_that_i
     ran: Path, result: SuiteResult, tmp_path: Path
 ) -> None:
     assert (result.nulls.count, result.nulls.look) == (5, 0)
+    result = replace(result, settings={})  # As of a time when they were not kept.
     early = replace(result, nulls=replace(result.nulls, planned=19, look=1))
     old = replace(result, nulls=replace(result.nulls, planned=0))
     for each, nulls, looks in ((early, 19, 2), (result, 5, 1), (old, 5, 1)):
@@ -112,6 +105,40 @@ def test_a_run_that_a_look_ended_early_is_packed_with_the_nulls_and_looks_that_i
             archive.extract(tmp_path / f"{nulls}-{each.nulls.planned}")
         packed = load_spec(tmp_path / f"{nulls}-{each.nulls.planned}" / SPEC)
         assert (packed.defaults.nulls, packed.defaults.looks) == (nulls, looks)
+
+
+def test_what_the_command_line_said_of_format_and_engine_is_in_the_packed_spec(tmp_path: Path) -> None:
+    template, lines = tmp_path / "my.jinja", SPEC_TEXT.splitlines(keepends=True)
+    (tmp_path / SPEC).write_text("".join(lines[:4]) + "suite: [{name: delta_kl, kind: delta_kl}]\n", encoding="utf-8")
+    template.write_text("{{ tone }}{% for m in messages %}<{{ m['content'] }}>{% endfor %}", encoding="utf-8")
+    spoken = ["--format", template, "--chat-template-kwargs", '{"tone": "Dear Anna. "}']
+    asked = ["--nulls", "1", "-c", "64", "-ub", "32"]
+    assert invoke("run", tmp_path / SPEC, "--json", tmp_path / RESULT, *spoken, *asked).exit_code == 0
+    done = invoke("pack", tmp_path / SPEC, tmp_path / RESULT, "-o", tmp_path / "a.zip", "--with-adapter")
+    assert done.exit_code == 0, done.output
+    done = invoke("unpack", tmp_path / "a.zip", "-o", tmp_path / "out", "--verify", "--base", BASE)
+    assert done.exit_code == 0, done.output
+    spec = load_spec(tmp_path / "out" / SPEC)
+    assert (spec.engine.context, spec.engine.ubatch, spec.defaults.nulls) == (64, 32, 1)
+    assert (Path(spec.format).name, spec.template_kwargs) == ("my.jinja", {"tone": "Dear Anna. "})
+    assert Path(spec.format).read_bytes() == template.read_bytes()
+    template.write_text("{{ messages }}", encoding="utf-8")
+    assert "is not there any more" in refused("pack", tmp_path / SPEC, tmp_path / RESULT, "-o", tmp_path / "b.zip")
+
+
+def test_nulls_that_a_budget_cut_are_not_planned_again_by_an_entry(
+    ran: Path, result: SuiteResult, tmp_path: Path
+) -> None:
+    entry = {"name": "nulls", "kind": "null_adapter", "runs": 40, "design": "spectrum"}
+    spec = load_spec(ran / SPEC)
+    cut = {"defaults": {**result.settings["defaults"], "nulls": 9, "items": 8, "null_design": "spectrum"}}
+    with_entry = spec.model_copy(update={"suite": [entry, *spec.suite]})
+    pack(with_entry, replace(result, settings={**result.settings, **cut}), b"{}", tmp_path / "a.zip")
+    with opened(tmp_path / "a.zip") as archive:
+        archive.extract(tmp_path / "out")
+    packed = load_spec(tmp_path / "out" / SPEC)
+    assert [each["kind"] for each in packed.suite] == [each["kind"] for each in spec.suite]
+    assert (packed.defaults.nulls, packed.defaults.items, packed.defaults.null_design) == (9, 8, "spectrum")
 
 
 @pytest.mark.parametrize("option", ["checkpoint", "store_path"])
@@ -143,7 +170,8 @@ def test_an_adapters_folder_and_a_template_go_along(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip") as file:
         names = [name for name in file.namelist() if "my-adapter" in name]
     files = ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja"]
-    assert names == ["format/my-adapter/chat_template.jinja", *(f"adapter/my-adapter/{name}" for name in files)]
+    assert "format/chat_template.jinja" in file.namelist()
+    assert names == [*(f"adapter/my-adapter/{name}" for name in files)]
     done = invoke("unpack", tmp_path / "a.zip", "-o", tmp_path / "out", "--verify", "--base", BASE)
     assert done.exit_code == 0, done.output
 

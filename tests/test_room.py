@@ -176,3 +176,9 @@ def test_mining_and_deployments_leave_out_what_the_context_does_not_hold(tmp_pat
     with LlamaBackend(DEMO_BASE, DEMO_ADAPTER, ready.engine) as backend:
         entry = mined(backend, tmp_path / "pool.txt", 99, "", ready.room.holds, ready.texts.speech)
     assert sorted(entry["prompts"]) == sorted(SHORT)
+
+
+def test_deployments_that_a_small_context_leaves_no_prompt_are_refused_in_a_line(tmp_path: Path) -> None:
+    spec = prepared_with(tmp_path / "data.jsonl", SHORT, "adapter_health", context=16).spec
+    with pytest.raises(UserError, match=r"^no prompt is left to ask; \d+ prompts do not fit .* -c \d+ would hold all$"):
+        asked_of(prepare(spec.model_copy(update={"format": "chatml"})))

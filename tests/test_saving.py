@@ -12,11 +12,10 @@ from stat import S_ISFIFO
 
 import pytest
 
-from sway_gguf.cli.main import cli
 from sway_gguf.cli.saving import Output, check_outputs, deliver, held_by, rescued
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.packaged import DEMO
-from tests.command_line import COMMAND, complaint, spoken
+from tests.command_line import COMMAND, complaint, refused, spoken
 from tests.test_cli import BASE, HEALTHY
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="links and devices")
@@ -40,13 +39,6 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
-
-
-def refused(words: list[str]) -> str:
-    """What a command says in refusing to run; in this process, for there are many."""
-    with pytest.raises(UserError) as told:
-        cli.main(args=words, standalone_mode=False)
-    return str(told.value)
 
 
 def commands(files: dict[str, Path], out: str) -> list[list[str]]:
@@ -87,7 +79,7 @@ def test_no_command_replaces_what_it_reads_or_what_is_no_result(files: dict[str,
             )
             if force and (its_own or reads_no_text):
                 continue
-            said = refused([*words, *force])
+            said = refused(*words, *force)
             assert str(folder / name) in said, words
             assert not force or "--force" not in said
     assert contents(folder) == before
@@ -99,7 +91,7 @@ def test_devices_pipes_folders_and_empty_names_are_refused(files: dict[str, Path
     for out, told in (("/dev/null", "regular"), (str(tmp_path / "pipe"), "regular"), (".", "directory"), ("", "")):
         for words in commands(files, out):
             if "--json" in words or out:
-                assert told in refused([*words, "--force"]), words
+                assert told in refused(*words, "--force"), words
     assert S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
     assert not Path("/dev/null").is_file()
     assert "no name" in complaint("run", str(files["spec"]), "--json", "")

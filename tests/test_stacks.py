@@ -24,6 +24,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import AdapterSpec, Spec, load_spec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.watch.loop import Watch
+from tests.command_line import refused
 
 PAGE = Path(__file__).parents[1] / "docs" / "stacks.md"
 BASE, DOCUMENT, GENERAL = (str(DEMO / name) for name in ("base.f32.gguf", "document.md", "general.txt"))
@@ -34,12 +35,6 @@ def called(*words: str | Path) -> str:
     done = CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
-
-
-def refused(*words: str | Path) -> str:
-    done = CliRunner().invoke(cli, [str(word) for word in words])
-    assert done.exit_code != 0
-    return str(done.exception) if isinstance(done.exception, UserError) else done.output
 
 
 KINDS = ("applied", "adapter_health", "section_internalization", "external_perplexity")

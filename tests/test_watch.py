@@ -6,23 +6,32 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sway_gguf.artifacts.base import read_base
+from sway_gguf.artifacts.base import BaseModel, read_base
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.lora import read_lora
+from sway_gguf.artifacts.stack import Adapted
 from sway_gguf.cli.main import cli
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import Diagnosis, SuiteResult
 from sway_gguf.core.result_json import from_json
+from sway_gguf.core.views import View
+from sway_gguf.engine.doors import DoorBackend
+from sway_gguf.engine.factory import open_backend
 from sway_gguf.engine.warm import Warm
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.suite.prepare import Prepared, default_spec
+from sway_gguf.spec.model import Defaults
+from sway_gguf.suite.measure import OnProgress
+from sway_gguf.suite.prepare import Prepared, default_spec, prepare
+from sway_gguf.suite.watched import run_warm
 from sway_gguf.watch.arrival import Arrival
 from sway_gguf.watch.history import INDEX, History
 from sway_gguf.watch.hook import Hook, words_of
@@ -202,6 +211,37 @@ def test_a_warm_backend_swaps_adapters_and_loads_again_what_changed(tmp_path: Pa
     os.utime(path, (1, 1))
     assert backend("healthy") is not first
     warm.drop()
+
+
+def test_what_a_run_leaves_halfway_is_loaded_anew_and_what_asks_nothing_loads_nothing() -> None:
+    opened = []
+
+    def opens(base: BaseModel, adapter: Adapted, settings: EngineSettings) -> DoorBackend:
+        opened.append(base)
+        return open_backend(base, adapter, settings)
+
+    def spec(kind: str) -> Prepared:
+        files = BASE, DEMO / "healthy.lora.gguf"
+        return prepare(default_spec(*files, defaults=Defaults(nulls=0), kinds=[kind]))
+
+    def silent(least: int, most: int) -> AbstractContextManager[OnProgress]:
+        return nullcontext(lambda view, tokens: None)
+
+    @contextmanager
+    def stopped(least: int, most: int) -> Iterator[OnProgress]:
+        assert 0 < least <= most
+        yield interrupt
+
+    def interrupt(view: View, tokens: int) -> None:
+        raise KeyboardInterrupt
+
+    warm, loads = Warm(opens), []
+    for kind, watching in (("adapter_health", silent), ("applied", silent), ("applied", stopped), ("applied", silent)):
+        with pytest.raises(KeyboardInterrupt) if watching is stopped else nullcontext():
+            run_warm(spec(kind), warm, watching)
+        loads.append(len(opened))
+    warm.drop()
+    assert loads == [0, 1, 1, 2]
 
 
 def test_watch_once_tests_keeps_and_runs_the_command_where_it_fails(tmp_path: Path, adapter: Path) -> None:

@@ -36,7 +36,7 @@ _COMPILED: dict[str, Any] = {}
 """The families' templates, by their source."""
 
 
-def chat_renderer(path: Path, settings: Mapping[str, Any] | None = None) -> Template | None:
+def chat_renderer(path: Path, settings: Mapping[str, Any] | None = None) -> Renderer | None:
     """The base's own template; None where it has none.
 
     Args:
@@ -53,7 +53,7 @@ def chat_renderer(path: Path, settings: Mapping[str, Any] | None = None) -> Temp
     return template(source, f"{path}: its chat template", special_tokens(file), settings)
 
 
-def template(source: str, name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Template:
+def template(source: str, name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Renderer:
     """A template from its source.
 
     Args:
@@ -66,20 +66,20 @@ def template(source: str, name: str, special: Mapping[str, str], settings: Mappi
         UserError: it is no valid Jinja, or too long.
     """
     check_template(source, name)
-    return Template(_InTurn(source), name, {**special, **(settings or {})})
+    return Renderer(_InTurn(source), name, {**special, **(settings or {})})
 
 
-def family_template(name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Template:
+def family_template(name: str, special: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Renderer:
     """One of `FAMILIES`, the other arguments as `template` has them. It is ours, so no process of its own bounds it.
 
     Raises:
         KeyError: no such family.
     """
     here = partial(template_process.answered, FAMILIES[name], _COMPILED)
-    return Template(here, f"the {name} template", {**special, **(settings or {})})
+    return Renderer(here, f"the {name} template", {**special, **(settings or {})})
 
 
-class Template:
+class Renderer:
     """Renders dialogues by asking for the text of its variables, here or in a process of its own."""
 
     def __init__(self, answered: Answered, name: str, values: Mapping[str, Any]) -> None:
@@ -97,9 +97,9 @@ class Template:
             raise UserError(f"{self._name} refuses these messages: {answer['error']}")
         return answer["text"]
 
-    def with_values(self, **values: Any) -> Template:
+    def with_values(self, **values: Any) -> Renderer:
         """The same template with further variables."""
-        return Template(self._answered, self._name, {**self._values, **values})
+        return Renderer(self._answered, self._name, {**self._values, **values})
 
 
 class _InTurn:

@@ -7,6 +7,7 @@ tokenizer_config.json, as transformers reads them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,26 @@ def folder_template(folder: Path) -> str | None:
     Raises:
         UserError: it holds one that cannot be read or used.
     """
-    found = (_template_in(place) for place in places_of(folder))
-    return next((source for source in found if source is not None), None)
+    return next((source for _, source in _templates_in(folder)), None)
 
 
-def _template_in(folder: Path) -> str | None:
-    if os.path.lexists(folder / TEMPLATE_FILE):
-        return _written(folder / TEMPLATE_FILE)
-    return _configured(folder / CONFIG_FILE) if os.path.lexists(folder / CONFIG_FILE) else None
+def template_file(path: Path) -> Path | None:
+    """The file in which the template that `path` holds stands; None for a folder where there is none.
+
+    Raises:
+        UserError: as `folder_template`.
+    """
+    return next((file for file, _ in _templates_in(path)), None) if path.is_dir() else path
+
+
+def _templates_in(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every template in it and around it, with its file; the first counts."""
+    for place in places_of(folder):
+        written, config = place / TEMPLATE_FILE, place / CONFIG_FILE
+        if os.path.lexists(written):
+            yield written, _written(written)
+        elif os.path.lexists(config) and (source := _configured(config)) is not None:
+            yield config, source
 
 
 def check_template(source: str, name: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,13 +26,10 @@ from sway_gguf.material.chunks import prompts_from
 from sway_gguf.material.read import read_material, read_text
 from sway_gguf.material.records import holds_records
 from sway_gguf.suite.speech import Speech
+from sway_gguf.suite.watched import Watching
 
 _PORTION = 256
 """Prompts asked at a time, about: a row of the vocabulary of each is in memory, of base and tuned view."""
-OnView = Callable[[View, int], None]
-"""Called with the view at work and the tokens evaluated since the last call."""
-Watched = Callable[[int], AbstractContextManager[OnView]]
-"""Shows how far the work on so many tokens is, while a block lasts."""
 
 
 class _Asked(NamedTuple):
@@ -49,7 +46,7 @@ def mined(
     picked_on: str,
     holds: Callable[[Query], bool],
     speech: Speech,
-    watched: Watched | None = None,
+    watching: Watching | None = None,
 ) -> dict[str, Any]:
     """A suite entry from a pool: paraphrase cases where the pool holds some, else prompts.
 
@@ -60,12 +57,12 @@ def mined(
         picked_on: the adapter's hash.
         holds: whether the context holds a query; prompts that it does not hold are left out.
         speech: the run's format, in which the pool is asked; the entry has the words that were asked.
-        watched: shows progress.
+        watching: shows progress.
 
     Raises:
         UserError: the pool cannot be read or holds nothing of use, or the format's template refuses it.
     """
-    both = partial(_both, backend, watched or (lambda tokens: nullcontext(_unheard)))
+    both = partial(_both, backend, watching or (lambda least, most: nullcontext(_unheard)))
     body: dict[str, Any]
     if cases := _cases(pool):
         body = {"cases": _hardest(both, cases, most, speech)}
@@ -150,10 +147,10 @@ def _hardest(both: Both, cases: Sequence[Paraphrase], most: int, speech: Speech)
     return entries
 
 
-def _both(backend: DoorBackend, watched: Watched, portions: Sequence[Sequence[Query]]) -> Iterator[_Asked]:
+def _both(backend: DoorBackend, watching: Watching, portions: Sequence[Sequence[Query]]) -> Iterator[_Asked]:
     asked = [groups_of({"pool": portion}) for portion in portions]
     tokens = sum(backend.count_tokens_of(group.queries) for groups in asked for group in groups)
-    with watched(2 * tokens) as told:
+    with watching(2 * tokens, 2 * tokens) as told:
         for groups in asked:
             base, tuned = (collect(backend, view, groups, partial(told, view)) for view in (BASE, TUNED))
             yield _Asked(base, tuned)

@@ -176,11 +176,11 @@ class Picking:
         while True:
             choice, standing = self.choice(left)
             if choice.taken is None or backend is None or not self.prepared.spec.defaults.nulls:
-                return self._told(choice, standing, refused, None)
+                return self._record(choice, standing, refused, None)
             found = self._confirmed(choice.taken, backend, on_progress)
             why = refusal(found.axes, self._added(choice.taken), found.skills)
             if not why or len(refused) + 1 == _TRIES:
-                return self._told(choice, standing, refused, found)
+                return self._record(choice, standing, refused, found)
             # A direction is that of all scales; what it takes from the others a smaller one may leave.
             tried, smaller = self.contenders[choice.taken], not refusal(found.axes, self._added(choice.taken))
             others = {
@@ -189,7 +189,7 @@ class Picking:
                 if (it := self.contenders[place]).path != tried.path or (smaller and it.scale < tried.scale)
             }
             if self.choice(others)[0].taken is None:
-                return self._told(choice, standing, refused, found)
+                return self._record(choice, standing, refused, found)
             refused[choice.taken], left = why, others
 
     def _confirmed(self, place: int, backend: DoorBackend, on_progress: OnTold | None) -> Confirmed:
@@ -208,53 +208,29 @@ class Picking:
         self.seconds += time.perf_counter() - began
         return confirmed(found, self.contenders[place], self.fixed)
 
-    def _told(
-        self,
-        choice: Choice,
-        standing: Mapping[int, Standing],
-        refused: Mapping[int, str],
-        against: Confirmed | None,
+    def _record(
+        self, choice: Choice, standing: Mapping[int, Standing], refused: Mapping[int, str], against: Confirmed | None
     ) -> Pick:
-        rows = self.rows(choice, standing)
-        over = overtrained(self.contenders, self.measured, self.seed) if self.asked.held_out else None
-        axes = against.axes if against else ()
-        skills = against.skills if against else None
-        reported = self._reported(choice.taken)
-        told = Told(
-            self.prepared,
-            self.contenders,
-            self.measured,
-            rows,
-            choice,
-            refused,
-            over,
-            axes,
-            reported,
-            self.tolerance,
-            fixed=self.fixed,
-            without=self.alone,
-            alone=alone_row(self.fixed.name, self.alone, self.tolerance, self.seed) if self.alone else None,
-            before=lift_of(self.alone, self._shown(self.alone)) if self.alone else None,
-            added=self._added(choice.taken),
-            skills=skills,
-        )
+        told = self._told(choice, standing, refused, against)
         verdict, sentences, command = summary_of(told)
-        taken = "" if choice.taken is None else self.contenders[choice.taken].name
+        ships = verdict in (Verdict.PASS, Verdict.WARN)
+        names = [contender.name for contender in self.contenders]
+        taken = "" if choice.taken is None else names[choice.taken]
         return Pick(
-            rows=rows,
-            winner=taken if verdict in (Verdict.PASS, Verdict.WARN) else "",
+            rows=tuple(told.rows),
+            winner=taken if ships else "",
             favourite=taken,
             verdict=verdict,
             summary=sentences,
-            command=command if verdict in (Verdict.PASS, Verdict.WARN) else (),
-            band=tuple(self.contenders[place].name for place in choice.band),
-            refused=tuple(self.contenders[place].name for place in refused),
-            overtrained=self.contenders[over[1]].name if over else "",
-            reported=reported,
+            command=command if ships else (),
+            band=tuple(names[place] for place in choice.band),
+            refused=tuple(names[place] for place in refused),
+            overtrained=names[told.over[1]] if told.over else "",
+            reported=told.reported,
             chosen_on=len(self.halves.choosing),
             tolerance=self.tolerance,
             held_out=bool(self.asked.held_out),
-            axes=axes,
+            axes=tuple(told.axes),
             nulls=against.nulls if against else 0,
             remarks=(*self.remarks, *self.prepared.spec.remarks, *self.prepared.left_out),
             base=str(self.prepared.base.path),
@@ -266,7 +242,29 @@ class Picking:
             fixed=tuple(map(str, self.fixed.loras)),
             alone=told.alone,
             added=told.added,
-            skills=skills.texts if skills else (),
+            skills=told.skills.texts if told.skills else (),
+        )
+
+    def _told(
+        self, choice: Choice, standing: Mapping[int, Standing], refused: Mapping[int, str], against: Confirmed | None
+    ) -> Told:
+        return Told(
+            self.prepared,
+            self.contenders,
+            self.measured,
+            self.rows(choice, standing),
+            choice,
+            refused,
+            overtrained(self.contenders, self.measured, self.seed) if self.asked.held_out else None,
+            against.axes if against else (),
+            self._reported(choice.taken),
+            self.tolerance,
+            fixed=self.fixed,
+            without=self.alone,
+            alone=alone_row(self.fixed.name, self.alone, self.tolerance, self.seed) if self.alone else None,
+            before=lift_of(self.alone, self._shown(self.alone)) if self.alone else None,
+            added=self._added(choice.taken),
+            skills=against.skills if against else None,
         )
 
     def _added(self, place: int | None) -> Estimate | None:

@@ -10,7 +10,8 @@ import click
 from sway_gguf.cli.common import FILE, FILES, engine_options, format_options, overridden, rpc_option, server_option
 from sway_gguf.cli.loras import Owned, adapters_of, data_of_option, lora_options
 from sway_gguf.cli.output import say
-from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
+from sway_gguf.cli.running import execute
+from sway_gguf.cli.wishes import Wishes, exit_code_option, run_options
 
 if TYPE_CHECKING:
     from sway_gguf.core.loras import Loras

@@ -11,8 +11,7 @@ import click
 
 from sway_gguf.cli.common import FILE, force_option
 from sway_gguf.cli.output import say
-from sway_gguf.cli.outputs import Outputs, output_options
-from sway_gguf.cli.saving import deliver
+from sway_gguf.cli.outputs import Outputs, deliver_in, output_options
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def compare(
         "html": partial(html_comparison, found[0]),
         "md": partial(markdown_changes, found),
     }
-    deliver([(output, drawn[name]) for name, output in files.items()], partial(print_changes, found), drawn["json"])
+    deliver_in(files, drawn, partial(print_changes, found))
     if exit_code and any(each.regressed for each in found):
         sys.exit(1)
 

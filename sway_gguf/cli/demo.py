@@ -11,7 +11,7 @@ import click
 
 from sway_gguf.cli.common import FILE, engine_options
 from sway_gguf.cli.output import drawing, say
-from sway_gguf.cli.running import Wishes, run_options
+from sway_gguf.cli.wishes import Wishes, run_options
 
 if TYPE_CHECKING:
     from sway_gguf.artifacts.real_model import OnBytes

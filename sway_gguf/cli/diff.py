@@ -12,9 +12,8 @@ import click
 from sway_gguf.cli.common import FILE, FILES, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.loras import lora_options
-from sway_gguf.cli.outputs import Outputs, output_options
+from sway_gguf.cli.outputs import Outputs, deliver_in, output_options
 from sway_gguf.cli.progress import progress_bar
-from sway_gguf.cli.saving import deliver
 from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.errors import UserError
 
@@ -78,7 +77,7 @@ def diff(
         "html": partial(html_comparison, changes),
         "md": partial(markdown_changes, [changes]),
     }
-    deliver([(output, drawn[name]) for name, output in written.items()], partial(_draw, found), drawn["json"])
+    deliver_in(written, drawn, partial(_draw, found))
     if exit_code and changes.regressed:
         raise click.exceptions.Exit(1)
 

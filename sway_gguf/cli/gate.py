@@ -11,8 +11,9 @@ import click
 from sway_gguf.cli.common import FILE, engine_options, format_options, overridden, server_option
 from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.outputs import texts_of
-from sway_gguf.cli.running import Wishes, execute, leave, run_options
+from sway_gguf.cli.running import execute, leave
 from sway_gguf.cli.saving import deliver
+from sway_gguf.cli.wishes import Wishes, run_options
 
 if TYPE_CHECKING:
     from rich.console import Console

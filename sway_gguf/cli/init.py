@@ -47,9 +47,11 @@ def init(
     """Write a commented sway.yaml for BASE and ADAPTER from training data, with the items that it picked beside it."""
     from sway_gguf.artifacts.base import read_base
     from sway_gguf.look.init import Spoken, held_out, init_files, written_by_init
+    from sway_gguf.spec.model import FORMATS
 
     texts = text_inputs(data, holdout or held_out(data, output), general)
-    inputs = [*read_base(base).shards, adapter, *texts]
+    template = [] if format is None or format in FORMATS else [Path(format)]
+    inputs = [*read_base(base).shards, adapter, *texts, *template]
     suite = Output(output, "-o", "suite", inputs, force)
     suite.check()
     spoken = Spoken(format, chat_template_kwargs or {})

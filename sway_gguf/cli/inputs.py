@@ -1,13 +1,9 @@
-"""Which files and folders a command reads, none of which it may replace. Knows a spec's fields; opens no file."""
+"""Which files and folders a command reads, none of which it may replace. Opens no file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from sway_gguf.core.inputs import at_home
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sway_gguf.material.files import Files
@@ -15,12 +11,15 @@ if TYPE_CHECKING:
 
 
 def inputs_of(spec: Spec) -> list[Path]:
-    """Files and folders that a spec names, those in its suite's entries among them."""
-    models = spec.models
-    named = [models.base.base, models.ft.base, *(lora.path for lora in models.ft.loras), spec.engine.embedder]
-    texts = text_inputs(spec.data, spec.holdout, spec.general)
-    given = [*(path for path in named if path is not None), *texts]
-    return given + [path for word in _words_in(spec.suite) if (path := _path_of(word, spec.folder))]
+    """Files and folders that a spec names, those in its suite's entries among them.
+
+    Raises:
+        UserError: as `text_inputs`.
+    """
+    from sway_gguf.spec.named import TEXTS, named_in
+
+    others = [each.path for each in named_in(spec) if each.role not in TEXTS]
+    return [*others, *text_inputs(spec.data, spec.holdout, spec.general)]
 
 
 def text_inputs(*given: Files) -> list[Path]:
@@ -32,23 +31,3 @@ def text_inputs(*given: Files) -> list[Path]:
     from sway_gguf.material.files import data_files, named
 
     return [path for each in given for path in (*named(each), *data_files(each))]
-
-
-def _words_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _words_in(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _words_in(each)
-
-
-def _path_of(word: str, folder: Path) -> Path | None:
-    """What `word` names, if it is a path of something that is there."""
-    with suppress(OSError, ValueError):
-        path = folder / at_home(word)
-        if word and path.exists():
-            return path
-    return None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +13,6 @@ from sway_gguf.cli.output import say
 from sway_gguf.cli.saving import check_folder, write_whole
 from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.errors import UserError
-
-if TYPE_CHECKING:
-    from sway_gguf.choose.mine import OnView
 
 
 @click.command(
@@ -45,7 +41,7 @@ def mine(
     """
     from sway_gguf.choose.mine import mined, outline
     from sway_gguf.cli.progress import progress_bar
-    from sway_gguf.cli.running import opening_line
+    from sway_gguf.cli.running import watching
     from sway_gguf.core.inputs import read_exact
     from sway_gguf.spec.append import appended, fragment
     from sway_gguf.spec.model import load_spec
@@ -56,14 +52,9 @@ def mine(
         appended(read_exact(spec_path), outline(pool), spec_path)
         check_folder(spec_path)
     with store.opened() as answers, (prepared := prepare(spec)).opened(answers) as backend:
-
-        @contextmanager
-        def watched(tokens: int) -> Iterator[OnView]:
-            with progress_bar(tokens, opening=opening_line(prepared, tokens)) as advance:
-                yield lambda view, evaluated: advance(str(view), evaluated)
-
         holds, speech = prepared.room.holds, prepared.texts.speech
-        entry = mined(backend, pool, most, prepared.adapter_hash, holds, speech, watched)
+        shown = partial(watching, prepared, progress_bar)
+        entry = mined(backend, pool, most, prepared.adapter_hash, holds, speech, shown)
     for remark in prepared.room.left_out({}):
         say(remark, err=True)
     if not write:

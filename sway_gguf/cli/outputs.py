@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sway_gguf.cli.saving import STDOUT, Output, check_outputs
+from sway_gguf.cli.saving import STDOUT, Output, check_outputs, deliver
 from sway_gguf.core.errors import UserError
 
 if TYPE_CHECKING:
     from sway_gguf.core.gate import GateDecision
     from sway_gguf.core.result import SuiteResult
+    from sway_gguf.report.console import PlainConsole
 
 Command = Callable[..., Any]
 Writing = tuple[Output, Callable[[], str]]
@@ -83,6 +84,22 @@ def output_options(*names: str) -> Callable[[Command], Command]:
         return decorated
 
     return decorate
+
+
+def deliver_in(
+    outputs: Mapping[str, Output], drawn: Mapping[str, Callable[[], str]], draw: Callable[[PlainConsole], None]
+) -> None:
+    """Save a result in every format that is wanted, and draw it unless one goes to stdout.
+
+    Args:
+        outputs: by format, as `Outputs.checked` gives them.
+        drawn: the text of each format; json is among them.
+        draw: the report.
+
+    Raises:
+        UserError: as `deliver`.
+    """
+    deliver([(output, drawn[name]) for name, output in outputs.items()], draw, drawn["json"])
 
 
 def texts_of(outputs: Mapping[str, Output], result: SuiteResult, decision: GateDecision | None = None) -> list[Writing]:

@@ -10,11 +10,10 @@ import click
 
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, force_option, format_options, overridden
 from sway_gguf.cli.finite import Finite
-from sway_gguf.cli.inputs import text_inputs
+from sway_gguf.cli.inputs import inputs_of, text_inputs
 from sway_gguf.cli.loras import Owned, adapters_of, lora_options
 from sway_gguf.cli.output import drawing
-from sway_gguf.cli.outputs import Outputs, output_options
-from sway_gguf.cli.saving import deliver
+from sway_gguf.cli.outputs import Outputs, deliver_in, output_options
 from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.plain import json_text
@@ -105,22 +104,21 @@ def pick(
     from sway_gguf.choose.pick import pick_spec
     from sway_gguf.cli.picking import followed, picked, plan_of, ready
     from sway_gguf.core.scales import scales_of
-    from sway_gguf.material.files import as_named
     from sway_gguf.report.html import html_pick
     from sway_gguf.report.pick import markdown_pick, print_pick, print_pick_plan
 
     if not adapters:
-        _no_candidate(loras)
+        raise _no_candidate(loras)
     wanted = scales_of(scales)
     beside = _beside(loras, data_of)
     if data_of and overrides.get("nulls") == 0:
         raise UserError("--data-of: with --nulls 0 nothing is told of what the others taught; leave out one of both")
-    texts = text_inputs(*map(as_named, (data, holdout, general)), *(each.data for each in beside))
-    inputs = [base, *adapters, *(each.path for each in beside), *texts]
-    written = outputs.checked(inputs, force=force)
 
     def spec_of(adapter: Path) -> Spec:
         return overridden(pick_spec(base, adapter, data=data, holdout=holdout, general=general), **overrides)
+
+    loaded = [*adapters, *(each.path for each in beside), *text_inputs(*(each.data for each in beside))]
+    written = outputs.checked([*loaded, *inputs_of(spec_of(adapters[0]))], force=force)
 
     with store.opened() as answers:
         if early_stop:
@@ -143,7 +141,7 @@ def pick(
                 return
             found = picked(picking, contenders, answers)
     drawn = {"json": partial(_record, found), "html": partial(html_pick, found), "md": partial(markdown_pick, found)}
-    deliver([(output, drawn[name]) for name, output in written.items()], partial(print_pick, found), drawn["json"])
+    deliver_in(written, drawn, partial(print_pick, found))
     if exit_code and not found.winner:
         raise click.exceptions.Exit(1)
 
@@ -161,11 +159,9 @@ def _beside(loras: Loras, data_of: Owned) -> list[AdapterSpec]:
     return adapters_of(None, loras, data_of) if loras else []
 
 
-def _no_candidate(loras: Loras) -> None:
-    """Raises:
-    UserError: says what is missing.
-    """
-    raise UserError(
+def _no_candidate(loras: Loras) -> UserError:
+    """What is missing."""
+    return UserError(
         "no candidate: --lora names what is loaded beside every one; name the adapters to choose among behind BASE"
         if loras
         else "no candidate; name adapters, or the folder of a trainer's checkpoints, behind BASE"

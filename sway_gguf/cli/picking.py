@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sway_gguf.choose.contenders import Contender, Found
     from sway_gguf.choose.pick import Picking
     from sway_gguf.core.pick import Pick, PickPlan
+    from sway_gguf.engine.doors import DoorBackend
     from sway_gguf.engine.store import AnswerStore
     from sway_gguf.spec.model import AdapterSpec, Spec
 
@@ -89,10 +90,9 @@ def followed(
     Raises:
         UserError: a checkpoint that cannot be used, or too little text.
     """
-    from sway_gguf.choose.contenders import FINAL, copied, each_scale, loaded_anyway, none_left
-    from sway_gguf.choose.cost import cost_of, view_of
+    from sway_gguf.choose.contenders import each_scale, loaded_anyway
+    from sway_gguf.choose.cost import view_of
     from sway_gguf.choose.stopping import why_stop
-    from sway_gguf.engine.identity import adapter_digest
     from sway_gguf.watch.training import Training
 
     training = Training(folder)
@@ -103,37 +103,62 @@ def followed(
     with picking.prepared.opened(store) as backend:
         view = view_of(picking, backend.count_tokens_of)
         while True:
-            for each in new:
-                name = FINAL if each.path == folder else each.path.name
-                adapter = _read(each.path, picking)
-                if adapter is None:
-                    continue
-                first = seen.setdefault(adapter_digest(adapter), name)
-                if first != name:
-                    copies.append(copied(name, first))
-                    say(copies[-1], err=True)
-                    continue
-                new_ones = list(each_scale(each, name, len(seen), adapter, scales))
+            for each, name, adapter in _others(new, folder, picking, seen, copies):
+                candidates = list(each_scale(each, name, len(seen), adapter, scales))
                 before = (1 + bool(picking.fixed.members)) * (picking.base is None)
-                with progress_bar(view * (len(new_ones) + before)) as advance:
-                    picking.measure(backend, new_ones, advance)
+                with progress_bar(view * (len(candidates) + before)) as advance:
+                    picking.measure(backend, candidates, advance)
                 say(_line(picking, len(scales)), err=True)
                 why = why or why_stop(picking, patience)
             if why or training.ended:
                 break
             new = next(news)
         say(f"stop: {why}" if why else "the training ended", err=True)
-        picking.forget_gone()
-        picking.remarks = [*picking.remarks, *copies]
-        if not picking.contenders and copies:
-            raise none_left(copies)
-        if not picking.contenders:
-            raise UserError(
-                f"{folder}: its checkpoints were removed before they could be read; have the trainer keep them"
-            )
-        cost = cost_of(picking, picking.contenders, backend.count_tokens_of)
-        with progress_bar(cost.least - cost.candidates_alone, cost.most - cost.candidates_alone) as advance:
-            return picking.result(backend, advance)
+        return _chosen(folder, picking, backend, copies)
+
+
+def _others(
+    new: Sequence[Found], folder: Path, picking: Picking, seen: dict[str, str], copies: list[str]
+) -> Iterator[tuple[Found, str, LoraAdapter]]:
+    """Of new checkpoints those with a content of their own, by name; `seen` and `copies` gain what was met.
+
+    Raises:
+        UserError: one cannot be used.
+    """
+    from sway_gguf.choose.contenders import FINAL, copied
+    from sway_gguf.engine.identity import adapter_digest
+
+    for each in new:
+        name = FINAL if each.path == folder else each.path.name
+        adapter = _read(each.path, picking)
+        if adapter is None:
+            continue
+        first = seen.setdefault(adapter_digest(adapter), name)
+        if first == name:
+            yield each, name, adapter
+        else:
+            copies.append(copied(name, first))
+            say(copies[-1], err=True)
+
+
+def _chosen(folder: Path, picking: Picking, backend: DoorBackend, copies: Sequence[str]) -> Pick:
+    """The choice among all checkpoints that were measured and are still there.
+
+    Raises:
+        UserError: none was.
+    """
+    from sway_gguf.choose.contenders import none_left
+    from sway_gguf.choose.cost import cost_of
+
+    picking.forget_gone()
+    picking.remarks = [*picking.remarks, *copies]
+    if not picking.contenders and copies:
+        raise none_left(copies)
+    if not picking.contenders:
+        raise UserError(f"{folder}: its checkpoints were removed before they could be read; have the trainer keep them")
+    cost = cost_of(picking, picking.contenders, backend.count_tokens_of)
+    with progress_bar(cost.least - cost.candidates_alone, cost.most - cost.candidates_alone) as advance:
+        return picking.result(backend, advance)
 
 
 def _read(path: Path, picking: Picking) -> LoraAdapter | None:

@@ -11,8 +11,7 @@ from sway_gguf.cli.common import FILE, FILES, engine_options, force_option, form
 from sway_gguf.cli.finite import Finite
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.output import say
-from sway_gguf.cli.outputs import Outputs, output_options
-from sway_gguf.cli.saving import deliver
+from sway_gguf.cli.outputs import Outputs, deliver_in, output_options
 from sway_gguf.cli.storing import StoreWish, store_options
 from sway_gguf.core.plain import json_text
 
@@ -103,8 +102,7 @@ def quants(
         "html": partial(html_matrix, matrix),
         "svg": partial(survival_svg, matrix),
     }
-    wanted = [(output, drawn[name]) for name, output in files.items()]
-    deliver(wanted, partial(print_matrix, matrix), drawn["json"])
+    deliver_in(files, drawn, partial(print_matrix, matrix))
 
 
 def _record(matrix: SurvivalMatrix) -> str:

@@ -10,7 +10,8 @@ import click
 from sway_gguf.cli.common import FILE, engine_options, format_options, overridden, rpc_option, server_option
 from sway_gguf.cli.loras import lora_options, with_loras
 from sway_gguf.cli.output import say_json
-from sway_gguf.cli.running import Wishes, execute, exit_code_option, run_options
+from sway_gguf.cli.running import execute
+from sway_gguf.cli.wishes import Wishes, exit_code_option, run_options
 from sway_gguf.core.plain import json_text
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Running a prepared suite from a command: what its options ask, the bar, the outputs, the gate and the exit code.
+"""Running a prepared suite from a command: the bar, the outputs, the gate and the exit code.
 
 Knows the order of things; what is measured, drawn and decided stands in other layers.
 """
@@ -6,148 +6,35 @@ Knows the order of things; what is measured, drawn and decided stands in other l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial, wraps
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sway_gguf.cli.common import FILE, SECONDS, Command, force_option
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.output import say
-from sway_gguf.cli.outputs import RESULT_FORMATS, Outputs, output_options, texts_of
+from sway_gguf.cli.outputs import texts_of
 from sway_gguf.cli.progress import Progress, progress_bar
 from sway_gguf.cli.saving import Output, check_outputs, deliver, tracing
-from sway_gguf.cli.storing import StoreWish, store_options
+from sway_gguf.cli.wishes import Wishes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sway_gguf.core.gate import GateDecision
     from sway_gguf.core.result import SuiteResult
-    from sway_gguf.engine.doors import DoorBackend
     from sway_gguf.engine.store import AnswerStore
     from sway_gguf.spec.model import Spec
+    from sway_gguf.suite.measure import OnProgress
     from sway_gguf.suite.prepare import Prepared
 
 _SHOWN = 3
 """Replies in a page, where nobody says how many."""
 _A_WHILE = 10.0
 """Seconds from which on a run says at its start how long it will take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a command asks of a run beside what its spec says.
-
-    Attributes:
-        outputs: where to write the result.
-        save_baseline: name under which to keep it.
-        dry_run: show the plan alone.
-        budget: seconds.
-        force: replace a file that is no result.
-        no_texts: leave out of every output what was asked and replied.
-        trace: where to write how long each batch took.
-        quants: what quantizing cost the base, as `quants --json` wrote it.
-        store: where answers are kept.
-    """
-
-    outputs: Outputs
-    save_baseline: str | None = None
-    dry_run: bool = False
-    budget: float | None = None
-    force: bool = False
-    no_texts: bool = False
-    trace: Path | None = None
-    quants: Path | None = None
-    store: StoreWish = field(default_factory=StoreWish)
-
-    @property
-    def options(self) -> list[str]:
-        """The options that were given."""
-        given = {
-            "--save-baseline": self.save_baseline,
-            "--dry-run": self.dry_run,
-            "--budget": self.budget,
-            "--force": self.force,
-            "--no-texts": self.no_texts,
-            "--trace": self.trace,
-            "--quants": self.quants,
-            **self.store.options,
-        }
-        return self.outputs.options + [option for option, value in given.items() if value not in (None, False)]
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing may be printed behind the report."""
-        return self.outputs.to_stdout or self.dry_run
-
-
-def run_options(command: Command) -> Command:
-    """Outputs, store, --save-baseline, --force, --dry-run, --budget, --no-texts, --trace, and a spec's defaults.
-
-    The command takes seed, nulls, looks, nulls_for_everything and show as they are, and the others as one argument,
-    `wishes`.
-    """
-
-    @wraps(command)
-    def gathered(*given: Any, **named: Any) -> Any:
-        wishes = Wishes(**{field: named.pop(field) for field in Wishes.__dataclass_fields__})
-        return command(*given, wishes=wishes, **named)
-
-    decorated: Command = gathered
-    for option in (
-        click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no weights."),
-        click.option(
-            "--budget", type=SECONDS, help="Keep to about so long (60s, 5m): items and nulls are cut, and told."
-        ),
-        click.option("--nulls", type=click.IntRange(0, 999), help="Null adapters to compare with (default 19)."),
-        click.option(
-            "--looks",
-            type=click.IntRange(1, 2),
-            help="2 (the default) ends a clear case after the first few nulls; 1 asks all of them.",
-        ),
-        click.option(
-            "--nulls-for-everything",
-            is_flag=True,
-            default=None,
-            help="Ask nulls also of what they do not decide, such as damage that passed.",
-        ),
-        click.option("--seed", type=click.IntRange(0), help="Seed of everything random (default 0)."),
-        force_option,
-        click.option("--trace", type=FILE, metavar="FILE", help="Write how long each batch took, as it goes."),
-        click.option("--quants", type=FILE, metavar="FILE", help="JSON of `quants`: tell damage by what it cost BASE."),
-        click.option(
-            "--no-texts",
-            is_flag=True,
-            help="Leave out of every output what was asked and what was replied; items keep their numbers.",
-        ),
-        click.option(
-            "--show",
-            type=click.IntRange(0, 32),
-            metavar="N",
-            help="Show so many short replies of base and tuned model, and where in as many texts the probability "
-            "moved (default 0, with --html 3).",
-        ),
-        click.option(
-            "--save-baseline", metavar="NAME", help="Keep the result in .sway/baselines here, for compare --baseline."
-        ),
-        output_options(*RESULT_FORMATS),
-        store_options,
-    ):
-        decorated = option(decorated)
-    return decorated
-
-
-def exit_code_option(command: Command) -> Command:
-    """--exit-code."""
-    return click.option(
-        "--exit-code",
-        is_flag=True,
-        help="Exit 1 where the verdict is a FAIL, as `gate` does (default: 0 for any verdict).",
-    )(command)
 
 
 def execute(
@@ -253,6 +140,7 @@ def run_with_progress(
     """
     from sway_gguf.suite.budget import fitted
     from sway_gguf.suite.run import run
+    from sway_gguf.suite.watched import run_watched
 
     if not prepared.needs_model:
         return run(prepared, None)
@@ -261,21 +149,14 @@ def run_with_progress(
         if budget is not None:
             prepared = fitted(prepared, backend, budget, started)
         with tracing(trace, backend.trace):
-            return run_on(backend, prepared, progress)
+            return run_watched(prepared, backend, partial(watching, prepared, progress))
 
 
-def run_on(backend: DoorBackend, prepared: Prepared, progress: Progress = progress_bar) -> SuiteResult:
-    """Run the suite on a loaded model and show progress."""
-    from sway_gguf.suite.run import plan, run
-    from sway_gguf.suite.speeds import remember_speed
-
-    work = plan(prepared)
-    least, most = work.span(backend.count_tokens_of)
+@contextmanager
+def watching(prepared: Prepared, progress: Progress, least: int, most: int) -> Iterator[OnProgress]:
+    """Show how far a run of `least` tokens, or of the `most` that it may go on to, is; a long one says so first."""
     with progress(least, most, opening=opening_line(prepared, least)) as advance:
-        result = run(prepared, backend, lambda view, tokens: advance(str(view), tokens), work=work)
-    if prepared.spec.models.endpoint is None:
-        remember_speed(prepared.base, prepared.engine, result.timings)
-    return result
+        yield lambda view, tokens: advance(str(view), tokens)
 
 
 def opening_line(prepared: Prepared, tokens: int) -> str:

@@ -64,6 +64,7 @@ _MARKS = (
 _NEAR = 2000
 _SPEC_KEY = r"(?:^|[{,])\s*[\"']?%s[\"']?\s*:"
 STDOUT = "-"
+_UNNAMED = Path("sway-gguf-result.json")
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,6 @@ def deliver(
                 failures.append(error if saved else UserError(f"{error}; {rescued(record(), _UNNAMED)}"))
     if failures:
         raise UserError("; ".join(dict.fromkeys(map(str, failures))))
-
-
-_UNNAMED = Path("sway-gguf-result.json")
 
 
 def rescued(text: str, wanted: Path) -> str:

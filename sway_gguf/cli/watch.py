@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import click
 
 from sway_gguf.cli.common import FILE, FILES, SECONDS, engine_options, format_options, overridden
 from sway_gguf.cli.output import say
-from sway_gguf.cli.running import run_on
+from sway_gguf.cli.progress import progress_bar
+from sway_gguf.cli.running import watching
 from sway_gguf.cli.storing import StoreWish, store_options
 
 if TYPE_CHECKING:
@@ -61,8 +63,6 @@ def watch(
     It is tested once it is whole and at rest, and only where its content changed. The base stays loaded. A line says
     what came out; --history keeps every result. Ctrl-C ends it.
     """
-    from functools import partial
-
     from sway_gguf.core.errors import UserError
     from sway_gguf.engine.factory import open_backend
     from sway_gguf.engine.warm import Warm
@@ -84,24 +84,17 @@ def watch(
     spec = overridden(spec, **overrides)
     with store.opened() as answers:
         warm = Warm(partial(open_backend, store=answers))
-        watching = Watch(spec, History(history), partial(_test, warm), _tell, partial(say, err=True), hook, every)
+        loop = Watch(spec, History(history), partial(_test, warm), _tell, partial(say, err=True), hook, every)
         try:
-            watching.run(once)
+            loop.run(once)
         finally:
             warm.drop()
 
 
 def _test(warm: Warm, prepared: Prepared) -> SuiteResult:
-    from sway_gguf.suite.run import run
+    from sway_gguf.suite.watched import run_warm
 
-    if not prepared.needs_model:
-        return run(prepared, None)
-    backend = warm.backend(prepared.base, prepared.stack, prepared.adapter_hash, prepared.engine)
-    try:
-        return run_on(backend, prepared)
-    except BaseException:
-        warm.drop()  # It may have been left halfway.
-        raise
+    return run_warm(prepared, warm, partial(watching, prepared, progress_bar))
 
 
 def _tell(result: SuiteResult, path: Path, before: dict[str, float]) -> None:

@@ -171,9 +171,9 @@ class Answers:
         assert isinstance(answer, CompletionScore)
         return answer
 
-    def changes(self, text: str | Compare) -> Changes:
-        """This view against the base along `text`."""
-        answer = self._by_query[text if isinstance(text, Compare) else Compare(text)]
+    def changes(self, query: Compare) -> Changes:
+        """This view against the base along a text, where `query` scores it."""
+        answer = self._by_query[query]
         assert isinstance(answer, Changes)
         return answer
 

@@ -48,7 +48,7 @@ class FileRecord:
     """A file that took part.
 
     Attributes:
-        role: base, adapter, data, holdout or general.
+        role: base, adapter, data, holdout, general, or template.
         path: as given.
         sha256: of its contents.
         size: bytes.

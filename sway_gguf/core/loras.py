@@ -10,6 +10,9 @@ from pathlib import Path
 
 from sway_gguf.core.names import file_name
 
+HELD = " beside "
+"""In the key of a set's nulls, between what they are drawn of and what runs with them as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lora:
@@ -77,10 +80,6 @@ def short_names(loras: Sequence[Lora]) -> tuple[str, ...]:
         if seen[name] > 1:
             found[place] = f"{name} ({seen[name]})"
     return tuple(found)
-
-
-HELD = " beside "
-"""In the key of a set's nulls, between what they are drawn of and what runs with them as it is."""
 
 
 def stack_key(members: Sequence[tuple[str, float]]) -> str:

@@ -223,6 +223,8 @@ class SuiteResult:
         remarks: on the spec, such as fields without effect.
         schema_version: of this record.
         format: how dialogues became text.
+        settings: what the run was asked for beside its files and suite, by spec or command line, with a spec's keys;
+            empty in records of a time when it was not kept.
         learned: content, manner or neither, in a sentence with its numbers; "" where nothing tells.
         texts: what was asked in full, by the key of its item; empty where the user left texts out.
         replies: what base and tuned model say to a few prompts.
@@ -245,6 +247,7 @@ class SuiteResult:
     remarks: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     format: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
     learned: str = ""
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replies: tuple[Reply, ...] = ()

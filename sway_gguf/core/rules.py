@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 Direction = Literal["higher", "lower", "two-sided"]
+Better = Direction | Literal[""]
+"""Which way of a value is better, for a comparison of runs; "" where a value alone says neither."""
 
 
 class Rule:
@@ -32,8 +34,8 @@ class Rule:
         return "higher"
 
     @property
-    def better(self) -> Direction | Literal[""]:
-        """Which way of a value is better, for a comparison of runs; "" where a value alone says neither."""
+    def better(self) -> Better:
+        """Which way of a value is better."""
         return self.toward
 
     @property
@@ -69,11 +71,7 @@ class AboveNull(Rule):
 
     direction: Direction = "higher"
     fails: bool = True
-
-    @property
-    def by_nulls(self) -> bool:
-        """They do."""
-        return True
+    by_nulls = True
 
     @property
     def toward(self) -> Direction:
@@ -96,11 +94,7 @@ class AboveTolerance(Rule):
     """Pass when the interval of the value lies above `tolerance`, fail when below, warn when across."""
 
     tolerance: float
-
-    @property
-    def floored(self) -> bool:
-        """A tolerance is far above rounding."""
-        return False
+    floored = False  # A tolerance is far above rounding.
 
     @property
     def limit(self) -> float | None:
@@ -119,16 +113,8 @@ class BelowTolerance(Rule):
 
     tolerance: float
     fails: bool = True
-
-    @property
-    def better(self) -> Direction | Literal[""]:
-        """Less is."""
-        return "lower"
-
-    @property
-    def floored(self) -> bool:
-        """A tolerance is far above rounding."""
-        return False
+    better: ClassVar[Better] = "lower"
+    floored = False
 
     @property
     def limit(self) -> float | None:
@@ -145,15 +131,8 @@ class BelowTolerance(Rule):
 class AllChecks(Rule):
     """Pass when every check passed, warn otherwise. The shape of a curve qualifies an effect that others have shown."""
 
-    @property
-    def better(self) -> Direction | Literal[""]:
-        """Checks decide, not the value."""
-        return ""
-
-    @property
-    def decides(self) -> bool:
-        """It answers no axis."""
-        return False
+    better: ClassVar[Better] = ""
+    decides = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,38 +144,19 @@ class Findings(Rule):
     """
 
     answers: bool = True
+    better: ClassVar[Better] = ""
+    floored = False
 
     @property
     def decides(self) -> bool:
         """As given."""
         return self.answers
 
-    @property
-    def better(self) -> Direction | Literal[""]:
-        """Checks decide, not the value."""
-        return ""
-
-    @property
-    def floored(self) -> bool:
-        """Checks decide."""
-        return False
-
 
 @dataclass(frozen=True, slots=True)
 class Shown(Rule):
     """Nothing is judged: what was measured is there to be read, and the axis is left to other probes."""
 
-    @property
-    def better(self) -> Direction | Literal[""]:
-        """Neither way."""
-        return ""
-
-    @property
-    def optional(self) -> bool:
-        """It leaves the axis alone."""
-        return True
-
-    @property
-    def floored(self) -> bool:
-        """No verdict hangs on it."""
-        return False
+    better: ClassVar[Better] = ""
+    optional = True
+    floored = False

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sway_gguf.artifacts.chat import Template, chat_renderer, family_template, special_tokens
+from sway_gguf.artifacts.chat import Renderer, chat_renderer, family_template, special_tokens
 from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.ollama import Spoken, can_quote, modelfile
@@ -72,7 +72,7 @@ def spoken_by(model: Path) -> Spoken | None:
 class _Bare:
     """Renders without a BOS that a template writes at the beginning."""
 
-    def __init__(self, render: Template, bos: str = "") -> None:
+    def __init__(self, render: Renderer, bos: str = "") -> None:
         self._render, self._bos = render, bos
 
     def __call__(self, dialogue: Dialogue) -> str | None:

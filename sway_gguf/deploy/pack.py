@@ -1,11 +1,11 @@
 """A run in one archive: its spec, text and result, with the models by digest; and the run again from what was unpacked.
 
-Knows which files a spec names; not how an archive is read, and not how a run goes.
+Knows what of a run goes into an archive; not how one is read, and not how a run goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,16 @@ from typing import Any
 from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
-from sway_gguf.artifacts.template_files import CONFIG_FILE, TEMPLATE_FILE
+from sway_gguf.artifacts.template_files import template_file
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.inputs import at_home
 from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
-from sway_gguf.material.files import data_files, named
+from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
-from sway_gguf.spec.options import CHECKPOINT
+from sway_gguf.spec.named import TEXTS, Place, named_in
+from sway_gguf.spec.settings import with_settings
 from sway_gguf.spec.write import spec_record, spec_text
-
-TEXTS = ("data", "holdout", "general")
-_OPTIONS = (*CHECKPOINT, "pack")
-"""Options of probes that name a file or folder."""
-_BUILT_IN = "builtin"
 
 
 @dataclass
@@ -36,8 +31,8 @@ class Members:
 
     files: dict[str, Path | bytes] = field(default_factory=dict)
 
-    def add(self, room: str, path: Path, only: Sequence[str] = ()) -> str:
-        """The name of a file, or of a folder whose own files are taken, or those of them that `only` names.
+    def add(self, room: str, path: Path) -> str:
+        """The name of a file, or of a folder whose own files are taken.
 
         Raises:
             UserError: nothing is there, or a file of the folder has a name that some system does not allow.
@@ -49,7 +44,7 @@ class Members:
             self.files[name] = path
             return name
         for part in sorted(path.iterdir()):
-            if part.is_file() and (not only or part.name in only):
+            if part.is_file():
                 if why := unfit(f"{name}/{part.name}"):
                     raise UserError(f"{part}: {why}; rename it before it is packed")
                 self.files[f"{name}/{part.name}"] = part
@@ -75,18 +70,19 @@ def pack(spec: Spec, result: SuiteResult, record: bytes, target: Path, *, with_a
     Raises:
         UserError: the result is of other files than the spec names, or one of them cannot be packed.
     """
-    adapter = _checked(spec, result)
-    members, written = Members(), spec_record(spec)
+    adapter, template = _checked(spec, result), _template(spec, result)
+    ran = with_settings(spec, _settings(result), "the result")
+    members, written = Members(), spec_record(ran)
     for role in TEXTS:
         names = [members.add(role, path) for path in data_files(getattr(spec, role))]
         written[role] = names[0] if len(names) == 1 else names or None
-    if spec.format not in FORMATS:
-        written["format"] = members.add("format", Path(spec.format), (TEMPLATE_FILE, CONFIG_FILE))
+    if template is not None:
+        written["format"] = members.add("format", template)
     if spec.gate.baseline:
         written["gate"]["baseline"] = members.add("baseline", spec.gate.baseline)
-    for entry in written["suite"]:
-        for option, word in _words(entry):
-            entry[option] = members.add("suite", spec.folder / at_home(word))
+    for each in named_in(ran):
+        if each.role == "suite" and each.sure:
+            _put(written["suite"], each.place, members.add("suite", each.path))
     models = {
         each.role: Model(name=Path(each.path).name, size=each.size, sha256=each.sha256)
         for each in result.files
@@ -99,14 +95,6 @@ def pack(spec: Spec, result: SuiteResult, record: bytes, target: Path, *, with_a
     if embedder := spec.engine.embedder:
         models["embedder"] = Model(name=embedder.name, size=size_of(embedder), sha256=sha256_of(embedder))
         written["engine"]["embedder"] = embedder.name
-    # What the command line said in place of the spec is known by the result.
-    nulls = result.nulls
-    written["defaults"] |= {
-        "seed": result.seed, "alpha": result.alpha, "looks": 2 if nulls.look else 1,
-        "nulls": nulls.planned or nulls.count,  # A run that ended early would not end so with fewer to go.
-        "null_design": nulls.design, "rank_scale": nulls.rank_scale, "init_scale": nulls.init_scale,
-        "null_energy": nulls.energy,
-    }  # fmt: skip
     whole = {SPEC: spec_text(written).encode(), RESULT: record, **members.files}
     write_archive(target, whole, models)
     return len(whole) + 1
@@ -123,7 +111,7 @@ def _checked(spec: Spec, result: SuiteResult) -> Path:
     adapter = read_adapter(spec.models.ft.adapter, base).path
     found: dict[str, Sequence[Path]] = {"base": base.shards, "adapter": [adapter]}
     found |= {role: files for role in TEXTS if (files := data_files(getattr(spec, role)))}
-    recorded = {record.role: record for record in result.files}
+    recorded = {record.role: record for record in result.files if record.role != "template"}
     for role in dict.fromkeys([*found, *recorded]):
         paths, record = found.get(role), recorded.get(role)
         if paths is None or record is None or sha256_of_all(paths) != record.sha256:
@@ -132,12 +120,40 @@ def _checked(spec: Spec, result: SuiteResult) -> Path:
     return adapter
 
 
-def _words(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Options of a suite's entry that name files."""
-    for option in _OPTIONS:
-        word = entry.get(option)
-        if isinstance(word, str) and word and word != _BUILT_IN:
-            yield option, word
+def _settings(result: SuiteResult) -> Mapping[str, Any]:
+    """What the run was asked for: the command line may have said it in place of the spec."""
+    nulls = result.nulls
+    of_its_nulls = {
+        "seed": result.seed, "alpha": result.alpha, "looks": 2 if nulls.look else 1,
+        "nulls": nulls.planned or nulls.count,  # A run that ended early would not end so with fewer to go.
+        "null_design": nulls.design, "rank_scale": nulls.rank_scale, "init_scale": nulls.init_scale,
+        "null_energy": nulls.energy,
+    }  # fmt: skip
+    return result.settings or {"defaults": of_its_nulls}
+
+
+def _template(spec: Spec, result: SuiteResult) -> Path | None:
+    """The file of the template that the run spoke in, be it the spec's or the command line's; None for a known format.
+
+    Raises:
+        UserError: it is not there any more, or another one.
+    """
+    own = None if spec.format in FORMATS else template_file(Path(spec.format))
+    record = next((record for record in result.files if record.role == "template"), None)
+    if record is None:
+        return None if result.settings else own
+    for file in (own, Path(record.path)):
+        if file is not None and file.is_file() and sha256_of(file) == record.sha256:
+            return file
+    raise UserError(f"template: that of the result, {record.path}, is not there any more; run the spec again")
+
+
+def _put(suite: Any, place: Place, word: str) -> None:
+    """`word` in place of the one that stands at `place`."""
+    *above, last = place
+    for key in above:
+        suite = suite[key]
+    suite[last] = word
 
 
 def check_model(role: str, path: Path | None, manifest: Manifest) -> Path:
@@ -176,19 +192,14 @@ def unpacked_spec(folder: Path, manifest: Manifest, base: Path, adapter: Path | 
         UserError: it names a file that was not in the archive, or an adapter in it is not the run's.
     """
     spec = load_spec(folder / SPEC)
-    texts = [path for role in TEXTS for path in named(getattr(spec, role))]
-    others = [Path(spec.format)] if spec.format not in FORMATS else []
-    others += [folder / at_home(word) for entry in spec.suite for _, word in _words(entry)]
-    if adapter is None:
-        assert spec.models.ft.adapter is not None  # the spec's reader saw to it
-        others.append(spec.models.ft.adapter)
+    given = {"base", "embedder"} if adapter is None else {"base", "embedder", "adapter"}
     members = {folder.joinpath(*name.split("/")) for name in manifest.members}
     inside = members | {parent for member in members for parent in member.parents if folder in parent.parents}
-    for path in [*texts, *others]:
-        if path not in inside:
-            raise UserError(f"{folder / SPEC}: {path} was not in the archive; get it again")
+    for each in named_in(spec):
+        if each.sure and each.role not in given and each.path not in inside:
+            raise UserError(f"{folder / SPEC}: {each.path} was not in the archive; get it again")
     if adapter is None:
-        adapter = check_model("adapter", others[-1], manifest)
+        adapter = check_model("adapter", spec.models.ft.adapter, manifest)
     models = Models(base=ModelSpec(base=base), ft=ModelSpec(base=base, adapter=adapter))
     engine = spec.engine.model_copy(update={"embedder": embedder})
     return spec.model_copy(update={"models": models, "engine": engine})

@@ -180,7 +180,7 @@ def asked_of(prepared: Prepared) -> Asked:
     """The document's sections, general text, and prompts of both.
 
     Raises:
-        UserError: there is no document, or fewer sections in it than an interval needs.
+        UserError: there is no document, fewer sections in it than an interval needs, or a context that holds no prompt.
     """
     sources = picked(prepared.spec, prepared.texts)
     if not sources.sections:
@@ -195,6 +195,8 @@ def asked_of(prepared: Prepared) -> Asked:
     neutral = neutral_prompts(prepared.texts.speech, _PROMPTS)
     candidates = dict.fromkeys([*sample_of(sources.prompts, _PROMPTS), *neutral])
     prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
+    if not prompts:
+        raise UserError("; ".join(["no prompt is left to ask", *prepared.room.left_out({})]))
     return Asked(
         sections=queries,
         general=tuple(Rolling(text) for text in dict.fromkeys(spread(sources.general, _GENERAL))),

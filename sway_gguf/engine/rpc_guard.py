@@ -26,6 +26,8 @@ _GRACE = 5.0
 _ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 35_000}
 """A machine that is gone is noticed after 15 + 4 · 5 seconds of silence, and as soon (in milliseconds) where something
 that was sent to it waits for its receipt: nothing asks whether it lives meanwhile."""
+_NOWHERE = (0, 0)
+"""Of a main thread that runs nothing of Python's: nothing can be said of it."""
 
 
 def guard(servers: Sequence[str]) -> None:
@@ -75,10 +77,6 @@ def _listen(reading: int) -> None:
             time.sleep(_GRACE)
             if before != _NOWHERE and _where() == before:
                 _end(128 + asked[0], "stopped; an RPC server did not answer")
-
-
-_NOWHERE = (0, 0)
-"""Of a main thread that runs nothing of Python's: nothing can be said of it."""
 
 
 def _where() -> tuple[int, int]:

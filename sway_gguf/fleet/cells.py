@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -21,18 +21,17 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.peft_config import CONFIG
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.inputs import at_home
 from sway_gguf.fleet.cell import Cell
 from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, AdapterSpec, Models, ModelSpec, Spec, load_spec
-from sway_gguf.spec.options import CHECKPOINT, changed
+from sway_gguf.spec.named import TEXTS, named_in
+from sway_gguf.spec.options import changed
 from sway_gguf.spec.sweep import CHECK, Sweep
 from sway_gguf.suite.prepare import first_spec
 
 _KEY = 24
 """Hexadecimal digits of a key: 96 bits, so that no two cells ever share one, and file names stay short."""
-_TEXTS = ("data", "holdout", "general")
-_NOT_CONTENT = {"models", "gate", "folder", "remarks", "version", "format", *_TEXTS}
+_NOT_CONTENT = {"models", "gate", "folder", "remarks", "version", "format", *TEXTS}
 _NO_NUMBER = {"threads", "parallel", "embedder"}
 """Settings on which no number depends; an embedder counts by its content."""
 
@@ -87,9 +86,9 @@ def content_of(spec: Spec, digest: Callable[[Path], str]) -> dict[str, Any]:
     record["engine"] = spec.engine.model_dump(mode="json", exclude=_NO_NUMBER)
     record["embedder"] = digest(spec.engine.embedder) if spec.engine.embedder else ""
     record["format"] = spec.format if spec.format in FORMATS else digest(Path(spec.format))
-    for role in _TEXTS:
+    for role in TEXTS:
         record[role] = [digest(path) for path in data_files(getattr(spec, role))]
-    record["named"] = [digest(path) for path in _named_in(spec.suite, spec.folder)]
+    record["named"] = [digest(each.path) for each in named_in(spec) if each.role == "suite"]
     return record
 
 
@@ -120,7 +119,7 @@ def _suite(sweep: Sweep, name: str) -> Spec:
     """
     nowhere = Path("base.gguf"), Path("adapter.gguf")
     spec = first_spec(*nowhere) if name == CHECK else load_spec(sweep.at(name))
-    given = {role: getattr(sweep, role) for role in _TEXTS if getattr(spec, role) is None}
+    given: dict[str, Any] = {role: getattr(sweep, role) for role in TEXTS if getattr(spec, role) is None}
     engine = dict(sweep.engine)
     if engine.get("embedder"):
         engine["embedder"] = sweep.at(str(engine["embedder"]))
@@ -143,7 +142,7 @@ def _on(spec: Spec, base: Path, adapter: Path, seed: int, scale: float) -> Spec:
 
 def _digest(path: Path) -> str:
     """Of a file's or a folder's content; "" where it cannot be read."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         return sha256_of(path)
     return ""
 
@@ -164,18 +163,3 @@ def _digest_of_adapter(path: Path) -> str:
         parts = [f"{part.name} {sha256_of(part)}" for part in sorted(path.iterdir()) if (part / CONFIG).is_file()]
         whole = hashlib.sha256("\n".join([whole, *parts]).encode()).hexdigest() if parts else whole
     return whole
-
-
-def _named_in(value: Any, folder: Path, option: str = "") -> Iterator[Path]:
-    """Files that entries of a suite name, and a trainer's folder."""
-    if isinstance(value, dict):
-        for name, each in value.items():
-            yield from _named_in(each, folder, str(name))
-    elif isinstance(value, list):
-        for each in value:
-            yield from _named_in(each, folder, option)
-    elif isinstance(value, str) and value:
-        with suppress(OSError, ValueError, RuntimeError):
-            path = folder / at_home(value)
-            if path.is_file() or (option in CHECKPOINT and path.is_dir()):
-                yield path

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -69,23 +69,10 @@ def measure(place: Place, cell: Cell) -> Outcome:
     """
     from sway_gguf.core.result_json import to_json
     from sway_gguf.suite.prepare import prepare
-    from sway_gguf.suite.run import plan, run
-    from sway_gguf.suite.speeds import remember_speed
+    from sway_gguf.suite.watched import run_warm
 
     began, warm = time.perf_counter(), _warm(place)
-    prepared = prepare(cell.spec)
-    if not prepared.needs_model:
-        result = run(prepared, None)
-    else:
-        backend = warm.backend(prepared.base, prepared.stack, prepared.adapter_hash, prepared.engine)
-        try:
-            work = plan(prepared)
-            least, _ = work.span(backend.count_tokens_of)
-            result = run(prepared, backend, _Teller(least).heard, work=work)
-        except BaseException:
-            warm.drop()  # It may have been left halfway.
-            raise
-        remember_speed(prepared.base, prepared.engine, result.timings)
+    result = run_warm(prepare(cell.spec), warm, lambda least, most: nullcontext(_Teller(least).heard))
     return Outcome(to_json(result), seconds=time.perf_counter() - began, build=build_of().digest)
 
 

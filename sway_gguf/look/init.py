@@ -30,6 +30,8 @@ PICKED = 32
 _LOOKED_AT = 8
 """Times as many items of the holdout are looked at, so that some are left where the data holds others."""
 _FIRST_WORDS = "# Written by sway-gguf init from"
+_FIELDS = {"calibration_drift": "items_limit: 64"}
+"""What a suite says beyond name and kind, so that a run stays short; the user may take it away."""
 
 
 class Spoken(NamedTuple):
@@ -178,10 +180,6 @@ def _kinds(base: Path, adapter: Path, material: Material, spoken: Spoken) -> tup
     spec = changed(validated(Spec, asked, "the command line"), {"format": spoken.format}, "the command line")
     prepared = prepare(spec, material)
     return [probe.kind for probe in prepared.probes], {skip.kind: skip.reason for skip in prepared.skipped}
-
-
-_FIELDS = {"calibration_drift": "items_limit: 64"}
-"""What a suite says beyond name and kind, so that a run stays short; the user may take it away."""
 
 
 def _entries(ready: Sequence[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from sway_gguf.core.divergence import js_distance
 from sway_gguf.core.measurement import Check, Curve, Item, Measurement, checked
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import NextToken, Query
-from sway_gguf.core.rules import AllChecks, Rule
+from sway_gguf.core.rules import AllChecks
 from sway_gguf.core.sections import Section
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import queries_of, section_lift
@@ -72,6 +72,8 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
     caveat = "a random adapter has a rising curve as well; the shape qualifies an effect that others have shown."
     options_type = AdapterAblationOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"lambdas": [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0]}
+    rule = AllChecks()
+    shows_nulls = False  # Ablating a null makes no sense.
     retired: ClassVar[Mapping[str, str]] = {
         "divergence": "the curve is of the JS distance, which is linear in a small update",
         "top_k": "distances are exact over the vocabulary",
@@ -92,19 +94,9 @@ class AdapterAblation(Probe[AdapterAblationOptions]):
         return () if self.narrowed else tuple(panel_of(self.sources.sections, _SECTIONS, self.sources.seed))
 
     @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
-
-    @property
     def scales(self) -> tuple[float, ...]:
         """Every λ but 0 (the base) and 1 (the tuned view)."""
         return tuple(sorted({lam for lam in self.options.lambdas if lam not in (0.0, 1.0)}))
-
-    @property
-    def nulls(self) -> int:
-        """None: ablating a null makes no sense."""
-        return 0
 
     def missing(self) -> str:
         """Prompts."""

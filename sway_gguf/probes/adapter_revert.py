@@ -10,7 +10,7 @@ from pydantic import Field
 from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, Generate, Query, shorten
-from sway_gguf.core.rules import AboveNull, Rule
+from sway_gguf.core.rules import AboveNull
 from sway_gguf.core.sections import Paraphrase
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import beyond
@@ -49,6 +49,7 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
     caveat = "nearness of embeddings is not correctness."
     options_type = AdapterRevertOptions
     quick = False
+    rule = AboveNull("higher", fails=False)
     retired: ClassVar[Mapping[str, str]] = {
         "assert_z_gte": "z is shown, never the gate",
         "assert_revert_rate_lt": "the nulls decide; the revert rate is shown",
@@ -60,11 +61,6 @@ class AdapterRevert(Probe[AdapterRevertOptions]):
         """Cases in use, each once."""
         given = [self.sources.spoken(case.as_paraphrase()) for case in self.options.cases]
         return list(dict.fromkeys(given or self.sources.paraphrases))
-
-    @property
-    def rule(self) -> Rule:
-        """Against the nulls, without failing."""
-        return AboveNull("higher", fails=False)
 
     def missing(self) -> str:
         """Cases."""

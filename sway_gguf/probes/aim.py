@@ -58,16 +58,8 @@ class Aim(Probe[AimOptions]):
     )
     options_type = AimOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"items": 6}
-
-    @property
-    def rule(self) -> Findings:
-        """By its checks; that the material gained beyond noise is for others to show."""
-        return Findings(answers=False)
-
-    @property
-    def nulls(self) -> int:
-        """None: the promise is the view's own."""
-        return 0
+    rule = Findings(answers=False)  # That the material gained beyond noise is for others to show.
+    shows_nulls = False  # The promise is the view's own.
 
     @property
     def sections(self) -> list[Section]:

@@ -12,7 +12,7 @@ from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import NextToken, Query
-from sway_gguf.core.rules import AboveFloor, Rule
+from sway_gguf.core.rules import AboveFloor
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
 
@@ -41,22 +41,14 @@ class Applied(Probe[AppliedOptions]):
     passing = "the change is above the run's numerical noise floor"
     caveat = "the change may be noise, or in the wrong direction: it only says that the adapter reaches the logits."
     options_type = AppliedOptions
+    rule = AboveFloor()
+    shows_nulls = False
 
     @property
     def prompts(self) -> list[str]:
         """Prompts in use."""
         prompts = panel_of(self.held(self.prompts_of(self.options.prompts), NextToken), _PROMPTS, self.sources.seed)
         return self.drawn(prompts)
-
-    @property
-    def rule(self) -> Rule:
-        """Against the noise floor."""
-        return AboveFloor()
-
-    @property
-    def nulls(self) -> int:
-        """None are needed."""
-        return 0
 
     def missing(self) -> str:
         """Prompts."""

@@ -24,7 +24,7 @@ from sway_gguf.spec.options import ProbeOptions
 Options = TypeVar("Options", bound=ProbeOptions)
 Thing = TypeVar("Thing")
 SHOWN_NULLS = 3
-"""Nulls visited for a probe whose null mean is shown but decides nothing."""
+"""Nulls visited for a probe beside whose value they are shown."""
 CONTROLS = 0.5
 """Texts to compare with on a panel, per item: nulls need no interval, only the same comparison as the adapter."""
 
@@ -103,9 +103,9 @@ class Probe(ABC, Generic[Options]):
         return ()
 
     @property
-    def nulls(self) -> int | None:
-        """How many nulls it needs: None for all of the run's."""
-        return None
+    def shows_nulls(self) -> bool:
+        """Whether nulls are shown beside a value that they do not decide: what size alone does."""
+        return True
 
     def result(self, verdict: Verdict, reason: str) -> ProbeResult:
         """Its outcome where nothing was measured."""
@@ -194,16 +194,8 @@ class StaticProbe(Probe[Options]):
     """A probe that measures files alone and is judged by its checks."""
 
     static = True
-
-    @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None."""
-        return 0
+    rule = AllChecks()
+    shows_nulls = False
 
     def ask(self) -> Sequence[Query]:
         """Nothing."""

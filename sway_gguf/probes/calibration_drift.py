@@ -17,6 +17,7 @@ from sway_gguf.material.chunks import spread
 from sway_gguf.material.knowledge import knowledge
 from sway_gguf.probes.base import CONTROLS, mean_of
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe, counted
+from sway_gguf.spec.options import BUILT_IN
 from sway_gguf.stats.interval import MIN_ITEMS
 
 _REQUEST = "Finish this sentence: {} …"
@@ -27,7 +28,7 @@ class CalibrationDriftOptions(ToleranceOptions):
     """Fields of `calibration_drift`."""
 
     kind: Literal["calibration_drift"] = "calibration_drift"
-    pack: str = Field(default="builtin", description="builtin, or a JSONL file of prompt and gold (or completion)")
+    pack: str = Field(default=BUILT_IN, description="builtin, or a JSONL file of prompt and gold (or completion)")
     items: list[tuple[str, str]] = Field(default_factory=list, description="[prompt, gold] pairs in place of a pack")
     items_limit: int | None = Field(default=None, ge=1, description="at most so many, evenly spaced")
     tolerance: float = Field(
@@ -63,7 +64,7 @@ class CalibrationDrift(ToleranceProbe[CalibrationDriftOptions]):
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """(prompt, gold) in use."""
-        path = None if self.options.pack == "builtin" else self.sources.folder / at_home(self.options.pack)
+        path = None if self.options.pack == BUILT_IN else self.sources.folder / at_home(self.options.pack)
         pairs = self.options.items or knowledge(path)
         return self.drawn(list(dict.fromkeys(spread(pairs, self.options.items_limit or len(pairs)))), share=CONTROLS)
 

@@ -13,7 +13,7 @@ from sway_gguf.core.answers import Answers, LogProbs
 from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import Item, Measurement
 from sway_gguf.core.queries import Embed, NextToken, Query
-from sway_gguf.core.rules import AboveNull, Rule
+from sway_gguf.core.rules import AboveNull
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.sources import embedded_by
 from sway_gguf.spec.options import ProbeOptions
@@ -55,6 +55,7 @@ class ClusterKl(Probe[ClusterKlOptions]):
     options_type = ClusterKlOptions
     follows = (Embed(""),)
     quick = False
+    rule = AboveNull("higher", fails=False)
     retired: ClassVar[Mapping[str, str]] = {
         "top_k": "divergences are exact over the vocabulary",
         "assert_z_gte": "z is shown, never the gate",
@@ -70,11 +71,6 @@ class ClusterKl(Probe[ClusterKlOptions]):
     @property
     def _fewest(self) -> int:
         return max(self.options.min_prompts, 2 * self.options.num_clusters)
-
-    @property
-    def rule(self) -> Rule:
-        """Against the nulls, without failing."""
-        return AboveNull("higher", fails=False)
 
     def missing(self) -> str:
         """Enough prompts."""

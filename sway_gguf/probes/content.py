@@ -13,7 +13,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import HELD_OUT, TRAINED, Item, Measurement, Part
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Query
-from sway_gguf.core.rules import AboveNull, Rule
+from sway_gguf.core.rules import AboveNull
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.mismatch import FEWEST_SENTENCES, Mismatch, mismatches
 from sway_gguf.probes.base import Probe
@@ -71,11 +71,7 @@ class Content(Probe[ContentOptions]):
     caveat = "a reply that takes up words of its prompt belongs to it as well; it need hold no fact that was learned."
     options_type = ContentOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"max_sections": 8, "max_controls": 5}
-
-    @property
-    def rule(self) -> Rule:
-        """Against the nulls, without failing."""
-        return AboveNull("higher", fails=False)
+    rule = AboveNull("higher", fails=False)
 
     @property
     def pairs(self) -> list[Mismatch]:

@@ -18,7 +18,7 @@ from sway_gguf.core.queries import Completion, Generate, Query, shorten
 from sway_gguf.core.rules import Findings
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.loops import loops
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.thinking import thinking_checks, thinking_queries
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.binomial import more_often_p
@@ -27,6 +27,10 @@ from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 _CHANCE = 0.05
 _LENGTH_UNKNOWN = "this backend tells no tokens of a reply: whether replies run on is not known"
 _NEVER_STOPS = "The adapter unlearned to stop: its replies run on where the base's end."
+_TRAIN_ON_IT = (
+    "train on the end-of-turn token too, as the template writes it, and see that it is not the padding token, which "
+    "trainers leave out"
+)
 
 
 class EndingOptions(ProbeOptions):
@@ -76,6 +80,7 @@ class Ending(Probe[EndingOptions]):
     caveat = "it looks at the data's own replies; how long the model talks elsewhere is not seen."
     options_type = EndingOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"replies": 0, "items": 8}
+    rule = Findings()
 
     @property
     def sections(self) -> list[Section]:
@@ -99,14 +104,9 @@ class Ending(Probe[EndingOptions]):
         return () if self.narrowed else self.sources.thoughts(MIN_ITEMS)
 
     @property
-    def rule(self) -> Findings:
-        """By its checks."""
-        return Findings()
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone does; none where replies are written, which cost far more."""
-        return 0 if self.options.replies else SHOWN_NULLS
+    def shows_nulls(self) -> bool:
+        """Not where replies are written, which cost far more."""
+        return not self.options.replies
 
     def missing(self) -> str:
         """Replies that something ends."""
@@ -193,12 +193,6 @@ class Ending(Probe[EndingOptions]):
 
     def _greedy(self, prompt: str) -> Generate:
         return Generate(prompt, self.options.max_new_tokens)
-
-
-_TRAIN_ON_IT = (
-    "train on the end-of-turn token too, as the template writes it, and see that it is not the padding token, which "
-    "trainers leave out"
-)
 
 
 def _parts(section: Section) -> tuple[str, str]:

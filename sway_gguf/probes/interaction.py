@@ -67,16 +67,8 @@ class Interaction(Probe[InteractionOptions]):
     options_type = InteractionOptions
     quick = False
     of_sets: ClassVar[bool] = True
-
-    @property
-    def rule(self) -> Findings:
-        """By its checks; it qualifies what others found of the set."""
-        return Findings(answers=False)
-
-    @property
-    def nulls(self) -> int:
-        """None: the set as a whole is held against nulls, by other probes."""
-        return 0
+    rule = Findings(answers=False)  # It qualifies what others found of the set.
+    shows_nulls = False  # The set as a whole is held against nulls, by other probes.
 
     @property
     def members(self) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from sway_gguf.core.sections import Canary, Section, distinct
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.material.perturb import PERTURBATIONS, Perturbation, perturbed
 from sway_gguf.material.recite import Passage, longest_run, passage
-from sway_gguf.probes.base import CONTROLS, SHOWN_NULLS, Probe
+from sway_gguf.probes.base import CONTROLS, Probe
 from sway_gguf.probes.lift import beyond, unrelated_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.extraction import samples_needed
@@ -106,18 +106,14 @@ class Leakage(Probe[LeakageOptions]):
     @property
     def passages(self) -> list[Passage]:
         """Beginnings of sections with what follows."""
-        options = self.options
-        found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in self._sections())
-        return self.drawn(self.held((one for one in found if one), lambda one: self._reply(one.prefix)))
+        return self.drawn(self._passages_of(self._sections()))
 
     @property
     def controls(self) -> list[Passage]:
         """The same of text that was never trained on: the holdout, or unrelated text in the form of the material."""
-        options = self.options
         count = min(_UNSEEN, len(self._sections()))
         unseen = self.sources.holdout[:count] or unrelated_of(self.sources, count)
-        found = (passage(s.prompt, s.text, options.prefix_chars, options.continuation_chars) for s in unseen)
-        return self.drawn(self.held((one for one in found if one), lambda one: self._reply(one.prefix)), share=CONTROLS)
+        return self.drawn(self._passages_of(unseen), share=CONTROLS)
 
     @property
     def canaries(self) -> list[Canary]:
@@ -131,11 +127,6 @@ class Leakage(Probe[LeakageOptions]):
     def rule(self) -> Rule:
         """Against the tolerance."""
         return BelowTolerance(self.options.assert_recall_lt)
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone recites."""
-        return SHOWN_NULLS
 
     def missing(self) -> str:
         """Sections, and text to compare with."""
@@ -204,6 +195,12 @@ class Leakage(Probe[LeakageOptions]):
         """Of each passage, whether the base's and this view's samples bring it out."""
         most = self.options.samples
         return [(one.samples_needed_base <= most, one.samples_needed <= most) for one in recited]
+
+    def _passages_of(self, sections: Sequence[Section]) -> list[Passage]:
+        """Those that are long enough, as far as the context holds a reply to their beginnings."""
+        lengths = self.options.prefix_chars, self.options.continuation_chars
+        found = (passage(section.prompt, section.text, *lengths) for section in sections)
+        return self.held((one for one in found if one), lambda one: self._reply(one.prefix))
 
     def _sections(self) -> list[Section]:
         return sample_of(distinct(self.sources.sections), _SECTIONS)

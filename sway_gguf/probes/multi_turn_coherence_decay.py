@@ -15,7 +15,7 @@ from sway_gguf.core.errors import UserError
 from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Generate, NextToken, Query, shorten
-from sway_gguf.core.rules import AllChecks, Rule
+from sway_gguf.core.rules import AllChecks
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.prompt_collapse import decay_note
 from sway_gguf.spec.options import ProbeOptions
@@ -62,6 +62,8 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
     caveat = "the dialogue is the base's own, so it does not show what the tuned model would make of its own words."
     options_type = MultiTurnOptions
     quick = False
+    rule = AllChecks()
+    shows_nulls = False  # A null has no effect that could decay.
     retired: ClassVar[Mapping[str, str]] = {
         "divergence": "JS always",
         "top_k": "divergences are exact over the vocabulary",
@@ -72,16 +74,6 @@ class MultiTurnCoherenceDecay(Probe[MultiTurnOptions]):
         """First user turns."""
         given = self.options.prompts or [self.asked(prompt).strip() for prompt in self.sources.prompts]
         return self.drawn(sample_of(self.held(given, self._whole), _PROMPTS))
-
-    @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None: a null has no effect that could decay."""
-        return 0
 
     def missing(self) -> str:
         """Prompts, and a chat template."""

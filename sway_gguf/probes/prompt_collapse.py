@@ -15,7 +15,7 @@ from sway_gguf.core.divergence import BY_NAME
 from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import NextToken, Query
-from sway_gguf.core.rules import AllChecks, Rule
+from sway_gguf.core.rules import AllChecks
 from sway_gguf.material.packaged import filler
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
@@ -66,6 +66,8 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
     caveat = "the filler is unrelated prose; a long context about the subject may act otherwise."
     options_type = PromptCollapseOptions
     quick = False
+    rule = AllChecks()
+    shows_nulls = False  # A null has no effect that could decay.
     retired: ClassVar[Mapping[str, str]] = {
         "top_k": "divergences are exact over the vocabulary",
         "assert_z_gte": "a null has no effect whose decay could be compared",
@@ -90,16 +92,6 @@ class PromptCollapse(Probe[PromptCollapseOptions]):
     def measured_lengths(self) -> list[int]:
         """Those at which it measures; on a panel, where no decay is looked for, the first alone."""
         return self.lengths[:1] if self.narrowed else self.lengths
-
-    @property
-    def rule(self) -> Rule:
-        """By its checks."""
-        return AllChecks()
-
-    @property
-    def nulls(self) -> int:
-        """None: a null has no effect that could decay."""
-        return 0
 
     def missing(self) -> str:
         """Prompts, and a context that holds two lengths."""

@@ -12,7 +12,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Curve, Measurement, Part, Row, Table
 from sway_gguf.core.panel import panel_of
 from sway_gguf.core.queries import Query, Rolling
-from sway_gguf.core.rules import Rule, Shown
+from sway_gguf.core.rules import Shown
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.chunks import chunk, spread
 from sway_gguf.probes.base import Probe, mean_of
@@ -65,6 +65,8 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
     caveat = "a smaller scale is another model: run check on it (pick does) before it ships."
     options_type = ScaleResponseOptions
     quick = False
+    rule = Shown()
+    shows_nulls = False  # Scaling a null makes no sense.
 
     @property
     def sections(self) -> list[Section]:
@@ -80,19 +82,9 @@ class ScaleResponse(Probe[ScaleResponseOptions]):
         return self.drawn(spread(list(pieces), self.options.chunks))
 
     @property
-    def rule(self) -> Rule:
-        """It is shown."""
-        return Shown()
-
-    @property
     def scales(self) -> tuple[float, ...]:
         """Every λ but 1."""
         return tuple(sorted({scale for scale in self.options.lambdas if scale != 1.0}))
-
-    @property
-    def nulls(self) -> int:
-        """None: scaling a null makes no sense."""
-        return 0
 
     def missing(self) -> str:
         """Material, and general text."""

@@ -12,7 +12,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Item, Measurement, checked
 from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Generate, Query
-from sway_gguf.core.rules import AboveNull, Rule
+from sway_gguf.core.rules import AboveNull
 from sway_gguf.material.style import FEATURES, fingerprint
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.spec.options import ProbeOptions
@@ -48,6 +48,7 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
     caveat = "numbers on sentences and words are a shadow of style; two authors may share them."
     options_type = StyleFingerprintOptions
     quick = False
+    rule = AboveNull("higher", fails=False)
     retired: ClassVar[Mapping[str, str]] = {
         "assert_z_gte": "z is shown, never the gate",
         "assert_shift_gte": "the nulls decide, not a fixed shift",
@@ -64,11 +65,6 @@ class StyleFingerprint(Probe[StyleFingerprintOptions]):
         if self.options.doc_reference:
             return [self.options.doc_reference]
         return [section.text for section in self.sources.sections]
-
-    @property
-    def rule(self) -> Rule:
-        """Against the nulls, without failing."""
-        return AboveNull("higher", fails=False)
 
     def missing(self) -> str:
         """Prompts and a document."""

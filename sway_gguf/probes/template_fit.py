@@ -67,16 +67,8 @@ class TemplateFit(Probe[TemplateFitOptions]):
     )
     options_type = TemplateFitOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"items": 5}
-
-    @property
-    def rule(self) -> Findings:
-        """By its checks."""
-        return Findings()
-
-    @property
-    def nulls(self) -> int:
-        """None: a null was trained with no template."""
-        return 0
+    rule = Findings()
+    shows_nulls = False  # A null was trained with no template.
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:

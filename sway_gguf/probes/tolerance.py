@@ -8,7 +8,7 @@ from typing import TypeVar
 from sway_gguf.core.measurement import Item
 from sway_gguf.core.rules import AboveTolerance, Rule
 from sway_gguf.core.toll import Turned
-from sway_gguf.probes.base import SHOWN_NULLS, Probe
+from sway_gguf.probes.base import Probe
 from sway_gguf.spec.options import ProbeOptions
 
 
@@ -28,11 +28,6 @@ class ToleranceProbe(Probe[Tolerant]):
     def rule(self) -> Rule:
         """Against the tolerance."""
         return AboveTolerance(self.options.tolerance)
-
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone costs."""
-        return SHOWN_NULLS
 
     def beyond_tolerance(self, items: Sequence[Item], what: str) -> Turned:
         """How many items lost more by themselves than their mean may lose; `what` they are, in the plural."""

@@ -13,7 +13,7 @@ from sway_gguf.core.measurement import Item, Measurement, Row, Table
 from sway_gguf.core.queries import Compare, Query, shorten
 from sway_gguf.core.rules import BelowTolerance, Rule
 from sway_gguf.material.chunks import spread
-from sway_gguf.probes.base import SHOWN_NULLS, Probe, mean_of
+from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import bits_of
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.interval import MIN_ITEMS
@@ -68,11 +68,6 @@ class Top1Flips(Probe[Top1FlipsOptions]):
         """Against the tolerance."""
         return BelowTolerance(self.options.tolerance, fails=False)
 
-    @property
-    def nulls(self) -> int:
-        """A few, to show what size alone flips."""
-        return SHOWN_NULLS
-
     def missing(self) -> str:
         """General text."""
         return "" if self.texts else "give --general FILE with unrelated text"
@@ -84,7 +79,7 @@ class Top1Flips(Probe[Top1FlipsOptions]):
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Flips per text that the base models."""
         limit = self.options.max_bits_per_byte
-        found = {text: other.changes(text) for text in self.texts}
+        found = {text: other.changes(Compare(text)) for text in self.texts}
         known = {
             text: one for text, one in found.items() if one.kl.size and bits_of(float(one.base.sum()), text) <= limit
         }

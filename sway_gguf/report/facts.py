@@ -16,6 +16,10 @@ from sway_gguf.report import numbers
 
 _ORDER = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.SKIP)
 T = TypeVar("T")
+NO_NULLS = (
+    "No null adapters were asked, so nothing here is held against noise of the adapter's size: whether it learned "
+    "anything is not judged."
+)
 
 
 def worst_first(found: Iterable[T], verdict: Callable[[T], Verdict]) -> list[T]:
@@ -48,12 +52,6 @@ def nulls_line(nulls: NullsUsed) -> str:
         if nulls.count
         else "no nulls"
     )
-
-
-NO_NULLS = (
-    "No null adapters were asked, so nothing here is held against noise of the adapter's size: whether it learned "
-    "anything is not judged."
-)
 
 
 def look_line(nulls: NullsUsed) -> str:

@@ -14,6 +14,7 @@ from sway_gguf.report import numbers
 from sway_gguf.report.facts import calls_for
 
 Name = TypeVar("Name")
+_WORST = (Verdict.SKIP, Verdict.PASS, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,6 @@ class Grid:
     suite: str
     bases: tuple[str, ...]
     lines: tuple[Line, ...]
-
-
-_WORST = (Verdict.SKIP, Verdict.PASS, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.ERROR)
 
 
 def verdict_of(row: CellRow) -> Verdict:

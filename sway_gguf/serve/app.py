@@ -69,7 +69,13 @@ def _api(root: Root, runs: Runs) -> Any:
     api.add_exception_handler(QueueFullError, _later)
     api.add_exception_handler(RequestValidationError, _misshapen)
     api.add_exception_handler(StarletteHTTPException, _as_json)
+    _add_page(api)
+    _add_runs(api, root, runs)
+    _describe_errors(api)
+    return api
 
+
+def _add_page(api: FastAPI) -> None:
     @api.get("/", response_class=HTMLResponse)
     def page() -> Response:
         """What runs, and the latest report."""
@@ -77,6 +83,8 @@ def _api(root: Root, runs: Runs) -> Any:
         csp = policy_of(html, "connect-src 'self'", "frame-src 'self'")
         return HTMLResponse(html, headers={"Content-Security-Policy": csp})
 
+
+def _add_runs(api: FastAPI, root: Root, runs: Runs) -> None:
     @api.post("/runs", status_code=202)
     def ask(request: RunRequest, response: Response) -> dict[str, Any]:
         """Ask for a run; it waits for those before it."""
@@ -121,9 +129,6 @@ def _api(root: Root, runs: Runs) -> Any:
         if before["state"] in ENDED:
             raise HTTPException(409, f"the run is {before['state']} already")
         return runs.cancel(identity) or before
-
-    _describe_errors(api)
-    return api
 
 
 def _known(runs: Runs, identity: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 
 from sway_gguf.artifacts.shards import open_shards
 from sway_gguf.core.errors import UserError
-from sway_gguf.core.inputs import at_home
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.probes.registry import KINDS
 from sway_gguf.serve.root import Root
 from sway_gguf.spec.model import FORMATS, Spec, load_spec
+from sway_gguf.spec.named import TEXTS, named_in
 from sway_gguf.spec.null_adapter import KIND as NULL_ADAPTER
 from sway_gguf.spec.options import changed
 from sway_gguf.suite.prepare import first_spec
@@ -65,9 +65,7 @@ def spec_of(request: RunRequest, root: Root) -> Spec:
     else:
         assert request.base is not None
         assert request.adapter is not None
-        texts: dict[str, Any] = {
-            role: _several(getattr(request, role), root) for role in ("data", "holdout", "general")
-        }
+        texts: dict[str, Any] = {role: _several(getattr(request, role), root) for role in TEXTS}
         spec = first_spec(root.asked(request.base), root.asked(request.adapter), **texts)
         spec = spec.model_copy(update={"suite": [entry for entry in spec.suite if entry["kind"] in KINDS]})
     chosen = request.format
@@ -94,8 +92,8 @@ def check_spec(spec: Spec, root: Root) -> None:
         kind = entry.get("kind")
         if kind not in KINDS and kind != NULL_ADAPTER:
             raise UserError(f"{str(kind)[:60]!r} is none of sway-gguf's own probes; a server runs no other")
-    for path in _paths_of(spec):
-        root.held(path)
+    for named in named_in(spec):
+        root.held(named.path)
     for shard in open_shards(models.base.base):
         root.held(shard.path)
 
@@ -104,24 +102,3 @@ def _several(given: str | list[str] | None, root: Root) -> list[Path] | None:
     if given is None:
         return None
     return [root.asked(each) for each in ([given] if isinstance(given, str) else given)]
-
-
-def _paths_of(spec: Spec) -> list[Path]:
-    """Everything that a spec names, those in its suite's entries among them."""
-    models, engine = spec.models, spec.engine
-    adapters = [lora.path for lora in models.ft.loras]
-    found: list[Any] = [models.base.base, models.ft.base, *adapters, engine.embedder]
-    for text in (spec.data, spec.holdout, spec.general):
-        found += text if isinstance(text, list) else [text]
-    if spec.format not in FORMATS:
-        found.append(Path(spec.format))
-    words = [word for entry in spec.suite for word in entry.values() if isinstance(word, str)]
-    named = (spec.folder / at_home(word) for word in words if "\0" not in word and len(word) < 1024)
-    return [path for path in found if path is not None] + [path for path in named if _there(path)]
-
-
-def _there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False

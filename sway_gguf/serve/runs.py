@@ -9,20 +9,23 @@ import logging
 import secrets
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
 from sway_gguf.core.result import SuiteResult
+from sway_gguf.core.views import View
 from sway_gguf.engine.interrupt import stopped_by
 from sway_gguf.engine.warm import Warm
 from sway_gguf.spec.model import Spec
+from sway_gguf.suite.measure import OnProgress
 from sway_gguf.suite.prepare import Prepared, prepare
-from sway_gguf.suite.run import plan, run
-from sway_gguf.suite.speeds import remember_speed
+from sway_gguf.suite.watched import run_warm
 
 logger = logging.getLogger("sway_gguf.serve")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -200,21 +203,17 @@ class Runs:
         except Exception as error:
             logger.exception("run %s failed", current.id)
             current.error = f"internal error: {one_line(f'{type(error).__name__}: {error}')}"
-        if state != "done":
-            self._warm.drop()  # It may have been left halfway.
         with self._lock:
             self._end(current, state)
 
     def _measured(self, current: Run) -> SuiteResult:
         prepared = self._ready(current.spec)
-        if not prepared.needs_model:
-            return run(prepared, None)
         _go_on(current)
-        backend = self._warm.backend(prepared.base, prepared.stack, prepared.adapter_hash, prepared.engine)
-        work = plan(prepared)
-        least, most = work.span(backend.count_tokens_of)
+        return run_warm(prepared, self._warm, partial(self._watching, current))
 
-        def progress(view: object, tokens: int) -> None:
+    @contextmanager
+    def _watching(self, current: Run, least: int, most: int) -> Iterator[OnProgress]:
+        def told(view: View, tokens: int) -> None:
             _go_on(current)
             with self._lock:
                 before = _percent(current)
@@ -223,9 +222,7 @@ class Runs:
                 if _percent(current) > before:
                     self._tell(current, view=str(view))
 
-        result = run(prepared, backend, progress, work=work)
-        remember_speed(prepared.base, prepared.engine, result.timings)
-        return result
+        yield told
 
     def _tell(self, current: Run, **more: Any) -> None:
         event: dict[str, Any] = {

@@ -24,6 +24,8 @@ _HUGE = 1e300
 """No log-probability, and no integer that becomes a float any more."""
 _ROUNDING = 1e-3
 """How far above zero a log-probability may come by rounding."""
+_LEAST_OUTPUT = 16
+"""Tokens that OpenAI's own responses write at least; others follow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,6 @@ class Ollama(Form):
         return Reply(text, _of_openai({"content": answer.get("logprobs")}))
 
 
-_LEAST_OUTPUT = 16
-"""Tokens that OpenAI's own responses write at least; others follow it."""
 TEXT_FORMS: tuple[Form, ...] = (Completions(), LlamaServer(), Ollama())
 CHAT_FORMS: tuple[Form, ...] = (Chat(), Responses())
 

@@ -49,7 +49,8 @@ def source_of(path: Path, data: Files = None) -> Source:
         raise UserError(f"{path}: it names no adapter; give BASE and ADAPTER instead")
     named = data or _data(records.get("data"), path)
     spec = default_spec(base, adapters, data=named, kinds=KINDS)
-    spec = spec.model_copy(update={"format": _format(result)})
+    spoken = {"format": _format(result), "template_kwargs": result.settings.get("template_kwargs", {})}
+    spec = spec.model_copy(update=spoken)
     return Source(spec, () if named else _prompts(result))
 
 

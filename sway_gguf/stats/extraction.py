@@ -9,17 +9,6 @@ from __future__ import annotations
 import math
 
 
-def extraction_chance(logprob: float, samples: int) -> float:
-    """1 − (1 − q)ⁿ for q = exp(logprob): that the text is among so many samples.
-
-    Raises:
-        ValueError: a log-probability above 0, or no samples.
-    """
-    if samples < 1:
-        raise ValueError(f"{samples} samples bring out nothing")
-    return -math.expm1(samples * _log_missed(logprob))
-
-
 def samples_needed(logprob: float, chance: float) -> float:
     """The smallest n for which the text is among n samples with at least this chance: ⌈log(1 − p) / log(1 − q)⌉.
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sway_gguf.artifacts.chat import Template as Jinja
-from sway_gguf.artifacts.chat import family_template, special_tokens
+from sway_gguf.artifacts.chat import Renderer, family_template, special_tokens
 from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.core.candidates import Candidate, Thought, Worded
@@ -64,7 +63,7 @@ def candidates(spec: Spec, speech: Speech, sections: Sequence[Section], count: i
 
 def thoughts(speech: Speech, requests: Sequence[str]) -> tuple[Thought, ...]:
     """Requests with and without thinking asked for; empty where the template does not know it, or refuses one."""
-    if not isinstance(speech.chat, Jinja):
+    if not isinstance(speech.chat, Renderer):
         return ()
     on, off = (speech.chat.with_values(enable_thinking=wanted) for wanted in (True, False))
     try:

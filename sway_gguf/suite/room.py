@@ -52,9 +52,10 @@ class Room:
             return ()
         shown = [f"{origins.get(p, shorten(p))} (needs {length:,})" for p, length in list(over.items())[:_SHOWN]]
         more = f" and {len(over) - _SHOWN} more" if len(over) > _SHOWN else ""
-        what = "1 prompt does" if len(over) == 1 else f"{len(over)} prompts do"
+        one = len(over) == 1
+        what, after = ("1 prompt does", "it, and is") if one else (f"{len(over)} prompts do", "them, and are")
         return (
-            f"{what} not fit into the context of {self.width:,} tokens with what is asked after it, and is left out: "
+            f"{what} not fit into the context of {self.width:,} tokens with what is asked after {after} left out: "
             f"{'; '.join(shown)}{more}; {self._way_out(max(over.values()))}",
         )
 

@@ -5,36 +5,25 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from sway_gguf import __version__
-from sway_gguf.artifacts.digest import sha256_of_all, size_of
 from sway_gguf.artifacts.finite import not_finite
-from sway_gguf.artifacts.stack import Member
 from sway_gguf.core.errors import NonFiniteError
-from sway_gguf.core.file_records import AdapterRecord, BaseRecord, FileRecord
-from sway_gguf.core.result import (
-    NullsUsed,
-    ProbeResult,
-    SuiteResult,
-    Verdict,
-)
+from sway_gguf.core.result import NullsUsed, ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.views import NullView, View
 from sway_gguf.engine.bare import contract
 from sway_gguf.engine.doors import DoorBackend
 from sway_gguf.engine.protocol import Backend
-from sway_gguf.material.files import data_files, shown
+from sway_gguf.spec.settings import settings_of
 from sway_gguf.stats.calibration import smallest_rank_p
 from sway_gguf.suite.able import suited
 from sway_gguf.suite.decisions import decisions_of
+from sway_gguf.suite.hashed import hashed
 from sway_gguf.suite.measure import BaseAnswers, OnProgress, measure
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.schedule import Nulls, Schedule, schedule
@@ -45,6 +34,7 @@ from sway_gguf.verdict.judge import judge
 from sway_gguf.verdict.learned import learned
 from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS
 from sway_gguf.verdict.quantization import costs_of
+from sway_gguf.verdict.reading import Reading
 from sway_gguf.verdict.score import score_of
 
 ASSUMPTIONS = {
@@ -117,28 +107,41 @@ def run(
 
     telling = threading.Lock()
     broken, heard = "", Heard(prepared.example)
-    with _hashing(prepared) as files:
+    with hashed(prepared) as files:
         try:
-            work = work or plan(prepared)
-            nulls = [NullView(seed, prepared.design) for seed in prepared.seeds]
-            scale = prepared.design.rank_scale
-            defaults, first = prepared.spec.defaults, first_look(prepared)
-            decisions = decisions_of(first, alpha=defaults.alpha)
             found = measure(
-                backend, prepared.probes, work, told, scale, nulls, heard.take, base_answers, decisions, tally
+                backend,
+                prepared.probes,
+                work or plan(prepared),
+                told,
+                rank_scale=prepared.design.rank_scale,
+                nulls=[NullView(seed, prepared.design) for seed in prepared.seeds],
+                on_answers=heard.take,
+                base_answers=base_answers,
+                decisions=decisions_of(first_look(prepared), alpha=prepared.spec.defaults.alpha),
+                tally=tally,
             )
-            costs = prepared.costs or costs_of(prepared.base.parameters)
-            judged = judge(found.readings, alpha=defaults.alpha, first=first, costs=costs)
-            probes = [*judged, *found.failed]
+            probes = [*_judged(prepared, found.readings), *found.failed]
         except NonFiniteError as error:
             broken = "; ".join(filter(None, (str(error), not_finite(prepared.base, prepared.stack, error.view))))
             probes = _broken(prepared, broken)
         result = summarize(prepared, [*probes, *prepared.skipped], broken)
-        result = replace(result, files=tuple(future.result() for future in files))
-        result = replace(result, replies=heard.replies(), heat=heard.heat())
-    timings = {"run_seconds": time.perf_counter() - clock, **tally.timings}
-    remarks = (*result.remarks, *(backend.remarks if backend else ()))
-    return replace(result, engine=_engine(backend), timings=timings, started_at=started.isoformat(), remarks=remarks)
+        records = tuple(future.result() for future in files)
+    return replace(
+        result,
+        files=records,
+        replies=heard.replies(),
+        heat=heard.heat(),
+        engine=_engine(backend),
+        timings={"run_seconds": time.perf_counter() - clock, **tally.timings},
+        started_at=started.isoformat(),
+        remarks=(*result.remarks, *(backend.remarks if backend else ())),
+    )
+
+
+def _judged(prepared: Prepared, readings: Sequence[Reading]) -> list[ProbeResult]:
+    costs = prepared.costs or costs_of(prepared.base.parameters)
+    return judge(readings, alpha=prepared.spec.defaults.alpha, first=first_look(prepared), costs=costs)
 
 
 def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "") -> SuiteResult:
@@ -160,6 +163,7 @@ def summarize(prepared: Prepared, probes: Sequence[ProbeResult], broken: str = "
         remarks=(*prepared.spec.remarks, *prepared.left_out),
         texts=texts,
         format=prepared.texts.speech.name,
+        settings=settings_of(prepared.spec),
         learned=learned(by_kind.get("section_internalization"), by_kind.get("content")),
         libraries={"sway-gguf": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
@@ -194,48 +198,3 @@ def _nulls(prepared: Prepared, probes: Sequence[ProbeResult]) -> NullsUsed:
 
 def _engine(backend: DoorBackend | None) -> dict[str, Any]:
     return {"backend": backend.name, **backend.layout()} if backend else {"backend": "none"}
-
-
-@contextmanager
-def _hashing(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
-    """Hash the files while the model works: hashing a large base takes seconds and needs no GIL."""
-    spec, base = prepared.spec, prepared.base
-    about_base = BaseRecord(
-        base.name,
-        base.architecture,
-        base.parameters,
-        base.types,
-        base.vocabulary,
-        base.context_length,
-        base.license,
-    )
-    texts = {"data": spec.data, "holdout": spec.holdout, "general": spec.general}
-    wanted = [
-        partial(_record, "base", str(base.shards[0]), base.shards, base=about_base),
-        *(partial(_adapter_record, *each) for each in zip(prepared.stack.members, prepared.hashes, strict=True)),
-        *(partial(_record, role, shown(given), data_files(given)) for role, given in texts.items() if given),
-    ]
-    pool = ThreadPoolExecutor(1)
-    try:
-        yield [pool.submit(record) for record in wanted]
-    finally:
-        # Results have been waited for by now, unless the run was stopped: then nobody waits.
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _adapter_record(member: Member, sha256: str) -> FileRecord:
-    adapter = member.adapter
-    about = AdapterRecord(len(adapter.pairs), tuple(adapter.ranks), adapter.alpha, member.scale)
-    return _record("adapter", str(adapter.path), (adapter.path,), adapter=about, sha256=sha256)
-
-
-def _record(
-    role: str,
-    name: str,
-    paths: Sequence[Path],
-    base: BaseRecord | None = None,
-    adapter: AdapterRecord | None = None,
-    sha256: str = "",
-) -> FileRecord:
-    """A file or several; hashed here unless that was done before."""
-    return FileRecord(role, name, sha256 or sha256_of_all(paths), sum(map(size_of, paths)), base, adapter)

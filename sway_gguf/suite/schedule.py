@@ -125,7 +125,7 @@ class _Planner:
         self._rerun = Standing.PART if Standing.PART in self._probes else Standing.PANEL
         self._everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
         self._decided = [place for place in self._everyone if probes[place].rule.by_nulls]
-        self._sized = [p for p in self._everyone if p not in self._decided and probes[p].nulls != 0]
+        self._sized = [p for p in self._everyone if p not in self._decided and probes[p].shows_nulls]
         self._asked = {
             standing: {place: tuple(standing_there[place].ask()) for place in self._everyone}
             for standing, standing_there in self._probes.items()

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sway_gguf.artifacts.chat import Template as Jinja
-from sway_gguf.artifacts.chat import chat_renderer, family_template, special_tokens, template
+from sway_gguf.artifacts.chat import Renderer, chat_renderer, family_template, special_tokens, template
 from sway_gguf.artifacts.families import FAMILIES
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import template_source
@@ -189,7 +188,7 @@ def speech_of(spec: Spec, material: Material) -> Speech:
     return Speech(_OWN, template_of(own), own, transcript, own)
 
 
-def _usable_own(base: Path, spec: Spec) -> Jinja | None:
+def _usable_own(base: Path, spec: Spec) -> Renderer | None:
     """The base's own template where the run does not ask for it; one that cannot be used is none."""
     try:
         return chat_renderer(base, spec.template_kwargs)
@@ -205,11 +204,11 @@ def _speaks(material: Material) -> bool:
     return said or any(triple.dialogue for triple in material.preferences)
 
 
-def _family(name: str, base: Path, spec: Spec) -> Jinja:
+def _family(name: str, base: Path, spec: Spec) -> Renderer:
     return family_template(name, special_tokens(GGUFFile(base)), spec.template_kwargs)
 
 
-def _from_file(path: Path, base: Path, spec: Spec) -> Jinja:
+def _from_file(path: Path, base: Path, spec: Spec) -> Renderer:
     if not path.exists():
         raise UserError(
             f"format {str(path)!r} is neither a file or folder nor one of the formats; {nearest(path.name, FORMATS)}"

@@ -15,6 +15,7 @@ from sway_gguf.core.result import PartResult, ProbeResult, Verdict
 MEANINGFUL = 0.2
 """Share of what was gained beyond other text. Where the whole interval lies below it, the rest is what was learned:
 a manner, with little content or none."""
+_HEART = "It learned its training text by heart, and nothing beyond it"
 
 
 class Step(StrEnum):
@@ -55,7 +56,6 @@ _ALIKE = {
     Step.NEITHER: ", nor on held-out text",
     Step.OPEN: "",
 }
-_HEART = "It learned its training text by heart, and nothing beyond it"
 
 
 def learned(lift: ProbeResult | None, mapping: ProbeResult | None) -> str:
