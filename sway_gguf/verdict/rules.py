@@ -21,6 +21,7 @@ from sway_gguf.core.rules import (
     Shown,
 )
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, smallest_rank_p
+from sway_gguf.stats.contrast import gain_of
 from sway_gguf.stats.interval import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.verdict.reading import Evidence, Reading
 
@@ -200,7 +201,16 @@ def _no_effect(evidence: Evidence, rule: AboveNull) -> str:
         return "no effect above numerical noise"
     if _toward((evidence.value, evidence.value), rule.direction) > (evidence.reading.floor or 0.0):
         return ""
-    return f"it moved the other way ({evidence.value:+.2g} {evidence.reading.unit})"
+    return _other_way(evidence.reading)
+
+
+def _other_way(reading: Reading) -> str:
+    """That it moved away, or how far it moved and other text with it: what did not move is not said to have."""
+    gained = float(gain_of(reading.tuned.control_groups()))
+    if not gained:
+        return f"it moved the other way ({reading.tuned.value:+.2g} {reading.unit})"
+    own = reading.tuned.value + gained
+    return f"it moved by {own:+.2g} {reading.unit}, and other text by {gained:+.2g}"
 
 
 def _clears(span: Interval, rule: AboveNull, reading: Reading) -> bool:
