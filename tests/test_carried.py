@@ -84,8 +84,8 @@ def test_an_adapter_that_learned_the_one_reply_that_most_items_have_is_found() -
     (check,) = carried_by_one_reply(lifts(*[5.0] * 8, *NONE), REFUSED, ())
     assert not check.passed
     assert check.text == (
-        "one reply, the same behind 8 prompts, carries the lift: the 6 items with another reply gained +0 nats/token "
-        "beyond other text, which is not surely anything"
+        "one reply, the same behind 8 prompts, carries the lift: the 6 items with another one did not surely gain "
+        "(+0 nats/token beyond other text)"
     )
 
 

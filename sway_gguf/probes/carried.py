@@ -64,11 +64,11 @@ def carried_by_one_reply(
     span = mean_interval([item.value for item in rest], grouped(controls))
     if count < 2 or span is None:
         return ()
-    gained = (
-        f"the {len(rest)} items with another reply gained {beyond(rest, controls):+.2g} nats/token beyond other text"
-    )
-    wrong = f"one reply, the same behind {count} prompts, carries the lift: {gained}, which is not surely anything"
-    return (checked("replies", span.low > 0 or span.high >= beyond(items, controls) / 2, gained, wrong),)
+    others = f"the {len(rest)} items with another one"
+    gained = f"{beyond(rest, controls):+.2g} nats/token beyond other text"
+    fine = f"of replies, {others} gained {gained}"
+    wrong = f"one reply, the same behind {count} prompts, carries the lift: {others} did not surely gain ({gained})"
+    return (checked("replies", span.low > 0 or span.high >= beyond(items, controls) / 2, fine, wrong),)
 
 
 def shared_replies(sections: Sequence[Section]) -> tuple[str, ...]:
