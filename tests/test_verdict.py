@@ -76,6 +76,14 @@ def test_material_that_stayed_while_other_text_gained_is_not_said_to_have_moved_
     assert (found.verdict, found.reason) == (Verdict.FAIL, "it moved by +0 nats, and other text by +0.5")
 
 
+@pytest.mark.parametrize("value", [-3.1, 0.05, 5.0])
+def test_too_few_items_leave_it_open_whichever_way_they_went(value: float) -> None:
+    """A text of one line was called off-target by a single item that lost 1.9; five of them leave no doubt."""
+    assert verdict_of(AboveNull(), measured(value, items=4), NULLS) == Verdict.INCONCLUSIVE
+    assert (verdict_of(AboveNull(), measured(value, items=5, spread=0.01), NULLS) == Verdict.PASS) == (value == 5)
+    assert verdict_of(AboveNull(), measured(value, items=4), NULLS, floor=9.0) == Verdict.FAIL
+
+
 def test_an_interval_that_reaches_zero_decides_nothing_beyond_all_nulls() -> None:
     low = [-5 - 0.1 * (n % 5) for n in range(19)]
     found = judge([reading(AboveNull(), measured(0.2, spread=0.5), low)], alpha=0.05)[0]
