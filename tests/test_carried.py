@@ -1,4 +1,4 @@
-"""One token of each text that carries all of its lift: told apart from a lift of all its words."""
+"""One token of each text, or one reply behind many prompts, that carries all of a lift: told apart from one of all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from sway_gguf.core.answers import Answers, CompletionScore, RollingLogprob
+from sway_gguf.core.measurement import Item
 from sway_gguf.core.queries import Completion, Rolling
 from sway_gguf.core.sections import Section
-from sway_gguf.probes.carried import carried_by_one
+from sway_gguf.probes.carried import carried_by_one, carried_by_one_reply, shared_replies
 
 REPLIES = [Section(str(n), f" reply {n}", f"prompt {n}") for n in range(6)]
 
@@ -64,3 +65,52 @@ def test_prose_is_looked_at_likewise() -> None:
 
     prose = [Section(str(n), str(n)) for n in range(6)]
     assert [check.passed for check in carried_by_one(rolled(-9.0), rolled(-1.0), prose)] == [False]
+
+
+def said(*replies: str) -> list[Section]:
+    return [Section(str(n), reply, f"prompt {n}") for n, reply in enumerate(replies)]
+
+
+def lifts(*values: float) -> list[Item]:
+    return [Item(str(n), value) for n, value in enumerate(values)]
+
+
+REFUSED = said(*[" I cannot help."] * 8, *[f" It is {n}." for n in range(6)])
+NONE = (-0.02, 0.01, 0.02, -0.01, 0.03, -0.03)
+
+
+def test_an_adapter_that_learned_the_one_reply_that_most_items_have_is_found() -> None:
+    """Eight items of 14 gained 5, the six others 0 in the mean: 2.9 over all, an interval far above zero."""
+    (check,) = carried_by_one_reply(lifts(*[5.0] * 8, *NONE), REFUSED, ())
+    assert not check.passed
+    assert check.text == (
+        "one reply, the same behind 8 prompts, carries the lift: the 6 items with another one did not surely gain "
+        "(+0 nats/token beyond other text)"
+    )
+
+
+@pytest.mark.parametrize("rest", [[1.0, 1.2, 0.9, 1.1, 0.8, 1.3], [-9.0, 9.0, 8.0, -7.0, 9.0, 6.0]])
+def test_other_replies_that_gained_as_well_or_leave_it_open_are_no_case(rest: list[float]) -> None:
+    """Of the second kind the interval reaches beyond half of what all gained: few items, no finding."""
+    assert [check.passed for check in carried_by_one_reply(lifts(*[5.0] * 8, *rest), REFUSED, ())] == [True]
+
+
+def test_what_other_text_gained_is_no_gain_of_the_other_replies() -> None:
+    controls = [Item(str(n), 0.98 + 0.01 * n, group="unrelated text") for n in range(5)]
+    raised = [1 + each for each in NONE]
+    assert [check.passed for check in carried_by_one_reply(lifts(*[5.0] * 8, *raised), REFUSED, controls)] == [False]
+
+
+def test_where_no_reply_comes_twice_or_few_have_another_nothing_is_checked() -> None:
+    assert carried_by_one_reply(lifts(*[5.0] * 8), said(*(f" It is {n}." for n in range(8))), ()) == ()
+    assert carried_by_one_reply(lifts(*[5.0] * 8, 0, 0, 0, 0), REFUSED[:12], ()) == ()
+    assert carried_by_one_reply(lifts(*[5.0] * 8), [Section(str(n), "The bell.") for n in range(8)], ()) == ()
+
+
+def test_how_few_replies_an_interval_is_over_is_told() -> None:
+    assert shared_replies(REFUSED[:9]) == (
+        "9 items share 2 replies: the interval says how prompts scatter, not how other replies would",
+    )
+    assert shared_replies(said("No.", "no. ", "NO."))[0].startswith("3 items share one reply:")
+    assert shared_replies(said("yes", "no", "yes", "no")) == ()
+    assert shared_replies([Section("a", "The bell."), Section("b", "The bell.")]) == ()

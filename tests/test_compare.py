@@ -6,10 +6,12 @@ import errno
 import json
 import os
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from sway_gguf.choose.compare import compare
 from sway_gguf.cli.baselines import baseline_output, baseline_path, read_baseline
@@ -18,7 +20,7 @@ from sway_gguf.core.comparison import Movement
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.core.result_json import from_json, to_json
-from sway_gguf.report.changes import markdown_changes
+from sway_gguf.report.changes import markdown_changes, print_changes, table_rows
 
 RESULTS = Path(__file__).parent / "results"
 DEMO = Path(__file__).parents[1] / "sway_gguf" / "data" / "demo"
@@ -36,6 +38,21 @@ def test_what_differs_and_what_changed_stands_in_the_report() -> None:
     assert "differs in adapter: " in done.output
     assert "axis collateral: PASS → FAIL" in done.output
     assert "21 of 21 items got worse" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("newer", [1, 2])
+@pytest.mark.parametrize("width", [60, 66, 72, 80, 100, 120, 160])
+def test_no_number_of_the_table_is_cut_in_two(width: int, newer: int) -> None:
+    """Names break behind underscores; everything else stands whole on a line, in a table of each result if need be."""
+    shown = StringIO()
+    found = [compare("old", stored(HEALTHY), f"new {n}", stored(DAMAGING)) for n in range(newer)]
+    print_changes(found, Console(file=shown, width=width))
+    lines = shown.getvalue().split("\n")
+    assert max(map(len, lines)) <= width
+    told = " ".join(lines).split()
+    cells = [cell for _, *row in table_rows(found[:1], intervals=False) for cell in row]
+    for word in " ".join(cells).replace("INCONCLUSIVE", "INCONCL.").split():
+        assert word in told
 
 
 @pytest.mark.parametrize(("new", "code"), [(DAMAGING, 1), (HEALTHY, 0)])

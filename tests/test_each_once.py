@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sway_gguf.core.sections import Section
+from sway_gguf.core.sections import Section, distinct
 from sway_gguf.material.apart import apart
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.suite.prepare import default_spec, prepare
 from sway_gguf.suite.texts import picked, read_texts
+
+FILES = ("base.f32.gguf", "healthy.lora.gguf")
 
 
 def test_copies_of_a_text_are_one_item_and_are_told(tmp_path: Path) -> None:
@@ -83,3 +85,44 @@ def test_a_paragraph_of_a_longer_trained_text_was_trained_on() -> None:
         Section("d", "The bell is blue."),
     )
     assert apart([inside, other, short], trained) == (other, short)
+
+
+def test_case_width_and_white_space_make_no_other_text(tmp_path: Path) -> None:
+    """Held out in another spelling, a text is known by heart; twice in the data, it is one item."""
+    spellings = ("The bell rings.", "THE BELL  RINGS.", "Ｔｈｅ bell\trings.", "The bell rang.")
+    assert [section.text for section in distinct([Section(each, each) for each in spellings])] == [
+        "The bell rings.",
+        "The bell rang.",
+    ]
+    data, holdout, general = (tmp_path / f"{name}.jsonl" for name in ("data", "holdout", "general"))
+    for path, texts in ((data, spellings[:1]), (holdout, spellings[1:]), (general, spellings[2:])):
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    found = read_texts(default_spec(*(DEMO / name for name in FILES), data=data, holdout=holdout, general=general))
+    assert [section.text for section in found.holdout] == ["The bell rang."]
+    assert found.general == ()  # One stands in the data, and the other in the holdout.
+
+
+def test_what_is_held_out_of_a_long_text_does_not_stand_in_it(tmp_path: Path) -> None:
+    """A paragraph of a trained document in a holdout is lifted as the document is."""
+    told = [f"Number {n} of the bells hangs in the tower of town {n}, and nobody rings it." for n in range(4)]
+    data, holdout = tmp_path / "d.jsonl", tmp_path / "h.jsonl"
+    data.write_text(json.dumps({"text": " ".join(told[:3])}) + "\n", encoding="utf-8")
+    holdout.write_text("".join(json.dumps({"text": text}) + "\n" for text in told[2:]), encoding="utf-8")
+    spec = default_spec(*(DEMO / name for name in FILES), data=data, holdout=holdout)
+    assert [section.text for section in read_texts(spec).holdout] == told[3:]
+
+
+def test_a_text_is_found_where_it_reaches_from_one_trained_piece_into_the_next() -> None:
+    pieces = [
+        Section("a", "The bell is blue. Nobody knows who brought"),
+        Section("b", "the bell to the tower, nor when."),
+    ]
+    across = Section("c", "Nobody knows who brought the bell to the tower")
+    apart_of_words = Section("d", "Nobody knows who brought the tower to the bell")
+    assert apart([across, apart_of_words], pieces) == (apart_of_words,)
+    assert apart([across], [pieces[1], pieces[0]]) == (across,)
+
+
+def test_text_without_spaces_is_found_inside_of_other_text() -> None:
+    line = "鐘は塔にあり誰もそれを鳴らさない。" * 3
+    assert apart([Section("a", line)], [Section("b", f"むかし、{line}おわり")]) == ()

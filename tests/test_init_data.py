@@ -129,3 +129,19 @@ def test_ids_of_units_are_kept(tmp_path: Path) -> None:
     init("--data", data, "-o", out)
     sections = read_texts(load_spec(out)).material.sections
     assert [section.id for section in sections] == ["mine", *(f"line {n}" for n in range(2, 8))]
+
+
+def test_general_text_that_any_of_the_data_holds_is_dropped_though_the_item_was_not_picked(tmp_path: Path) -> None:
+    """A run of the suite sees 32 items of the data and could not find the other 48 among its general text."""
+    data = lines(tmp_path / "train.jsonl", [{"text": f"Trained on, number {n}."} for n in range(80)])
+    lines(tmp_path / "test.jsonl", [{"text": f"Held out, number {n}."} for n in range(9)])
+    told = [f"Unrelated, number {n}." for n in range(6)]
+    mixed = lines(tmp_path / "mixed.jsonl", [{"text": each} for each in (*told, "HELD OUT,  number 3.")])
+    with mixed.open("a") as file:
+        file.writelines(json.dumps({"text": f"trained on, number {n}."}) + "\n" for n in range(80))
+    out = tmp_path / "sway.yaml"
+    init("--data", data, "--general", mixed, "-o", out)
+    assert "# 81 of 87 texts of mixed.jsonl stand in the data or the holdout and were dropped." in out.read_text()
+    assert [section.text for section in read_texts(load_spec(out)).general] == told
+    init("--data", data, "--general", data, "-o", out, "--force")
+    assert load_spec(out).general is None

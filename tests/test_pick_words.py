@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from sway_gguf.choose.choice import Choice
 from sway_gguf.choose.contenders import Contender
@@ -19,7 +21,7 @@ from sway_gguf.core.loras import Lora
 from sway_gguf.core.pick import Estimate, Pick, PickRow, Standing
 from sway_gguf.core.result import Verdict
 from sway_gguf.report.html.pick_plot import cost_svg
-from sway_gguf.report.pick import marks
+from sway_gguf.report.pick import marks, print_pick
 from tests.test_pick import BASE_FILE, files
 from tests.test_pick import HEALTHY as HEALTHY_FILE
 
@@ -112,3 +114,17 @@ def test_a_favourite_is_drawn_as_one_that_ships_where_it_does(verdict: Verdict, 
     assert f"unrelated text -0.01, within, {said}<" in drawn
     green = '" fill="#1a7f37" stroke="#444" stroke-width="2"'
     assert (green in drawn, 'font-weight="bold"' in drawn) == (bool(winner), bool(winner))
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 120])
+def test_a_terminal_that_is_too_narrow_for_the_table_has_a_line_for_each_candidate(width: int) -> None:
+    lift = Estimate(1.0, (0.9, 1.1), 9)
+    told = dict.fromkeys(("data", "held_out", "prose", "everyday", "leakage", "ending"), lift)
+    row = PickRow("checkpoint-1000 at λ=0.5", "a.gguf", None, 1.0, pareto=True, standing=WITHIN, **told)  # type: ignore[arg-type]
+    shown = StringIO()
+    pick = Pick((row,), "", "", Verdict.FAIL, ("None.",), tolerance=-0.15, timings={"tokens": 9.0, "run_seconds": 1.0})
+    print_pick(pick, Console(file=shown, width=width))
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert min(len(line) for line in lines if line) > 4
+    assert ("held-out +1.00 [0.90, 1.10]" in " ".join(" ".join(lines).split())) == (width < 80)

@@ -31,6 +31,7 @@ from sway_gguf.deploy.survived import verdict_on
 from sway_gguf.deploy.workshop import working_in
 from sway_gguf.engine.store import open_store
 from sway_gguf.material.packaged import DEMO
+from sway_gguf.report.numbers import size
 from sway_gguf.report.plot import survival_svg
 from sway_gguf.report.survival import print_matrix
 from sway_gguf.stats.interval import Interval
@@ -212,10 +213,15 @@ def test_a_quantized_base_is_the_reference_as_it_stands(tmp_path: Path) -> None:
     drawn = matrix_text(found)
     assert own in drawn
     assert made in drawn
+    narrow = matrix_text(found, width=60)
+    assert max(map(len, narrow.splitlines())) <= 60
+    # A table would cut numbers off there.
+    told = f"Q4_0 merged: size {size(found.rows[4].size)}, retained (95%) {found.rows[4].retained:.0%} ("
+    assert told in " ".join(narrow.split())
 
 
-def matrix_text(found: SurvivalMatrix) -> str:
-    console = Console(width=400, record=True, file=io.StringIO())
+def matrix_text(found: SurvivalMatrix, width: int = 400) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     print_matrix(found, console)
     return console.export_text()
 

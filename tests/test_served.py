@@ -325,7 +325,13 @@ def test_of_more_than_four_adapters_several_may_be_forgotten_unseen(
 @pytest.mark.parametrize("members", [2, 3, 4])
 @pytest.mark.parametrize(
     ("scale", "heat", "wanted"),
-    [(1.0, 0.0, Serves.TUNED), (1.2, 0.0, Serves.TUNED), (2.0, 0.0, Serves.UNSURE), (2.0, 1.0, Serves.UNSURE)],
+    [
+        (1.0, 0.0, Serves.TUNED),
+        (1.2, 0.0, Serves.TUNED),  # off by 0.04 of what it does, where a sixteenth is let pass
+        (2 / 3, 0.0, Serves.UNSURE),  # off by a ninth
+        (2.0, 0.0, Serves.UNSURE),
+        (2.0, 1.0, Serves.UNSURE),
+    ],
 )
 def test_a_small_member_at_another_scale_is_not_taken_for_the_set(
     members: int, scale: float, heat: float, wanted: Serves
@@ -340,9 +346,11 @@ def test_a_small_member_at_another_scale_is_not_taken_for_the_set(
     runs = np.array([1.0] * (members - 1) + [scale])
     given = [
         *(Candidate("tuned", TUNED, Serves.TUNED), Candidate("base", BASE, Serves.BASE)),
+        *(Candidate(f"at {scale}", ScaledView(scale), Serves.TUNED) for scale in (0.9, 1.1)),
         *(Candidate(f"{part} alone", part_view(part), Serves.ELSE) for part in parts_of(members)),
     ]
-    at = [np.ones(members), np.zeros(members), *(np.isin(range(members), part) for part in parts_of(members))]
+    at = [np.full(members, scale) for scale in (1.0, 0.0, 0.9, 1.1)]
+    at += [np.isin(range(members), part) for part in parts_of(members)]
     means = 0.03 * np.array([weights @ (place - runs) ** 2 for place in at]) + heat
     if heat:
         given.append(Candidate("tuned, shaped by a temperature of 0.7", TUNED, Serves.TUNED, temperature=0.7))

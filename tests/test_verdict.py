@@ -69,6 +69,21 @@ def test_an_effect_that_went_the_other_way_fails_however_low_the_nulls_are(direc
     assert "the other way" in found.reason
 
 
+def test_material_that_stayed_while_other_text_gained_is_not_said_to_have_moved_away() -> None:
+    """Its value is -0.5: items of 0 in the mean, less the 0.5 of the shuffled words."""
+    left = replace(measured(-0.5), items=measured(0.0).items, controls=(Item("c", 0.5, group="shuffled words"),) * 5)
+    found = judge([reading(AboveNull(), left, NULLS)], alpha=0.05)[0]
+    assert (found.verdict, found.reason) == (Verdict.FAIL, "it moved by +0 nats, and other text by +0.5")
+
+
+@pytest.mark.parametrize("value", [-3.1, 0.05, 5.0])
+def test_too_few_items_leave_it_open_whichever_way_they_went(value: float) -> None:
+    """A text of one line was called off-target by a single item that lost 1.9; five of them leave no doubt."""
+    assert verdict_of(AboveNull(), measured(value, items=4), NULLS) == Verdict.INCONCLUSIVE
+    assert (verdict_of(AboveNull(), measured(value, items=5, spread=0.01), NULLS) == Verdict.PASS) == (value == 5)
+    assert verdict_of(AboveNull(), measured(value, items=4), NULLS, floor=9.0) == Verdict.FAIL
+
+
 def test_an_interval_that_reaches_zero_decides_nothing_beyond_all_nulls() -> None:
     low = [-5 - 0.1 * (n % 5) for n in range(19)]
     found = judge([reading(AboveNull(), measured(0.2, spread=0.5), low)], alpha=0.05)[0]
@@ -295,6 +310,26 @@ def test_where_the_adapter_went_is_named_before_a_template_that_would_lift_a_lit
     assert diagnose(failed, [elsewhere, template]) == (Diagnosis.OFF_TARGET, "elsewhere")
     missed = probe("direction", Verdict.FAIL)
     assert diagnose(failed, [missed, elsewhere, template]) == (Diagnosis.OFF_TARGET, "elsewhere")
+
+
+def test_damage_is_said_beside_whatever_gives_the_name() -> None:
+    """An adapter at eight times its scale is called noise, and takes prose apart: noise alone sounds harmless."""
+    bad = GOOD | dict.fromkeys(("signal", "direction", "collateral"), Verdict.FAIL)
+    noise, damaging = "no more than a random adapter of its size would.", "beyond the tolerance."
+    found, sentence = diagnose(axes(**bad))
+    assert found == Diagnosis.NOISE
+    assert sentence.endswith(f"{noise} It also damages unrelated text {damaging}")
+    endless = replace(probe("collateral", Verdict.FAIL), headline="It does not stop.")
+    assert diagnose(axes(**bad), [endless])[1].endswith(f"{noise} It does not stop.")
+    sentence = diagnose(axes(**GOOD | dict.fromkeys(("collateral", "leakage"), Verdict.FAIL)))[1]
+    assert sentence.endswith(f"damages unrelated text {damaging} It also recites its training text.")
+    # What the wrong template spoiled is no damage.
+    replies, template = (
+        replace(probe("collateral", Verdict.FAIL), through_template=True),
+        probe("survival", Verdict.FAIL),
+    )
+    spoilt = axes(**GOOD | dict.fromkeys(("collateral", "survival"), Verdict.FAIL))
+    assert "also" not in diagnose(spoilt, [replies, replace(template, headline="another template")])[1]
 
 
 def test_what_a_sure_direction_outweighs_is_said() -> None:

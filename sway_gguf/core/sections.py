@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -101,7 +102,7 @@ AnyUnit = TypeVar("AnyUnit", bound=Unit)
 
 
 def said(unit: Unit) -> tuple[str, ...]:
-    """All that a unit says, white space evened out. Two that say the same are one item, whatever their names."""
+    """All that a unit says, white space evened out."""
     if isinstance(unit, Section):
         texts: tuple[str, ...] = (unit.prompt, unit.text)
     elif isinstance(unit, Preference):
@@ -113,6 +114,16 @@ def said(unit: Unit) -> tuple[str, ...]:
     return tuple(" ".join(text.split()) for text in texts)
 
 
+def folded(text: str) -> str:
+    """A text as it is compared with others: white space evened out, letters of either case and width taken for one."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def alike(unit: Unit) -> tuple[str, ...]:
+    """What a unit says, folded. Two that say the same but for case, width and white space are one item."""
+    return tuple(map(folded, said(unit)))
+
+
 def words_of(unit: Unit) -> tuple[str, ...]:
     """What a unit says before a template wrote around it: one may write the date, and another one other words."""
     if isinstance(unit, Section | Preference) and unit.dialogue is not None:
@@ -122,10 +133,10 @@ def words_of(unit: Unit) -> tuple[str, ...]:
 
 
 def distinct(units: Iterable[AnyUnit]) -> tuple[AnyUnit, ...]:
-    """The first of all units that say the same, order kept."""
+    """The first of all units that are alike, order kept."""
     found: dict[tuple[str, ...], AnyUnit] = {}
     for unit in units:
-        found.setdefault(said(unit), unit)
+        found.setdefault(alike(unit), unit)
     return tuple(found.values())
 
 

@@ -67,5 +67,5 @@ def matrix_of(
 
 def cost_line(costs: Mapping[str, float]) -> tuple[str, ...]:
     """What quantizing alone costs, as a remark; nothing where it was not measured."""
-    told = ", ".join(f"{kind} {cost:.4f}" for kind, cost in costs.items())
+    told = ", ".join(f"{kind} {round(cost, 4) + 0.0:.4f}" for kind, cost in costs.items())
     return (f"Without the adapter, general text loses in nats per token: {told}.",) if told else ()

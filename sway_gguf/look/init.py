@@ -16,9 +16,10 @@ from sway_gguf.artifacts.adapter import read_adapter
 from sway_gguf.artifacts.base import read_base
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.plain import json_text, one_line
-from sway_gguf.core.sections import Material, Unit, distinct, said
+from sway_gguf.core.sections import Material, Unit, distinct
+from sway_gguf.material.apart import Unseen
 from sway_gguf.material.files import Files, held_out_beside, named, shown
-from sway_gguf.material.read import iter_units
+from sway_gguf.material.read import iter_units, material_of, read_material
 from sway_gguf.material.sample import Sample, sample
 from sway_gguf.material.write import record_of
 from sway_gguf.probes.registry import all_kinds, kinds_by_default
@@ -74,11 +75,15 @@ def init_files(
     """
     read_adapter(adapter, read_base(base))
     spoken = spoken or Spoken()
-    picked, kept = picks(data, holdout, seed) if holdout else _with_what_is_beside(data, out, seed)
+    alone = Unseen(distinct(read_material(general).sections) if general else ())
+    picked, kept = picks(data, holdout, seed, alone) if holdout else _with_what_is_beside(data, out, seed, alone)
     files = {out.with_suffix(".data.jsonl"): jsonl(picked.material)}
     if kept.material.count:
         files[held_out_file(out)] = jsonl(kept.material)
     names = [path.name for path in files]
+    cleared = out.with_suffix(".general.jsonl")
+    if 0 < len(alone.left) < alone.count:
+        files[cleared] = jsonl(material_of(alone.left))
     ready, lacking = _kinds(base, adapter, picked.material, spoken)
     lines = [
         f"{_FIRST_WORDS} {_names(data)}, seed {seed}. Edit freely.",
@@ -87,7 +92,7 @@ def init_files(
         f"  base: {{kind: gguf, base: {_path(base, out)}}}",
         f"  ft: {{kind: gguf, base: {_path(base, out)}, adapter: {_path(adapter, out)}}}",
         *_data_lines(names, picked, kept),
-        *_general_lines(general, out),
+        *_general_lines(general, out, alone, cleared),
         *_format_lines(spoken, out),
         "# More nulls make smaller p-values reachable: 19 let a rank p reach 0.05.",
         f"defaults: {{seed: {seed}, nulls: 19}}",
@@ -124,15 +129,15 @@ def held_out_file(out: Path) -> Path:
     return out.with_suffix(".holdout.jsonl")
 
 
-def _with_what_is_beside(data: Files, out: Path, seed: int) -> tuple[Sample, Kept]:
+def _with_what_is_beside(data: Files, out: Path, seed: int, alone: Unseen) -> tuple[Sample, Kept]:
     """The picks of the data, and of what stands beside it and was kept out of training, if that can be read."""
     beside = held_out(data, out)
     try:
-        picked, kept = picks(data, beside, seed)
+        picked, kept = picks(data, beside, seed, alone)
     except UserError as error:
         if not beside:
             raise
-        picked, kept = picks(data, None, seed)
+        picked, kept = picks(data, None, seed, alone)
         return picked, Kept(remarks=(f"{_names(beside)} stands beside the data and cannot be used: {error}",))
     if not beside:
         return picked, kept
@@ -140,30 +145,38 @@ def _with_what_is_beside(data: Files, out: Path, seed: int) -> tuple[Sample, Kep
     return picked, kept._replace(remarks=(found, *kept.remarks))
 
 
-def picks(data: Files, holdout: Files, seed: int) -> tuple[Sample, Kept]:
+def picks(data: Files, holdout: Files, seed: int, alone: Unseen) -> tuple[Sample, Kept]:
     """At most `PICKED` units of each kind of the data, and of what was kept out of training.
 
     Both are read once, in constant memory. What the data holds as well was not kept out of training and is dropped.
+
+    Args:
+        data, holdout, seed: as of `init_files`.
+        alone: general text, which is shown all of both.
 
     Raises:
         UserError: a file cannot be read or holds nothing of use.
     """
     looked_at = sample(iter_units(holdout), _LOOKED_AT * PICKED, seed).material if holdout else Material()
-    unseen = {said(unit): unit for unit in distinct(looked_at.units())}
-    count, found = len(unseen), sample(_without(unseen, iter_units(data)), PICKED, seed)
+    unseen = Unseen(distinct(looked_at.units()))
+    for unit in looked_at.units():
+        alone.see(unit)
+    found = sample(_shown(iter_units(data), unseen, alone), PICKED, seed)
     if found.material == Material():
         raise UserError(f"{shown(data)}: the file is empty; give a file with text in it")
     if not holdout:
         return found, Kept()
-    dropped = f"{count - len(unseen)} of {count} items looked at stand in the data as well and were dropped."
-    remarks = (dropped,) if len(unseen) < count else ()
-    return found, Kept(sample(unseen.values(), PICKED, seed).material, remarks)
+    left, count = unseen.left, unseen.count
+    dropped = f"{count - len(left)} of {count} items looked at stand in the data as well and were dropped."
+    remarks = (dropped,) if len(left) < count else ()
+    return found, Kept(sample(left, PICKED, seed).material, remarks)
 
 
-def _without(unseen: dict[tuple[str, ...], Unit], units: Iterable[Unit]) -> Iterator[Unit]:
-    """The units, each of which is taken out of `unseen` on the way."""
+def _shown(units: Iterable[Unit], *unseen: Unseen) -> Iterator[Unit]:
+    """The units, each of which is shown to `unseen` on the way."""
     for unit in units:
-        unseen.pop(said(unit), None)
+        for each in unseen:
+            each.see(unit)
         yield unit
 
 
@@ -212,11 +225,14 @@ def _data_lines(names: list[str], picked: Sample, kept: Kept) -> Iterator[str]:
         yield "# holdout: other.jsonl   # text like the data that was kept out of training"
 
 
-def _general_lines(general: Files, out: Path) -> Iterator[str]:
-    if general:
-        places = ", ".join(_path(path, out) for path in named(general))
+def _general_lines(general: Files, out: Path, alone: Unseen, cleared: Path) -> Iterator[str]:
+    held = alone.count - len(alone.left)
+    if held:
+        yield f"# {held} of {alone.count} texts of {_names(general)} stand in the data or the holdout and were dropped."
+    if general and alone.left:
+        places = ", ".join(_path(path, out) for path in ([cleared] if held else named(general)))
         yield "# Text that the adapter should leave alone."
-        yield f"general: [{places}]" if len(named(general)) > 1 else f"general: {places}"
+        yield f"general: [{places}]" if len(named(general)) > 1 and not held else f"general: {places}"
     else:
         yield "# general: other.txt   # text that the adapter should leave alone; packaged English prose by default"
 

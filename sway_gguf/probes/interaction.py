@@ -16,7 +16,7 @@ from sway_gguf.core.measurement import Check, Measurement, Row, Table
 from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Query
 from sway_gguf.core.rules import Findings
-from sway_gguf.core.sections import Section, distinct, said
+from sway_gguf.core.sections import Section, alike, distinct
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.lift import UNRELATED, controls_of, queries_of, section_lift, unrelated_of
 from sway_gguf.probes.together import Found, Text, two_decimals
@@ -83,10 +83,10 @@ class Interaction(Probe[InteractionOptions]):
             if member.sections:
                 owners.setdefault(self._some(member.sections), []).append(place)
         found = [self._text(self._text_of(places), places, sections) for sections, places in owners.items()]
-        owned = {each for member in self.sources.members for each in (*member.owned, *map(said, member.sections))}
+        owned = {each for member in self.sources.members for each in (*member.owned, *map(alike, member.sections))}
         sharing = tuple(place for place, member in enumerate(self.sources.members) if not member.sections)
         lead = self.sources.holdout if len(self.sources.holdout) >= MIN_ITEMS else self.sources.sections
-        shared = self._some([section for section in lead if said(section) not in owned]) if sharing else ()
+        shared = self._some([section for section in lead if alike(section) not in owned]) if sharing else ()
         if shared:
             found.append(self._text("the data", sharing, shared, own=False))
         unrelated = tuple(unrelated_of(self.sources, self.options.max_controls))

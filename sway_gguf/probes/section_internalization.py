@@ -15,7 +15,7 @@ from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Query
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.probes.base import CONTROLS, Probe, mean_of
-from sway_gguf.probes.carried import carried_by_one
+from sway_gguf.probes.carried import carried_by_one, carried_by_one_reply, shared_replies
 from sway_gguf.probes.lift import (
     MAX_CONTROLS,
     UNRELATED,
@@ -54,9 +54,10 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
     are unrelated text in the material's form, and the material's own words, and letters, in another order: what an
     adapter does to any text, to any unlikely text, or to these words wherever they stand, is not what the material
     says. Only the gain of the group that gained most is taken off; what they lost is damage and makes nothing of a
-    section. Where one token of each section carries the lift, such as its end, the probe warns. How many sections were
-    learned, and the contrast of each with the mean of the others, as attribution, are always those of the text trained
-    on; the mean contrast is zero for every adapter, so it decides nothing.
+    section. Where one token of each section carries the lift, such as its end, or one reply that several prompts have,
+    the probe warns. How many sections were learned, and the contrast of each with the mean of the others, as
+    attribution, are always those of the text trained on; the mean contrast is zero for every adapter, so it decides
+    nothing.
     """
 
     kind = "section_internalization"
@@ -125,6 +126,7 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
         share = f"{learned:.0%} of the sections are learned"
         enough = learned >= self.options.assert_passing_section_frac
         few = unseen and not self.leads
+        leading = self.unseen if self.leads else self.sections
         return Measurement(
             value,
             items,
@@ -132,9 +134,13 @@ class SectionInternalization(Probe[SectionInternalizationOptions]):
             parts=self._parts(trained, unseen, controls),
             checks=(
                 checked("sections", enough, share, f"only {share}"),
-                *carried_by_one(base, other, self.unseen if self.leads else self.sections),
+                *carried_by_one(base, other, leading),
+                *carried_by_one_reply(items, leading, controls),
             ),
-            notes=(f"{len(unseen)} held-out items are too few to lean on; {MIN_ITEMS} would do",) if few else (),
+            notes=(
+                *([f"{len(unseen)} held-out items are too few to lean on; {MIN_ITEMS} would do"] if few else []),
+                *shared_replies(leading),
+            ),
             details={"learned": learned, "gained_by_controls": gained}
             | ({"trained": [{"label": i.label, "value": i.value, **i.detail} for i in trained]} if self.leads else {}),
         )

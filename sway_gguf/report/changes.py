@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.padding import Padding
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sway_gguf.core.comparison import Comparison, Movement, ProbeChange
+from sway_gguf.core.result import Verdict
 from sway_gguf.report import numbers
 from sway_gguf.report.markdown_text import END, row, table_head, words
 from sway_gguf.report.terminal import folded
@@ -20,26 +21,61 @@ _STYLES = {
     Movement.DIFFERENT: "bold yellow",
 }
 _ITEMS = 5
-_WIDE, _NAME_WIDTH = 100, 15
+_NAME_WIDTH = 15
 _LINE = 4000
 """Most characters of a line of Markdown."""
 
 
 def print_changes(comparisons: Sequence[Comparison], console: Console) -> None:
-    """One table with a column per newer result, what differs above it, and what got worse below."""
+    """What differs, a table with columns for each newer result, and what got worse."""
     for comparison in comparisons:
         for line in lines_above(comparison):
             console.print(Text(line))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for place, heading in enumerate(column_headings(comparisons)):
-        table.add_column(heading, justify="right" if place else "left", overflow="fold", no_wrap=place == 0)
-    for name, *cells in table_rows(comparisons, intervals=console.width >= _WIDE * len(comparisons)):
-        table.add_row(folded(name, _NAME_WIDTH), *map(_cell, cells))
-    console.print(Padding(table, (1, 0, 0, 0)))
+    for drawn in _tables(comparisons, console.width):
+        console.print(Padding(drawn, (1, 0, 0, 0)))
     for comparison in comparisons:
         for line in lines_below(comparison):
             console.print(Padding(Text(line), (1, 0, 0, 0)))
     console.print(Padding(Text(legend(comparisons), style="dim"), (1, 0, 0, 0)))
+
+
+def _tables(comparisons: Sequence[Comparison], width: int) -> Iterator[Table]:
+    """One table of all, as roomy as the width allows; one of each comparison where no word of all would stay whole."""
+    headings = column_headings(comparisons)
+    for intervals, most in ((True, width), (True, _NAME_WIDTH), (False, width), (False, _NAME_WIDTH)):
+        rows = [[folded(name, most), *cells] for name, *cells in table_rows(comparisons, intervals=intervals)]
+        rows = [[cell.replace(Verdict.INCONCLUSIVE, "INCONCL.") for cell in cells] for cells in rows]
+        columns = [*zip(headings, *rows, strict=True)]
+        lines = [_widest(column, "\n") for column in columns]
+        if sum(lines) + 2 * (len(columns) - 1) <= width:
+            yield _table(columns, lines, 2)
+            return
+    # Words stay whole, so that no number is cut in two; what room is left goes to columns from the first on.
+    found = [_widest(column, None) for column in columns]
+    for gap in (2, 1):
+        left = width - sum(found) - gap * (len(columns) - 1)
+        if left < 0 and (gap == 2 or len(comparisons) > 1):
+            continue
+        for place, line in enumerate(lines):
+            more = min(max(0, left), line - found[place])
+            found[place], left = found[place] + more, left - more
+        yield _table(columns, found, gap)
+        return
+    for comparison in comparisons:
+        yield from _tables([comparison], width)
+
+
+def _widest(column: Sequence[str], break_at: str | None) -> int:
+    return max(len(part) for cell in column for part in cell.split(break_at) or [""])
+
+
+def _table(columns: Sequence[Sequence[str]], widths: Sequence[int], gap: int) -> Table:
+    table = Table(box=None, padding=(0, gap, 0, 0), show_header=True, header_style="dim", pad_edge=False)
+    for place, (heading, *_) in enumerate(columns):
+        table.add_column(heading, justify="right" if place else "left", overflow="fold", width=widths[place])
+    for name, *cells in [*zip(*columns, strict=True)][1:]:
+        table.add_row(name, *map(_cell, cells))
+    return table
 
 
 def markdown_changes(comparisons: Sequence[Comparison]) -> str:
@@ -98,7 +134,7 @@ def _row(name: str, comparisons: Sequence[Comparison], intervals: bool) -> list[
 
 def _change(probe: ProbeChange, intervals: bool) -> list[str]:
     tested = probe.p is not None
-    verdict = f" {probe.old_verdict}→{probe.new_verdict}" if probe.old_verdict != probe.new_verdict else ""
+    verdict = f" {probe.old_verdict} → {probe.new_verdict}" if probe.old_verdict != probe.new_verdict else ""
     delta = numbers.number(probe.delta, signed=True)
     if intervals and probe.interval and probe.delta:
         delta += f" ({numbers.span(probe.interval)})"

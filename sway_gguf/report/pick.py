@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -40,7 +41,12 @@ def print_pick(pick: Pick, console: Console) -> None:
         console.print(Padding(Text(sentence), (1, 0, 0, 0)))
     if pick.command:
         console.print(Padding(Text("\n".join(pick.command), overflow="fold"), (1, 0, 0, 2)))
-    console.print(Padding(_table(pick, console.width >= _WIDE), (1, 0, 0, 0)))
+    table = _table(pick, console.width >= _WIDE)
+    if Measurement.get(console, console.options.update(width=_WIDE), table).minimum <= console.width:
+        console.print(Padding(table, (1, 0, 0, 0)))
+    else:  # A column of single letters tells nothing.
+        for each in shown_rows(pick):
+            console.print(Padding(Text(", ".join([line_of(each), *marks(pick, each)])), (1, 0, 0, 0)))
     for remark in pick.remarks:
         console.print(Padding(Text(remark), (1, 0, 0, 0)))
     console.print(Padding(Text(legend(pick), style="dim"), (1, 0, 0, 0)))

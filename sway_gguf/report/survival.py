@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,12 @@ def print_matrix(matrix: SurvivalMatrix, console: Console) -> None:
     table.add_column("verdict", no_wrap=True)
     for row in matrix.rows:
         table.add_row(row.name, *_cells(row, wide), verdict_text(row.verdict, short=not wide))
-    console.print(table)
+    if Measurement.get(console, console.options.update(width=2 * _WIDE), table).maximum <= console.width:
+        console.print(table)
+    else:
+        for row in matrix.rows:
+            told = (f"{heading} {cell}" for heading, cell in zip(headings, _cells(row, wide), strict=True))
+            console.print(Text.assemble(f"{row.name}: {', '.join(told)} ", verdict_text(row.verdict, short=True)))
     console.print(Padding(Text(matrix.summary, style="bold"), (1, 0, 0, 0)))
     for remark in matrix.remarks:
         console.print(Text(remark))

@@ -1,7 +1,7 @@
 """From distances to a verdict: which candidate is nearest, how surely, and whether it is near enough to be the one.
 
 Nearest is not the same: a server of another model is nearest to something too. So what is called tuned or base lies
-within a tenth of what the adapter changes, of a set within a tenth of what its smallest member does, and no farther
+within a tenth of what the adapter changes, of a set within a sixteenth of what its smallest member does, and no farther
 than another quantization of one model does. Knows distances and names; asks nothing.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sway_gguf.core.served import Fit, Heard, Serves
-from sway_gguf.core.views import MemberView
+from sway_gguf.core.views import TUNED, MemberView
 from sway_gguf.served.candidates import MOST_PARTS, Candidate
 from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.stats.nearest import nearest, surely_above
@@ -22,6 +22,9 @@ from sway_gguf.stats.nearest import nearest, surely_above
 ALPHA = 0.01
 MOST_SHARE = 0.1
 """Of the adapter's effect, that the nearest candidate may be off."""
+MOST_OF_MEMBER = 1 / 16
+"""Of what the smallest member of a set changes, that the set at full scale may be off: a divergence goes with the
+square of what a scale is off, so this is a quarter of that member's. A single adapter at ¾ is another candidate."""
 MOST_NATS = 0.01
 """That it may be off in all; what another quantization of the same model comes to stands in the design notes."""
 SURELY_FARTHER = 0.03
@@ -96,8 +99,8 @@ def _decided(found: Measured, row: int, p: Sequence[float], seed: int) -> tuple[
         if best.means == Serves.TUNED and _members(found) > MOST_PARTS:
             return Serves.UNSURE, p[rival], f"{told}; {_FORGOTTEN}"
         # A share of the whole set's effect hides a small member that is doubled.
-        share = MOST_SHARE if found.evidence == LOGPROBS else MOST_OF_REPLIES
-        if best.means == Serves.TUNED and found.least is not None and off > share * found.least:
+        share = MOST_OF_MEMBER if found.evidence == LOGPROBS else MOST_OF_REPLIES
+        if best.means == Serves.TUNED and found.least is not None and _off_full(found) > share * found.least:
             return Serves.UNSURE, p[rival], f"{told}; {_RESCALED}"
         return best.means, p[rival], told
     most = max(limit, SURELY_FARTHER if found.evidence == LOGPROBS else MOST_OF_REPLIES)
@@ -119,6 +122,12 @@ _FORGOTTEN = (
 )
 
 _RESCALED = "one adapter of the set may run at another scale: for its smallest member that is too far off"
+
+
+def _off_full(found: Measured) -> float:
+    """How far it is from the set at full scale: a set at 0.9 may be nearer where one member alone is weaker."""
+    return min(float(row.mean()) for row, each in zip(found.distances, found.candidates, strict=True)
+               if each.means == Serves.TUNED and each.view == TUNED)  # fmt: skip
 
 
 def _members(found: Measured) -> int:

@@ -5,7 +5,7 @@ Knows data files and formats; neither models nor what is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from sway_gguf.core.candidates import Candidate, Thought
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.loras import short_names
 from sway_gguf.core.panel import sample_of
-from sway_gguf.core.sections import Material, Section, distinct, said
+from sway_gguf.core.sections import Material, Section, alike, distinct
 from sway_gguf.material.apart import apart
 from sway_gguf.material.chunks import chunk, prompts_from, spread
 from sway_gguf.material.controls import unrelated
@@ -71,8 +71,8 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     holdout = read_material(spec.holdout).sections if spec.holdout else ()
     general = distinct(read_material(spec.general).sections) if spec.general else ()
     once, speech = material.each_once(), speech_of(spec, material)
-    trained, unseen = speech.material(once, spec.data), speech.units(distinct(holdout), spec.holdout)
-    kept_out = _without(unseen, trained.sections)
+    unseen = distinct(holdout)
+    kept_out = apart(unseen, once.sections)
     kept_apart = apart(general, (*once.sections, *holdout))
     remarks = (
         *_copies(material),
@@ -82,7 +82,8 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     put = cache(partial(candidates, spec, speech, once.sections))
     thought = cache(lambda count: thoughts(speech, [_first_asked(each) for each in exchanges("dialogue")[:count]]))
     own = {adapter.path: own_text(adapter, speech) for adapter in spec.models.ft.members if adapter.data}
-    return Texts(trained, kept_out, kept_apart, speech, put, thought, remarks, own)
+    trained, held_out = speech.material(once, spec.data), speech.units(kept_out, spec.holdout)
+    return Texts(trained, held_out, kept_apart, speech, put, thought, remarks, own)
 
 
 def own_text(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
@@ -91,13 +92,12 @@ def own_text(adapter: AdapterSpec, speech: Speech) -> tuple[Section, ...]:
     Raises:
         UserError: a file cannot be read, or a template refuses what it says.
     """
-    data = speech.material(read_material(adapter.data).each_once(), adapter.data).sections
+    data = read_material(adapter.data).each_once()
     if adapter.holdout:
-        unseen = speech.units(distinct(read_material(adapter.holdout).sections), adapter.holdout)
-        kept_out = _without(unseen, data)
+        kept_out = apart(distinct(read_material(adapter.holdout).sections), data.sections)
         if len(kept_out) >= MIN_ITEMS:
-            return kept_out
-    return data
+            return speech.units(kept_out, adapter.holdout)
+    return speech.material(data, adapter.data).sections
 
 
 def other_template(spec: Spec, speech: Speech) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def members_of(spec: Spec, texts: Texts) -> tuple[SetMember, ...]:
         return ()
     named = zip(loras, short_names(loras), strict=True)
     owned = [(name, texts.own.get(lora.path, ())) for lora, name in named]
-    return tuple(SetMember(name, _drawn(own, most), frozenset(map(said, own))) for name, own in owned)
+    return tuple(SetMember(name, _drawn(own, most), frozenset(map(alike, own))) for name, own in owned)
 
 
 def picked(spec: Spec, texts: Texts) -> Sources:
@@ -218,12 +218,6 @@ def _first_asked(section: Section) -> str:
     """What the user asks first."""
     assert section.dialogue is not None
     return section.dialogue.turns[0].content
-
-
-def _without(unseen: Iterable[Section], trained: Iterable[Section]) -> tuple[Section, ...]:
-    """What of a holdout does not stand in the data."""
-    seen = set(map(said, trained))
-    return tuple(section for section in unseen if said(section) not in seen)
 
 
 def _copies(material: Material) -> tuple[str, ...]:

@@ -39,6 +39,12 @@ _SENTENCES = {
 _IN_PART = "{who} changes the model toward a part of its material alone: passed {held}; failed {missed}."
 """Off-target where one probe of the direction passes and another fails: an adapter that did learn its data may not have
 turned the preferences that it is held to."""
+_ALSO = {
+    "collateral": "It also damages unrelated text beyond the tolerance.",
+    "leakage": "It also recites its training text.",
+}
+"""What is said of a failure beside the one that gives the name: no more than noise of its size may be more than the
+model bears, as of a good adapter at several times its scale."""
 _EXCUSED = {
     ("applied", Verdict.FAIL): "though its prompts' next tokens do not change beyond rounding",
     ("signal", Verdict.FAIL): "though its prompts' next tokens move no further than noise moves them",
@@ -133,7 +139,9 @@ def diagnose(
     for axis, diagnosis in _FAILURES:
         if verdicts[axis] == Verdict.FAIL and axis not in excused:
             in_part = _in_part(probes, who) if axis == "direction" else ""
-            return diagnosis, _failing(axis, probes) or in_part or _SENTENCES[diagnosis].format(who=who)
+            told = _failing(axis, probes) or in_part or _SENTENCES[diagnosis].format(who=who)
+            failed = (name for name in _ALSO if verdicts[name] == Verdict.FAIL and name not in excused | {axis})
+            return diagnosis, " ".join([told, *(_failing(name, probes) or _ALSO[name] for name in failed)])
     undecided = _undecided(by_axis, directed)
     if undecided:
         return Diagnosis.INCONCLUSIVE, _SENTENCES[Diagnosis.INCONCLUSIVE].format(why=undecided)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
 from sway_gguf.verdict.parts import stands_out
 from sway_gguf.verdict.reading import Reading
-from sway_gguf.verdict.rules import may_pass, nothing_there
+from sway_gguf.verdict.rules import may_pass, nothing_there, too_few_items
 
 FIRST_NULLS, MOST_FIRST_NULLS, FIRST_ITEMS = 5, 9, 8
 """Of the first look: what it begins with, what it takes at most, and what each of them answers."""
@@ -74,13 +74,14 @@ def _stands_out(reading: Reading, left: int) -> bool:
 
 
 def idle(reading: Reading) -> bool:
-    """Whether nulls are asked in vain: there is no effect at all, or it is optional and its items withhold the PASS.
+    """Whether nulls are asked in vain: there is no effect at all, too few items, or it is optional and its items
+    withhold the PASS.
 
-    Nulls could still turn the latter from open into missed, which no axis asks.
+    Nulls could still turn the last from open into missed, which no axis asks.
     """
     if reading.tuned.undecided or not reading.rule.by_nulls:
         return False
-    return nothing_there(reading) or (reading.rule.optional and not may_pass(reading))
+    return nothing_there(reading) or too_few_items(reading) or (reading.rule.optional and not may_pass(reading))
 
 
 def ended(readings: Sequence[Reading], first: int | None) -> dict[int, float]:

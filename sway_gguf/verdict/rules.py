@@ -21,6 +21,7 @@ from sway_gguf.core.rules import (
     Shown,
 )
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, smallest_rank_p
+from sway_gguf.stats.contrast import gain_of
 from sway_gguf.stats.interval import MIN_ITEMS, Interval, mean_interval
 from sway_gguf.verdict.reading import Evidence, Reading
 
@@ -49,6 +50,11 @@ def may_pass(reading: Reading) -> bool:
         return True
     span = interval_of(reading)
     return span is not None and _clears(span, rule, reading)
+
+
+def too_few_items(reading: Reading) -> bool:
+    """Whether it stays open whatever the nulls do: a mean of effects over too few items for an interval."""
+    return isinstance(reading.rule, AboveNull) and reading.tuned.interval and interval_of(reading) is None
 
 
 def nothing_there(reading: Reading) -> bool:
@@ -168,11 +174,13 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
     reading, nulls = evidence.reading, len(evidence.reading.nulls)
     # What is no mean of effects, such as a share, is as large on noise as on anything.
     if reading.tuned.interval:
-        absent = _no_effect(evidence, rule)
-        if absent:
-            return missed_by(rule), absent
+        if nothing_there(reading):
+            return missed_by(rule), "no effect above numerical noise"
+        # One text that lost a little is no sign that the model was turned from all of its kind.
         if evidence.interval is None:
             return Verdict.INCONCLUSIVE, _too_few(reading)
+        if _toward((evidence.value, evidence.value), rule.direction) <= (reading.floor or 0.0):
+            return missed_by(rule), _other_way(reading)
     found, corrected, family = evidence.calibration, evidence.corrected, evidence.family
     if found is None or corrected is None or family is None or nulls < MIN_NULLS:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
@@ -194,13 +202,13 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
     return Verdict.PASS, f"beyond all {nulls} nulls, rank p {family:.2g}"
 
 
-def _no_effect(evidence: Evidence, rule: AboveNull) -> str:
-    """Why the value is no effect in the direction asked, or ""."""
-    if nothing_there(evidence.reading):
-        return "no effect above numerical noise"
-    if _toward((evidence.value, evidence.value), rule.direction) > (evidence.reading.floor or 0.0):
-        return ""
-    return f"it moved the other way ({evidence.value:+.2g} {evidence.reading.unit})"
+def _other_way(reading: Reading) -> str:
+    """That it moved away, or how far it moved and other text with it: what did not move is not said to have."""
+    gained = float(gain_of(reading.tuned.control_groups()))
+    if not gained:
+        return f"it moved the other way ({reading.tuned.value:+.2g} {reading.unit})"
+    own = reading.tuned.value + gained
+    return f"it moved by {own:+.2g} {reading.unit}, and other text by {gained:+.2g}"
 
 
 def _clears(span: Interval, rule: AboveNull, reading: Reading) -> bool:
