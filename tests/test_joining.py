@@ -97,7 +97,8 @@ def test_how_likely_the_ends_are_is_read_with_the_replies(dialogues: tuple[Sched
     base, first = found.visits[0], found.first[0]
     ends = set(base.asked[ending])
     beside = [group for group in base.groups if ends.intersection(group.queries)]
-    assert ends and all(not ends.issuperset(group.queries) for group in beside)
+    assert ends
+    assert all(not ends.issuperset(group.queries) for group in beside)
     assert ends <= {query for group in first.groups for query in group.queries}, "for nulls they are free as well"
 
 
@@ -105,7 +106,8 @@ def test_a_null_of_the_first_look_is_not_asked_again_for_what_size_does(dialogue
     found, ending = dialogues
     early = {visit.view for visit in found.first}
     sizes = [visit for visit in found.every if isinstance(visit.view, NullView) and ending in visit.asked]
-    assert sizes and {visit.view for visit in sizes} <= early
+    assert sizes
+    assert {visit.view for visit in sizes} <= early
     ends = set(sizes[0].asked[ending])
     assert not any(ends.intersection(group.queries) for visit in sizes for group in visit.groups)
 
@@ -116,4 +118,6 @@ def test_the_base_is_not_compared_with_itself(dialogues: tuple[Schedule, int]) -
     def compared(visit: object) -> int:
         return sum(isinstance(query, Compare) for group in visit.groups for query in group.queries)  # type: ignore[attr-defined]
 
-    assert base.view == BASE and not compared(base) and any(map(compared, others))
+    assert base.view == BASE
+    assert not compared(base)
+    assert any(map(compared, others))
