@@ -20,7 +20,7 @@ from benchmarks.training import factors_of, tokenizer_of, tokens_of, trained
 from benchmarks.validity import documents, seeds, sessions, subjects, types
 from benchmarks.validity.cells import Cells
 from benchmarks.validity.judging import adapted, claimed, judged
-from benchmarks.validity.nothing import KINDS, shape_of, untrained
+from benchmarks.validity.nothing import KINDS, Shape, shape_of, untrained
 from benchmarks.validity.page import texts_of
 from benchmarks.validity.ran import ran
 from benchmarks.validity.remembering import Remembering
@@ -117,6 +117,12 @@ def test_adapters_that_learned_nothing_are_as_large_as_they_are_meant_to_be(kind
         assert drawn.update_norm(pair) == pytest.approx(shape.size * sizes[pair.module], rel=1e-4)
     again = untrained(DEMO_FEW.like, shape)
     assert all((one.b == other.b).all() for one, other in zip(drawn.pairs, again.pairs, strict=True))
+
+
+def test_modules_that_the_trained_adapter_lacks_are_not_drawn() -> None:
+    attention = replace(DEMO_FEW.like, pairs=tuple(p for p in DEMO_FEW.like.pairs if "attn" in p.module))
+    drawn = untrained(attention, Shape("gaussian", 1.0, 4, "feed-forward", 0))
+    assert {pair.module for pair in drawn.pairs} == {pair.module for pair in attention.pairs}
 
 
 def test_only_gaussian_factors_look_alike_in_every_direction() -> None:

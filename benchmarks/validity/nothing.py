@@ -62,11 +62,12 @@ def untrained(like: LoraAdapter, shape: Shape) -> LoraAdapter:
     wanted = MODULES[shape.modules]
     blocks = sorted({pair.module.split(".")[1] for pair in like.pairs})
     block = blocks[int(rng.integers(len(blocks)))]
-    models = [
+    chosen = [
         pair
         for pair in like.pairs
         if (pair.module.split(".")[2] in wanted if wanted else pair.module.split(".")[1] == block)
     ]
+    models = chosen or list(like.pairs)  # An adapter of attention alone has no feed-forward.
     shared = rng.standard_normal(max(pair.b.shape[0] for pair in models))
     pairs = []
     for pair in models:
