@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 KILLS = 50
+AHEAD = 3
+"""Views at work, and one, of which a run that ends early may have begun units that it does not need."""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks")
@@ -22,4 +24,4 @@ def test_fifty_kills_change_no_bit_and_lose_a_unit_of_each_view_at_work_at_most(
     assert found["units"] > 30
     for chain in found["chains"]:
         assert chain["same"]
-        assert found["units"] <= chain["evaluated"] <= found["units"] + 2 * chain["killed"]
+        assert found["units"] <= chain["evaluated"] <= found["units"] + 2 * chain["killed"] + AHEAD
