@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sway_gguf.core.answers import Answers, CompletionScore
+from sway_gguf.core.answers import Answer, Answers, Changes, CompletionScore
 from sway_gguf.core.candidates import Candidate, Worded
 from sway_gguf.core.dialogue import ASSISTANT, SYSTEM, USER, Dialogue, Turn, exchange
-from sway_gguf.core.queries import Completion
+from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
 from sway_gguf.core.sections import Material, Section
 from sway_gguf.probes.base import Probe, Sources
+from sway_gguf.probes.promise import compared
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.spec.model import Spec
 from sway_gguf.stats.simultaneous import lower_bounds
@@ -241,20 +242,33 @@ def judged(
     base: dict[str, float] | None = None,
     ways: tuple[Candidate, ...] = WAYS,
     jitter: float = 0.02,
+    promised: float | None = 0.0,
 ) -> ProbeResult:
-    """Lift and the base's log-probability by template; items scatter evenly, each template in its own way."""
+    """Lift and the base's log-probability by template; items scatter evenly, each template in its own way.
+
+    The change promises as much wherever that is asked; None for a backend that cannot tell.
+    """
     rng = np.random.default_rng(1)
-    before, after = {}, {}
+    before, after = dict[Query, Answer](), dict[Query, Answer]()
     for way in ways:
         for reply in way.replies:
             start = (base or {}).get(way.name, -3.0)
             before[Completion(*reply)] = CompletionScore(start * 4, 4)
             gained = start + lifts[way.name] + rng.normal(0, jitter)
             after[Completion(*reply)] = CompletionScore(gained * 4, 4)
-    probe = probe_of(ways)
-    measured = probe.measure(Answers(before.items()), Answers(after.items()))
+    probe, known = probe_of(ways), Answers(before.items())
+    for query in probe.follow_up(known, Answers(after.items())) if promised is not None else ():
+        (reply,) = (each for each in after if isinstance(each, Completion) and compared(each) == query)
+        (start,), (end,) = ([answers[reply].logprob / 4] for answers in (before, after))  # type: ignore[union-attr]
+        after[query] = moved(start, end, promised)
+    measured = probe.measure(known, Answers(after.items()))
     reading = Reading("template_fit", "template_fit", probe.axis, probe.unit, probe.rule, measured, (), None)
     return judge([reading], alpha=0.05)[0]
+
+
+def moved(before: float, after: float, promised: float) -> Changes:
+    """Four tokens that are as likely one as the other."""
+    return Changes(np.zeros(4), np.full(4, promised), np.ones(4, bool), np.full(4, before), np.full(4, after))
 
 
 def test_the_best_template_passes_and_so_does_one_within_the_bound() -> None:
@@ -280,6 +294,51 @@ def test_what_only_lifts_a_little_more_warns_where_it_is_likelier_and_passes_whe
 def test_what_lifts_more_from_far_below_warns_only() -> None:
     """A template that the base can hardly read leaves much to gain."""
     assert judged({"own": 1.0, "other": 2.0, "third": 0.7}, {"other": -6.0}).verdict == Verdict.WARN
+
+
+@pytest.mark.parametrize(
+    ("promised", "expected"),
+    [(0.9, Verdict.FAIL), (1.0, Verdict.FAIL), (1.1, Verdict.WARN), (1.9, Verdict.WARN), (3.0, Verdict.WARN)],
+)
+def test_a_better_template_is_that_of_training_where_its_replies_gain_what_is_promised(
+    promised: float, expected: Verdict
+) -> None:
+    """They gain 1.00 ± 0.02 there: of 1.1 that is surely less than all, and of 3 surely less than half."""
+    result = judged({"own": 0.5, "other": 1.0, "third": 0.7}, promised=promised)
+    assert result.verdict == expected
+    assert (f"promises {promised:.2g} there" in result.reason) == (expected == Verdict.WARN)
+    assert result.details["templates"]["other"]["promised"] == pytest.approx(promised)
+
+
+def test_most_of_what_is_promised_has_to_be_sure() -> None:
+    """Replies that scatter by 0.8 gain 1.0 in the mean, of 1.6 neither surely half nor surely less than all."""
+    lifts = {"own": 0.2, "other": 1.0, "third": 0.7}
+    assert judged(lifts, jitter=0.8, promised=1.6).verdict != Verdict.FAIL
+
+
+def test_without_distributions_a_better_template_only_warns_with_the_way_out() -> None:
+    """As behind a llama-server."""
+    result = judged({"own": 0.5, "other": 1.0, "third": 0.7}, promised=None)
+    assert result.verdict == Verdict.WARN
+    assert "use other, if it was trained on these replies" in result.reason
+
+
+def test_a_promise_is_asked_of_the_better_template_alone_and_of_none_where_none_is_better() -> None:
+    def asked(own: float) -> set[str]:
+        lifts = {"own": own, "other": 1.0, "third": 0.9}
+        scatter = iter(np.random.default_rng(2).normal(0, 0.01, 24))
+        replies = [(way.name, Completion(*reply)) for way in WAYS for reply in way.replies]
+        before = Answers((reply, CompletionScore(-12.0, 4)) for _, reply in replies)
+        after = Answers(
+            (reply, CompletionScore(-12.0 + 4 * (lifts[name] + next(scatter)), 4)) for name, reply in replies
+        )
+        found = probe_of(WAYS).follow_up(before, after)
+        assert len(found) in (0, 8)
+        assert probe_of(WAYS).follow_up(before, before) == ()
+        return {query.text.split()[0] for query in found}  # type: ignore[union-attr]
+
+    assert asked(0.5) == {"other"}
+    assert asked(1.2) == asked(0.98) == set()
 
 
 def test_too_few_items_or_no_lift_decide_nothing() -> None:
