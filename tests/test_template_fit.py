@@ -17,7 +17,7 @@ from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
 from sway_gguf.core.sections import Material, Section
 from sway_gguf.probes.base import Probe, Sources
-from sway_gguf.probes.promise import compared
+from sway_gguf.probes.promise import Move, compared, kept, surely_less
 from sway_gguf.probes.registry import build_probes
 from sway_gguf.spec.model import Spec
 from sway_gguf.stats.simultaneous import lower_bounds
@@ -249,18 +249,16 @@ def judged(
     The change promises as much wherever that is asked; None for a backend that cannot tell.
     """
     rng = np.random.default_rng(1)
-    before, after = dict[Query, Answer](), dict[Query, Answer]()
+    before, after, changed = dict[Query, Answer](), dict[Query, Answer](), dict[Query, Answer]()
     for way in ways:
         for reply in way.replies:
-            start = (base or {}).get(way.name, -3.0)
-            before[Completion(*reply)] = CompletionScore(start * 4, 4)
-            gained = start + lifts[way.name] + rng.normal(0, jitter)
-            after[Completion(*reply)] = CompletionScore(gained * 4, 4)
+            start, asked = (base or {}).get(way.name, -3.0), Completion(*reply)
+            end = start + lifts[way.name] + rng.normal(0, jitter)
+            before[asked], after[asked] = CompletionScore(start * 4, 4), CompletionScore(end * 4, 4)
+            changed[compared(asked)] = moved(start, end, promised or 0.0)
     probe, known = probe_of(ways), Answers(before.items())
-    for query in probe.follow_up(known, Answers(after.items())) if promised is not None else ():
-        (reply,) = (each for each in after if isinstance(each, Completion) and compared(each) == query)
-        (start,), (end,) = ([answers[reply].logprob / 4] for answers in (before, after))  # type: ignore[union-attr]
-        after[query] = moved(start, end, promised)
+    asked_then = [] if promised is None else probe.follow_up(known, Answers(after.items()))
+    after |= {query: changed[query] for query in asked_then}
     measured = probe.measure(known, Answers(after.items()))
     reading = Reading("template_fit", "template_fit", probe.axis, probe.unit, probe.rule, measured, (), None)
     return judge([reading], alpha=0.05)[0]
@@ -311,9 +309,14 @@ def test_a_better_template_is_that_of_training_where_its_replies_gain_what_is_pr
 
 
 def test_most_of_what_is_promised_has_to_be_sure() -> None:
-    """Replies that scatter by 0.8 gain 1.0 in the mean, of 1.6 neither surely half nor surely less than all."""
-    lifts = {"own": 0.2, "other": 1.0, "third": 0.7}
-    assert judged(lifts, jitter=0.8, promised=1.6).verdict != Verdict.FAIL
+    """1.0 in the mean of 1.6: by t of 4 degrees 0.2 and −0.6 are 0.7 and 2.1 standard errors (0.28) off, of 2.8."""
+    gains = (0.2, 0.6, 1.0, 1.4, 1.8)
+    unsure = [Move(gained, 1.6) for gained in gains]
+    assert not kept(unsure)
+    assert not surely_less(unsure, 1.0)
+    assert kept([Move(gained, 0.1) for gained in gains])
+    assert kept([Move(1.0, 1.0)] * 5)
+    assert not kept([Move(1.0, 1.0)] * 4)
 
 
 def test_without_distributions_a_better_template_only_warns_with_the_way_out() -> None:
@@ -327,11 +330,9 @@ def test_a_promise_is_asked_of_the_better_template_alone_and_of_none_where_none_
     def asked(own: float) -> set[str]:
         lifts = {"own": own, "other": 1.0, "third": 0.9}
         scatter = iter(np.random.default_rng(2).normal(0, 0.01, 24))
-        replies = [(way.name, Completion(*reply)) for way in WAYS for reply in way.replies]
-        before = Answers((reply, CompletionScore(-12.0, 4)) for _, reply in replies)
-        after = Answers(
-            (reply, CompletionScore(-12.0 + 4 * (lifts[name] + next(scatter)), 4)) for name, reply in replies
-        )
+        gains = {Completion(*reply): lifts[way.name] + next(scatter) for way in WAYS for reply in way.replies}
+        before = Answers((reply, CompletionScore(-12.0, 4)) for reply in gains)
+        after = Answers((reply, CompletionScore(-12.0 + 4 * gain, 4)) for reply, gain in gains.items())
         found = probe_of(WAYS).follow_up(before, after)
         assert len(found) in (0, 8)
         assert probe_of(WAYS).follow_up(before, before) == ()
