@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,21 @@ import pytest
 from sway_gguf.core.answers import Answer, Answers, Changes, CompletionScore
 from sway_gguf.core.candidates import Candidate, Worded
 from sway_gguf.core.dialogue import ASSISTANT, SYSTEM, USER, Dialogue, Turn, exchange
-from sway_gguf.core.queries import Completion, Query
+from sway_gguf.core.queries import Compare, Completion, Query
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
 from sway_gguf.core.sections import Material, Section
+from sway_gguf.core.views import View
+from sway_gguf.engine.doors import is_base
+from sway_gguf.engine.fake import FakeBackend, wordy_script
+from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import Probe, Sources
 from sway_gguf.probes.promise import Move, compared, kept, surely_less
 from sway_gguf.probes.registry import build_probes
-from sway_gguf.spec.model import Spec
+from sway_gguf.spec.model import Defaults, Spec
 from sway_gguf.stats.simultaneous import lower_bounds
 from sway_gguf.suite.candidates import EMPTY_THOUGHT, candidates, thoughts
-from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.run import run
 from sway_gguf.suite.speech import speech_of
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
@@ -372,3 +378,40 @@ def test_a_direction_looked_for_in_the_wrong_template_does_not_name_the_diagnosi
     assert diagnose(axes_of([missed, wrong]), [missed, wrong])[0] == Diagnosis.LOST_IN_DEPLOYMENT
     lost = replace(wrong, headline="")
     assert diagnose(axes_of([missed, lost]), [missed, lost])[0] == Diagnosis.OFF_TARGET
+
+
+class Blind(FakeBackend):
+    """Knows no distributions along a text."""
+
+    def lacks(self, asked: Query | View) -> str:
+        return "distributions along a text" if isinstance(asked, Compare) else ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "gain", "expected"),
+    [(FakeBackend, 1.0, Verdict.FAIL), (FakeBackend, 3.0, Verdict.WARN), (Blind, 1.0, Verdict.WARN)],
+)
+def test_a_run_asks_for_the_promise_where_the_backend_has_one(
+    tmp_path: Path, kind: type[FakeBackend], gain: float, expected: Verdict
+) -> None:
+    """Through Alpaca's template replies gain twice as much as through any other; the fake promises half a square."""
+    talk = tmp_path / "talk.jsonl"
+    talk.write_text("".join(json.dumps({"prompt": f"Ask {n}", "completion": f"Told {n}."}) + "\n" for n in range(6)))
+    spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=talk, defaults=Defaults(nulls=0))
+    suite = [{"name": "template_fit", "kind": "template_fit"}]
+    prepared = prepare(spec.model_copy(update={"format": "chatml", "suite": suite}))
+
+    def effect(view: View, query: Query) -> float:
+        return 0.0 if is_base(view) else gain if "### Response" in query_text(query) else gain / 2
+
+    backend = kind(wordy_script(effect))
+    (found,) = run(prepared, backend).probes
+    assert found.verdict == expected
+    asked = {query for _, query in backend.asked if isinstance(query, Compare)}
+    assert all("### Response" in query.text for query in asked)
+    assert len(asked) == (0 if kind is Blind else 6)
+
+
+def query_text(query: Query) -> str:
+    """All that a score is taken along."""
+    return query.prompt if isinstance(query, Completion) else query.text if isinstance(query, Compare) else ""
