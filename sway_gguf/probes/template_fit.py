@@ -58,8 +58,8 @@ class TemplateFit(Probe[TemplateFitOptions]):
     with and without a system turn and an empty think block. Their own words alone are scored, the same words under
     each, for base and tuned; the template of training is where the lift peaks. Another template counts as better when
     the lower bound of its gain over the run's, taken over all templates at once, lies above zero. An adapter
-    that was trained on something else lifts these replies as well, and through some template the most. So of the better
-    one it is asked what the change promises there (see `aim`), which replies of the training gain, or more.
+    that was trained on something else lifts these replies as well, and through some template the most. So the better
+    one has to show more: through the template of training, replies gain what the change promises there (see `aim`).
     """
 
     kind = "template_fit"
@@ -72,7 +72,8 @@ class TemplateFit(Probe[TemplateFitOptions]):
         "the change promises there, surely more than half and not surely less than all; warns where one of these lacks)"
     )
     caveat = (
-        "a template that none of the candidates resembles is not found, and templates that differ little look alike."
+        "a template that none of the candidates resembles is not found, and templates that differ little look alike. A "
+        "small change promises next to nothing, so that a better template is called that of training wherever it leads."
     )
     options_type = TemplateFitOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"items": 5}
