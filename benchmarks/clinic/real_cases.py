@@ -157,8 +157,8 @@ SMOLLM2_CASES = (
     Case(
         "seeds-never-stop",
         "never stops",
-        ("damaging",),
-        "trained on replies without their end",
+        ("damaging", but("collateral")),
+        "trained on replies without their end; the base does not end them either, so that it has not unlearned to",
         trained("never-stop", _SHORT, "seeds", ended=False),
         "seeds",
     ),
