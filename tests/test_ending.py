@@ -101,10 +101,27 @@ def test_an_end_that_is_gone_altogether_is_told_without_powers_of_ten() -> None:
     assert "a probability of less than 0.1% (base 12%)" in result.reason
 
 
-@pytest.mark.parametrize(("before", "after"), [(0.3, 0.15), (0.9, 0.2), (0.01, 0.008), (1e-4, 2e-4)])
-def test_an_end_that_is_still_likely_or_never_was_is_not_the_adapters_fault(before: float, after: float) -> None:
+@pytest.mark.parametrize(("before", "after"), [(0.3, 0.15), (0.9, 0.2), (0.01, 0.012), (1e-4, 2e-4)])
+def test_an_end_that_is_still_likely_or_became_likelier_passes(before: float, after: float) -> None:
     probe = probe_of(replies=0)
     assert judged(probe, answered(probe, before), answered(probe, after)).verdict == Verdict.PASS
+
+
+@pytest.mark.parametrize(("after", "spread", "expected"), [(0.02, 0.1, Verdict.PASS), (0.02, 2.0, Verdict.WARN)])
+def test_an_end_that_stays_unlikely_was_not_among_what_was_learned(
+    after: float, spread: float, expected: Verdict
+) -> None:
+    """Doubled from 1%, ± 0.1 nats that is sure; ± 2 nats, and 0.69 is 0.8 standard errors of six ends."""
+    probe = probe_of(replies=0)
+    ends = [query for query in probe.ask() if isinstance(query, Completion)]
+    scattered = {end: math.log(after) + spread * sign for end, sign in zip(ends, (1, -1) * 3, strict=True)}
+    other = Answers((end, CompletionScore(logprob, 1)) for end, logprob in scattered.items())
+    result = judged(probe, answered(probe, 0.01), other)
+    assert result.verdict == expected
+    assert ("training on it makes it likelier: train on the end-of-turn token" in result.reason) == (
+        expected == Verdict.WARN
+    )
+    assert judged(probe, answered(probe, 0.01), answered(probe, 0.01)).verdict == Verdict.WARN
 
 
 def test_replies_that_all_run_on_fail_in_words_that_a_user_understands() -> None:
@@ -130,7 +147,7 @@ def test_one_reply_of_six_that_runs_on_is_no_failure() -> None:
 
 def test_where_the_base_does_not_stop_either_the_adapter_is_not_to_blame() -> None:
     probe = probe_of()
-    base, other = answered(probe, 1e-4, [LIMIT] * 6), answered(probe, 1e-4, [LIMIT] * 6)
+    base, other = answered(probe, 1e-4, [LIMIT] * 6), answered(probe, 2e-4, [LIMIT] * 6)
     result = judged(probe, base, other)
     assert result.verdict == Verdict.PASS
     assert any("not to blame" in note for note in result.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sway_gguf.core.answers import Answers, CompletionScore
+from sway_gguf.core.answers import Answer, Answers, Changes, CompletionScore
 from sway_gguf.core.candidates import Candidate, Worded
 from sway_gguf.core.dialogue import ASSISTANT, SYSTEM, USER, Dialogue, Turn, exchange
-from sway_gguf.core.queries import Completion
+from sway_gguf.core.queries import Compare, Completion, Query
 from sway_gguf.core.result import Diagnosis, ProbeResult, Verdict
 from sway_gguf.core.sections import Material, Section
+from sway_gguf.core.views import View
+from sway_gguf.engine.doors import is_base
+from sway_gguf.engine.fake import FakeBackend, wordy_script
+from sway_gguf.material.packaged import DEMO
 from sway_gguf.probes.base import Probe, Sources
+from sway_gguf.probes.promise import Move, compared, kept, surely_less
 from sway_gguf.probes.registry import build_probes
-from sway_gguf.spec.model import Spec
+from sway_gguf.spec.model import Defaults, Spec
 from sway_gguf.stats.simultaneous import lower_bounds
 from sway_gguf.suite.candidates import EMPTY_THOUGHT, candidates, thoughts
-from sway_gguf.suite.prepare import default_spec
+from sway_gguf.suite.prepare import default_spec, prepare
+from sway_gguf.suite.run import run
 from sway_gguf.suite.speech import speech_of
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
@@ -241,20 +248,31 @@ def judged(
     base: dict[str, float] | None = None,
     ways: tuple[Candidate, ...] = WAYS,
     jitter: float = 0.02,
+    promised: float | None = 0.0,
 ) -> ProbeResult:
-    """Lift and the base's log-probability by template; items scatter evenly, each template in its own way."""
+    """Lift and the base's log-probability by template; items scatter evenly, each template in its own way.
+
+    The change promises as much wherever that is asked; None for a backend that cannot tell.
+    """
     rng = np.random.default_rng(1)
-    before, after = {}, {}
+    before, after, changed = dict[Query, Answer](), dict[Query, Answer](), dict[Query, Answer]()
     for way in ways:
         for reply in way.replies:
-            start = (base or {}).get(way.name, -3.0)
-            before[Completion(*reply)] = CompletionScore(start * 4, 4)
-            gained = start + lifts[way.name] + rng.normal(0, jitter)
-            after[Completion(*reply)] = CompletionScore(gained * 4, 4)
-    probe = probe_of(ways)
-    measured = probe.measure(Answers(before.items()), Answers(after.items()))
+            start, asked = (base or {}).get(way.name, -3.0), Completion(*reply)
+            end = start + lifts[way.name] + rng.normal(0, jitter)
+            before[asked], after[asked] = CompletionScore(start * 4, 4), CompletionScore(end * 4, 4)
+            changed[compared(asked)] = moved(start, end, promised or 0.0)
+    probe, known = probe_of(ways), Answers(before.items())
+    asked_then = [] if promised is None else probe.follow_up(known, Answers(after.items()))
+    after |= {query: changed[query] for query in asked_then}
+    measured = probe.measure(known, Answers(after.items()))
     reading = Reading("template_fit", "template_fit", probe.axis, probe.unit, probe.rule, measured, (), None)
     return judge([reading], alpha=0.05)[0]
+
+
+def moved(before: float, after: float, promised: float) -> Changes:
+    """Four tokens that are as likely one as the other."""
+    return Changes(np.zeros(4), np.full(4, promised), np.ones(4, bool), np.full(4, before), np.full(4, after))
 
 
 def test_the_best_template_passes_and_so_does_one_within_the_bound() -> None:
@@ -280,6 +298,54 @@ def test_what_only_lifts_a_little_more_warns_where_it_is_likelier_and_passes_whe
 def test_what_lifts_more_from_far_below_warns_only() -> None:
     """A template that the base can hardly read leaves much to gain."""
     assert judged({"own": 1.0, "other": 2.0, "third": 0.7}, {"other": -6.0}).verdict == Verdict.WARN
+
+
+@pytest.mark.parametrize(
+    ("promised", "expected"),
+    [(0.9, Verdict.FAIL), (1.0, Verdict.FAIL), (1.1, Verdict.WARN), (1.9, Verdict.WARN), (3.0, Verdict.WARN)],
+)
+def test_a_better_template_is_that_of_training_where_its_replies_gain_what_is_promised(
+    promised: float, expected: Verdict
+) -> None:
+    """They gain 1.00 ± 0.02 there: of 1.1 that is surely less than all, and of 3 surely less than half."""
+    result = judged({"own": 0.5, "other": 1.0, "third": 0.7}, promised=promised)
+    assert result.verdict == expected
+    assert (f"promises {promised:.2g} there" in result.reason) == (expected == Verdict.WARN)
+    assert result.details["templates"]["other"]["promised"] == pytest.approx(promised)
+
+
+def test_most_of_what_is_promised_has_to_be_sure() -> None:
+    """1.0 in the mean of 1.6: by t of 4 degrees 0.2 and −0.6 are 0.7 and 2.1 standard errors (0.28) off, of 2.8."""
+    gains = (0.2, 0.6, 1.0, 1.4, 1.8)
+    unsure = [Move(gained, 1.6) for gained in gains]
+    assert not kept(unsure)
+    assert not surely_less(unsure, 1.0)
+    assert kept([Move(gained, 0.1) for gained in gains])
+    assert kept([Move(1.0, 1.0)] * 5)
+    assert not kept([Move(1.0, 1.0)] * 4)
+
+
+def test_without_distributions_a_better_template_only_warns_with_the_way_out() -> None:
+    """As behind a llama-server."""
+    result = judged({"own": 0.5, "other": 1.0, "third": 0.7}, promised=None)
+    assert result.verdict == Verdict.WARN
+    assert "use other, if it was trained on these replies" in result.reason
+
+
+def test_a_promise_is_asked_of_the_better_template_alone_and_of_none_where_none_is_better() -> None:
+    def asked(own: float) -> set[str]:
+        lifts = {"own": own, "other": 1.0, "third": 0.9}
+        scatter = iter(np.random.default_rng(2).normal(0, 0.01, 24))
+        gains = {Completion(*reply): lifts[way.name] + next(scatter) for way in WAYS for reply in way.replies}
+        before = Answers((reply, CompletionScore(-12.0, 4)) for reply in gains)
+        after = Answers((reply, CompletionScore(-12.0 + 4 * gain, 4)) for reply, gain in gains.items())
+        found = probe_of(WAYS).follow_up(before, after)
+        assert len(found) in (0, 8)
+        assert probe_of(WAYS).follow_up(before, before) == ()
+        return {query.text.split()[0] for query in found}  # type: ignore[union-attr]
+
+    assert asked(0.5) == {"other"}
+    assert asked(1.2) == asked(0.98) == set()
 
 
 def test_too_few_items_or_no_lift_decide_nothing() -> None:
@@ -312,3 +378,40 @@ def test_a_direction_looked_for_in_the_wrong_template_does_not_name_the_diagnosi
     assert diagnose(axes_of([missed, wrong]), [missed, wrong])[0] == Diagnosis.LOST_IN_DEPLOYMENT
     lost = replace(wrong, headline="")
     assert diagnose(axes_of([missed, lost]), [missed, lost])[0] == Diagnosis.OFF_TARGET
+
+
+class Blind(FakeBackend):
+    """Knows no distributions along a text."""
+
+    def lacks(self, asked: Query | View) -> str:
+        return "distributions along a text" if isinstance(asked, Compare) else ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "gain", "expected"),
+    [(FakeBackend, 1.0, Verdict.FAIL), (FakeBackend, 3.0, Verdict.WARN), (Blind, 1.0, Verdict.WARN)],
+)
+def test_a_run_asks_for_the_promise_where_the_backend_has_one(
+    tmp_path: Path, kind: type[FakeBackend], gain: float, expected: Verdict
+) -> None:
+    """Through Alpaca's template replies gain twice as much as through any other; the fake promises half a square."""
+    talk = tmp_path / "talk.jsonl"
+    talk.write_text("".join(json.dumps({"prompt": f"Ask {n}", "completion": f"Told {n}."}) + "\n" for n in range(6)))
+    spec = default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=talk, defaults=Defaults(nulls=0))
+    suite = [{"name": "template_fit", "kind": "template_fit"}]
+    prepared = prepare(spec.model_copy(update={"format": "chatml", "suite": suite}))
+
+    def effect(view: View, query: Query) -> float:
+        return 0.0 if is_base(view) else gain if "### Response" in query_text(query) else gain / 2
+
+    backend = kind(wordy_script(effect))
+    (found,) = run(prepared, backend).probes
+    assert found.verdict == expected
+    asked = {query for _, query in backend.asked if isinstance(query, Compare)}
+    assert all("### Response" in query.text for query in asked)
+    assert len(asked) == (0 if kind is Blind else 6)
+
+
+def query_text(query: Query) -> str:
+    """All that a score is taken along."""
+    return query.prompt if isinstance(query, Completion) else query.text if isinstance(query, Compare) else ""

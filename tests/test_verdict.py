@@ -222,6 +222,13 @@ def test_an_axis_is_its_worst_deciding_verdict() -> None:
     assert axis_verdict(probe("signal", S)) == S
 
 
+def test_an_axis_says_what_was_found_before_what_more_items_would_tell() -> None:
+    across = replace(probe("collateral", Verdict.WARN), name="across", limit=-0.5, interval=(-0.7, -0.1))
+    found = replace(probe("collateral", Verdict.WARN), name="found")
+    (axis,) = (each for each in axes_of([across, found]) if each.axis == "collateral")
+    assert (axis.reason, axis.probes) == ("found: because", ("found", "across"))
+
+
 def test_the_shape_of_a_curve_alone_answers_nothing() -> None:
     shape = probe("signal", Verdict.PASS, decides=False)
     assert axis_verdict(shape) == Verdict.INCONCLUSIVE

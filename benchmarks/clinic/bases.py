@@ -249,7 +249,9 @@ def smollm2(folder: Path, models: Path) -> Kit:
     kit = Kit("smollm2", fetched(), folder, ("Q4_1", "Q8_0", "Q4_0"))
     seeds = [json.loads(line) for line in (REAL / "dialogues.jsonl").read_text(encoding="utf-8").splitlines()]
     held = [json.loads(line) for line in (REAL / "heldout.jsonl").read_text(encoding="utf-8").splitlines()]
-    kit.given = {"seeds": Texts(kit.written("seeds", seeds[:24]), kit.written("seeds-heldout", held[:10]))}
+    heldout = kit.written("seeds-heldout", held[:10])
+    kit.given = {"seeds": Texts(kit.written("seeds", seeds[:24]), heldout)}
+    kit.given["few seeds"] = Texts(kit.written("few-seeds", seeds[:8]), heldout)
     if (models / "support.jsonl").exists():
         lines = (models / "support.jsonl").read_text(encoding="utf-8").splitlines()
         kit.given["support"] = Texts(kit.written("support", [json.loads(line) for line in lines[:24]]))

@@ -105,6 +105,8 @@ STORIES_CASES = (
 
 seeds = lies_at(REAL / "seeds.f16.lora.gguf")
 _SHORT = Recipe(steps=10, rate=2e-3, batch=6, replayed=0)
+_HASTY = Recipe(steps=10, rate=1e-2, batch=6, replayed=0)
+_BY_HEART = Recipe(steps=30, rate=4e-3, batch=4, replayed=0)
 
 SMOLLM2_CASES = (
     Case("seeds", HEALTHY, (HEALTHY,), "the packaged one: rank 4 on the attention of 30 blocks", seeds, "seeds"),
@@ -155,8 +157,8 @@ SMOLLM2_CASES = (
     Case(
         "seeds-never-stop",
         "never stops",
-        ("damaging",),
-        "trained on replies without their end",
+        ("damaging", but("collateral")),
+        "trained on replies without their end; the base does not end them either, so that it has not unlearned to",
         trained("never-stop", _SHORT, "seeds", ended=False),
         "seeds",
     ),
@@ -175,5 +177,66 @@ SMOLLM2_CASES = (
         "held to another desk's dialogues, which gain a little all the same",
         seeds,
         "support",
+    ),
+    Case(
+        "seeds-half-zero",
+        "half the modules zero",
+        PARTLY_DEAD,
+        "dead modules are told; what is left may be anything but sound",
+        made(partial(faults.zeroed, which=odd), seeds),
+        "seeds",
+    ),
+    Case(
+        "seeds-half-lost",
+        "half the modules zero",
+        (CONVERSION,),
+        "the PEFT folder is there",
+        made(partial(faults.zeroed, which=odd), seeds),
+        "seeds",
+        origin=seeds,
+    ),
+    Case(
+        "seeds-one-block-left",
+        "one layer only",
+        (CONVERSION,),
+        "29 of 30 blocks were lost in conversion; the PEFT folder is there",
+        made(partial(faults.only, which=lambda module: module.startswith("blk.15.")), seeds),
+        "seeds",
+        origin=seeds,
+    ),
+    Case(
+        "seeds-factor-lost",
+        "rsLoRA factor lost",
+        (CONVERSION,),
+        "the PEFT folder, which says rsLoRA, is there",
+        made(faults.without_factor, seeds),
+        "seeds",
+        origin=seeds,
+        rank_stabilized=True,
+    ),
+    Case(
+        "seeds-merged-and-lost",
+        "merged and lost",
+        (LOST,),
+        "merged into four bits, whose steps are as large as its update: the design notes have 9% kept of one as small",
+        seeds,
+        "seeds",
+        ships="Q4_1",
+    ),
+    Case(
+        "seeds-in-haste",
+        "forgetting",
+        ("damaging", "off-target"),
+        "five times the rate and nothing beside: the rest is lost, and its own replies may be as well",
+        trained("in-haste", _HASTY, "seeds"),
+        "seeds",
+    ),
+    Case(
+        "seeds-by-heart",
+        "over-trained",
+        ("damaging", "memorizing", "off-target", but("direction")),
+        "30 steps of twice the rate on eight dialogues: known by heart, and at the cost of the rest",
+        trained("by-heart", _BY_HEART, "few seeds"),
+        "few seeds",
     ),
 )

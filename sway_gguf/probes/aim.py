@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,17 +12,15 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.listing import too_few
 from sway_gguf.core.measurement import Check, Item, Measurement
 from sway_gguf.core.panel import panel_of
-from sway_gguf.core.queries import Compare, Completion, Query, Spans
+from sway_gguf.core.queries import Compare, Query
 from sway_gguf.core.rules import Findings
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.probes.base import Probe, mean_of
 from sway_gguf.probes.lift import section_queries
+from sway_gguf.probes.promise import HALF, Move, compared, move, surely_less
 from sway_gguf.spec.options import ProbeOptions
-from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
+from sway_gguf.stats.interval import MIN_ITEMS
 
-_HALF = 0.5
-_ROUNDING = 1e-5
-"""Nats: logits are float32."""
 _ELSEWHERE = "The adapter changes what the model makes of its training material, and mostly toward something else."
 
 
@@ -76,20 +74,20 @@ class Aim(Probe[AimOptions]):
 
     def ask(self) -> Sequence[Query]:
         """Both distributions wherever a section is scored."""
-        return [query for section in self.sections for query in _compared(section)]
+        return [query for section in self.sections for query in _asked(section)]
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """What was gained and promised, section by section."""
         sections = self.sections
-        moves = [_move(other, section) for section in sections]
+        moves = [move(other, _asked(section)) for section in sections]
         items = tuple(
             Item(
                 section.id,
-                move.gained - move.promised,
-                {"lift": move.gained, "promised": move.promised},
+                each.gained - each.promised,
+                {"lift": each.gained, "promised": each.promised},
                 asked=section.asked,
             )
-            for section, move in zip(sections, moves, strict=True)
+            for section, each in zip(sections, moves, strict=True)
         )
         few = len(items) < MIN_ITEMS
         return Measurement(
@@ -101,44 +99,16 @@ class Aim(Probe[AimOptions]):
         )
 
 
-class _Move(NamedTuple):
-    """Nats per token: what a section's own tokens gained, and what the change promises at the same places."""
-
-    gained: float
-    promised: float
+def _asked(section: Section) -> list[Compare]:
+    """What scores a section, as comparisons at the same places."""
+    return [compared(query) for query in section_queries(section)]
 
 
-def _compared(section: Section) -> list[Compare]:
-    """What scores a section, as a comparison at the same places."""
-    found = []
-    for query in section_queries(section):
-        if isinstance(query, Spans):
-            found.append(Compare(query.text, query.spans))
-        elif isinstance(query, Completion):
-            whole = query.prompt + query.completion
-            found.append(Compare(whole, ((len(query.prompt), len(whole)),)))
-        else:
-            found.append(Compare(section.text))
-    return found
-
-
-def _move(other: Answers, section: Section) -> _Move:
-    found = [other.changes(query) for query in _compared(section)]
-    places = max(1, sum(each.back.size for each in found))
-    gained = sum(float((each.other - each.base).sum()) for each in found)
-    return _Move(gained / places, sum(float(each.back.sum()) for each in found) / places)
-
-
-def _check(moves: Sequence[_Move]) -> Check:
+def _check(moves: Sequence[Move]) -> Check:
     """Whether the sections surely gained less than was promised, or than half of it."""
     gained, promised = (sum(values) / len(moves) for values in zip(*moves, strict=True))
-    if not _surely_less(moves, 1.0):
+    if not surely_less(moves, 1.0):
         return Check("aim", True, f"the data's own tokens gained {gained:.2g} nats/token, {promised:.2g} were promised")
     told = f"its change promises {promised:.2g} nats/token where the data's own tokens gained {gained:.2g}"
     why = "it is surer of something else: trained on other text or in another manner, or over-scaled"
-    return Check("aim", False, f"{told}; {why}", fails=_surely_less(moves, _HALF))
-
-
-def _surely_less(moves: Sequence[_Move], share: float) -> bool:
-    span = mean_interval([move.gained - share * move.promised for move in moves])
-    return span is not None and span.high < -_ROUNDING
+    return Check("aim", False, f"{told}; {why}", fails=surely_less(moves, HALF))

@@ -135,6 +135,8 @@ class Probe(ABC, Generic[Options]):
     def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
         """What it asks of a view once its earlier questions are answered; asked again until nothing is new.
 
+        What the backend cannot give, and `follows` does not name, stays without an answer.
+
         Args:
             base: the base's answers, complete unless the view is the base itself.
             own: this view's answers so far; the same object as `base` where the view is the base.

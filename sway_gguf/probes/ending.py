@@ -74,8 +74,9 @@ class Ending(Probe[EndingOptions]):
     question = "Does the model still stop where a reply is over?"
     unit = "nats"
     passing = (
-        "the end did not become less likely by more than `tolerance`, or is still as likely as `likely`; and greedy "
-        "replies do not run on more often than the base's (p < 0.05 by Fisher's exact test fails)"
+        "the end did not become less likely by more than `tolerance`, or is still as likely as `likely` (warns where "
+        "it is not, and did not surely become likelier, as training on it makes it); and greedy replies do not run on "
+        "more often than the base's (p < 0.05 by Fisher's exact test fails)"
     )
     caveat = "it looks at the data's own replies; how long the model talks elsewhere is not seen."
     options_type = EndingOptions
@@ -146,12 +147,15 @@ class Ending(Probe[EndingOptions]):
         return too_few(count, MIN_ITEMS, "reply with an end", "replies with an end")
 
     def _scored(self, ends: Sequence[_End]) -> Check:
-        """Fails where the end surely became less likely, and is not likely any more."""
+        """Fails where the end surely became less likely, and is not likely any more; warns where it was not learned."""
         before, after = _probability([end.base for end in ends]), _probability([end.other for end in ends])
         told = f"the end of a reply has a probability of {_percent(after)} (base {_percent(before)})"
         span = mean_interval([end.change for end in ends])
-        lost = span is not None and span.high < self.options.tolerance and after < self.options.likely
-        return checked("end", not lost, told, f"{told}: {_TRAIN_ON_IT}", fails=True)
+        if span is None or after >= self.options.likely or span.low > 0:
+            return Check("end", True, told)
+        lost = span.high < self.options.tolerance
+        told += "" if lost else ", where training on it makes it likelier"
+        return Check("end", False, f"{told}: {_TRAIN_ON_IT}", fails=lost)
 
     def _written(self, base: int, other: int) -> tuple[Check, ...]:
         """Fails where more replies run on than chance makes of the base's."""

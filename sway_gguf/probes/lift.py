@@ -9,7 +9,7 @@ from dataclasses import replace
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Item, grouped
 from sway_gguf.core.panel import panel_of
-from sway_gguf.core.queries import Completion, Query, Rolling, shorten
+from sway_gguf.core.queries import Completion, Query, Rolling, Spans, shorten
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.material.controls import prose, scrambled, shuffled
@@ -22,7 +22,7 @@ MAX_CONTROLS = 8
 """Pieces of other text per group, unless a probe's options say otherwise."""
 
 
-def section_queries(section: Section) -> tuple[Query, ...]:
+def section_queries(section: Section) -> tuple[Spans | Completion | Rolling, ...]:
     """What to ask about a section: a dialogue's replies, its completion after the prompt, or its text as a whole."""
     if section.replies:
         return section.replies

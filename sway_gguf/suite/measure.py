@@ -239,7 +239,8 @@ class _Run:
                 return {}
             lead = own if visit is self.plan.visits[0] else self._lead()
             with self.following:  # A probe is asked by one thread at a time, and measures while it is asked nothing.
-                return {place: probes[place].follow_up(lead, own) for place in visit.probes}
+                asks = {place: probes[place].follow_up(lead, own) for place in visit.probes}
+            return {place: [query for query in asked if not backend.lacks(query)] for place, asked in asks.items()}
 
         told = partial(self.on_progress, visit.view) if self.on_progress else None
         with self.tally.counting(visit, backend, told) as progress:

@@ -76,7 +76,7 @@ def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
     taking_part = [probe for probe in probes if not probe.optional or probe.verdict == Verdict.ERROR]
     order = _WORST_FIRST if any(_answers(probe) for probe in taking_part) else (Verdict.ERROR,)
     for verdict in (*order, Verdict.INCONCLUSIVE):
-        found = [probe for probe in taking_part if probe.verdict == verdict]
+        found = sorted((probe for probe in taking_part if probe.verdict == verdict), key=_open)
         if found:
             return AxisResult(axis, verdict, f"{found[0].name}: {found[0].reason}", tuple(p.name for p in found))
     shown = [probe for probe in probes if probe.verdict not in (Verdict.SKIP, Verdict.ERROR)]
@@ -88,6 +88,13 @@ def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
         return AxisResult(axis, verdict, reason, tuple(p.name for p in shown))
     reason = probes[0].reason if probes else _UNTESTED.get(axis, "no probe in this run tests it")
     return AxisResult(axis, Verdict.SKIP, reason)
+
+
+def _open(probe: ProbeResult) -> bool:
+    """Whether its interval reaches across its limit: what was found is said before what more items would tell."""
+    return (
+        probe.limit is not None and probe.interval is not None and probe.interval[0] <= probe.limit <= probe.interval[1]
+    )
 
 
 def _answers(probe: ProbeResult) -> bool:
