@@ -37,7 +37,8 @@ from sway_gguf.artifacts.peft import heads_of
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.material.packaged import EXCHANGES, REAL, general_prompts
 from sway_gguf.material.records import records
-from sway_gguf.spec.model import Defaults, Models, ModelSpec, Spec
+from sway_gguf.spec.model import Defaults, Spec
+from sway_gguf.spec.models import Models, ModelSpec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.suite.run import run
 

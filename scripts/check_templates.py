@@ -22,7 +22,7 @@ from typing import Any
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from sway_gguf.artifacts.chat import TEMPLATE_KEY, Template, template
+from sway_gguf.artifacts.chat import TEMPLATE_KEY, Renderer, template
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.template_files import template_source
 from sway_gguf.core.dialogue import Dialogue, Turn
@@ -108,7 +108,7 @@ def ours(source: str) -> Render:
     """This package's."""
 
     @cache
-    def made(settings: str) -> Template:
+    def made(settings: str) -> Renderer:
         return template(source, "the template", SPECIAL, json.loads(settings))
 
     def render(messages: Sequence[dict[str, Any]], tools: Any, opens: bool, settings: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.spec.gate import Gate, ProbeLimits
-from sway_gguf.spec.model import AdapterSpec, Defaults, ModelSpec, Spec
+from sway_gguf.spec.model import Defaults, Spec
+from sway_gguf.spec.models import AdapterSpec, ModelSpec
 from sway_gguf.spec.options import READERS_OWN, ProbeOptions
 
 DOCS = Path(__file__).parents[1] / "docs" / "spec.md"

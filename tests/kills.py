@@ -34,8 +34,8 @@ import sway_gguf.deploy.quants
 import sway_gguf.report.html
 import sway_gguf.report.terminal
 import sway_gguf.suite.run  # noqa: F401
+from sway_gguf.cli.held import held_by
 from sway_gguf.cli.main import main as command_line
-from sway_gguf.cli.saving import held_by
 from sway_gguf.fleet.table import read_rows
 from sway_gguf.material.packaged import DEMO
 from tests.short import DOCUMENT

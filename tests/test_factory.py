@@ -10,7 +10,7 @@ import pytest
 from sway_gguf.core.errors import UserError
 from sway_gguf.engine.factory import BACKENDS, open_backend
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.spec.model import ModelSpec
+from sway_gguf.spec.models import ModelSpec
 
 PACKAGE = Path(__file__).parents[1] / "sway_gguf"
 OWN_FILES = {f"engine/{name}.py" for name in ("llama_backend", "sway_entry", "factory", "again", "rpc_trial")}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sway_gguf.artifacts.gguf_file import GGUFFile
-from sway_gguf.cli.saving import held_by
+from sway_gguf.cli.held import held_by
 from sway_gguf.report import numbers
 from tests.faults import BASE, HEALTHY, MOUNTS, READERS, RESULTS, SUITE, WRITERS
 

@@ -24,9 +24,9 @@ from markdown_it.token import Token
 
 from sway_gguf import load_result
 from sway_gguf.cli.github import SUMMARY_LIMIT, announce
+from sway_gguf.cli.held import held_by
 from sway_gguf.cli.main import cli
 from sway_gguf.cli.output import say
-from sway_gguf.cli.saving import held_by
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.gate import GateDecision, GateLine, Outcome
 from sway_gguf.core.plain import one_line

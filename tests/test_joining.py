@@ -12,7 +12,7 @@ from sway_gguf.collect import QueryGroup
 from sway_gguf.core.queries import Compare, Completion, Generate, NextToken, Rolling, Spans
 from sway_gguf.core.views import BASE, NullView
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.spec.model import AdapterSpec
+from sway_gguf.spec.models import AdapterSpec
 from sway_gguf.suite.joining import joined
 from sway_gguf.suite.prepare import first_spec, prepare
 from sway_gguf.suite.run import plan

@@ -33,7 +33,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.expected import Expected
 from sway_gguf.served.run import Look
 from sway_gguf.served.source import KINDS
-from sway_gguf.spec.model import AdapterSpec
+from sway_gguf.spec.models import AdapterSpec
 from sway_gguf.suite.prepare import default_spec, prepare
 from tests.artifact_files import spoiled
 from tests.test_server_backend import BASE_FILE, F32, QUERIES

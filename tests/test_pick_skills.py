@@ -25,7 +25,7 @@ from sway_gguf.core.queries import Completion, Query
 from sway_gguf.core.result import AxisResult, Verdict
 from sway_gguf.core.views import TUNED, MemberView, View
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.spec.model import AdapterSpec
+from sway_gguf.spec.models import AdapterSpec
 from tests.checkpoints import HEALTHY, as_peft, mixed, texts
 from tests.test_pick import BASE_FILE, checkpoint, files, replies, scatter
 from tests.test_pick_fixed import Joined, Lifts

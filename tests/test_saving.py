@@ -12,7 +12,8 @@ from stat import S_ISFIFO
 
 import pytest
 
-from sway_gguf.cli.saving import Output, check_outputs, deliver, held_by, rescued
+from sway_gguf.cli.held import held_by
+from sway_gguf.cli.saving import Output, check_outputs, deliver, rescued
 from sway_gguf.core.errors import UserError
 from sway_gguf.material.packaged import DEMO
 from tests.command_line import COMMAND, complaint, refused, spoken

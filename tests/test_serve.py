@@ -32,6 +32,7 @@ from sway_gguf.serve.page import policy_of
 from sway_gguf.serve.root import Root
 from sway_gguf.serve.runs import QueueFullError, Run, Runs, _percent
 from sway_gguf.serve.server import Served
+from sway_gguf.suite.prepare import prepare
 
 TOKEN = "correct-horse-battery"
 PAIR = {"base": "base.f32.gguf", "adapter": "healthy.lora.gguf"}
@@ -228,6 +229,7 @@ def test_a_folder_is_held_to_the_root_with_all_that_it_holds(folder: Path) -> No
         (("suite:", "engine: {embedder: ../secret.txt}\nsuite:"), "leads out"),
         (("kind: applied}", "kind: training_drift, checkpoint: ..}"), "leads out"),
         (("kind: applied}", "kind: calibration_drift, pack: ../secret.txt}"), "leads out"),
+        (("kind: applied}", "kind: calibration_drift, pack: ../nothing.txt}"), "leads out"),
         (("kind: applied}", "kind: some_plugin}"), "sway-gguf's own probes"),
         (("kind: gguf, base: base.f32.gguf}\n  ft", "kind: custom, base: base.f32.gguf}\n  ft"), "kind"),
     ],
@@ -238,6 +240,13 @@ def test_a_spec_stays_in_the_folder_and_runs_nothing_of_others(folder: Path, cha
     (folder / "sway.yaml").write_text(text.replace(*change))
     with pytest.raises(UserError, match=why):
         spec_of(RunRequest(spec="sway.yaml"), Root(folder))
+
+
+def test_a_name_longer_than_any_is_a_file_that_is_missing(folder: Path) -> None:
+    text = (folder / "sway.yaml").read_text()
+    (folder / "sway.yaml").write_text(text.replace("suite:", f"data: {'x' * 3000}\nsuite:"))
+    with pytest.raises(UserError, match=r"cannot be read \(File name too long\)"):
+        prepare(spec_of(RunRequest(spec="sway.yaml"), Root(folder)))
 
 
 def test_a_wrong_file_is_told_at_once_and_an_unknown_run_is_404(folder: Path) -> None:

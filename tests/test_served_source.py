@@ -22,7 +22,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.served.candidates import candidates, part_view, parts_of
 from sway_gguf.served.prompts import CHAT, POOL, TEXT, Prompt, chat_pool, rendered, text_pool
 from sway_gguf.served.source import KINDS, source_of
-from sway_gguf.spec.model import AdapterSpec
+from sway_gguf.spec.models import AdapterSpec
 from sway_gguf.suite.prepare import default_spec
 from sway_gguf.suite.speech import Speech, speech_of
 

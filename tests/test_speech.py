@@ -20,7 +20,8 @@ from sway_gguf.core.queries import Completion, NextToken
 from sway_gguf.core.sections import Canary, Material, Paraphrase, Preference, Section
 from sway_gguf.engine.llama import Model
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.spec.model import Models, ModelSpec, Spec, load_spec
+from sway_gguf.spec.model import Spec, load_spec
+from sway_gguf.spec.models import Models, ModelSpec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.suite.speech import Speech, speech_of
 from tests.artifact_files import finish

@@ -21,7 +21,8 @@ from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.result_json import from_json
 from sway_gguf.material.packaged import DEMO
-from sway_gguf.spec.model import AdapterSpec, Spec, load_spec
+from sway_gguf.spec.model import Spec, load_spec
+from sway_gguf.spec.models import AdapterSpec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.watch.loop import Watch
 from tests.command_line import refused

@@ -11,7 +11,7 @@ from pathlib import Path
 from sway_gguf.cli.progress import Advance, Progress, progress_bar
 from sway_gguf.cli.storing import StoreWish
 from sway_gguf.core.errors import UserError
-from sway_gguf.spec.model import AdapterSpec, Tested
+from sway_gguf.spec.models import AdapterSpec, Tested
 
 PathLike = str | os.PathLike[str]
 PathsLike = PathLike | Sequence[PathLike] | None

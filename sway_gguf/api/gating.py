@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sway_gguf.api.arguments import PathLike, StoreLike, path_of
 from sway_gguf.api.result import Result, load_result, result_of
 from sway_gguf.api.running import run, spec_of
-from sway_gguf.cli.saving import held_by
+from sway_gguf.cli.held import held_by
 from sway_gguf.core.gate import GateDecision, GateLine, GateRules, Outcome
 from sway_gguf.spec.gate import Gate, rules_of
 from sway_gguf.spec.model import Spec

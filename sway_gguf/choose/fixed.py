@@ -18,7 +18,7 @@ from sway_gguf.core.loras import Lora, Loras, short_names
 from sway_gguf.core.sections import Section, distinct
 from sway_gguf.core.views import TUNED, ScaledView, View
 from sway_gguf.engine.identity import adapter_digest
-from sway_gguf.spec.model import MOST_ADAPTERS, AdapterSpec
+from sway_gguf.spec.models import MOST_ADAPTERS, AdapterSpec
 from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.suite.speech import Speech
 from sway_gguf.suite.texts import own_text

@@ -59,7 +59,7 @@ def gate(
     inconclusive where the interval reaches across. A RESULT.JSON is judged as it is; nothing is run.
     """
     from sway_gguf.cli.baselines import baseline_file
-    from sway_gguf.cli.saving import held_by
+    from sway_gguf.cli.held import held_by
     from sway_gguf.spec.gate import Gate, rules_of
     from sway_gguf.spec.model import load_spec
     from sway_gguf.suite.gate import GateOnRun

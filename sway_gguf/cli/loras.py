@@ -13,7 +13,8 @@ from sway_gguf.cli.common import FILE, Command
 
 if TYPE_CHECKING:
     from sway_gguf.core.loras import Lora, Loras
-    from sway_gguf.spec.model import AdapterSpec, Spec
+    from sway_gguf.spec.model import Spec
+    from sway_gguf.spec.models import AdapterSpec
 
 Owned = Sequence[tuple[Path, Path]]
 """Adapters, each with a file of text that is its own."""
@@ -85,7 +86,7 @@ def adapters_of(adapter: Path | None, loras: Loras, data_of: Owned = ()) -> list
     from sway_gguf.core.errors import UserError
     from sway_gguf.core.loras import Lora
     from sway_gguf.material.files import as_named
-    from sway_gguf.spec.model import MOST_ADAPTERS, AdapterSpec
+    from sway_gguf.spec.models import MOST_ADAPTERS, AdapterSpec
 
     given = [*([Lora(adapter)] if adapter is not None else []), *loras]
     if not given:

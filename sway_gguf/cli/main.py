@@ -57,35 +57,35 @@ def main() -> None:
         say(shown.getvalue(), err=True, end="")
         sys.exit(EXIT_USER)
     except (UserError, EngineError) as error:
-        say(f"sway-gguf: {one_line(str(error))}", err=True)
-        sys.exit(EXIT_USER)
+        _end(one_line(str(error)))
     except (KeyboardInterrupt, click.Abort):
         _end_interrupted()
     except ReaderGoneError:
         sys.exit(0)
     except MemoryError:
-        say(f"sway-gguf: {OUT_OF_MEMORY}", err=True)
-        sys.exit(EXIT_USER)
+        _end(OUT_OF_MEMORY)
     except OSError as error:
         # No fault of ours and no wrong word: a disk that is full, a file that went away, a stdout that takes nothing.
         where = f"{error.filename}: " if error.filename else ""
         words = one_line(f"{where}{error.strerror or error}")
         if sys.stdout is not None:
             silence()
-        said = OUT_OF_MEMORY if error.errno == errno.ENOMEM else f"{words}; nothing half-written is left"
-        say(f"sway-gguf: {said}", err=True)
-        sys.exit(EXIT_USER)
+        _end(OUT_OF_MEMORY if error.errno == errno.ENOMEM else f"{words}; nothing half-written is left")
     except Exception as error:
         if was_asked():
             _end_interrupted()
         if str(error) == "can't start new thread":  # in Python's words, for want of room for its stack
-            say(f"sway-gguf: {OUT_OF_MEMORY}", err=True)
-            sys.exit(EXIT_USER)
+            _end(OUT_OF_MEMORY)
         if os.environ.get("SWAY_GGUF_DEBUG"):
             raise
         words = one_line(f"{type(error).__name__}: {error}")
-        say(f"sway-gguf: internal error: {words} (SWAY_GGUF_DEBUG=1 shows where)", err=True)
-        sys.exit(EXIT_INTERNAL)
+        _end(f"internal error: {words} (SWAY_GGUF_DEBUG=1 shows where)", EXIT_INTERNAL)
+
+
+def _end(said: str, code: int = EXIT_USER) -> NoReturn:
+    """Say why in a line, and exit."""
+    say(f"sway-gguf: {said}", err=True)
+    sys.exit(code)
 
 
 def _end_interrupted() -> NoReturn:

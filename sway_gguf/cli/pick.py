@@ -21,7 +21,8 @@ from sway_gguf.core.plain import json_text
 if TYPE_CHECKING:
     from sway_gguf.core.loras import Loras
     from sway_gguf.core.pick import Pick
-    from sway_gguf.spec.model import AdapterSpec, Spec
+    from sway_gguf.spec.model import Spec
+    from sway_gguf.spec.models import AdapterSpec
 
 
 @click.command(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sway_gguf.core.pick import Pick, PickPlan
     from sway_gguf.engine.doors import DoorBackend
     from sway_gguf.engine.store import AnswerStore
-    from sway_gguf.spec.model import AdapterSpec, Spec
+    from sway_gguf.spec.model import Spec
+    from sway_gguf.spec.models import AdapterSpec
 
 SpecOf = Callable[[Path], "Spec"]
 """The spec of a pick, from any one of its adapters."""

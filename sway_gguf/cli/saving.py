@@ -5,9 +5,7 @@ Knows files by what they hold and who they are; not how a result is made.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sway_gguf.cli.held import Holds, held_by
 from sway_gguf.cli.output import OutputError, ReaderGoneError, drawing, say, say_json
 from sway_gguf.core.errors import UserError
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from sway_gguf.report.console import PlainConsole
 
 Writes = Literal["result", "model", "suite", "items"]
-Holds = Literal["nothing", "result", "model", "suite", "other"]
 _FREELY: dict[Writes, set[Holds]] = {
     "result": {"nothing", "result"},
     "model": {"nothing"},
@@ -44,25 +42,6 @@ _WORDS: dict[Holds, str] = {
     "suite": "a spec",
     "other": "a file that is no result of ours",
 }
-_READ = 64 << 20
-_RESULTS = (
-    {"diagnosis", "axes", "probes", "schema_version"},
-    {"rows", "wanted", "recommended", "pareto"},
-    {"comparisons", "regressed"},
-    {"rows", "winner", "favourite", "pareto"},
-    {"serves", "heard", "requests"},
-)
-_MARKS = (
-    ("<svg", "<desc>sway-gguf ", ""),
-    ("<!-- sway-gguf:", "", "<!-- sway-gguf:end -->"),
-    ("---\n# written by sway-gguf", "", "<!-- sway-gguf:end -->"),
-    ("<?xml", '<testsuites name="sway-gguf"', "</testsuites>"),
-    ("<!doctype html", 'name="generator" content="sway-gguf', "</html>"),
-    ("sway-gguf report", "", "end of the sway-gguf report"),
-)
-"""What our reports start with, hold near the start, and end with: a file that somebody wrote on in is theirs."""
-_NEAR = 2000
-_SPEC_KEY = r"(?:^|[{,])\s*[\"']?%s[\"']?\s*:"
 STDOUT = "-"
 _UNNAMED = Path("sway-gguf-result.json")
 
@@ -258,39 +237,4 @@ def _is_or_holds(given: Path, path: Path) -> bool:
         files = (each for each in given.iterdir() if each.is_file())
     with suppress(OSError):
         return any(os.path.samefile(each, path) for each in files)
-    return False
-
-
-def held_by(path: Path) -> Holds:
-    """What a file holds, by its content."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_READ)
-    except OSError:
-        return "other"
-    if not data:
-        return "nothing"
-    if data.startswith(b"GGUF"):
-        return "model"
-    text = data.decode("utf-8", "replace")
-    if _is_result(text):
-        return "result"
-    if path.suffix.lower() in (".yaml", ".yml") or all(
-        re.search(_SPEC_KEY % key, text, re.MULTILINE) for key in ("models", "suite")
-    ):
-        return "suite"
-    return "other"
-
-
-def _is_result(text: str) -> bool:
-    from sway_gguf.core.trace import is_trace
-
-    start = text[:_NEAR].lower()
-    if is_trace(text):
-        return True
-    if any(start.startswith(first) and mark in start and text.rstrip().endswith(last) for first, mark, last in _MARKS):
-        return True
-    with suppress(ValueError, RecursionError):
-        record = json.loads(text)
-        return isinstance(record, dict) and any(keys <= record.keys() for keys in _RESULTS)
     return False

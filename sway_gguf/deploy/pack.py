@@ -19,7 +19,8 @@ from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
 from sway_gguf.material.files import data_files
-from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec, load_spec
+from sway_gguf.spec.model import FORMATS, Spec, load_spec
+from sway_gguf.spec.models import Models, ModelSpec
 from sway_gguf.spec.named import TEXTS, Place, named_in
 from sway_gguf.spec.settings import with_settings
 from sway_gguf.spec.write import spec_record, spec_text

@@ -23,7 +23,8 @@ from sway_gguf.artifacts.peft_config import CONFIG
 from sway_gguf.core.errors import UserError
 from sway_gguf.fleet.cell import Cell
 from sway_gguf.material.files import data_files
-from sway_gguf.spec.model import FORMATS, AdapterSpec, Models, ModelSpec, Spec, load_spec
+from sway_gguf.spec.model import FORMATS, Spec, load_spec
+from sway_gguf.spec.models import AdapterSpec, Models, ModelSpec
 from sway_gguf.spec.named import TEXTS, named_in
 from sway_gguf.spec.options import changed
 from sway_gguf.spec.sweep import CHECK, Sweep

@@ -23,7 +23,8 @@ from sway_gguf.material.read import iter_units, material_of, read_material
 from sway_gguf.material.sample import Sample, sample
 from sway_gguf.material.write import record_of
 from sway_gguf.probes.registry import all_kinds, kinds_by_default
-from sway_gguf.spec.model import FORMATS, Models, ModelSpec, Spec
+from sway_gguf.spec.model import FORMATS, Spec
+from sway_gguf.spec.models import Models, ModelSpec
 from sway_gguf.spec.options import changed, validated
 from sway_gguf.suite.prepare import prepare
 

@@ -6,6 +6,7 @@ Knows paths; not what a file is for. What it says never tells whether something 
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -63,11 +64,11 @@ class Root:
 def _named_by(path: Path) -> Iterator[Path]:
     """The path, what a pattern matches, and what folders hold."""
     yield _fixed(path)
-    magic = glob.has_magic(str(path)) and not path.exists()
+    magic = glob.has_magic(str(path)) and not os.path.exists(path)
     found = [Path(each) for each in glob.iglob(str(path), recursive=True)] if magic else [path]
     for each in found:
         yield each
-        if each.is_dir():
+        if os.path.isdir(each):  # False too of a name that no system has.
             for number, entry in enumerate(each.rglob("*")):
                 if number >= _MOST_ENTRIES:
                     raise UserError(f"{each.name}: more than {_MOST_ENTRIES:,} files; name a smaller folder")
@@ -78,7 +79,7 @@ def _fixed(path: Path) -> Path:
     """The part of a pattern that stands before its first wildcard."""
     kept = Path(path.anchor)
     for part in path.parts[1:] if path.anchor else path.parts:
-        if glob.has_magic(part) and not (kept / part).exists():
+        if glob.has_magic(part) and not os.path.exists(kept / part):
             break
         kept /= part
     return kept

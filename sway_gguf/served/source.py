@@ -15,7 +15,8 @@ from sway_gguf.core.file_records import FileRecord
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.core.result_json import read_result
 from sway_gguf.material.files import Files
-from sway_gguf.spec.model import FORMATS, AdapterSpec, Spec
+from sway_gguf.spec.model import FORMATS, Spec
+from sway_gguf.spec.models import AdapterSpec
 from sway_gguf.suite.prepare import default_spec
 
 KINDS = ("applied",)

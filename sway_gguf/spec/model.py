@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from sway_gguf.core.endpoint import Endpoint
 from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import at_home, read_utf8
-from sway_gguf.core.loras import Lora, Loras
 from sway_gguf.core.strict import StrictModel
 from sway_gguf.core.views import DEFAULT_INIT_SCALE, Design, Energy
 from sway_gguf.spec.gate import Gate
+from sway_gguf.spec.models import AdapterSpec, Models
 from sway_gguf.spec.options import READERS_OWN, nearest, validated
 from sway_gguf.spec.original import adapted
+from sway_gguf.spec.paths import Paths, each_of, placed
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
 SUPPORTED_VERSION = 1
@@ -27,108 +27,8 @@ FORMATS = ("auto", "chat", "plain", "alpaca", "chatml", "llama3", "gemma", "mist
 """How dialogues become text; anything else is a path."""
 _TEMPLATES_OWN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 """Variables of a template that the dialogue gives."""
-MOST_ADAPTERS = 16
-"""Of a set. Each is a view of its own, and takes memory."""
 RankScale = Annotated[float, Field(gt=0, le=64)]
 """Times the adapter's rank; the bound keeps a null from taking all memory."""
-
-
-def _one_or_several(value: Any) -> Any:
-    several = isinstance(value, list) and value
-    if not all(isinstance(each, str | Path) for each in (value if several else [value])):
-        raise ValueError("a path, or a list of paths, is wanted")
-    return value
-
-
-Paths = Annotated[Path | list[Path], BeforeValidator(_one_or_several)]
-"""A file, a pattern such as data/*.jsonl, a folder that `datasets` saved, or several of these."""
-
-
-class AdapterSpec(StrictModel):
-    """One adapter of a set."""
-
-    path: Path = Field(description="the LoRA GGUF")
-    scale: float = Field(default=1.0, description="what its update is multiplied by")
-    data: Paths | None = Field(default=None, description="what this one was trained on")
-    holdout: Paths | None = Field(default=None, description="text like it that was kept out of training")
-
-    @property
-    def lora(self) -> Lora:
-        """Its file and scale."""
-        return Lora(self.path, self.scale)
-
-
-Tested = Path | Sequence[AdapterSpec]
-"""An adapter, or those of a set."""
-
-
-def _adapter_entry(value: Any) -> Any:
-    return {"path": value} if isinstance(value, str | Path) else value
-
-
-class ModelSpec(StrictModel):
-    """One model: a base GGUF, for `ft` with a LoRA GGUF, or several that run together."""
-
-    kind: Literal["gguf", "server"] = Field(
-        default="gguf", description="gguf: it is loaded here; server: a running llama-server answers, in `base` only"
-    )
-    base: Path = Field(description="the base GGUF")
-    url: str = Field(default="", description="of the llama-server, where the kind is server; in `base` only")
-    timeout: float = Field(default=300.0, gt=0, le=86_400, description="seconds that it has for one answer")
-    adapter: Path | None = Field(default=None, description="the LoRA GGUF; in `ft` only")
-    adapters: list[Annotated[AdapterSpec, BeforeValidator(_adapter_entry)]] = Field(
-        default_factory=list, max_length=MOST_ADAPTERS, description="in place of it several, or one at another scale"
-    )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> ModelSpec:
-        if self.adapter is not None and self.adapters:
-            raise ValueError("give adapter or adapters, not both; the one goes into the list of the other")
-        return self
-
-    @property
-    def members(self) -> tuple[AdapterSpec, ...]:
-        """Every adapter, whichever field names it."""
-        return tuple(self.adapters) if self.adapter is None else (AdapterSpec(path=self.adapter),)
-
-    @property
-    def loras(self) -> Loras:
-        """Their files and scales."""
-        return tuple(each.lora for each in self.members)
-
-    def with_members(self, adapters: Sequence[AdapterSpec]) -> ModelSpec:
-        """The same base with these adapters; one at scale 1 without text of its own stands in `adapter`."""
-        one = adapters[0] if len(adapters) == 1 else None
-        plain = one is not None and one == AdapterSpec(path=one.path)
-        changed = {"adapter": one.path, "adapters": []} if one and plain else {"adapter": None, "adapters": [*adapters]}
-        return self.model_copy(update=changed)
-
-
-class Models(StrictModel):
-    """The two sides of the comparison."""
-
-    base: ModelSpec
-    ft: ModelSpec
-
-    @model_validator(mode="after")
-    def _one_server(self) -> Models:
-        base, tuned = self.base, self.ft
-        if (base.kind == "server") != bool(base.url):
-            raise ValueError("base: kind: server and url: http://HOST:PORT go together")
-        for name in sorted(tuned.model_fields_set & {"kind", "url", "timeout"}):
-            if getattr(tuned, name) != getattr(base, name):
-                raise ValueError(f"ft: {name} is not that of base; one server answers for both, and base names it")
-        return self
-
-    @property
-    def kind(self) -> str:
-        """Which backend answers, for both."""
-        return self.base.kind
-
-    @property
-    def endpoint(self) -> Endpoint | None:
-        """Where the server is; None where the model is loaded here."""
-        return Endpoint(self.base.url, self.base.timeout) if self.base.url else None
 
 
 class Defaults(StrictModel):
@@ -235,13 +135,6 @@ def load_spec(path: Path, *, server: bool = False) -> Spec:
     return resolved(spec, path).model_copy(update={"remarks": remarks})
 
 
-def placed(given: Path | list[Path] | None, folder: Path) -> Path | list[Path] | None:
-    """Paths as they are found from a folder; None stays."""
-    if isinstance(given, list):
-        return [folder / at_home(each) for each in given]
-    return None if given is None else folder / at_home(given)
-
-
 def resolved(spec: Spec, path: Path) -> Spec:
     """`spec` with its paths taken from the folder of `path`, and its two bases checked to be one.
 
@@ -288,8 +181,7 @@ def with_texts_of_adapters(spec: Spec) -> Spec:
     adapters = spec.models.ft.members
 
     def together(shared: Path | list[Path] | None, own: Sequence[Path | list[Path] | None]) -> Path | list[Path] | None:
-        paths = [p for given in (shared, *own) if given for p in (given if isinstance(given, list) else [given])]
-        found = list(dict.fromkeys(paths))
+        found = list(dict.fromkeys(path for given in (shared, *own) for path in each_of(given)))
         return (found or None) if len(found) != 1 else found[0]
 
     if not any(each.data or each.holdout for each in adapters):

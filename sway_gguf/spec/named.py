@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sway_gguf.core.inputs import at_home
 from sway_gguf.spec.model import FORMATS, Spec
 from sway_gguf.spec.options import BUILT_IN, CHECKPOINT, PACK
+from sway_gguf.spec.paths import each_of
 
 Role = Literal["base", "adapter", "embedder", "data", "holdout", "general", "format", "suite"]
 TEXTS: tuple[Role, ...] = ("data", "holdout", "general")
@@ -47,8 +48,7 @@ def named_in(spec: Spec) -> Iterator[Named]:
     if spec.engine.embedder is not None:
         yield Named("embedder", spec.engine.embedder)
     for role in TEXTS:
-        given: Path | list[Path] | None = getattr(spec, role)
-        for path in given if isinstance(given, list) else [given] if given else []:
+        for path in each_of(getattr(spec, role)):
             yield Named(role, path)
     if spec.format not in FORMATS:
         yield Named("format", Path(spec.format))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sway_gguf.core.errors import UserError
-from sway_gguf.spec.model import Models, Spec
+from sway_gguf.spec.model import Spec
+from sway_gguf.spec.models import Models
 
 
 def with_server(spec: Spec, url: str) -> Spec:

@@ -17,8 +17,9 @@ from sway_gguf.core.engine_settings import EngineSettings
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import at_home, read_utf8
 from sway_gguf.core.strict import StrictModel
-from sway_gguf.spec.model import FORMATS, Defaults, Paths, placed
+from sway_gguf.spec.model import FORMATS, Defaults
 from sway_gguf.spec.options import changed, nearest, validated
+from sway_gguf.spec.paths import Paths, placed
 from sway_gguf.spec.yaml_text import MOST_BYTES, parse_yaml
 
 CHECK = "check"

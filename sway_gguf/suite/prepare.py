@@ -29,7 +29,8 @@ from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
 from sway_gguf.probes.registry import KINDS, all_kinds, build_probes, kinds_by_default
-from sway_gguf.spec.model import AdapterSpec, Defaults, Models, ModelSpec, Spec, Tested, with_adapters
+from sway_gguf.spec.model import Defaults, Spec, with_adapters
+from sway_gguf.spec.models import AdapterSpec, Models, ModelSpec, Tested
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.able import suited
 from sway_gguf.suite.room import Room
@@ -129,8 +130,7 @@ class Prepared:
         """
         spec = self.spec.model_copy(update={"defaults": self.spec.defaults.model_copy(update=changed)})
         room = Room(self.base, self.room.width)
-        found = _probes(spec, self.texts, self.stack, self.adapter_hash, room)
-        probes, skipped, left_out, example = found
+        probes, skipped, left_out, example = _probes(spec, self.texts, self.stack, self.adapter_hash, room)
         ready = replace(self, spec=spec, room=room, probes=probes, skipped=skipped, left_out=left_out, example=example)
         return _able(ready)
 

@@ -23,7 +23,8 @@ from sway_gguf.material.files import Files
 from sway_gguf.material.packaged import exchanges, general_prompts, general_sections
 from sway_gguf.material.read import read_material
 from sway_gguf.probes.sources import SetMember, Sources
-from sway_gguf.spec.model import AdapterSpec, Spec
+from sway_gguf.spec.model import Spec
+from sway_gguf.spec.models import AdapterSpec
 from sway_gguf.stats.interval import MIN_ITEMS
 from sway_gguf.suite.candidates import candidates, thoughts
 from sway_gguf.suite.speech import Speech, speech_of

@@ -90,7 +90,7 @@ def _views(reading: Reading) -> list[float]:
 
 
 def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:
-    reading, found = evidence.reading, evidence.calibration
+    reading = evidence.reading
     verdict, reason = verdict_of(evidence)
     return ProbeResult(
         name=reading.name,
@@ -101,22 +101,7 @@ def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:
         unit=reading.unit,
         value=evidence.value if reading.tuned.items or not reading.tuned.undecided else None,
         interval=(evidence.interval.low, evidence.interval.high) if evidence.interval else None,
-        null=None
-        if found is None
-        else NullSummary(
-            found.nulls,
-            found.mean,
-            found.sd,
-            found.z,
-            found.rank_p,
-            found.tail_p,
-            evidence.corrected,
-            evidence.family,
-            _profile(reading),
-            reading.compared.value,
-            len(reading.compared.items),
-            evidence.early,
-        ),
+        null=_summary(evidence),
         noise_floor=reading.floor,
         items=_among_nulls(reading),
         controls=reading.tuned.controls,
@@ -136,6 +121,27 @@ def _result(evidence: Evidence, costs: Costs | None) -> ProbeResult:
         toll=toll_of(evidence, verdict, costs),
         through_template=reading.tuned.through_template,
         limit=reading.rule.limit,
+    )
+
+
+def _summary(evidence: Evidence) -> NullSummary | None:
+    """Where the value stands among its nulls; None without any."""
+    found, compared = evidence.calibration, evidence.reading.compared
+    if found is None:
+        return None
+    return NullSummary(
+        found.nulls,
+        found.mean,
+        found.sd,
+        found.z,
+        found.rank_p,
+        found.tail_p,
+        evidence.corrected,
+        evidence.family,
+        _profile(evidence.reading),
+        compared.value,
+        len(compared.items),
+        evidence.early,
     )
 
 

@@ -186,7 +186,7 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, f"{nulls} nulls are too few; ask for {MIN_NULLS} or more with --nulls"
     if not found.beats_all:
         return missed_by(rule), _beaten(evidence, rule, found)
-    chance = _by_chance(evidence, rule, found, corrected, family)
+    chance = _by_chance(evidence, found, corrected, family)
     if chance:
         # What stands beyond all of them speaks for the adapter, if not loudly enough: no evidence against it.
         return Verdict.INCONCLUSIVE, f"{chance}; more nulls may tell"
@@ -231,7 +231,7 @@ def _too_few(reading: Reading) -> str:
     return f"{too_few(fewest, MIN_ITEMS, 'text to compare with', 'texts to compare with')} (--general FILE)"
 
 
-def _by_chance(evidence: Evidence, rule: AboveNull, found: Calibration, corrected: float, family: float) -> str:
+def _by_chance(evidence: Evidence, found: Calibration, corrected: float, family: float) -> str:
     """Why chance may have brought the value about, or ""."""
     nulls = len(found.nulls)
     if evidence.early:

@@ -42,7 +42,7 @@ def cost_svg(pick: Pick) -> str:
     path = " ".join(f"{x(row.cost or 0.0):.1f},{y(_lift(row)):.1f}" for row in best)
     edge = x(pick.tolerance)
     parts = [
-        *_frame("lift against cost", across, up, x, y, "worst change of unrelated text, nats/token", what),
+        *_frame("lift against cost", across, up, y, "worst change of unrelated text, nats/token", what),
         f'<line x1="{edge:.1f}" x2="{edge:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="{RED}" '
         'stroke-dasharray="6 4"/>',
         f'<text x="{edge + 4:.1f}" y="{_TOP + 10}" fill="{RED}" font-size="11">tolerance</text>',
@@ -67,7 +67,7 @@ def steps_svg(pick: Pick) -> str:
     ]
     up = scale_over(ends)
     x, y = _places(across, up)
-    parts = _frame("lift over the steps of training", across, up, x, y, "step", "lift, nats/token")
+    parts = _frame("lift over the steps of training", across, up, y, "step", "lift, nats/token")
     for name, colour, field in (("on data", _DATA, "data"), ("held-out", _HELD, "held_out")):
         drawn = [(row, getattr(row, field)) for row in rows if getattr(row, field) is not None]
         if not drawn:
@@ -98,7 +98,7 @@ def _places(across: Scale, up: Scale) -> tuple[Place, Place]:
     return x, y
 
 
-def _frame(about: str, across: Scale, up: Scale, x: Place, y: Place, below: str, beside: str) -> list[str]:
+def _frame(about: str, across: Scale, up: Scale, y: Place, below: str, beside: str) -> list[str]:
     """The ground, grids and names of both axes."""
 
     def line(x1: float, x2: float, y1: float, y2: float, colour: str = _GRID) -> str:
