@@ -5,7 +5,7 @@ Knows which files a spec names; not how an archive is read, and not how a run go
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.template_files import CONFIG_FILE, TEMPLATE_FILE
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import at_home
+from sway_gguf.core.listing import listed
 from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
@@ -138,6 +139,22 @@ def _words(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         word = entry.get(option)
         if isinstance(word, str) and word and word != _BUILT_IN:
             yield option, word
+
+
+def check_given(models: Mapping[str, Path | None], manifest: Manifest) -> None:
+    """Models that were given again, by role; None for one that was not.
+
+    Raises:
+        UserError: some are missing, all of which are named, or one is another than the run's.
+    """
+    lacking = [
+        (role, manifest.models[role]) for role, path in models.items() if path is None and role in manifest.models
+    ]
+    if len(lacking) > 1:
+        wanted = " ".join(f"--{role} {model.name} (sha256 {model.sha256[:12]})" for role, model in lacking)
+        raise UserError(f"{listed([f'the {role}' for role, _ in lacking])} are not in the archive; give {wanted}")
+    for role, path in models.items():
+        check_model(role, path, manifest)
 
 
 def check_model(role: str, path: Path | None, manifest: Manifest) -> Path:
