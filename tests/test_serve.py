@@ -173,6 +173,8 @@ def test_what_changes_something_is_json_and_short(folder: Path) -> None:
         ("POST", "/runs", {"json": {}}),
     )
     assert [each.status_code for each in found] == [415, 415, 415, 405, 413, 422, 422, 422, 422, 422, 422]
+    said = [each.json()["error"] for each in found]
+    assert said[3] == "PUT /runs is nothing here; / shows what runs, and /openapi.json what can be asked"
     assert all(list(each.json()) == ["error"] and "\n" not in each.json()["error"] for each in found)
 
 
