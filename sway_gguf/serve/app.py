@@ -196,7 +196,5 @@ async def _as_json(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     unknown = error.detail == HTTPStatus(error.status_code).phrase  # Where none of ours says it better.
     asked = f"{request.method} {request.url.path}"[:200]
-    why = (
-        f"{asked} is nothing here; / shows what runs, and /openapi.json what can be asked" if unknown else error.detail
-    )
-    return _error(error.status_code, str(why), error.headers)
+    told = f"{asked} is nothing here; / shows what runs, and /openapi.json what can be asked"
+    return _error(error.status_code, told if unknown else str(error.detail), error.headers)
