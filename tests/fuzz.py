@@ -49,7 +49,7 @@ from sway_gguf.material.tables import TABLES
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import prepare
 from sway_gguf.suite.run import plan
-from sway_gguf.suite.schedule import tokens_of
+from sway_gguf.suite.visit import tokens_of
 from tests.artifact_files import adapter_file, base_file, factors, usual_metadata
 from tests.mutations import spoiled_bytes, spoiled_text, spoiled_tree
 from tests.torch_file import TorchPickler, adam_state, torch_file, zip_file

@@ -21,7 +21,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import plan, run
-from sway_gguf.suite.schedule import tokens_of
+from sway_gguf.suite.visit import tokens_of
 
 BASE, HEALTHY, OVERTRAINED = (DEMO / name for name in ("base.f32.gguf", "healthy.lora.gguf", "overtrained.lora.gguf"))
 KINDS = ["applied", "delta_kl", "external_perplexity"]

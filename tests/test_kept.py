@@ -38,7 +38,7 @@ from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.pace import measured_pace
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import plan, run
-from sway_gguf.suite.schedule import tokens_of
+from sway_gguf.suite.visit import tokens_of
 from tests.artifact_files import finish, spoiled
 
 FILES = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"

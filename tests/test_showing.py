@@ -24,8 +24,8 @@ from sway_gguf.report.terminal import print_result
 from sway_gguf.spec.model import Defaults
 from sway_gguf.suite.prepare import Prepared, default_spec, prepare
 from sway_gguf.suite.run import plan, run
-from sway_gguf.suite.schedule import tokens_of
 from sway_gguf.suite.showing import example_of, laid_over
+from sway_gguf.suite.visit import tokens_of
 
 ADAPTER = DEMO / "healthy.lora.gguf"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sway_gguf.core.views import TUNED
 from sway_gguf.engine.fake import FakeBackend, wordy_script
-from sway_gguf.suite.schedule import Visit
 from sway_gguf.suite.tally import Tally
+from sway_gguf.suite.visit import Visit
 
 
 def counted(tally: Tally, tokens: int, *, taken: bool) -> None:

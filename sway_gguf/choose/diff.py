@@ -17,7 +17,7 @@ from sway_gguf.engine.doors import DoorBackend, is_base
 from sway_gguf.suite.measure import BaseAnswers, OnProgress
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan, run
-from sway_gguf.suite.schedule import tokens_of
+from sway_gguf.suite.visit import tokens_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def compare(
 ) -> list[list[Changes]]:
     """Per job of a group how `view` differs from the base at its targets, in pieces; both run side by side.
 
-    The base itself is not run twice to be compared with itself.
+    What either reads is told as tokens. The base itself is not run twice to be compared with itself.
 
     Raises:
         JobError: a number is not finite.
@@ -62,7 +62,7 @@ def compare(
     found: list[list[Changes]] = [[] for _ in jobs]
     ours = pool.cleared(view, group.streams, group.length, limits, unified=group.shared) if view != BASE else None
     base = pool.cleared(BASE, group.streams, group.length, limits, unified=group.shared, companion=True)
-    for call in _calls(jobs, group, limits, progress):
+    for call in _calls(jobs, group, limits, progress, models=2 if ours else 1):
         before = base.decode(_pieces(jobs, group, call))
         origin = {(out.job, out.branch): out.rows.start - out.done for out in _outputs(jobs, group, call)}
         for part in runs_of(group, call, is_rerun(view)):
@@ -84,10 +84,12 @@ def _blaming(job: int) -> Iterator[None]:
         raise JobError(job) from error
 
 
-def _calls(jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens) -> Iterator[list[Stretch]]:
+def _calls(
+    jobs: Sequence[Job], group: Group, limits: Limits, progress: OnTokens, models: int = 1
+) -> Iterator[list[Stretch]]:
     for stretches in calls_of(jobs, group, limits):
         yield stretches
-        progress(sum(stretch.stop - stretch.start for stretch in stretches))
+        progress(models * sum(stretch.stop - stretch.start for stretch in stretches))
 
 
 def _pieces(jobs: Sequence[Job], group: Group, stretches: Sequence[Stretch]) -> list[Piece]:

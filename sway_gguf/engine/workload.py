@@ -19,15 +19,20 @@ SCORED = (NextToken, Rolling, Completion, Spans)
 def tokens_fed(asks: Sequence[Ask], limits: Limits, manner: Manner) -> int:
     """Tokens fed to answer queries of any kinds together; replies count as if none ended early.
 
+    A comparison feeds base and view.
+
     Args:
         asks: the queries, laid out.
         limits: of a batch.
         manner: how prompts of replies are read.
     """
-    alike = [[job for ask in asks for job in ask.jobs if isinstance(ask.query, k)] for k in (SCORED, Compare)]
+    scored, compared = (
+        [job for ask in asks for job in ask.jobs if isinstance(ask.query, k)] for k in (SCORED, Compare)
+    )
     embedded = (job for ask in asks for job in ask.jobs if isinstance(ask.query, Embed))
     return (
-        sum(tokens_of(lay_out(jobs, limits)) for jobs in alike)
+        tokens_of(lay_out(scored, limits))
+        + 2 * tokens_of(lay_out(compared, limits))
         + sum(len(job.tokens) for job in embedded)
         + sum(_reading(mates, limits, manner).tokens + sum(map(_room, mates)) for mates in _mates(asks, limits))
     )

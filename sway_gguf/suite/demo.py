@@ -17,7 +17,7 @@ from sway_gguf.material.read import read_material
 from sway_gguf.spec.model import Defaults, Spec
 from sway_gguf.suite.prepare import Prepared, default_spec
 from sway_gguf.suite.run import plan, run
-from sway_gguf.suite.schedule import tokens_of
+from sway_gguf.suite.visit import tokens_of
 
 _SIDE_BY_SIDE = 2
 _REAL_ITEMS = 6

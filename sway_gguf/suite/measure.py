@@ -27,9 +27,10 @@ from sway_gguf.probes.foreign import ForeignProbe
 from sway_gguf.suite.abreast import Abreast, Outcome
 from sway_gguf.suite.decisions import TO_THE_END, Decisions
 from sway_gguf.suite.gathering import Gathered, note, over_views, reading_of
-from sway_gguf.suite.schedule import Schedule, Visit
+from sway_gguf.suite.schedule import Schedule
 from sway_gguf.suite.standing import Standing
 from sway_gguf.suite.tally import Tally
+from sway_gguf.suite.visit import Visit
 from sway_gguf.verdict.reading import Reading
 
 _NOTHING = Answers([])

@@ -22,7 +22,8 @@ from sway_gguf.engine.open_view import OpenView
 from sway_gguf.material.chunks import spread
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
-from sway_gguf.suite.schedule import Schedule, Visit
+from sway_gguf.suite.schedule import Schedule
+from sway_gguf.suite.visit import Visit
 
 Clock = Callable[[], float]
 _NEW_TOKENS = 8

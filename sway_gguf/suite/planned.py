@@ -6,8 +6,8 @@ from sway_gguf.core.plan import Plan, PlannedProbe
 from sway_gguf.engine.counting import counter
 from sway_gguf.suite.prepare import Prepared
 from sway_gguf.suite.run import plan
-from sway_gguf.suite.schedule import tokens_of
 from sway_gguf.suite.speeds import known_speed
+from sway_gguf.suite.visit import tokens_of
 
 
 def planned(prepared: Prepared) -> Plan:

@@ -1,60 +1,28 @@
 """Which views a run visits, and which probes want something of each. Knows probes' wishes, no engine.
 
-Base and tuned view answer everything. Nulls, and the base's rerun, answer a panel: the items that are compared, drawn
-before anything is asked; at the first look a part of it. What is asked only where damage did not pass comes last.
+Base and tuned view answer everything. Nulls answer a panel: the items that are compared, drawn before anything is
+asked; at the first look a part of it, and so does the base's rerun. What is asked only where damage did not pass comes
+last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
-from sway_gguf.collect import CountTokens, QueryGroup, count_tokens, groups_of, wanted_by
+from sway_gguf.collect import CountTokens, QueryGroup, groups_of, wanted_by
 from sway_gguf.core.queries import Query
-from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View, kind_of
+from sway_gguf.core.views import BASE, BASE_RERUN, TUNED, MemberView, NullDesign, NullView, ScaledView, View
 from sway_gguf.probes.base import SHOWN_NULLS, Probe
+from sway_gguf.suite.joining import joined
 from sway_gguf.suite.standing import Standers, Standing, standers
+from sway_gguf.suite.visit import Visit, tokens_of
 from sway_gguf.verdict.looks import FIRST_ITEMS, MOST_FIRST_NULLS
 
 _SHOWING = (BASE, TUNED)
 _FIRST = "first"
 """Who asks at the first look."""
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One view, and what is asked of it.
-
-    Attributes:
-        view: to open.
-        asked: what each probe asks of it, by the probe's place.
-        groups: the same, in the groups that are answered together.
-        foreseen: what may follow.
-        standing: on how much of their items probes stand here.
-    """
-
-    view: View
-    asked: Mapping[int, tuple[Query, ...]]
-    groups: tuple[QueryGroup, ...]
-    foreseen: tuple[Query, ...] = ()
-    standing: Standing = Standing.WHOLE
-
-    @property
-    def probes(self) -> tuple[int, ...]:
-        """Places of the probes that measure here."""
-        return tuple(self.asked)
-
-    def only(self, places: Collection[int]) -> Visit:
-        """The same null for these probes alone."""
-        asked = {place: queries for place, queries in self.asked.items() if place in places}
-        wanted = {query for queries in asked.values() for query in queries}
-        return replace(self, asked=asked, groups=tuple(g for g in self.groups if wanted.intersection(g.queries)))
-
-    def without(self, asker: Hashable) -> Visit:
-        """The same view, but for the groups of which `asker` asked: it has answered them."""
-        return replace(self, groups=tuple(group for group in self.groups if asker not in group.askers))
 
 
 @dataclass(frozen=True)
@@ -83,11 +51,11 @@ class Schedule:
 
     @property
     def every(self) -> tuple[Visit, ...]:
-        """The longest run that it can become; the last look asks a null nothing that it answered at the first."""
+        """The longest run that it can become; no null is asked again what it answered at the first look."""
         early = (*self.first, *self.further)
         answered = {visit.view for visit in early}
-        last = (visit.without(_FIRST) if visit.view in answered else visit for visit in self.last)
-        return (*self.visits, *early, *last, *self.sizes)
+        later = (*self.last, *self.sizes)
+        return (*self.visits, *early, *(each.without(_FIRST) if each.view in answered else each for each in later))
 
     @property
     def fewest(self) -> tuple[Visit, ...]:
@@ -106,17 +74,6 @@ class Schedule:
     def cost(self, place: int, count: CountTokens) -> int:
         """Tokens that the probe in a place asks for over all views; what others ask for as well counts for each."""
         return sum(count(visit.asked[place]) for visit in self.every if place in visit.asked)
-
-
-def tokens_of(visits: Sequence[Visit], count: CountTokens) -> dict[str, int]:
-    """Tokens to evaluate, by kind of view: base, tuned, scaled, alone and null."""
-    totals: dict[str, int] = {}
-    counted = cache(count)
-    for visit in visits:
-        name = kind_of(visit.view)
-        tokens = count_tokens(visit.groups, counted) + counted(visit.foreseen)
-        totals[name] = totals.get(name, 0) + tokens
-    return totals
 
 
 @dataclass(frozen=True)
@@ -164,6 +121,8 @@ class _Planner:
     def __init__(self, probes: Sequence[Probe[Any]], nulls: Nulls) -> None:
         self._nulls = nulls
         self._probes = standers(probes, nulls.panel, None if nulls.first is None else nulls.part)
+        # How much rounding does shows on few items; its limit says how few they were.
+        self._rerun = Standing.PART if Standing.PART in self._probes else Standing.PANEL
         self._everyone = [place for place, probe in enumerate(probes) if not (probe.static or probe.foreign)]
         self._decided = [place for place in self._everyone if probes[place].rule.by_nulls]
         self._sized = [p for p in self._everyone if p not in self._decided and probes[p].nulls != 0]
@@ -171,7 +130,7 @@ class _Planner:
             standing: {place: tuple(standing_there[place].ask()) for place in self._everyone}
             for standing, standing_there in self._probes.items()
         }
-        self._groups = groups_of(self._askers())
+        self._groups = joined(groups_of(self._askers()), self._asks_anyway)
 
     def _askers(self) -> dict[Hashable, Sequence[Query]]:
         """What is asked, by views that ask alike: base and tuned view; rerun; each λ; each adapter of a set; the first
@@ -187,7 +146,7 @@ class _Planner:
             probe, panel = self._probes[Standing.WHOLE][place], self._asked[Standing.PANEL][place]
             for asked in self._asked.values():
                 asks["all"] += asked[place]
-            asks["rerun"] += self._asked[Standing.ALONE][place] if probe.rule.floored else ()
+            asks["rerun"] += self._asked[self._rerun][place] if probe.rule.floored else ()
             asks["scaled"] += self._asked[Standing.WHOLE][place] if probe.scales else ()
             asks["alone"] += self._asked[Standing.WHOLE][place] if probe.members else ()
             if place in self._decided:
@@ -195,6 +154,11 @@ class _Planner:
             if place in self._sized:
                 asks["size", place] = list(panel)
         return dict(asks)
+
+    @staticmethod
+    def _asks_anyway(asker: Hashable, askers: Set[Hashable]) -> bool:
+        """Those who ask; and what nulls answered at the first look, they need not be asked for what size does."""
+        return asker in askers or (_FIRST in askers and isinstance(asker, tuple) and asker[0] == "size")
 
     def schedule(self, shown: Sequence[Query]) -> Schedule:
         """All visits."""
@@ -220,10 +184,10 @@ class _Planner:
         probes = self._probes[Standing.WHOLE]
         floored = [place for place in self._everyone if probes[place].rule.floored]
         base, tuned = (self._visit(view, self._everyone, {"all"}, more=apart) for view in (BASE, TUNED))
-        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, Standing.ALONE)
+        rerun = self._visit(BASE_RERUN, floored, {"rerun"}, self._rerun)
         scales = sorted({scale for probe in probes for scale in probe.scales})
         members = sorted({member for probe in probes for member in probe.members})
-        return [base, rerun, tuned, *map(self._scaled, scales), *map(self._alone, members)]
+        return [base.uncompared(), rerun, tuned, *map(self._scaled, scales), *map(self._alone, members)]
 
     def _scaled(self, scale: float) -> Visit:
         places = [place for place in self._everyone if scale in self._probes[Standing.WHOLE][place].scales]

@@ -10,15 +10,10 @@ from sway_gguf.probes.base import Probe
 
 
 class Standing(StrEnum):
-    """On what a probe stands.
-
-    On all; on the panel; on the panel's items with no other text beside them, as the base's rerun answers them; or
-    likewise on the part of it that the first look takes.
-    """
+    """On what a probe stands: on all, on the panel, or on the part of it that the first look takes, its items alone."""
 
     WHOLE = "whole"
     PANEL = "panel"
-    ALONE = "alone"
     PART = "part"
 
 
@@ -34,11 +29,7 @@ def standers(probes: Sequence[Probe[Any]], panel: int | None, part: int | None) 
         panel: items of it; None for all, with all other text.
         part: items of the first look; None for none.
     """
-    found = {
-        Standing.WHOLE: tuple(probes),
-        Standing.PANEL: _on(probes, panel, bare=False),
-        Standing.ALONE: _on(probes, panel, bare=True),
-    }
+    found = {Standing.WHOLE: tuple(probes), Standing.PANEL: _on(probes, panel, bare=False)}
     if part is None:
         return found
     return found | {Standing.PART: _on(probes, part if panel is None else min(part, panel), bare=True)}
