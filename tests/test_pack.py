@@ -218,6 +218,9 @@ def test_other_files_than_the_runs_are_refused(ran: Path, tmp_path: Path) -> Non
     verify: list[str | Path] = ["unpack", ran / "run.zip", "-o", tmp_path / "out", "--verify", "--base", BASE]
     assert "not the adapter of this run" in refused(*verify, "--adapter", DEMO / "random.lora.gguf")
     assert "give --adapter healthy.lora.gguf" in refused(*verify)
+    both = refused(*verify[:-2])
+    assert both.startswith("the base and the adapter are not in the archive; give --base base.f32.gguf (sha256 ")
+    assert "--adapter healthy.lora.gguf (sha256 " in both
     assert not (tmp_path / "out").exists()
 
 

@@ -27,6 +27,19 @@ def test_more_work_than_planned_is_never_more_than_all() -> None:
     assert said == ["100% done, 10 tokens/s, 0.0 s left (tuned)"]
 
 
+def test_where_the_first_look_does_not_decide_no_share_falls_back() -> None:
+    """At 100 of 100 it goes on to 1,000 at most: 10% done, after 100%, would read as a fault."""
+    now, said = 0.0, list[str]()
+    lines = Lines(100, said.append, lambda: now, most=1000)
+    for done in (90, 110):
+        now += 31.0
+        lines.advance("null 5", done)
+    assert said == [
+        "90% done, 3 tokens/s, 3.4 s left (null 5)",
+        "it takes longer, 3 tokens/s, at most 4 min 8 s left (null 5)",
+    ]
+
+
 def test_a_pipe_gets_lines_and_no_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sway_gguf.cli.progress._EVERY", 0.0)
     with progress_bar(100) as advance:

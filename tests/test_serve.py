@@ -174,6 +174,9 @@ def test_what_changes_something_is_json_and_short(folder: Path) -> None:
         ("POST", "/runs", {"json": {}}),
     )
     assert [each.status_code for each in found] == [415, 415, 415, 405, 413, 422, 422, 422, 422, 422, 422]
+    said = [each.json()["error"] for each in found]
+    assert said[5].startswith("not JSON (")
+    assert said[8].startswith("unknown field 'command', valid are: adapter, base, ")
     assert all(list(each.json()) == ["error"] and "\n" not in each.json()["error"] for each in found)
 
 
@@ -259,6 +262,7 @@ def test_a_wrong_file_is_told_at_once_and_an_unknown_run_is_404(folder: Path) ->
         ("GET", "/docs", {}),
     )
     assert [each.status_code for each in found] == [400, 400, *[404] * 7]
+    assert found[-1].json()["error"].startswith("GET /docs is nothing here; / shows what runs, and /openapi.json ")
 
 
 def test_a_full_queue_says_when_to_ask_again_and_a_waiting_run_can_be_cancelled(folder: Path) -> None:

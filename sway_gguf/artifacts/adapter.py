@@ -12,6 +12,7 @@ from sway_gguf.artifacts.base import BaseModel
 from sway_gguf.artifacts.lora import LoraAdapter, fits, read_lora
 from sway_gguf.artifacts.peft import read_peft
 from sway_gguf.artifacts.training_folder import Found, adapter_in, has_adapter
+from sway_gguf.core.errors import UserError
 
 
 def is_folder(path: Path) -> bool:
@@ -35,6 +36,8 @@ def read_adapter(path: Path, base: BaseModel) -> LoraAdapter:
         UserError: it cannot be used, or does not fit.
     """
     found = adapter_in(path)
+    if path.is_dir() and not has_adapter(found.folder):
+        raise UserError(f"{path}: no adapter_config.json in it; give a LoRA GGUF, or a folder by PEFT or a trainer")
     adapter = _converted(found, base) if has_adapter(found.folder) else read_lora(path)
     fits(adapter, base)
     return adapter

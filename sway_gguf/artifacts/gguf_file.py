@@ -266,6 +266,6 @@ def _check_magic(path: Path) -> None:
     if not head:
         raise UserError(f"{path}: the file is empty; download or convert it again")
     if head[:4] != MAGIC:
-        raise UserError(f"{path}: not a GGUF file (it does not begin with 'GGUF'); convert the model to GGUF first")
+        raise UserError(f"{path}: not a GGUF file (it does not begin with 'GGUF'); give one, or convert to it first")
     if len(head) < 8:
         raise UserError(f"{path}: the file is cut short after {len(head)} bytes; download it again")

@@ -72,7 +72,7 @@ def unpack(
     no more than the noise floor.
     """
     from sway_gguf.deploy.archive import opened
-    from sway_gguf.deploy.pack import check_model, holds_adapter
+    from sway_gguf.deploy.pack import check_given, holds_adapter
 
     given = {"base": base, "adapter": adapter, "embedder": embedder}
     if not verify and (unfit := [role for role, model in given.items() if model]):
@@ -81,10 +81,8 @@ def unpack(
     with opened(path) as archive:
         manifest = archive.manifest
         if verify:
-            for role, model in given.items():
-                needed = role == "base" or (role == "adapter" and not holds_adapter(manifest))
-                if needed or model or (role == "embedder" and role in manifest.models):
-                    check_model(role, model, manifest)
+            needed = {"base", *(() if holds_adapter(manifest) else ("adapter",)), *({"embedder"} & {*manifest.models})}
+            check_given({role: model for role, model in given.items() if model or role in needed}, manifest)
         archive.extract(output)
     say(f"{output}: {len(manifest.members)} files, each as the manifest says")
     if verify:

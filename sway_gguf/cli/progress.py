@@ -52,9 +52,12 @@ def progress_bar(total: int, most: int = 0, unit: str = "tokens", opening: str =
 
         def advance(what: str, tokens: int) -> None:
             speed = bar.tasks[0].speed
-            bar.update(task, advance=tokens, description=what, rate=f"{speed:,.0f}/s" if speed else "")
-            if bar.tasks[0].completed > total:
+            bar.update(task, advance=tokens, description=what)
+            beyond = bar.tasks[0].completed > total
+            if beyond:
                 bar.update(task, total=max(total, most))
+            if speed:
+                bar.update(task, rate=f"{speed:,.0f}/s{', at most' if beyond and most else ''}")
 
         yield advance
 
@@ -84,13 +87,14 @@ class Lines:
         most: int = 0,
     ) -> None:
         self._total, self._show, self._clock, self._unit, self._most = total, show, clock, unit, most
-        self._done = 0
+        self._done, self._beyond = 0, False
         self._start = self._shown = clock()
 
     def advance(self, what: str, tokens: int) -> None:
         """So much more is done, in `what`."""
         self._done += tokens
         if self._done > self._total:
+            self._beyond = self._most > self._total
             self._total = max(self._total, self._most)
         now = self._clock()
         if now - self._shown < _EVERY or not self._done:
@@ -98,5 +102,9 @@ class Lines:
         self._shown = now
         rate = self._done / (now - self._start)
         left = max(self._total - self._done, 0) / rate
+        speed = f"{numbers.count(rate)} {self._unit}/s"
+        if self._beyond:  # A share of all that it may come to would fall back, and mostly it ends long before.
+            self._show(f"it takes longer, {speed}, at most {numbers.seconds(left)} left ({what})")
+            return
         share = min(self._done / max(self._total, 1), 1.0)
-        self._show(f"{share:.0%} done, {numbers.count(rate)} {self._unit}/s, {numbers.seconds(left)} left ({what})")
+        self._show(f"{share:.0%} done, {speed}, {numbers.seconds(left)} left ({what})")

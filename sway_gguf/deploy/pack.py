@@ -15,6 +15,7 @@ from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of, sha256_of_all, size_of
 from sway_gguf.artifacts.template_files import template_file
 from sway_gguf.core.errors import UserError
+from sway_gguf.core.listing import listed
 from sway_gguf.core.names import folded, unfit
 from sway_gguf.core.result import SuiteResult
 from sway_gguf.deploy.archive import RESULT, SPEC, Manifest, Model, write_archive
@@ -155,6 +156,22 @@ def _put(suite: Any, place: Place, word: str) -> None:
     for key in above:
         suite = suite[key]
     suite[last] = word
+
+
+def check_given(models: Mapping[str, Path | None], manifest: Manifest) -> None:
+    """Models that were given again, by role; None for one that was not.
+
+    Raises:
+        UserError: some are missing, all of which are named, or one is another than the run's.
+    """
+    lacking = [
+        (role, manifest.models[role]) for role, path in models.items() if path is None and role in manifest.models
+    ]
+    if len(lacking) > 1:
+        wanted = " ".join(f"--{role} {model.name} (sha256 {model.sha256[:12]})" for role, model in lacking)
+        raise UserError(f"{listed([f'the {role}' for role, _ in lacking])} are not in the archive; give {wanted}")
+    for role, path in models.items():
+        check_model(role, path, manifest)
 
 
 def check_model(role: str, path: Path | None, manifest: Manifest) -> Path:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Header, HTTPException, Request, Response
@@ -21,6 +22,7 @@ from sway_gguf.serve.guard import Guard, Policy
 from sway_gguf.serve.page import policy_of, start_page
 from sway_gguf.serve.root import Root
 from sway_gguf.serve.runs import ENDED, QueueFullError, Runs
+from sway_gguf.spec.options import nearest
 
 _LOOK, _HEARTBEAT = 0.1, 15.0
 """Seconds between looks at a run's events, and until a silent stream says that it lives."""
@@ -182,10 +184,22 @@ async def _later(_: Request, error: Exception) -> Response:
 
 async def _misshapen(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    issues = [f"{'.'.join(map(str, issue['loc'][1:])) or 'body'}: {issue['msg']}" for issue in error.errors()[:5]]
-    return _error(422, "; ".join(issues)[:1000])
+    return _error(422, "; ".join(map(_issue, error.errors()[:5]))[:1000])
 
 
-async def _as_json(_: Request, error: Exception) -> Response:
+def _issue(issue: Mapping[str, Any]) -> str:
+    """What is wrong with a body, in a few words."""
+    kind, place = issue["type"], ".".join(map(str, issue["loc"][1:]))
+    if kind == "extra_forbidden":
+        return f"unknown field {place!r}, {nearest(place, RunRequest.model_fields)}"
+    if kind == "json_invalid":
+        return f"not JSON ({issue.get('ctx', {}).get('error', 'it does not end')}, character {place})"
+    return f"{place or 'body'}: {issue['msg']}"
+
+
+async def _as_json(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
-    return _error(error.status_code, str(error.detail), error.headers)
+    unknown = error.detail == HTTPStatus(error.status_code).phrase  # Where none of ours says it better.
+    asked = f"{request.method} {request.url.path}"[:200]
+    told = f"{asked} is nothing here; / shows what runs, and /openapi.json what can be asked"
+    return _error(error.status_code, told if unknown else str(error.detail), error.headers)
