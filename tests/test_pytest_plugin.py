@@ -8,10 +8,11 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
+# Loaded here, for pytester forgets what a run of it loaded, and parts of numpy cannot be loaded twice.
+import numpy.fft  # noqa: F401
 import pytest
 import yaml
 
-# Loaded here, for pytester forgets what a run of it loaded, and numpy cannot be loaded twice.
 import sway_gguf.api.testing
 from sway_gguf.core.measurement import AXES
 from sway_gguf.core.result import SuiteResult, Verdict
