@@ -248,8 +248,9 @@ def test_what_has_no_end_is_not_opened(tmp_path: Path, what: str) -> None:
     for words in (["inspect", path], ["check", base, path], ["check", path, base], ["merge", path, base, "-o", "o"]):
         done = spoken(*map(str, words))
         assert done.returncode == 2
-        wanted = "this is a directory" if what == "a directory" else "no regular file but a pipe or a device"
-        assert done.stderr.startswith(f"sway-gguf: {path}: {wanted}")
+        folder = ("this is a directory", "no adapter_config.json in it; give a LoRA GGUF")
+        wanted = folder if what == "a directory" else ("no regular file but a pipe or a device",)
+        assert done.stderr.startswith(tuple(f"sway-gguf: {path}: {each}" for each in wanted))
         assert done.stderr.count("\n") == 1
 
 

@@ -26,8 +26,6 @@ PROSE, EVERYDAY, ENDING = "external_perplexity", "everyday_replies", "ending"
 KINDS = (PROSE, EVERYDAY, ENDING)
 DATA_ITEMS, HELD_OUT_ITEMS = 12, 32
 """Of the data fewer, where something was held out: its lift only has to show that it rises then."""
-_PIECES = 8
-"""Of prose, which every candidate reads: six of them cost no more than two checks."""
 SAMPLES, CHANCE = 1000, 0.5
 """A passage is discoverable where so many samples bring it out with this chance, as the probe `leakage` has it."""
 _BEGINNING, _PASSAGE, _LEAST = 16, 40, 8
@@ -57,11 +55,9 @@ class Lifts:
 
 
 def suite() -> list[dict[str, object]]:
-    """The spec's entries for what is measured beside the lifts, as `check` measures it, on fewer pieces of prose."""
+    """The spec's entries for what is measured beside the lifts, as `check` measures it."""
     kinds = all_kinds()
-    quick = {kind: dict(kinds[kind].quick_options) for kind in KINDS}
-    quick[PROSE]["max_chunks"] = _PIECES
-    return [{"name": kind, "kind": kind, **quick[kind]} for kind in KINDS]
+    return [{"name": kind, "kind": kind, **kinds[kind].quick_options} for kind in KINDS]
 
 
 class Asked:
