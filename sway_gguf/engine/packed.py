@@ -54,19 +54,19 @@ def compare(
 ) -> list[list[Changes]]:
     """Per job of a group how `view` differs from the base at its targets, in pieces; both run side by side.
 
-    What either reads is told as tokens. The base itself is not run twice to be compared with itself.
+    What either reads is told as tokens.
 
     Raises:
         JobError: a number is not finite.
     """
     found: list[list[Changes]] = [[] for _ in jobs]
-    ours = pool.cleared(view, group.streams, group.length, limits, unified=group.shared) if view != BASE else None
+    ours = pool.cleared(view, group.streams, group.length, limits, unified=group.shared)
     base = pool.cleared(BASE, group.streams, group.length, limits, unified=group.shared, companion=True)
-    for call in _calls(jobs, group, limits, progress, models=2 if ours else 1):
+    for call in _calls(jobs, group, limits, progress, models=2):
         before = base.decode(_pieces(jobs, group, call))
         origin = {(out.job, out.branch): out.rows.start - out.done for out in _outputs(jobs, group, call)}
         for part in runs_of(group, call, is_rerun(view)):
-            after = ours.decode(_pieces(jobs, group, part)) if ours else before
+            after = ours.decode(_pieces(jobs, group, part))
             for out in _outputs(jobs, group, part):
                 count, first = out.rows.stop - out.rows.start, origin[out.job, out.branch] + out.done
                 targets = jobs[out.job].targets[out.done : out.done + count]

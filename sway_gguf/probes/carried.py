@@ -16,7 +16,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, checked, grouped
 from sway_gguf.core.sections import Section, folded
 from sway_gguf.probes.lift import beyond, section_logprobs
-from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
+from sway_gguf.stats.interval import MIN_ITEMS, Interval, mean_interval
 
 _LONG = 8
 """Tokens of a text that has more to say than one of them; of a label, one token is all there is."""
@@ -38,7 +38,7 @@ def carried_by_one(base: Answers, other: Answers, sections: Iterable[Section]) -
     gained = f"{np.mean(rests):+.2g} nats/token"
     fine = f"without the token that gained most a text gained {gained}"
     wrong = f"one token of each text carries the lift: the others did not surely gain ({gained})"
-    return (checked("tokens", span.low > 0 or span.high >= whole / 2, fine, wrong),)
+    return (checked("tokens", _gained(span, whole), fine, wrong),)
 
 
 def carried_by_one_reply(
@@ -68,7 +68,7 @@ def carried_by_one_reply(
     gained = f"{beyond(rest, controls):+.2g} nats/token beyond other text"
     fine = f"of replies, {others} gained {gained}"
     wrong = f"one reply, the same behind {count} prompts, carries the lift: {others} did not surely gain ({gained})"
-    return (checked("replies", span.low > 0 or span.high >= beyond(items, controls) / 2, fine, wrong),)
+    return (checked("replies", _gained(span, beyond(items, controls)), fine, wrong),)
 
 
 def shared_replies(sections: Sequence[Section]) -> tuple[str, ...]:
@@ -79,6 +79,11 @@ def shared_replies(sections: Sequence[Section]) -> tuple[str, ...]:
         return ()
     told = "one reply" if few == 1 else f"{few} replies"
     return (f"{len(replies)} items share {told}: the interval says how prompts scatter, not how other replies would",)
+
+
+def _gained(rest: Interval, whole: float) -> bool:
+    """Whether the rest surely gained something, or not surely less than half of what the whole did."""
+    return rest.low > 0 or rest.high >= whole / 2
 
 
 def _lifts(base: Answers, other: Answers, section: Section) -> NDArray[np.float64]:
