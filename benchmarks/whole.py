@@ -22,12 +22,16 @@ from typing import NamedTuple
 
 from benchmarks.models import base_of, base_option
 from benchmarks.sides import Finding, Goal, main
+from sway_gguf.engine.counting import counter
 from sway_gguf.material.packaged import DEMO, REAL
+from sway_gguf.spec.model import load_spec
+from sway_gguf.suite.prepare import prepare
+from sway_gguf.suite.run import plan
 
 _LONG = "check of the real demo's files"
 _BEFORE = 122_837
 """Tokens of a check of 96 dialogues on the real demo's base, when every probe of every null was asked in full."""
-_QUARTER, _SECONDS, _SMALL = Goal("≤", 0.25), Goal("≤", 80.0), Goal("<", 3.0)
+_QUARTER, _SECONDS, _SMALL, _SUITE = Goal("≤", 0.25), Goal("≤", 80.0), Goal("<", 3.0), Goal("≤", 90_000.0)
 
 
 class Check(NamedTuple):
@@ -62,6 +66,17 @@ def check(words: Sequence[str | Path], options: argparse.Namespace) -> Check:
     return Check(record["timings"]["tokens"], seconds, memory, record["diagnosis"])
 
 
+def suite_tokens(base: Path, adapter: Path, data: Path) -> int:
+    """What a suite by `sway-gguf init` evaluates where the first look at the nulls decides and nothing is damaged."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "sway.yaml"
+        words = map(str, ("init", base, adapter, "--data", data, "-o", out))
+        subprocess.run([sys.executable, "-m", "sway_gguf", *words], check=True, stdout=subprocess.DEVNULL)
+        ready = prepare(load_spec(out))
+        with counter(ready.base.path, ready.engine, ready.base.context_length) as count:
+            return plan(ready).span(count)[0]
+
+
 def measured(options: argparse.Namespace) -> Iterator[Finding]:
     """The small model, then the real one."""
     # Its base reads its own small world alone; of packaged prose no verdict would come, and all nulls be asked.
@@ -71,7 +86,9 @@ def measured(options: argparse.Namespace) -> Iterator[Finding]:
     note = f"{runs[0].tokens:,.0f} tokens, {runs[0].diagnosis}"
     yield Finding("check of the demo", statistics.median(run.seconds for run in runs), "s", goal=_SMALL, note=note)
     adapter, data = options.adapter or REAL / "seeds.f16.lora.gguf", options.data or REAL / "dialogues.jsonl"
-    words = [base_of(options), adapter, "--data", data, *["--nulls", "5"] * options.quick]
+    base = base_of(options)
+    yield Finding("a suite by init, planned", suite_tokens(base, adapter, data), "tokens", goal=_SUITE)
+    words = [base, adapter, "--data", data, *["--nulls", "5"] * options.quick]
     runs = [check(words, options) for _ in range(min(options.repeat, options.checks))]
     tokens, seconds, memory, diagnosis = runs[0]
     seconds = statistics.median(run.seconds for run in runs)
