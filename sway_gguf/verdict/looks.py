@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
 from sway_gguf.verdict.parts import stands_out
 from sway_gguf.verdict.reading import Reading
-from sway_gguf.verdict.rules import may_pass, nothing_there, too_few_items
+from sway_gguf.verdict.rules import by_items_alone
 
 FIRST_NULLS, MOST_FIRST_NULLS, FIRST_ITEMS = 5, 9, 8
 """Of the first look: what it begins with, what it takes at most, and what each of them answers."""
@@ -74,14 +74,13 @@ def _stands_out(reading: Reading, left: int) -> bool:
 
 
 def idle(reading: Reading) -> bool:
-    """Whether nulls are asked in vain: there is no effect at all, too few items, or it is optional and its items
-    withhold the PASS.
+    """Whether nulls are asked in vain: its own items show nothing, or leave it open, and no part would speak for it.
 
-    Nulls could still turn the last from open into missed, which no axis asks.
+    Such a part speaks for as long as no null does as well there.
     """
     if reading.tuned.undecided or not reading.rule.by_nulls:
         return False
-    return nothing_there(reading) or too_few_items(reading) or (reading.rule.optional and not may_pass(reading))
+    return by_items_alone(reading) and not _spoken_for(reading)
 
 
 def ended(readings: Sequence[Reading], first: int | None) -> dict[int, float]:
@@ -129,6 +128,9 @@ def _settled(reading: Reading) -> bool:
     found = calibration_of(reading)
     if found is None or len(reading.nulls) < MIN_NULLS:
         return False
-    # A part that speaks where the value misses speaks for as long as no null does as well there.
-    spoken_for = any(part.instead and stands_out(part, reading) for part in reading.tuned.parts)
-    return idle(reading) or not (found.beats_all or spoken_for)
+    return idle(reading) or not (found.beats_all or _spoken_for(reading))
+
+
+def _spoken_for(reading: Reading) -> bool:
+    """Whether a part that speaks where the value misses stands out among the nulls so far."""
+    return any(part.instead and stands_out(part, reading) for part in reading.tuned.parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from sway_gguf.core.listing import too_few
+from sway_gguf.core.measurement import SIZES
 from sway_gguf.core.result import Verdict
 from sway_gguf.core.rules import (
     AboveFloor,
@@ -43,29 +44,33 @@ def interval_of(reading: Reading) -> Interval | None:
     return mean_interval(values, measured.control_groups(), within=measured.within)
 
 
-def may_pass(reading: Reading) -> bool:
-    """Whether nulls could let it pass: a mean of effects has to lie beyond zero and noise by its own items."""
+def by_items_alone(reading: Reading) -> bool:
+    """Whether no null changes its verdict, or none that an axis asks: its own items show no effect, or leave it open.
+
+    One that surely moved the other way is neither: how far nulls move that way tells it from noise.
+    """
     rule = reading.rule
     if not isinstance(rule, AboveNull) or not reading.tuned.interval:
-        return True
+        return False
     span = interval_of(reading)
-    return span is not None and _clears(span, rule, reading)
+    if _nothing_there(reading) or span is None:
+        return True
+    return _reaches(span, rule, reading) and (_has_sign(reading) or rule.optional)
 
 
-def too_few_items(reading: Reading) -> bool:
-    """Whether it stays open whatever the nulls do: a mean of effects over too few items for an interval."""
-    return isinstance(reading.rule, AboveNull) and reading.tuned.interval and interval_of(reading) is None
+def _nothing_there(reading: Reading) -> bool:
+    """Whether a mean of effects is no larger than noise."""
+    return abs(reading.tuned.value) <= (reading.floor or 0.0)
 
 
-def nothing_there(reading: Reading) -> bool:
-    """Whether it misses whatever the nulls do: a mean of effects that is no larger than noise."""
-    by_nulls = isinstance(reading.rule, AboveNull) and reading.tuned.interval
-    return by_nulls and abs(reading.tuned.value) <= (reading.floor or 0.0)
+def _has_sign(reading: Reading) -> bool:
+    """Whether the sign of an effect says where it leads; a size has none, so that only nulls tell what it is worth."""
+    return reading.axis not in SIZES
 
 
 def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
-    """A miss is a WARN where a part that says so passes by itself."""
-    if verdict == Verdict.FAIL:
+    """A miss is a WARN where a part that says so passes by itself, and so is what its own items leave open."""
+    if verdict == Verdict.FAIL or by_items_alone(evidence.reading):
         passed = {part.name for part in evidence.parts if part.above}
         for part in evidence.reading.tuned.parts:
             if part.instead and part.name in passed:
@@ -169,17 +174,23 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
     """Beyond zero in the rule's direction, beyond every null, and beyond chance over all probes of the run.
 
     Nulls rule out chance alone: an adapter that was trained on something else differs from them too. So an effect
-    that is a mean over items must itself lie on the right side of zero, and of the noise floor.
+    that is a mean over items must itself lie on the right side of zero, and of the noise floor. It misses where all of
+    its interval lies on the wrong side. Where that reaches across, its items show neither side, and nulls that do as
+    well show no more; of a size they show that noise is as large.
     """
     reading, nulls = evidence.reading, len(evidence.reading.nulls)
+    span, opened = evidence.interval, False
     # What is no mean of effects, such as a share, is as large on noise as on anything.
     if reading.tuned.interval:
-        if nothing_there(reading):
+        if _nothing_there(reading):
             return missed_by(rule), "no effect above numerical noise"
         # One text that lost a little is no sign that the model was turned from all of its kind.
-        if evidence.interval is None:
+        if span is None:
             return Verdict.INCONCLUSIVE, _too_few(reading)
-        if _toward((evidence.value, evidence.value), rule.direction) <= (reading.floor or 0.0):
+        opened = _reaches(span, rule, reading)
+        if opened and _has_sign(reading):
+            return Verdict.INCONCLUSIVE, _left_open(evidence, span, rule)
+        if not opened and not _clears(span, rule, reading):
             return missed_by(rule), _other_way(reading)
     found, corrected, family = evidence.calibration, evidence.corrected, evidence.family
     if found is None or corrected is None or family is None or nulls < MIN_NULLS:
@@ -190,30 +201,49 @@ def _above_null(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str]:
     if chance:
         # What stands beyond all of them speaks for the adapter, if not loudly enough: no evidence against it.
         return Verdict.INCONCLUSIVE, f"{chance}; more nulls may tell"
-    if evidence.interval and not _clears(evidence.interval, rule, reading):
-        span = f"{evidence.interval.low:.2g} to {evidence.interval.high:.2g}"
-        what = "zero" if _toward(evidence.interval, rule.direction) <= 0 else "into numerical noise"
-        return (
-            Verdict.INCONCLUSIVE,
-            f"beyond all {nulls} nulls, but its interval ({span}) reaches {what}; give more items",
-        )
+    if span and opened:
+        return Verdict.INCONCLUSIVE, _left_open(evidence, span, rule)
     if evidence.early:
         return Verdict.PASS, f"beyond all {nulls} nulls of the first look by far, tail p {corrected:.1g}"
     return Verdict.PASS, f"beyond all {nulls} nulls, rank p {family:.2g}"
 
 
+def _left_open(evidence: Evidence, span: Interval, rule: AboveNull) -> str:
+    """How far the interval reaches, and what nulls say beside it."""
+    reading, found = evidence.reading, evidence.calibration
+    what = "zero" if _toward(span, rule.direction) <= 0 else "into numerical noise"
+    gained = _gained_by_other_text(reading)
+    whose = f"{_moves(reading, gained)}; the interval of the difference" if gained else "its interval"
+    told = f"{whose} ({span.low:.2g} to {span.high:.2g}) reaches {what}"
+    if found and not found.beats_all:
+        return f"{told}, and {_beaten(evidence, rule, found)}"
+    return f"beyond all {len(found.nulls)} nulls, but {told}; give more items" if found else f"{told}; give more items"
+
+
 def _other_way(reading: Reading) -> str:
     """That it moved away, or how far it moved and other text with it: what did not move is not said to have."""
-    gained = float(gain_of(reading.tuned.control_groups()))
-    if not gained:
-        return f"it moved the other way ({reading.tuned.value:+.2g} {reading.unit})"
-    own = reading.tuned.value + gained
-    return f"it moved by {own:+.2g} {reading.unit}, and other text by {gained:+.2g}"
+    gained = _gained_by_other_text(reading)
+    return _moves(reading, gained) if gained else f"it moved the other way ({reading.tuned.value:+.2g} {reading.unit})"
+
+
+def _moves(reading: Reading, gained: float) -> str:
+    """Of its own text and of other text."""
+    return f"it moved by {reading.tuned.value + gained:+.2g} {reading.unit}, and other text by {gained:+.2g}"
+
+
+def _gained_by_other_text(reading: Reading) -> float:
+    return float(gain_of(reading.tuned.control_groups()))
 
 
 def _clears(span: Interval, rule: AboveNull, reading: Reading) -> bool:
     """Whether all of it lies beyond zero in the rule's direction, and beyond noise."""
     return _toward(span, rule.direction) > (reading.floor or 0.0)
+
+
+def _reaches(span: Interval, rule: AboveNull, reading: Reading) -> bool:
+    """Whether zero or noise lies within it, and what lies beyond them in the rule's direction as well."""
+    best = {"higher": span.high, "lower": -span.low, "two-sided": max(span.high, -span.low)}[rule.direction]
+    return not _clears(span, rule, reading) and best > (reading.floor or 0.0)
 
 
 def _toward(span: tuple[float, float], direction: Direction) -> float:
