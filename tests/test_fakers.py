@@ -167,4 +167,4 @@ def test_what_the_healthy_adapter_learned_is_content_and_its_document_alone(tmp_
     assert probe_in(found, "content").verdict == Verdict.PASS
     lift = probe_in(found, "section_internalization")
     assert lift.verdict == Verdict.WARN
-    assert lift.reason.startswith("learned by heart, not beyond: ")
+    assert lift.reason.startswith("its training text passes, held-out text does not: ")

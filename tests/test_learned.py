@@ -15,7 +15,7 @@ from sway_gguf.verdict.learned import learned
 from sway_gguf.verdict.reading import Reading
 
 SPREAD = [0.02 * (n - 5.5) for n in range(12)]
-BY_HEART = "learned by heart, not beyond"
+BY_HEART = "its training text passes, held-out text does not"
 
 
 def around(value: float, times: float = 1.0) -> tuple[float, ...]:

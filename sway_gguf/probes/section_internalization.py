@@ -28,7 +28,7 @@ from sway_gguf.probes.lift import (
 from sway_gguf.spec.options import ProbeOptions
 from sway_gguf.stats.interval import MIN_ITEMS
 
-BY_HEART = "learned by heart, not beyond"
+BY_HEART = "its training text passes, held-out text does not"
 
 
 class SectionInternalizationOptions(ProbeOptions):

@@ -14,10 +14,11 @@ from sway_gguf.core.toll import Costs
 from sway_gguf.stats.calibration import calibrate
 from sway_gguf.stats.family import family_rank_p
 from sway_gguf.stats.holm import holm
+from sway_gguf.verdict.beyond import interval_of
 from sway_gguf.verdict.looks import calibration_of, ended
 from sway_gguf.verdict.parts import parts_of
 from sway_gguf.verdict.reading import Evidence, Reading
-from sway_gguf.verdict.rules import interval_of, verdict_of
+from sway_gguf.verdict.rules import verdict_of
 from sway_gguf.verdict.toll import toll_of
 
 

@@ -79,16 +79,17 @@ def step_of(kind: str, lift: ProbeResult, mapping: ProbeResult | None) -> Step:
     """How far it came on text trained on, or on held-out text.
 
     What a verdict withholds is not claimed here: a probe that did not pass over the whole run shows no content. The
-    manner alone is only where the interval leaves no room for content that would matter.
+    manner alone is only where the interval leaves no room for content that would matter, and neither only where it
+    leaves none for a manner, or the text itself gained no more than under the nulls.
     """
-    _, beyond, content = _contrasts(kind, lift, mapping)
-    if beyond is None or beyond.above is None:
+    gained, beyond, content = _contrasts(kind, lift, mapping)
+    if gained is None or beyond is None or beyond.above is None:
         return Step.OPEN
-    if lift.verdict == Verdict.INCONCLUSIVE and beyond.value == lift.value:
-        return Step.OPEN
-    if lift.verdict == Verdict.FAIL or not (beyond.above or beyond.value > max(0.0, *beyond.nulls)):
+    if lift.verdict == Verdict.FAIL:
         return Step.NEITHER
-    if not beyond.above:
+    if not (beyond.above or beyond.value > max(0.0, *beyond.nulls)):
+        return Step.OPEN if gained.above and beyond.interval and beyond.interval[1] > 0 else Step.NEITHER
+    if not beyond.above or (lift.verdict == Verdict.INCONCLUSIVE and beyond.value == lift.value):
         return Step.OPEN
     if content is None or content.interval is None or mapping is None:
         return Step.OPEN

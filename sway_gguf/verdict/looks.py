@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sway_gguf.stats.calibration import MIN_NULLS, Calibration, calibrate
+from sway_gguf.verdict.beyond import by_items_alone
 from sway_gguf.verdict.parts import stands_out
 from sway_gguf.verdict.reading import Reading
-from sway_gguf.verdict.rules import by_items_alone
 
 FIRST_NULLS, MOST_FIRST_NULLS, FIRST_ITEMS = 5, 9, 8
 """Of the first look: what it begins with, what it takes at most, and what each of them answers."""
