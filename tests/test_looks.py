@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from sway_gguf.core.measurement import Item, Measurement, Part
 from sway_gguf.core.result import NullsUsed, Verdict
 from sway_gguf.core.rules import AboveNull
@@ -163,6 +165,17 @@ def test_it_goes_on_while_a_part_would_soften_the_miss() -> None:
     assert settled([replace(beaten, nulls=(*beaten.nulls, measured(1.0, [replace(part, values=(1.0,))])))], FIRST_NULLS)
 
 
+@pytest.mark.parametrize("axis", ["signal", "direction"])
+def test_what_its_items_leave_open_goes_on_while_a_part_would_speak_for_it(axis: str) -> None:
+    part = Part("trained", tuple(0.9 + 0.01 * n for n in range(9)), instead="by heart")
+    items = tuple(Item(str(n), 0.2 + 4 * (n - 4)) for n in range(9))
+    found = reading(0.2, nulls=[0.1] * 5, parts=[part])
+    found = replace(found, axis=axis, tuned=replace(found.tuned, items=items))
+    assert not settled([found], FIRST_NULLS)
+    (judged,) = judge([found], alpha=0.05, first=FIRST_NULLS)
+    assert judged.verdict == (Verdict.WARN if axis == "direction" else Verdict.INCONCLUSIVE)
+
+
 def open_and_optional(value: float = 3.0, *, nulls: Sequence[float] = ()) -> Reading:
     """Far from its nulls, but its items reach across zero: no null could let it pass."""
     items = tuple(Item(str(n), value + 4 * (n - 4)) for n in range(9))
@@ -193,10 +206,11 @@ def test_where_there_is_no_effect_at_all_no_further_null_is_asked() -> None:
     assert not settled([replace(reading(-0.3), floor=0.2)], FIRST_NULLS)
 
 
-def test_a_probe_that_an_axis_asks_goes_on_whatever_its_interval() -> None:
-    """Nulls may still call it noise."""
+def test_a_size_that_an_axis_asks_goes_on_whatever_its_interval() -> None:
+    """Nulls may still call it noise. Of a direction they can say nothing more."""
     asked = replace(open_and_optional(), rule=AboveNull())
     assert not settled([reading(9.0), asked], FIRST_NULLS)
+    assert settled([reading(9.0), replace(asked, axis="direction")], FIRST_NULLS)
 
 
 def test_what_is_spared_goes_along_where_the_last_look_is_made_anyway() -> None:

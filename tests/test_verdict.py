@@ -30,6 +30,11 @@ def reading(
     return Reading(name, name, "signal", "nats", rule, tuned, tuple(Measurement(y) for y in nulls), floor)
 
 
+def directed(tuned: Measurement, nulls: Sequence[float]) -> ProbeResult:
+    """The verdict on an effect whose sign says where it leads."""
+    return judge([replace(reading(AboveNull(), tuned, nulls), axis="direction")], alpha=0.05)[0]
+
+
 def verdict_of(*args: object, **kwargs: object) -> Verdict:
     return judge([reading(*args, **kwargs)], alpha=0.05)[0].verdict  # type: ignore[arg-type]
 
@@ -84,11 +89,36 @@ def test_too_few_items_leave_it_open_whichever_way_they_went(value: float) -> No
     assert verdict_of(AboveNull(), measured(value, items=4), NULLS, floor=9.0) == Verdict.FAIL
 
 
-def test_an_interval_that_reaches_zero_decides_nothing_beyond_all_nulls() -> None:
-    low = [-5 - 0.1 * (n % 5) for n in range(19)]
-    found = judge([reading(AboveNull(), measured(0.2, spread=0.5), low)], alpha=0.05)[0]
+@pytest.mark.parametrize("value", [-0.2, -0.01, 0.01, 0.2])
+@pytest.mark.parametrize("nulls", [[-5 - 0.1 * (n % 5) for n in range(19)], [1.0] * 19, []])
+def test_an_interval_that_reaches_zero_shows_no_direction_whatever_nulls_do(value: float, nulls: list[float]) -> None:
+    """A value just below zero is no more evidence of a move elsewhere than one just above it is of a move toward."""
+    found = directed(measured(value, spread=0.5), nulls)
     assert found.verdict == Verdict.INCONCLUSIVE
     assert "reaches zero" in found.reason
+    assert ("19 of 19 nulls do as well" in found.reason) == (1.0 in nulls)
+    assert ("beyond all 19 nulls" in found.reason) == (-5 in nulls)
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(-0.2, Verdict.FAIL), (0.2, Verdict.PASS)])
+def test_an_interval_on_one_side_of_zero_shows_which(value: float, verdict: Verdict) -> None:
+    assert directed(measured(value, spread=0.05), [-5 - 0.1 * (n % 5) for n in range(19)]).verdict == verdict
+
+
+def test_a_size_has_no_side_so_nulls_that_do_as_well_show_that_it_is_noise() -> None:
+    """A divergence of few items that are far apart has an interval which reaches zero, and is no nearer to nothing."""
+    assert verdict_of(AboveNull(), measured(0.2, spread=0.5), [1.0] * 19) == Verdict.FAIL
+    assert verdict_of(AboveNull(), measured(0.2, spread=0.5), [-5 - 0.1 * (n % 5) for n in range(19)]) == (
+        Verdict.INCONCLUSIVE
+    )
+
+
+def test_what_other_text_gained_is_told_where_the_difference_is_open() -> None:
+    left = replace(measured(0.0, spread=0.5), items=measured(2.5, spread=0.5).items)
+    controls = tuple(Item(f"c{n}", 2.5 + 0.5 * (n % 5 - 2), group="shuffled words") for n in range(10))
+    found = directed(replace(left, value=0.0001, controls=controls), NULLS)
+    assert found.verdict == Verdict.INCONCLUSIVE
+    assert found.reason.startswith("it moved by +2.5 nats, and other text by +2.5; the interval of the difference (-")
 
 
 def test_an_interval_that_reaches_the_noise_floor_decides_nothing() -> None:

@@ -82,7 +82,7 @@ def learned_nothing(cells: Cells, subject: Subject, options: argparse.Namespace)
 def learned_otherwise(cells: Cells, subject: Subject, options: argparse.Namespace) -> None:
     """Adapters that were trained on the data, on another document of its style, and on its words in another order."""
     names = [f"{subject.name} {source} {seed}" for seed in range(options.trainings) for source in SOURCES]
-    with bench(subject, ["content"]) as at:
+    with bench(subject, ["content", "aim"]) as at:
         model = Llama(subject.path)
         for name in cells.wanted("otherwise", names):
             _, source, seed = name.split()

@@ -6,7 +6,9 @@ Knows cells and words; what the numbers are is in summary.py.
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 
 from benchmarks.validity.cells import Cell, Cells
@@ -72,7 +74,8 @@ def _sentences(cells: Cells) -> Iterator[str]:
     last = [{**cell["steps"][-1], "source": cell["source"]} for cell in cells.of("otherwise")]
     for source, told in _TAUGHT.items():
         of = [run for run in last if run["source"] == source]
-        yield f"Trained on {told}, with PASS of `direction` at the end: {Share.over(of, _directed)}."
+        shares = (f"{verdict} {Share.over(of, partial(_directed, verdict))}" for verdict in ("PASS", "FAIL"))
+        yield f"Trained on {told}, `direction` at the end: {'; '.join(shares)}."
     usual = _by_how(cells.of("power")).get(("template", "rotation"), [])
     if usual:
         for told, noisy in (("stopped early", False), ("drowned in noise", True)):
@@ -91,8 +94,8 @@ def _sentences(cells: Cells) -> Iterator[str]:
             yield f"Same diagnosis as on {of[0]['type']}, {name}: {told}."
 
 
-def _directed(run: Cell) -> bool:
-    return bool(run["axes"].get("direction") == "PASS")
+def _directed(verdict: str, run: Cell) -> bool:
+    return bool(run["axes"].get("direction") == verdict)
 
 
 def nothing(cells: Cells) -> str:
@@ -121,19 +124,28 @@ def otherwise(cells: Cells) -> str:
     for source, step in product(("own", "other", "shuffled"), sorted({run["step"] for run in runs})):
         of = [run for run in runs if run["source"] == source and run["step"] == step]
         if of:
-            passes = (_passes(of, kind) for kind in ("delta_kl", "section_internalization", "content"))
-            direction = str(sum(map(_directed, of)))
             asked = [run for run in of if "original" in run]
             theirs = f"{sum(map(originals_claim, asked))} of {len(asked)}" if asked else ""
-            rows.append(
-                [source, str(step), str(len(of)), _spread(of, "lift"), _spread(of, "d"), *passes, direction, theirs]
-            )
-    head = ["trained on", "steps", "adapters", "lift", "d", "`delta_kl`", "`section_internalization`", "`content`"]
-    return table([*head, "direction", "the original's rule"], rows)
+            what = [source, str(step), str(len(of)), _spread(of, "lift"), _spread(of, "d")]
+            rows.append([*what, *_counted(of), theirs])
+    head = ["trained on", "steps", "adapters", "lift", "d", "`delta_kl`", "`content`", "`section_internalization`"]
+    return table([*head, "`aim`", "direction", "the original's rule"], rows)
+
+
+def _counted(runs: Sequence[Cell]) -> Iterator[str]:
+    """How many pass what changes, and each verdict on where the change leads."""
+    yield from (_passes(runs, kind) for kind in ("delta_kl", "content"))
+    yield from (_verdicts(run["verdicts"].get(kind) for run in runs) for kind in ("section_internalization", "aim"))
+    yield _verdicts(run["axes"]["direction"] for run in runs)
 
 
 def _passes(runs: Sequence[Cell], kind: str) -> str:
     return str(sum(kind in run["passed"] for run in runs))
+
+
+def _verdicts(found: Iterable[str | None]) -> str:
+    """How often each, the commonest first."""
+    return ", ".join(f"{verdict} {count}" for verdict, count in Counter(filter(None, found)).most_common())
 
 
 def _spread(runs: Sequence[Cell], key: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from sway_gguf.core.measurement import AXES
 from sway_gguf.core.result import AxisResult, Diagnosis, ProbeResult, Verdict
 
-_WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.PASS)
+_MISSED = (Verdict.ERROR, Verdict.FAIL)
+_WORST_FIRST = (*_MISSED, Verdict.WARN, Verdict.PASS)
 _AWAY = 0.001
 """Level, shared by the probes, of a move away from the material against the nulls' spread. What noise damages is
 skewed: at a level of a hundredth a twentieth of noise would lie so far out."""
@@ -66,15 +67,15 @@ _HELD = _EXCUSED | {
 def axes_of(probes: Sequence[ProbeResult]) -> tuple[AxisResult, ...]:
     """Each axis: the worst verdict among its probes that could decide; INCONCLUSIVE only when none could.
 
-    A probe that only qualifies (`decides` is false) can lower an axis that another one answered, and answers none.
-    An optional one takes no part: what it looks for, a good adapter need not do.
+    A probe that only qualifies (`decides` is false) can lower an axis that another one answered; by itself it answers
+    with no more than a sure miss. An optional one takes no part: what it looks for, a good adapter need not do.
     """
     return tuple(_axis(axis, [probe for probe in probes if probe.axis == axis]) for axis in AXES)
 
 
 def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
     taking_part = [probe for probe in probes if not probe.optional or probe.verdict == Verdict.ERROR]
-    order = _WORST_FIRST if any(_answers(probe) for probe in taking_part) else (Verdict.ERROR,)
+    order = _WORST_FIRST if any(_answers(probe) for probe in taking_part) else _MISSED
     for verdict in (*order, Verdict.INCONCLUSIVE):
         found = sorted((probe for probe in taking_part if probe.verdict == verdict), key=_open)
         if found:
