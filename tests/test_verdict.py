@@ -314,6 +314,17 @@ def test_what_moved_toward_a_part_of_the_material_is_not_said_to_move_toward_non
     assert none.endswith("but not toward its training material.")
 
 
+def test_a_part_of_the_material_that_was_left_open_is_named() -> None:
+    sections, preferences = (
+        replace(learned(0.1), name=name, axis="direction", decides=True, verdict=verdict)
+        for name, verdict in (("sections", Verdict.PASS), ("preferences", Verdict.INCONCLUSIVE))
+    )
+    found, sentence = diagnose(axes(**GOOD), [sections, preferences])
+    assert found == Diagnosis.HEALTHY
+    assert sentence.endswith("elsewhere, with preferences left open.")
+    assert "left open" not in diagnose(axes(**GOOD), [sections])[1]
+
+
 @pytest.mark.parametrize(
     ("value", "diagnosis"), [(-2.0, Diagnosis.OFF_TARGET), (-0.1, Diagnosis.NOISE), (0.2, Diagnosis.NOISE)]
 )

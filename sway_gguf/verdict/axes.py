@@ -153,7 +153,7 @@ def diagnose(
     undecided = _undecided(by_axis, directed)
     if undecided:
         return Diagnosis.INCONCLUSIVE, _SENTENCES[Diagnosis.INCONCLUSIVE].format(why=undecided)
-    return Diagnosis.HEALTHY, _SENTENCES[Diagnosis.HEALTHY].format(who=who, where=_where(verdicts))
+    return Diagnosis.HEALTHY, _SENTENCES[Diagnosis.HEALTHY].format(who=who, where=_where(verdicts, probes))
 
 
 def excused_by_direction(axes: Sequence[AxisResult]) -> set[str]:
@@ -225,7 +225,9 @@ def _undecided(axes: Mapping[str, AxisResult], directed: bool) -> str:
     return "; ".join(f"{axis.axis} ({axis.reason})" for axis in open_axes)
 
 
-def _where(verdicts: Mapping[str, Verdict]) -> str:
-    """What else held, for the healthy sentence."""
+def _where(verdicts: Mapping[str, Verdict], probes: Sequence[ProbeResult]) -> str:
+    """What else held, for the healthy sentence; and which probe of the direction does not know."""
     held = [_HELD[axis, verdict] for axis, verdict in verdicts.items() if (axis, verdict) in _HELD]
-    return "".join(f", {part}" for part in held)
+    unknown = ", ".join(probe.name for probe in _deciding(probes) if probe.verdict == Verdict.INCONCLUSIVE)
+    opened = f", with {unknown} left open" if unknown and verdicts["direction"] in (Verdict.PASS, Verdict.WARN) else ""
+    return "".join(f", {part}" for part in held) + opened
