@@ -314,6 +314,19 @@ def test_what_moved_toward_a_part_of_the_material_is_not_said_to_move_toward_non
     assert none.endswith("but not toward its training material.")
 
 
+@pytest.mark.parametrize(("nulls", "verdict"), [([1.0] * 19, Verdict.WARN), ([-5.0, -6.0] * 9, Verdict.PASS)])
+def test_what_is_open_and_no_better_than_noise_warns_beside_a_pass(nulls: list[float], verdict: Verdict) -> None:
+    """Of probes that nulls decide a twentieth of noise passes some: one more that nulls beat is no second witness."""
+    passed = replace(reading(AboveNull(), measured(5.0), NULLS, name="preferences"), axis="direction")
+    opened = replace(reading(AboveNull(), measured(0.2, spread=0.5), nulls, name="sections"), axis="direction")
+    results = judge([passed, opened], alpha=0.05)
+    assert [each.verdict for each in results] == [Verdict.PASS, Verdict.INCONCLUSIVE]
+    direction = next(axis for axis in axes_of(results) if axis.axis == "direction")
+    assert direction.verdict == verdict
+    assert direction.reason.startswith("sections: its interval" if verdict == Verdict.WARN else "preferences: beyond")
+    assert next(axis for axis in axes_of(results[1:]) if axis.axis == "direction").verdict == Verdict.INCONCLUSIVE
+
+
 def test_a_part_of_the_material_that_was_left_open_is_named() -> None:
     sections, preferences = (
         replace(learned(0.1), name=name, axis="direction", decides=True, verdict=verdict)

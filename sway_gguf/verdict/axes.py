@@ -68,7 +68,8 @@ def axes_of(probes: Sequence[ProbeResult]) -> tuple[AxisResult, ...]:
     """Each axis: the worst verdict among its probes that could decide; INCONCLUSIVE only when none could.
 
     A probe that only qualifies (`decides` is false) can lower an axis that another one answered; by itself it answers
-    with no more than a sure miss. An optional one takes no part: what it looks for, a good adapter need not do.
+    with no more than a sure miss. One that is open, and no better than some null, does not speak for the adapter:
+    beside a PASS it warns. An optional one takes no part: what it looks for, a good adapter need not do.
     """
     return tuple(_axis(axis, [probe for probe in probes if probe.axis == axis]) for axis in AXES)
 
@@ -77,7 +78,7 @@ def _axis(axis: str, probes: Sequence[ProbeResult]) -> AxisResult:
     taking_part = [probe for probe in probes if not probe.optional or probe.verdict == Verdict.ERROR]
     order = _WORST_FIRST if any(_answers(probe) for probe in taking_part) else _MISSED
     for verdict in (*order, Verdict.INCONCLUSIVE):
-        found = sorted((probe for probe in taking_part if probe.verdict == verdict), key=_open)
+        found = sorted((probe for probe in taking_part if verdict in (probe.verdict, _beside_others(probe))), key=_open)
         if found:
             return AxisResult(axis, verdict, f"{found[0].name}: {found[0].reason}", tuple(p.name for p in found))
     shown = [probe for probe in probes if probe.verdict not in (Verdict.SKIP, Verdict.ERROR)]
@@ -96,6 +97,16 @@ def _open(probe: ProbeResult) -> bool:
     return (
         probe.limit is not None and probe.interval is not None and probe.interval[0] <= probe.limit <= probe.interval[1]
     )
+
+
+def _beside_others(probe: ProbeResult) -> Verdict:
+    """As what it counts where other probes answer: a warning, if it is open and some null does as well."""
+    null = probe.null
+    if null is None or null.value is None or null.holm_p is None:
+        return probe.verdict
+    opened = probe.decides and probe.verdict == Verdict.INCONCLUSIVE
+    as_well = (null.value >= other if probe.better == "lower" else null.value <= other for other in null.values)
+    return Verdict.WARN if opened and any(as_well) else probe.verdict
 
 
 def _answers(probe: ProbeResult) -> bool:
