@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import click
 import pytest
 
-from sway_gguf.artifacts.digest import sha256_of_all
+from sway_gguf.artifacts.digest import GivenUpError, sha256_of_all
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
@@ -225,6 +228,22 @@ def test_a_spec_takes_one_or_several_and_they_are_hashed_and_protected(tmp_path:
         spec.write_text(f"{models}data: {wrong}\n")
         with pytest.raises(UserError, match="'data': a path, or a list of paths, is wanted"):
             load_spec(spec)
+
+
+def test_a_run_that_is_stopped_waits_for_no_file_to_be_hashed(tmp_path: Path) -> None:
+    """Reading so large a base would take half an hour, and Python waits at its end for what a pool is at."""
+    prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=DEMO / "document.md"))
+    large = tmp_path / "large.gguf"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)
+    stopped = replace(prepared, base=replace(prepared.base, path=large, shards=(large,)))
+    with suppress(KeyboardInterrupt), hashed(stopped) as records:
+        while not records[0].running():
+            sleep(0.001)
+        raise KeyboardInterrupt
+    with pytest.raises(GivenUpError):
+        records[0].result(timeout=60)
+    assert all(record.cancelled() for record in records[1:])
 
 
 def test_check_takes_data_several_times_and_replaces_none_of_it(
