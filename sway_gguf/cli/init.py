@@ -23,7 +23,7 @@ from sway_gguf.cli.saving import Output, check_outputs, write_whole
     "--data",
     **FILES,
     required=True,
-    help="What the adapter was trained on: .jsonl, .json, .parquet, .md, .txt and more.",
+    help="What the adapter was trained on: .jsonl, .json, .csv, .parquet, .md, .txt and more.",
 )
 @click.option(
     "--holdout", **FILES, help="Text like it that was kept out of training (default: test.jsonl and the like)."

@@ -38,7 +38,9 @@ _NARROW = 80
 """Below, the nulls stand under the interval, and z under the value."""
 _REPLY_WIDTH = 400
 """Characters of a reply: about what the tokens of a gathered one are, of whichever language."""
+_STACKED = ("value\nz", "95% interval\nnulls", "p")
 _HEADINGS = ("value", "95% interval", "nulls", "z", "p")
+_WHOLE = ("value", "95% interval", "nulls (mean ± sd)", "z", "p", "tail p")
 _NAME_WIDTH, _VERDICT_WIDTH = 11, 9
 """Characters that a name has at least, and that the longest short verdict takes with its gap."""
 
@@ -121,9 +123,7 @@ def _probes(result: SuiteResult, width: int) -> RenderableType:
     """A row for each probe. What a narrow terminal has no column for stands on a second line of the row."""
     wide, stacked = width >= _WIDE, width < _NARROW
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False, expand=wide)
-    headings = ("value\nz", "95% interval\nnulls", "p") if stacked else _HEADINGS
-    if wide:
-        headings = ("value", "95% interval", "nulls (mean ± sd)", "z", "p", "tail p")
+    headings: Sequence[str] = _STACKED if stacked else _WHOLE if wide else _HEADINGS
     rows = [_numbers(probe, wide=wide, stacked=stacked) for probe in result.probes]
     columns = zip(headings, *rows, strict=True)
     taken = sum(1 + max(len(line) for cell in column for line in cell.split("\n")) for column in columns)
