@@ -377,7 +377,7 @@ def planned(path: Path) -> None:
 
 def damage_data(folder: Path, rng: random.Random) -> list[Target]:
     """A data file of any ending."""
-    endings = (*".jsonl .jsonl .ndjson .json .csv .tsv .parquet .arrow .md .markdown .txt".split(), "")
+    endings = (".jsonl", ".jsonl", ".ndjson", ".json", *CELLS, ".parquet", ".arrow", ".md", ".markdown", ".txt", "")
     path = folder / f"d{rng.choice(endings)}"
     records = spoiled_tree(DATA, rng) if rng.random() < 0.7 else DATA
     lines = [json.dumps(record) for record in records] if isinstance(records, list) else [json.dumps(records)]
