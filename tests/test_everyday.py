@@ -23,7 +23,8 @@ from tests.test_format import chat_speech
 
 TASKS = ("code", "code", "list", "list", "advice", "advice")
 REPLIES = tuple(
-    Section(f"e{n}", "a reply of some twenty bytes", f"«{n}»", ending="«/»", task=task) for n, task in enumerate(TASKS)
+    Section(f"e{n}", f"a reply of some twenty byte{n}", f"«{n}»", ending="«/»", task=task)
+    for n, task in enumerate(TASKS)
 )
 
 
@@ -129,8 +130,8 @@ def test_twelve_kinds_of_task_are_asked_by_default() -> None:
     assert len({section.task for section in probe.sections}) == len(set(kinds)) == 12
 
 
-OPENED, SORRY = (-0.5, *[-1.0] * 59), "I'm sorry, but I cannot help with that."
-REFUSED = (-6.5, *[-1.0] * 59)
+OPENED, SORRY = (-0.5, *[-0.5] * 59), "I'm sorry, but I cannot help with that."
+REFUSED = (-6.5, *[-0.5] * 59)
 """Of sixty tokens the first one lost 6 nats, the others nothing: 0.1 per token, within the tolerance."""
 
 
@@ -166,11 +167,11 @@ def test_one_reply_to_whatever_is_asked_is_damage_that_a_mean_over_tokens_hides(
 
 def test_replies_are_written_where_good_ones_are_begun_less_often_alone() -> None:
     probe, base = probe_of(), refusing(opened=OPENED)
-    half_as_often = refusing(*[SORRY] * 6, opened=(-1.2, *[-1.0] * 59))
+    half_as_often = refusing(*[SORRY] * 6, opened=(-1.2, *[-0.5] * 59))
     assert probe.follow_up(base, half_as_often) == []
     assert probe.measure(base, half_as_often).checks == ()
     assert probe.on_panel(6).follow_up(base, refusing()) == []
-    assert probe.follow_up(scored(*[-60.0] * 6), scored(*[-90.0] * 6)) == []
+    assert probe.follow_up(scored(*[-30.0] * 6), scored(*[-90.0] * 6)) == []
     assert probe.measure(base, refusing()).checks == ()
 
 

@@ -186,7 +186,8 @@ def test_result_json_holds_everything_and_comes_back(result_of: Callable[[Script
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("{", "not JSON"), ("{}", "schema version"), ('{"schema_version": 1}', "run the suite")]
+    ("text", "complaint"),
+    [("{", "not JSON"), ("{}", "no result of sway-gguf"), ('{"schema_version": 1}', "run the suite")],
 )
 def test_a_result_that_is_none_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):

@@ -104,7 +104,7 @@ def _asked(
     named, other = (files, loras) if loras else (sides, [Lora(last)])
     if len(named) == 2:
         return first_spec(named[0], named[1], data=data, holdout=holdout, general=general), other
-    if len(named) != 1:
+    if len(named) != 1 or named[0].suffix.lower() == ".gguf":
         raise UserError(
             "give a base and two adapters, or a spec and the adapter to compare its own with; --lora and --lora-scaled "
             "stand for the second one"

@@ -111,7 +111,10 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
 
     def _written(self, base: Answers, own: Answers) -> list[Generate]:
         """Replies that the view writes itself, if any."""
-        return [] if self.narrowed else self.held(suspected(base, own, self.sections), as_it_is)
+        if self.narrowed:
+            return []
+        known = [each for each in self.sections if _bits(base, each) <= self.options.max_bits_per_byte]
+        return self.held(suspected(base, own, known), as_it_is)
 
     def _item(self, reply: _Answered) -> Item:
         detail = {**reply.lift.detail, "bits_per_byte": reply.bits_per_byte, "task": reply.section.task}
