@@ -45,6 +45,7 @@ from sway_gguf.core.dialogue import Dialogue, Turn
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.plain import one_line
 from sway_gguf.engine import trial
+from sway_gguf.material.cells import CELLS
 from sway_gguf.material.tables import TABLES
 from sway_gguf.spec.model import load_spec
 from sway_gguf.suite.prepare import prepare
@@ -376,13 +377,15 @@ def planned(path: Path) -> None:
 
 def damage_data(folder: Path, rng: random.Random) -> list[Target]:
     """A data file of any ending."""
-    endings = (".jsonl", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".md", ".markdown", ".txt", "")
+    endings = (".jsonl", ".jsonl", ".ndjson", ".json", *CELLS, ".parquet", ".arrow", ".md", ".markdown", ".txt", "")
     path = folder / f"d{rng.choice(endings)}"
     records = spoiled_tree(DATA, rng) if rng.random() < 0.7 else DATA
     lines = [json.dumps(record) for record in records] if isinstance(records, list) else [json.dumps(records)]
     if path.suffix == ".json" and rng.random() < 0.7:
         lines = ["[" + ",\n".join(lines) + "]"]
     text = "\n".join(lines) if "json" in path.suffix else PROSE * rng.randrange(1, 4)
+    if path.suffix in CELLS:
+        text = CELLS[path.suffix].join(("text", "id")) + "\n" + f'"{text}"{CELLS[path.suffix]}1\n' * rng.randrange(1, 4)
     if records is DATA or rng.random() < 0.3:
         text = spoiled_text(text, rng)
     data = text.encode("utf-8", "surrogatepass")

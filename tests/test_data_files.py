@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import click
 import pytest
 
-from sway_gguf.artifacts.digest import sha256_of_all
+from sway_gguf.artifacts.digest import GivenUpError, sha256_of_all
 from sway_gguf.cli.inputs import inputs_of
 from sway_gguf.cli.main import cli
 from sway_gguf.core.errors import UserError
@@ -143,6 +147,11 @@ def test_a_long_table_is_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
         ("d.json", '[{"text": "a"}', "not JSON"),
         ("d.json", "[]", "the file is empty"),
         ("d.json", '{"data": [1]}', "line 1: has data; one of these is wanted"),
+        ("d.csv", "", "the file is empty"),
+        ("d.csv", "text,id\n", "the file is empty"),
+        ("d.csv", "a,b\n1,2\n", "row 1: has a, b; one of these is wanted"),
+        ("d.csv", "text\nOne, two.\n", "row 1: more cells than the first row has names; quote cells that hold ','"),
+        ("d.csv", 'text\n"One.\n', "cannot be read behind row 0 (unexpected end of data)"),
         ("d.parquet", "", "the file is empty"),
         ("d.parquet", "no table", "cannot be read behind row 0"),
         ("d.arrow", "no table", "cannot be read behind row 0"),
@@ -150,7 +159,7 @@ def test_a_long_table_is_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, name: str, content: str, complaint: str) -> None:
-    if not name.endswith("json"):
+    if not name.endswith(("json", "csv")):
         pytest.importorskip("pyarrow")
     path = tmp_path / name
     path.write_text(content)
@@ -159,6 +168,26 @@ def test_a_bad_file_is_one_line(tmp_path: Path, name: str, content: str, complai
     assert str(caught.value).startswith(str(path))
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+PAIRS = [
+    {"instruction": "Add, and say how.", "input": "1\n2", "output": 'It is "3".'},
+    {"instruction": "And twice that?", "output": "6; or six"},
+]
+
+
+@pytest.mark.parametrize(("name", "parted"), [("d.csv", ","), ("d.tsv", "\t"), ("semicolons.csv", ";")])
+def test_a_table_of_cells_holds_what_lines_of_json_hold(tmp_path: Path, name: str, parted: str) -> None:
+    path = tmp_path / name
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, ["instruction", "input", "output"], delimiter=parted)
+        writer.writeheader()
+        writer.writerows(PAIRS)
+    found, wanted = read_material(path).sections, read_material(lines(tmp_path / "d.jsonl", PAIRS)).sections
+    assert [(each.prompt, each.text, each.dialogue) for each in found] == [
+        (each.prompt, each.text, each.dialogue) for each in wanted
+    ]
+    assert [section.id for section in found] == ["row 1", "row 2"]
 
 
 @pytest.mark.parametrize("name", ["d.parquet", "d.arrow", "d.feather"])
@@ -225,6 +254,22 @@ def test_a_spec_takes_one_or_several_and_they_are_hashed_and_protected(tmp_path:
         spec.write_text(f"{models}data: {wrong}\n")
         with pytest.raises(UserError, match="'data': a path, or a list of paths, is wanted"):
             load_spec(spec)
+
+
+def test_a_run_that_is_stopped_waits_for_no_file_to_be_hashed(tmp_path: Path) -> None:
+    """Reading so large a base would take half an hour, and Python waits at its end for what a pool is at."""
+    prepared = prepare(default_spec(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", data=DEMO / "document.md"))
+    large = tmp_path / "large.gguf"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)
+    stopped = replace(prepared, base=replace(prepared.base, path=large, shards=(large,)))
+    with suppress(KeyboardInterrupt), hashed(stopped) as records:
+        while not records[0].running():
+            sleep(0.001)
+        raise KeyboardInterrupt
+    with pytest.raises(GivenUpError):
+        records[0].result(timeout=60)
+    assert all(record.cancelled() for record in records[1:])
 
 
 def test_check_takes_data_several_times_and_replaces_none_of_it(

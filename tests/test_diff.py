@@ -132,6 +132,7 @@ def test_the_command_writes_both_results_and_what_changed(tmp_path: Path) -> Non
     ("words", "said"),
     [
         (["one.gguf"], "a base and two adapters"),
+        (["one.gguf", "two.gguf"], "a base and two adapters"),
         (["sway.yaml", "b.gguf", "--data", "x.md"], "--data: the spec"),
         ([str(BASE), str(HEALTHY), str(BASE)], "base.f32.gguf"),
     ],

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sway_gguf.artifacts import chat
-from sway_gguf.core.answers import Answers, CompletionScore
-from sway_gguf.core.queries import Completion
+from sway_gguf.core.answers import Answers, CompletionScore, Generated
+from sway_gguf.core.queries import Completion, Generate
 from sway_gguf.core.sections import Section
 from sway_gguf.material.packaged import DEMO, EXCHANGES, exchanges
 from sway_gguf.probes.base import Sources
@@ -23,7 +23,8 @@ from tests.test_format import chat_speech
 
 TASKS = ("code", "code", "list", "list", "advice", "advice")
 REPLIES = tuple(
-    Section(f"e{n}", "a reply of some twenty bytes", f"«{n}»", ending="«/»", task=task) for n, task in enumerate(TASKS)
+    Section(f"e{n}", f"a reply of some twenty byte{n}", f"«{n}»", ending="«/»", task=task)
+    for n, task in enumerate(TASKS)
 )
 
 
@@ -127,3 +128,77 @@ def test_twelve_kinds_of_task_are_asked_by_default() -> None:
     probe = EverydayReplies(EverydayRepliesOptions(name="e"), Sources(everyday=sections))
     assert len(probe.sections) == 24
     assert len({section.task for section in probe.sections}) == len(set(kinds)) == 12
+
+
+OPENED, SORRY = (-0.5, *[-0.5] * 59), "I'm sorry, but I cannot help with that."
+REFUSED = (-6.5, *[-0.5] * 59)
+"""Of sixty tokens the first one lost 6 nats, the others nothing: 0.1 per token, within the tolerance."""
+
+
+def refusing(*replies: str, opened: tuple[float, ...] = REFUSED) -> Answers:
+    """A view that finds good replies as likely as ever once they are begun, and begins others."""
+    scores = {Completion(s.prompt, s.reply): CompletionScore(sum(opened), 60, opened) for s in REPLIES}
+    written = {Generate(s.prompt, 48): Generated(reply, ()) for s, reply in zip(REPLIES, replies, strict=False)}
+    return Answers([*scores.items(), *written.items()])
+
+
+@pytest.mark.parametrize(
+    ("replies", "passed", "fails", "said"),
+    [
+        ([SORRY] * 6, False, True, "it gives one and the same reply to 6 of 6 requests"),
+        ([""] * 6, False, True, "it gives no reply to 6 of 6 requests"),
+        ([SORRY, f"{SORRY}\n", SORRY.upper(), "a", "b", "c"], False, False, "one and the same reply to 3 of 6"),
+        (list("abcdef"), True, False, "6 of 6 replies that it writes differ"),
+    ],
+)
+def test_one_reply_to_whatever_is_asked_is_damage_that_a_mean_over_tokens_hides(
+    replies: list[str], passed: bool, fails: bool, said: str
+) -> None:
+    probe, base, view = probe_of(), refusing(opened=OPENED), refusing(*replies)
+    asked = probe.follow_up(base, view)
+    assert set(asked) == {Generate(section.prompt, 48) for section in REPLIES}
+    found = probe.measure(base, view)
+    assert found.value == pytest.approx(-0.1)
+    (check,) = found.checks
+    assert (check.passed, check.fails) == (passed, fails)
+    assert said in check.text
+    assert bool(found.headline) is fails
+
+
+def test_replies_are_written_where_good_ones_are_begun_less_often_alone() -> None:
+    probe, base = probe_of(), refusing(opened=OPENED)
+    half_as_often = refusing(*[SORRY] * 6, opened=(-1.2, *[-0.5] * 59))
+    assert probe.follow_up(base, half_as_often) == []
+    assert probe.measure(base, half_as_often).checks == ()
+    assert probe.on_panel(6).follow_up(base, refusing()) == []
+    assert probe.follow_up(scored(*[-30.0] * 6), scored(*[-90.0] * 6)) == []
+    assert probe.measure(base, refusing()).checks == ()
+
+
+def alike(*replies: str) -> tuple[EverydayReplies, tuple[Section, ...]]:
+    """The probe on requests with these replies."""
+    sections = tuple(Section(f"e{n}", reply, f"«{n}»") for n, reply in enumerate(replies))
+    return EverydayReplies(EverydayRepliesOptions(name="e"), Sources(everyday=sections)), sections
+
+
+@pytest.mark.parametrize(
+    ("replies", "lost", "passed", "said"),
+    [
+        # 14 refusals that lost nothing would carry the mean of twenty; counted once, one of seven.
+        ([SORRY] * 14 + list("abcdef"), [0.0] * 14 + [-0.4] * 6, False, "20 requests share 7 replies, and each of"),
+        ([SORRY] * 14 + list("abcdef"), [0.0] * 20, True, "counted once changed by +0"),
+        ([SORRY] * 20, [0.3] * 20, False, "20 requests share 1 reply: of other replies that tells nothing; give 5"),
+    ],
+)
+def test_a_reply_behind_many_requests_counts_once(
+    replies: list[str], lost: list[float], passed: bool, said: str
+) -> None:
+    probe, sections = alike(*replies)
+    asked = [Completion(section.prompt, section.reply) for section in sections]
+    base = Answers((query, CompletionScore(-0.5, 1)) for query in asked)
+    view = Answers((query, CompletionScore(-0.5 + each, 1)) for query, each in zip(asked, lost, strict=True))
+    found = probe.measure(base, view)
+    assert found.value == pytest.approx(sum(lost) / 20)
+    (check,) = found.checks
+    assert (check.passed, check.fails) == (passed, False)
+    assert said in check.text

@@ -33,6 +33,14 @@ def test_pipes_and_devices_are_refused_without_being_opened(tmp_path: Path) -> N
             read_bytes(path)
 
 
+def test_a_model_given_for_a_text_is_named_and_a_text_about_them_is_none(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"GGUF\x03\0\0\0")
+    with pytest.raises(UserError, match=r"m: this is a GGUF file, and a sway\.yaml is wanted here"):
+        read_utf8(tmp_path / "m", "a sway.yaml", most=4)
+    (tmp_path / "t.md").write_text("GGUF is a format.")
+    assert read_utf8(tmp_path / "t.md") == "GGUF is a format."
+
+
 def test_a_file_that_claims_a_terabyte_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(1 << 40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +207,9 @@ def test_what_has_no_effect_in_a_null_adapter_entry_is_told(tmp_path: Path) -> N
 @pytest.mark.parametrize("wrong", [{"rank_multipliers": [0.0]}, {"rank_multipliers": [".inf"]}, {"energy": "half"}])
 def test_a_wrong_null_is_a_line(tmp_path: Path, wrong: dict[str, Any]) -> None:
     null = {"name": "n", "kind": "null_adapter", **wrong}
-    with pytest.raises(UserError, match="suite entry n"):
-        prepare(load_spec(written(tmp_path, suite=[null, {"kind": "applied"}])))
+    spec = written(tmp_path, suite=[null, {"kind": "applied"}])
+    with pytest.raises(UserError, match=rf"^{re.escape(str(spec))}: suite entry 1 \(null_adapter\): "):
+        prepare(load_spec(spec))
 
 
 def test_the_energy_of_the_original_reaches_the_nulls_and_the_result(tmp_path: Path) -> None:

@@ -276,6 +276,12 @@ def test_quants_on_the_command_line(tmp_path: Path) -> None:
     assert "unknown type 'Q4'" in complaint(*words[:-1], "Q4", "--work", str(tmp_path / "w"))
 
 
+def test_a_context_without_room_for_a_reply_is_told_before_anything_is_measured() -> None:
+    told = complaint(*map(str, ("quants", BASE, DEMO / "healthy.lora.gguf", "--data", DOCUMENT, "-c", 16)))
+    assert "no prompt is left to ask" in told
+    assert "do not fit into the context of 16 tokens" in told
+
+
 def test_too_few_sections_are_told_before_anything_is_measured(tmp_path: Path) -> None:
     data = tmp_path / "few.jsonl"
     data.write_text(

@@ -8,6 +8,7 @@ import pytest
 
 from sway_gguf.core.errors import UserError
 from sway_gguf.spec.model import load_spec
+from sway_gguf.suite.prepare import prepare
 
 GOOD = """
 version: 1
@@ -66,3 +67,21 @@ def test_something_else_than_a_mapping_is_refused(tmp_path: Path, text: str) -> 
 def test_a_missing_spec_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml"):
         load_spec(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("suite", "complaint"),
+    [
+        ("[{kind: applied}, {kind: delta_k}]", "suite entry 2: unknown probe kind 'delta_k', did you mean 'delta_kl'?"),
+        ("[{kind: null_adapter}, {kind: applied, a: 1}]", "suite entry 2 (applied): unknown key 'a', "),
+        ("[{kind: applied, name: x}, {kind: delta_kl, name: x}]", "two entries are named 'x'"),
+        ("[{kind: null_adapter}, {kind: null_adapter}]", "the suite has 2 entries of kind null_adapter; "),
+        ("[{kind: null_adapter}]", "the suite is empty; "),
+    ],
+)
+def test_what_is_wrong_in_a_suite_is_told_by_file_and_entry(tmp_path: Path, suite: str, complaint: str) -> None:
+    """The base is not there: entries are looked at before any model."""
+    path = spec_file(tmp_path, f"{GOOD.partition('suite:')[0]}suite: {suite}\n")
+    with pytest.raises(UserError) as caught:
+        prepare(load_spec(path))
+    assert str(caught.value).startswith(f"{path}: {complaint}")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from sway_gguf.artifacts import digest
 from sway_gguf.collect import collect, groups_of
 from sway_gguf.core.answers import Answer, TokenDist
 from sway_gguf.core.errors import NonFiniteError, UserError
@@ -185,7 +186,8 @@ def test_result_json_holds_everything_and_comes_back(result_of: Callable[[Script
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("{", "not JSON"), ("{}", "schema version"), ('{"schema_version": 1}', "run the suite")]
+    ("text", "complaint"),
+    [("{", "not JSON"), ("{}", "no result of sway-gguf"), ('{"schema_version": 1}', "run the suite")],
 )
 def test_a_result_that_is_none_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
@@ -291,13 +293,13 @@ def test_a_view_that_a_backend_cannot_give_is_named() -> None:
 
 def test_the_content_of_each_file_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
-    real = hashlib.file_digest
+    real = digest._contents
 
-    def counted(file: Any, digest: str) -> Any:
+    def counted(file: Any) -> str:
         hashed.append(Path(file.name).name)
-        return real(file, digest)
+        return real(file)
 
-    monkeypatch.setattr(hashlib, "file_digest", counted)
+    monkeypatch.setattr(digest, "_contents", counted)
     result = run(prepare(demo_spec(DEMO, "healthy")), FakeBackend(effect()))
     assert sorted(hashed) == ["base.f32.gguf", "document.md", "general.txt", "healthy.lora.gguf"]
     monkeypatch.undo()

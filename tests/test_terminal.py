@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ with drawing() as console:
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_no_line_is_too_long_and_no_number_is_cut_at_any_width(path: Path) -> None:
+def test_no_line_is_too_long_and_no_number_or_part_of_a_name_is_cut_at_any_width(path: Path) -> None:
     result = from_json(path.read_text(encoding="utf-8"), path.name)
     for width in (*range(60, 155, 3), 79, 80, 149, 150, *range(155, 301, 29)):
         stream = io.StringIO()
@@ -40,6 +41,7 @@ def test_no_line_is_too_long_and_no_number_is_cut_at_any_width(path: Path) -> No
         for probe in result.probes:
             cells = [numbers.number(probe.value), numbers.span(probe.interval)]
             cells += [numbers.z_score(probe.null.z), numbers.p_value(probe.null.family_p)] if probe.null else []
+            cells += re.split("(?<=_)", probe.name)
             assert [cell for cell in cells if cell not in drawn] == [], width
         words = "".join(drawn.split())
         assert "".join(result.headline.split()) in words

@@ -135,6 +135,7 @@ def test_commands_say_which_they_took(tmp_path: Path) -> None:
     assert "{name: training_drift, kind: training_drift}" in spec.read_text(encoding="utf-8")
     (tmp_path / "empty").mkdir()
     assert "no adapter_config.json in it" in complaint("convert", str(tmp_path / "empty"), "--base", BASE, "-o", out)
+    assert "a LoRA GGUF is converted already" in complaint("convert", BASE, "--base", BASE, "-o", out)
     assert "give a LoRA GGUF, or a folder by PEFT" in complaint("check", BASE, str(tmp_path / "empty"))
 
 

@@ -72,7 +72,9 @@ def read_base(path: Path) -> BaseModel:
     shards = open_shards(path)
     file = shards[0]
     if file.kind == "adapter" or any(name.endswith((".lora_a", ".lora_b")) for name in file.tensors):
-        raise UserError(f"{path}: this is a LoRA adapter, but a base model is wanted here; swap the two files")
+        raise UserError(
+            f"{path}: this is a LoRA adapter, but a base model is wanted here; swap the two files, or check the path"
+        )
     if file.kind != "model":
         raise UserError(f"{path}: general.type is {file.kind!r}; a base model is wanted here")
     if not file.architecture:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 _LARGE = 1 << 20
 """Bytes from which on a remembered hash is taken; reading less takes no time that anyone notices."""
+_PIECE = 1 << 20
+"""Bytes read at a time: a fraction of a millisecond."""
 _SETTLED = 2_000_000_000
 """Nanoseconds that a file has to be older than its reading: the coarsest clock of a file system ticks every 2 s, and a
 write within one tick leaves no trace in a file's times."""
+
+
+class GivenUpError(Exception):
+    """Nobody wants the hash any more."""
 
 
 class Memory(Protocol):
@@ -28,6 +35,12 @@ class Memory(Protocol):
 
 
 _memory: Memory | None = None
+_here = threading.local()
+
+
+def give_up_on(event: threading.Event) -> None:
+    """Have this thread raise `GivenUpError` in the midst of a file from the moment that `event` is set."""
+    _here.event = event
 
 
 @contextmanager
@@ -66,17 +79,28 @@ def sha256_of_all(paths: Sequence[Path]) -> str:
 def _sha256_of_file(path: Path, memory: Memory | None) -> str:
     with path.open("rb") as file:
         if memory is None:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return _contents(file)
         status, name, began = os.fstat(file.fileno()), os.fsencode(path.resolve()), time.time_ns()
         stamp = _own_stamp(status)
         known = memory.recall(name, stamp)
         if known is not None and status.st_size >= _LARGE:
             return known
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = _contents(file)
         settled = began - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED
         if found != known and settled and _own_stamp(os.fstat(file.fileno())) == stamp:
             memory.remember(name, stamp, found)
         return found
+
+
+def _contents(file: BinaryIO) -> str:
+    """sha256 of what is left of an open file, in hexadecimal."""
+    whole, room = hashlib.sha256(), memoryview(bytearray(_PIECE))
+    event: threading.Event | None = getattr(_here, "event", None)
+    while size := file.readinto(room):  # type: ignore[attr-defined]
+        whole.update(room[:size])
+        if event is not None and event.is_set():
+            raise GivenUpError
+    return whole.hexdigest()
 
 
 def _own_stamp(status: os.stat_result) -> tuple[int, ...]:

@@ -221,7 +221,9 @@ def _dims(shape: tuple[int, ...]) -> str:
 def _check_metadata(file: GGUFFile) -> None:
     path = file.path
     if file.kind != "adapter":
-        raise UserError(f"{path}: this is a base model, but a LoRA adapter is wanted here; swap the two files")
+        raise UserError(
+            f"{path}: this is a base model, but a LoRA adapter is wanted here; swap the two files, or check the path"
+        )
     if (kind := file.text("adapter.type")) != "lora":
         raise UserError(f"{path}: adapter.type is {kind!r}; only 'lora' can be run")
     if not file.architecture:

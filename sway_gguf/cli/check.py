@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.argument("base", type=FILE)
 @click.argument("adapter", type=FILE, required=False)
 @lora_options
-@click.option("--data", **FILES, help="What the adapter was trained on: .jsonl, .json, .parquet, .md, .txt and more.")
+@click.option(
+    "--data", **FILES, help="What the adapter was trained on: .jsonl, .json, .csv, .parquet, .md, .txt and more."
+)
 @data_of_option
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")

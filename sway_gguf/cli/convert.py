@@ -36,6 +36,10 @@ def convert(peft_dir: Path, base: Path, kind: str, output: Path, force: bool) ->
     from sway_gguf.artifacts.lora_write import write_lora
     from sway_gguf.core.errors import UserError
 
+    if peft_dir.is_file():
+        raise UserError(
+            f"{peft_dir}: a file, and no folder by PEFT, MLX or a trainer; a LoRA GGUF is converted already"
+        )
     if not is_folder(peft_dir):
         raise UserError(f"{peft_dir}: no adapter_config.json in it; give a folder by PEFT, MLX or a trainer")
     model = read_base(base)

@@ -11,6 +11,7 @@ import click
 
 from sway_gguf.cli.common import FILE, engine_options
 from sway_gguf.cli.output import drawing, say
+from sway_gguf.cli.pasted import pasted
 from sway_gguf.cli.wishes import Wishes, run_options
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ def demo(
     spec = overridden(real_spec(_real_base()), **asked, **overrides)
     execute(spec, wishes)
     if not wishes.silent:
+        texts = ("--data", REAL / "dialogues.jsonl", "--holdout", REAL / "heldout.jsonl")
         say(
-            "\nThe same for your own files:\n  sway-gguf check BASE.gguf ADAPTER --data TRAINING.jsonl\n"
-            f"More of this one's:\n  sway-gguf check {spec.models.base.base} {spec.models.ft.adapter} "
-            f"--data {REAL / 'dialogues.jsonl'} --holdout {REAL / 'heldout.jsonl'}"
+            f"\nThe same for your own files:\n  {pasted('check', 'BASE.gguf', 'ADAPTER', '--data', 'TRAINING.jsonl')}\n"
+            f"More of this one's:\n  {pasted('check', spec.models.base.base, REAL / 'seeds.f16.lora.gguf', *texts)}"
         )
 
 
@@ -140,14 +141,12 @@ def _side_by_side(overrides: dict[str, Any], pages: Mapping[str, Output], store:
             console.print(
                 f"\nOpen in a browser: {', '.join(str(page.path) for page in pages.values())}", soft_wrap=True
             )
+        theirs = ("BASE.gguf", "ADAPTER.gguf", "--data", "TRAINING.md", "--general", "OTHER.txt")
+        healthy = (DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", "--data", DEMO / "document.md")
         console.print(
-            "\nThe same for your own files:\n"
-            "  sway-gguf check BASE.gguf ADAPTER.gguf --data TRAINING.md --general OTHER.txt\n"
-            f"One of these in full:\n"
-            f"  sway-gguf check {DEMO / 'base.f32.gguf'} {DEMO / 'healthy.lora.gguf'} "
-            f"--data {DEMO / 'document.md'} --general {DEMO / 'general.txt'}\n"
-            "A real instruct model, fetched once (98 MB):\n"
-            "  sway-gguf demo --real",
+            f"\nThe same for your own files:\n  {pasted('check', *theirs)}\n"
+            f"One of these in full:\n  {pasted('check', *healthy, '--general', DEMO / 'general.txt')}\n"
+            f"A real instruct model, fetched once (98 MB):\n  {pasted('demo', '--real')}",
             soft_wrap=True,
             highlight=False,
         )

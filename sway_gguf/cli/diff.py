@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 )
 @click.argument("files", metavar="BASE|SWAY.YAML [ADAPTER_A] ADAPTER_B", type=FILE, nargs=-1)
 @lora_options
-@click.option("--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .parquet, .md, .txt and more.")
+@click.option(
+    "--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .csv, .parquet, .md, .txt and more."
+)
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: learned, or by heart?")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where B is worse than A somewhere.")
@@ -102,7 +104,7 @@ def _asked(
     named, other = (files, loras) if loras else (sides, [Lora(last)])
     if len(named) == 2:
         return first_spec(named[0], named[1], data=data, holdout=holdout, general=general), other
-    if len(named) != 1:
+    if len(named) != 1 or named[0].suffix.lower() == ".gguf":
         raise UserError(
             "give a base and two adapters, or a spec and the adapter to compare its own with; --lora and --lora-scaled "
             "stand for the second one"

@@ -10,6 +10,7 @@ import click
 from sway_gguf.cli.common import FILE, FILES, format_options
 from sway_gguf.cli.inputs import text_inputs
 from sway_gguf.cli.output import say
+from sway_gguf.cli.pasted import pasted
 from sway_gguf.cli.saving import Output, check_outputs, write_whole
 
 
@@ -22,7 +23,7 @@ from sway_gguf.cli.saving import Output, check_outputs, write_whole
     "--data",
     **FILES,
     required=True,
-    help="What the adapter was trained on: .jsonl, .json, .parquet, .md, .txt and more.",
+    help="What the adapter was trained on: .jsonl, .json, .csv, .parquet, .md, .txt and more.",
 )
 @click.option(
     "--holdout", **FILES, help="Text like it that was kept out of training (default: test.jsonl and the like)."
@@ -59,4 +60,4 @@ def init(
     ours, beside = written_by_init(output), [path for path in files if path != output]
     check_outputs([suite, *(Output(path, "-o", "items", inputs, force, proposes_force=ours) for path in beside)])
     write_whole(output, files.pop(output), files.items())
-    say(f"{output}: next, sway-gguf run {output}")
+    say(f"{output}: next, {pasted('run', output)}")

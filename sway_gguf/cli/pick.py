@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     metavar="ADAPTER FILE",
     help="What one of --lora was trained on: tells what the chosen one takes from it.",
 )
-@click.option("--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .parquet, .md, .txt and more.")
+@click.option(
+    "--data", **FILES, help="What the adapters were trained on: .jsonl, .json, .csv, .parquet, .md, .txt and more."
+)
 @click.option("--holdout", **FILES, help="Text like it that was kept out of training: what the choice is made by.")
 @click.option("--general", **FILES, help="Unrelated text that must not suffer (default: packaged prose).")
 @click.option(

@@ -81,10 +81,22 @@ def read_exact(path: Path, give: str = "a text file", most: int = MOST_TEXT) -> 
     Raises:
         UserError: as `read_utf8`.
     """
+    if check_input(path, give) and _is_gguf(path):
+        raise UserError(f"{path}: this is a GGUF file, and {give} is wanted here")
     try:
         return read_bytes(path, give, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _is_gguf(path: Path) -> bool:
+    """Whether a model was given for a text, as where two words were swapped."""
+    try:
+        with path.open("rb") as file:
+            begun = file.read(8)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return begun.startswith(b"GGUF") and b"\0" in begun  # A version follows; a text may be about them.
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> UserError:

@@ -58,6 +58,8 @@ def from_json(text: str, where: str) -> SuiteResult:
     """
     raw = parse_json(text, where, "give a result.json")
     found = raw.get("schema_version") if isinstance(raw, dict) else None
+    if found is None:
+        raise UserError(f"{where}: no result of sway-gguf, for it has no schema_version; give what --json wrote")
     if not isinstance(found, int) or not 1 <= found <= SCHEMA_VERSION:
         raise UserError(
             f"{where}: schema version {found}, this release reads 1 to {SCHEMA_VERSION}; update sway-gguf, or run the "

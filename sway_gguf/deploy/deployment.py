@@ -103,12 +103,17 @@ def _side(backend: DoorBackend, view: View, asked: Asked) -> Side:
     return Side(np.array(scores[:cut], np.float32), np.array(scores[cut:], np.float32), np.stack(rows))
 
 
+def written_to(prompt: str) -> Generate:
+    """The reply whose speed is measured; whatever prompt is asked has to leave room for it."""
+    return Generate(prompt, _NEW_TOKENS)
+
+
 def _writing_speed(backend: DoorBackend, view: View, asked: Asked) -> float:
     """Tokens per second of one reply after the other, as a user at a prompt has it."""
     made, start = 0, time.perf_counter()
     with backend.open(view) as opened:
         for prompt in asked.prompts[:_REPLIES]:
-            reply = opened.answer([Generate(prompt, _NEW_TOKENS)])[0]
+            reply = opened.answer([written_to(prompt)])[0]
             made += len(getattr(reply, "token_ids", ())) or 1
     return made / (time.perf_counter() - start)
 

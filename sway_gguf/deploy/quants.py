@@ -24,10 +24,10 @@ from sway_gguf.artifacts.merge import PLAIN, check_readable
 from sway_gguf.core.divergence import kl
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.panel import sample_of
-from sway_gguf.core.queries import NextToken, Rolling
+from sway_gguf.core.queries import Rolling
 from sway_gguf.core.survival import DeploymentResult, Mode, SurvivalMatrix
 from sway_gguf.core.views import TUNED
-from sway_gguf.deploy.deployment import Asked, Measured, Side
+from sway_gguf.deploy.deployment import Asked, Measured, Side, written_to
 from sway_gguf.deploy.merge import TYPES
 from sway_gguf.deploy.survived import cost_line, matrix_of, verdict_on
 from sway_gguf.deploy.workshop import Making, Say, as_file, files_of, is_file, kept, working_in
@@ -194,7 +194,7 @@ def asked_of(prepared: Prepared) -> Asked:
         )
     neutral = neutral_prompts(prepared.texts.speech, _PROMPTS)
     candidates = dict.fromkeys([*sample_of(sources.prompts, _PROMPTS), *neutral])
-    prompts = [prompt for prompt in candidates if prepared.room.holds(NextToken(prompt))]
+    prompts = [prompt for prompt in candidates if prepared.room.holds(written_to(prompt))]
     if not prompts:
         raise UserError("; ".join(["no prompt is left to ask", *prepared.room.left_out({})]))
     return Asked(

@@ -26,13 +26,13 @@ from sway_gguf.material.files import data_files
 from sway_gguf.spec.model import FORMATS, Spec, load_spec
 from sway_gguf.spec.models import AdapterSpec, Models, ModelSpec
 from sway_gguf.spec.named import TEXTS, named_in
-from sway_gguf.spec.options import changed
+from sway_gguf.spec.options import READERS_OWN, changed
 from sway_gguf.spec.sweep import CHECK, Sweep
 from sway_gguf.suite.prepare import first_spec
 
 _KEY = 24
 """Hexadecimal digits of a key: 96 bits, so that no two cells ever share one, and file names stay short."""
-_NOT_CONTENT = {"models", "gate", "folder", "remarks", "version", "format", *TEXTS}
+_NOT_CONTENT = {"models", "gate", "version", "format", *READERS_OWN, *TEXTS}
 _NO_NUMBER = {"threads", "parallel", "embedder"}
 """Settings on which no number depends; an embedder counts by its content."""
 

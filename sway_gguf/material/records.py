@@ -1,4 +1,4 @@
-"""Files of records: JSONL, a list in a .json file, Parquet and Arrow. Knows how they are written, not what they say."""
+"""Files of records: JSONL, a list in a .json file, and tables. Knows how they are written, not what they say."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input, read_utf8, unreadable
 from sway_gguf.core.json_text import parse_json
+from sway_gguf.material.cells import CELLS, cells
 from sway_gguf.material.tables import TABLES, rows
 
 _MOST_LINE = 64 << 20
@@ -20,7 +21,7 @@ LINES = {".jsonl", ".ndjson"}
 
 def holds_records(path: Path) -> bool:
     """By the ending."""
-    return path.suffix.lower() in {*LINES, ".json", *TABLES}
+    return path.suffix.lower() in {*LINES, ".json", *CELLS, *TABLES}
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -32,6 +33,8 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     ending = path.suffix.lower()
     if ending in TABLES:
         return rows(path)
+    if ending in CELLS:
+        return cells(path)
     return _listed(path) if ending == ".json" and _opens_with_a_list(path) else _lines(path)
 
 

@@ -10,15 +10,18 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Item, Measurement
-from sway_gguf.core.queries import Query
+from sway_gguf.core.queries import Generate, Query
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.lift import bits_of, queries_of, section_lift
+from sway_gguf.probes.one_for_all import one_for_all, shares_replies, suspected
+from sway_gguf.probes.sources import as_it_is
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
 from sway_gguf.stats.interval import MIN_ITEMS
 
 _SHOWN = 3
+_ONE_FOR_ALL = "The adapter gives one reply to whatever it is asked."
 
 
 class EverydayRepliesOptions(ToleranceOptions):
@@ -48,13 +51,21 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
     more, through the model's chat template. A reply that the base does not model (above `max_bits_per_byte`) says
     nothing about damage and is left out. The kinds that lost most are named, and the mean of a few nulls is shown
     beside the value: the damage that would come from size alone.
+
+    A good reply that stands behind several requests counts once as well: it warns where the different replies do not
+    surely keep what they had, or are fewer than five. Where good replies are surely begun less often (their first
+    token is less likely by a factor of 2.7), the view answers some requests itself, greedily: one and the same reply
+    to all of them fails, to half of them warns.
     """
 
     kind = "everyday_replies"
     axis = "collateral"
     question = "How much likelihood did good replies to everyday requests lose?"
     unit = "nats/token"
-    passing = "the whole interval of the change lies above the tolerance (fails when all of it lies below)"
+    passing = (
+        "the whole interval of the change lies above the tolerance (fails when all of it lies below), and no reply "
+        "stands for all"
+    )
     caveat = "a good reply that is as likely as before may still not be the one that the model gives."
     options_type = EverydayRepliesOptions
     quick_options: ClassVar[Mapping[str, Any]] = {"max_requests": 8}
@@ -72,6 +83,10 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
         """Scores of every reply."""
         return queries_of(self.sections)
 
+    def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
+        """Replies of the view's own, where good ones are begun less often."""
+        return self._written(base, own)
+
     def measure(self, base: Answers, other: Answers) -> Measurement:
         """Change per reply that the base models, averaged."""
         sections = self.sections
@@ -79,17 +94,27 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
         kept = [reply for reply in replies if reply.bits_per_byte <= self.options.max_bits_per_byte]
         items, by_task, left_out = tuple(map(self._item, kept)), _by_task(kept), len(sections) - len(kept)
         few = len(items) < MIN_ITEMS
+        written = one_for_all(other, self._written(base, other))
         told = f"{left_out} of {len(sections)} replies left out: the base does not model them"
         return Measurement(
             mean_of(items),
             items,
             undecided=f"{told}; give --general FILE with dialogues that this base can read" if few else "",
+            checks=(*shares_replies(items, [reply.section for reply in kept], self.options.tolerance), *written),
             notes=(*([told] if left_out else []), *_most_lost(by_task)),
             details={"left_out": left_out, "by_task": by_task, "tolerance": self.options.tolerance},
+            headline=_ONE_FOR_ALL if any(check.fails and not check.passed for check in written) else "",
             of_text=True,
             through_template=True,
             turned=self.beyond_tolerance(items, "replies"),
         )
+
+    def _written(self, base: Answers, own: Answers) -> list[Generate]:
+        """Replies that the view writes itself, if any."""
+        if self.narrowed:
+            return []
+        known = [each for each in self.sections if _bits(base, each) <= self.options.max_bits_per_byte]
+        return self.held(suspected(base, own, known), as_it_is)
 
     def _item(self, reply: _Answered) -> Item:
         detail = {**reply.lift.detail, "bits_per_byte": reply.bits_per_byte, "task": reply.section.task}

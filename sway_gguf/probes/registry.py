@@ -119,8 +119,8 @@ def card(probe: type[Probe[Any]]) -> dict[str, Any]:
     }
 
 
-def build_probes(suite: Sequence[Mapping[str, Any]], sources: Sources) -> list[Probe[Any]]:
-    """One probe per entry, in order.
+def build_probes(suite: Sequence[Mapping[str, Any]], sources: Sources, *, but: str = "") -> list[Probe[Any]]:
+    """One probe per entry, in order; an entry of the kind `but` is none, and counts where entries are numbered.
 
     Raises:
         UserError: every wrong entry, in one line.
@@ -128,6 +128,8 @@ def build_probes(suite: Sequence[Mapping[str, Any]], sources: Sources) -> list[P
     problems: list[str] = []
     probes: list[Probe[Any]] = []
     for number, entry in enumerate(suite, 1):
+        if entry.get("kind") == but:
+            continue
         try:
             probes.append(_build(entry, sources, f"suite entry {number}"))
         except UserError as error:

@@ -35,10 +35,14 @@ QUESTIONS = {
 _WIDE = 150
 """From here on the reason of each verdict has a column that can be read."""
 _NARROW = 80
-"""Below, the nulls stand under the interval."""
+"""Below, the nulls stand under the interval, and z under the value."""
 _REPLY_WIDTH = 400
 """Characters of a reply: about what the tokens of a gathered one are, of whichever language."""
-_NAME_WIDTH, _OTHER_COLUMNS, _OTHER_NARROW = 11, 65, 49
+_STACKED = ("value\nz", "95% interval\nnulls", "p")
+_HEADINGS = ("value", "95% interval", "nulls", "z", "p")
+_WHOLE = ("value", "95% interval", "nulls (mean ± sd)", "z", "p", "tail p")
+_NAME_WIDTH, _VERDICT_WIDTH = 11, 9
+"""Characters that a name has at least, and that the longest short verdict takes with its gap."""
 
 
 def print_result(result: SuiteResult, console: Console) -> None:
@@ -116,48 +120,44 @@ def verdict_text(verdict: Verdict, short: bool = False) -> Text:
 
 
 def _probes(result: SuiteResult, width: int) -> RenderableType:
-    wide = width >= _WIDE
+    """A row for each probe. What a narrow terminal has no column for stands on a second line of the row."""
+    wide, stacked = width >= _WIDE, width < _NARROW
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False, expand=wide)
+    headings: Sequence[str] = _STACKED if stacked else _WHOLE if wide else _HEADINGS
+    rows = [_numbers(probe, wide=wide, stacked=stacked) for probe in result.probes]
+    columns = zip(headings, *rows, strict=True)
+    taken = sum(1 + max(len(line) for cell in column for line in cell.split("\n")) for column in columns)
+    room = max(_NAME_WIDTH, width - taken - _VERDICT_WIDTH)
     table.add_column("probe", no_wrap=True)
-    stacked = width < _NARROW
-    nulls = ["nulls (mean ± sd)"] if wide else ["nulls"]
-    for heading in ("value", "95% interval", *([] if stacked else nulls), "z", "p"):
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     if wide:
-        table.add_column("tail p", justify="right", no_wrap=True)
         table.add_column("unit", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     if wide:
         table.add_column("why", overflow="fold", ratio=1)
-    for probe in result.probes:
-        taken = _OTHER_NARROW if stacked else _OTHER_COLUMNS
-        table.add_row(*_probe_row(probe, wide, stacked, max(_NAME_WIDTH, width - taken)))
+    for probe, cells in zip(result.probes, rows, strict=True):
+        name, verdict = probe.name if wide else folded(probe.name, room), verdict_text(probe.verdict, short=not wide)
+        if wide:
+            table.add_row(name, *cells, Text(probe.unit, style="dim"), verdict, Text(probe.reason, style="dim"))
+        else:
+            table.add_row(name, *cells, verdict)
     return table
 
 
-def _probe_row(probe: ProbeResult, wide: bool, stacked: bool, name_width: int) -> Sequence[RenderableType]:
-    null = probe.null
-    digits = 3 if wide else 2
+def _numbers(probe: ProbeResult, *, wide: bool, stacked: bool) -> list[str]:
+    """A probe's cells between its name and its verdict; two lines each where they are stacked."""
+    null, digits = probe.null, 3 if wide else 2
+    value, interval = numbers.number(probe.value), numbers.span(probe.interval)
+    z, p = numbers.z_score(null.z if null else None), numbers.p_value(null.p if null else None)
     spread = (
         f"{numbers.number(null.mean, digits=digits)}±{numbers.number(null.sd, digits=digits)}"
         if null
         else numbers.MISSING
     )
-    interval = numbers.span(probe.interval)
-    cells: list[RenderableType] = [
-        probe.name if wide else folded(probe.name, name_width),
-        numbers.number(probe.value),
-        *([f"{interval}\n{spread}" if null else interval] if stacked else [interval, spread]),
-        numbers.z_score(null.z if null else None),
-        numbers.p_value(null.p if null else None),
-    ]
-    if wide:
-        cells.append(numbers.p_value(null.holm_p if null else None))
-        cells.append(Text(probe.unit, style="dim"))
-    cells.append(verdict_text(probe.verdict, short=not wide))
-    if wide:
-        cells.append(Text(probe.reason, style="dim"))
-    return cells
+    if stacked:
+        return [f"{value}\n{z}", f"{interval}\n{spread}", p] if null else [value, interval, p]
+    return [value, interval, spread, z, p, *([numbers.p_value(null.holm_p if null else None)] if wide else [])]
 
 
 def folded(name: str, width: int) -> str:

@@ -121,7 +121,10 @@ _FORGOTTEN = (
     f"of more than {MOST_PARTS} adapters, a server that forgot several of them is not among what was thought of"
 )
 
-_RESCALED = "one adapter of the set may run at another scale: for its smallest member that is too far off"
+_RESCALED = (
+    "for the smallest member of the set that is too far off: one adapter of the set may run at another scale, or the "
+    "server's base be quantized otherwise; hold it against the base file that the server has"
+)
 
 
 def _off_full(found: Measured) -> float:

@@ -75,8 +75,13 @@ class Spec(StrictModel):
     engine: EngineSettings = Field(default=EngineSettings(), description="how llama.cpp runs")
     gate: Gate = Field(default=Gate(), description="what `sway-gguf gate` asks beside the verdicts")
     suite: list[dict[str, Any]] = Field(default_factory=list, description="entries of {name, kind, …}")
+    file: SkipJsonSchema[Path | None] = Field(default=None, description="the spec itself; set by the reader")
     folder: SkipJsonSchema[Path] = Field(default=Path(), description="where the spec lies; set by the reader")
     remarks: SkipJsonSchema[tuple[str, ...]] = Field(default=(), description="on the file; set by the reader")
+
+    def told(self, wrong: str) -> str:
+        """`wrong`, behind the name of the file where it stands; a spec made in Python has none."""
+        return wrong if self.file is None else f"{self.file}: {wrong}"
 
     @field_validator("version")
     @classmethod
@@ -163,6 +168,7 @@ def resolved(spec: Spec, path: Path) -> Spec:
         **{role: placed(getattr(spec, role), folder) for role in ("data", "general", "holdout")},
         "models": models,
         "format": spec.format if spec.format in FORMATS else str(folder / at_home(spec.format)),
+        "file": path,
         "folder": folder,
         "engine": spec.engine.model_copy(update={"embedder": at(spec.engine.embedder)}),
         "gate": spec.gate.model_copy(update={"baseline": at(spec.gate.baseline)}),

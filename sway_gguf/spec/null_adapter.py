@@ -48,14 +48,16 @@ def with_null_settings(spec: Spec) -> Spec:
     Raises:
         UserError: there are two such entries, or a wrong field.
     """
-    entries = [entry for entry in spec.suite if entry.get("kind") == KIND]
+    entries = [(number, entry) for number, entry in enumerate(spec.suite, 1) if entry.get("kind") == KIND]
     if not entries:
         return spec
     if len(entries) > 1:
-        raise UserError(f"the suite has {len(entries)} entries of kind {KIND}; one sets the nulls of the whole run")
-    given = {"name": KIND, **entries[0]}
+        told = f"the suite has {len(entries)} entries of kind {KIND}; one sets the nulls of the whole run"
+        raise UserError(spec.told(told))
+    number, entry = entries[0]
+    given = {"name": KIND, **entry}
     known = {key: value for key, value in given.items() if key not in RETIRED}
-    options = validated(NullAdapterOptions, known, f"suite entry {given['name']}")
+    options = validated(NullAdapterOptions, known, spec.told(f"suite entry {number} ({KIND})"))
     idle = RETIRED if options.design == "gaussian" else {**RETIRED, **_GAUSSIAN_ONLY}
     remarks = [f"{KIND}.{key} has no effect here: {idle[key]}" for key in given if key in idle]
     spec = spec.model_copy(update={"remarks": (*spec.remarks, *remarks)})

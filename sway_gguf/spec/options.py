@@ -18,7 +18,7 @@ CHECKPOINT = ("checkpoint", "store_path", "adapter_path")
 """Options by which probes of the training run name its folder: our own, and the original's two."""
 PACK, BUILT_IN = "pack", "builtin"
 """The option that names a file of items, and its word for those of the package."""
-READERS_OWN = frozenset({"folder", "remarks"})
+READERS_OWN = frozenset({"file", "folder", "remarks"})
 """Fields that the reader of a spec sets; no file may."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from sway_gguf.spec.model import Spec
+from sway_gguf.spec.options import READERS_OWN
 
 
 def spec_record(spec: Spec) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def spec_record(spec: Spec) -> dict[str, Any]:
     sets = {"adapters"} if not spec.models.ft.adapters else {"adapter"}
     of_a_server = {"url", "timeout"} if spec.models.endpoint is None else set()
     without = {"base": {"adapter", "adapters", *of_a_server}, "ft": {*sets, "url", "timeout"}}
-    return spec.model_dump(mode="json", exclude={"folder": True, "remarks": True, "models": without})
+    return spec.model_dump(mode="json", exclude={**dict.fromkeys(READERS_OWN, True), "models": without})
 
 
 def spec_text(record: Mapping[str, Any]) -> str:

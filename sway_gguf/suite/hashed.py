@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from sway_gguf.artifacts.digest import sha256_of_all, size_of
+from sway_gguf.artifacts.digest import give_up_on, sha256_of_all, size_of
 from sway_gguf.artifacts.stack import Member
 from sway_gguf.artifacts.template_files import template_file
 from sway_gguf.core.file_records import AdapterRecord, BaseRecord, FileRecord
@@ -21,11 +22,13 @@ from sway_gguf.suite.prepare import Prepared
 @contextmanager
 def hashed(prepared: Prepared) -> Iterator[list[Future[FileRecord]]]:
     """Hash the files while the model works: hashing a large base takes seconds and needs no GIL."""
-    pool = ThreadPoolExecutor(1)
+    left = threading.Event()
+    pool = ThreadPoolExecutor(1, initializer=give_up_on, initargs=(left,))
     try:
         yield [pool.submit(record) for record in _records(prepared)]
     finally:
-        # Results have been waited for by now, unless the run was stopped: then nobody waits.
+        # Results have been waited for by now, unless the run was stopped: then Python would wait for a pool to end.
+        left.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 

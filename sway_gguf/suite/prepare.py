@@ -28,11 +28,12 @@ from sway_gguf.engine.factory import gives, open_backend
 from sway_gguf.engine.store import AnswerStore
 from sway_gguf.material.files import Files, as_named, origin
 from sway_gguf.probes.base import Probe
-from sway_gguf.probes.registry import KINDS, all_kinds, build_probes, kinds_by_default
+from sway_gguf.probes.registry import all_kinds, build_probes, kinds_by_default
 from sway_gguf.spec.model import Defaults, Spec, with_adapters
 from sway_gguf.spec.models import AdapterSpec, Models, ModelSpec, Tested
 from sway_gguf.spec.null_adapter import with_null_settings
 from sway_gguf.suite.able import suited
+from sway_gguf.suite.entries import check_entries, with_sets_probes
 from sway_gguf.suite.room import Room
 from sway_gguf.suite.showing import Example, example_of
 from sway_gguf.suite.texts import Texts, other_template, picked, read_texts
@@ -149,7 +150,7 @@ class Prepared:
             UserError: as `with_adapter`.
         """
         adapters = [AdapterSpec(path=lora.path, scale=lora.scale) for lora in loras]
-        spec = _with_sets_probes(with_training(with_adapters(without_training(self.spec), adapters)))
+        spec = with_sets_probes(with_training(with_adapters(without_training(self.spec), adapters)))
         ready = _ready(spec, self.base, read_stack(loras, self.base), self.texts, self.room.width)
         return replace(ready, costs=self.costs)
 
@@ -225,12 +226,13 @@ def prepare(spec: Spec, material: Material | None = None) -> Prepared:
     Raises:
         UserError: a wrong file, entry or fit.
     """
-    spec = _with_sets_probes(with_training(with_null_settings(spec)))
+    check_entries(spec)
+    spec = with_sets_probes(with_training(with_null_settings(spec)))
     if not spec.suite:
-        raise UserError("the suite is empty; give at least one entry of {name, kind}")
+        raise UserError(spec.told("the suite is empty; give at least one entry of {name, kind}"))
     base = read_base(spec.models.base.base)
     if not spec.models.ft.members:
-        raise UserError("no adapter to test; name one in models.ft.adapter")
+        raise UserError(spec.told("no adapter to test; name one in models.ft.adapter"))
     stack, texts = read_stack(spec.models.ft.loras, base), read_texts(spec, material)
     if why := next(filter(None, (unrunnable(adapter, base) for adapter in stack.adapters)), ""):
         raise UserError(f"{why}; merge it, or train without the embedding")
@@ -251,16 +253,6 @@ def _able(prepared: Prepared) -> Prepared:
     """The run without what its kind of backend is known to lack, so that a plan has nothing of it."""
     known = gives(prepared.spec.models.kind)
     return suited(prepared, known, nulls_or_none=True) if known else prepared
-
-
-def _with_sets_probes(spec: Spec) -> Spec:
-    """`spec` with the probes of sets, which a suite for several adapters has in any case."""
-    kinds = [kind for kind, probe in KINDS.items() if probe.of_sets]
-    taken = {entry.get("kind") for entry in spec.suite} | {entry.get("name") for entry in spec.suite}
-    more = [{"name": kind, "kind": kind} for kind in kinds if kind not in taken]
-    if not more or not spec.suite or len(spec.models.ft.members) < 2:
-        return spec
-    return spec.model_copy(update={"suite": [*spec.suite, *more]})
 
 
 def _probes(
@@ -286,7 +278,7 @@ def _probes(
     left_out = room.left_out(_origins(spec, texts.material))
     if not ready:
         told = "; ".join([*(f"{probe.options.name}: {why}" for probe, why in reasons), *left_out])
-        raise UserError(f"no probe of the suite can run: {told}")
+        raise UserError(spec.told(f"no probe of the suite can run: {told}"))
     skipped = tuple(probe.result(Verdict.SKIP, why) for probe, why in reasons if why)
     return ready, skipped, left_out, example_of(sources, spec.defaults.show or 0)
 
