@@ -176,6 +176,19 @@ def test_what_its_items_leave_open_goes_on_while_a_part_would_speak_for_it(axis:
     assert judged.verdict == (Verdict.WARN if axis == "direction" else Verdict.INCONCLUSIVE)
 
 
+@pytest.mark.parametrize(("nulls_part", "goes_on"), [(0.0, True), (1.0, False)])
+def test_five_nulls_of_the_first_look_let_no_part_speak(nulls_part: float, goes_on: bool) -> None:
+    """Nothing corrects a part, and five nulls let a sixth of noise stand out: it goes on, unless it is beaten there."""
+    part = Part("trained", tuple(0.9 + 0.01 * n for n in range(9)), instead="by heart")
+    items = tuple(Item(str(n), 0.2 + 4 * (n - 4)) for n in range(9))
+    found = reading(0.2, parts=[part])
+    seen = tuple(replace(null, parts=(replace(part, values=(nulls_part,)),)) for null in found.early)
+    found = replace(found, axis="direction", tuned=replace(found.tuned, items=items), early=seen)
+    assert settled([found], FIRST_NULLS) is not goes_on
+    assert near([found], FIRST_NULLS) == []
+    assert judge([found], alpha=0.05, first=FIRST_NULLS)[0].verdict == Verdict.INCONCLUSIVE
+
+
 def open_and_optional(value: float = 3.0, *, nulls: Sequence[float] = ()) -> Reading:
     """Far from its nulls, but its items reach across zero: no null could let it pass."""
     items = tuple(Item(str(n), value + 4 * (n - 4)) for n in range(9))

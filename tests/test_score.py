@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sway_gguf.core.result import Verdict
 from sway_gguf.core.result_json import from_json
 from sway_gguf.verdict.score import Part, band, composite, score_of, sigmoid_of
 
@@ -60,3 +62,19 @@ def test_known_adapters_come_in_the_order_that_their_verdicts_have() -> None:
         assert 0 <= score.overall <= 1
         found[name] = score.overall
     assert found["healthy"] > found["noise"]
+
+
+def test_noise_is_none_the_better_for_a_direction_that_is_open() -> None:
+    """What its items leave open gives its z as a miss does; what had no interval for want of items gives nothing."""
+    path = Path(__file__).parent / "results" / "v1-noise.json"
+    result = from_json(path.read_text(encoding="utf-8"), str(path))
+    missed = next(probe for probe in result.probes if probe.kind == "section_internalization")
+    assert missed.verdict == Verdict.FAIL
+
+    def overall(**changed: object) -> float:
+        opened = replace(missed, **changed)  # type: ignore[arg-type]
+        score = score_of(replace(result, probes=tuple(opened if each is missed else each for each in result.probes)))
+        assert score is not None
+        return score.overall
+
+    assert overall(verdict=Verdict.INCONCLUSIVE) == overall() < overall(verdict=Verdict.INCONCLUSIVE, interval=None)

@@ -30,9 +30,9 @@ def reading(
     return Reading(name, name, "signal", "nats", rule, tuned, tuple(Measurement(y) for y in nulls), floor)
 
 
-def directed(tuned: Measurement, nulls: Sequence[float]) -> ProbeResult:
+def directed(tuned: Measurement, nulls: Sequence[float], floor: float = 0.0) -> ProbeResult:
     """The verdict on an effect whose sign says where it leads."""
-    return judge([replace(reading(AboveNull(), tuned, nulls), axis="direction")], alpha=0.05)[0]
+    return judge([replace(reading(AboveNull(), tuned, nulls, floor), axis="direction")], alpha=0.05)[0]
 
 
 def verdict_of(*args: object, **kwargs: object) -> Verdict:
@@ -103,6 +103,20 @@ def test_an_interval_that_reaches_zero_shows_no_direction_whatever_nulls_do(valu
 @pytest.mark.parametrize(("value", "verdict"), [(-0.2, Verdict.FAIL), (0.2, Verdict.PASS)])
 def test_an_interval_on_one_side_of_zero_shows_which(value: float, verdict: Verdict) -> None:
     assert directed(measured(value, spread=0.05), [-5 - 0.1 * (n % 5) for n in range(19)]).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [(-0.9, Verdict.FAIL), (-0.2, Verdict.INCONCLUSIVE), (0.01, Verdict.INCONCLUSIVE), (0.2, Verdict.INCONCLUSIVE)],
+)
+def test_a_value_within_noise_by_luck_shows_no_more_than_its_interval(value: float, verdict: Verdict) -> None:
+    """The items scatter by 0.36, so that the interval reaches 0.23 to either side; noise is 0.1."""
+    assert directed(measured(value), NULLS, floor=0.1).verdict == verdict
+
+
+def test_an_effect_that_is_surely_within_noise_is_none() -> None:
+    found = directed(measured(0.2), NULLS, floor=0.6)
+    assert (found.verdict, found.reason) == (Verdict.FAIL, "no effect above numerical noise")
 
 
 def test_a_size_has_no_side_so_nulls_that_do_as_well_show_that_it_is_noise() -> None:

@@ -33,7 +33,7 @@ def _by_items(rule: AboveNull, evidence: Evidence) -> tuple[Verdict, str] | None
     neither side, and nulls that do as well show no more; of a size they show that noise is as large.
     """
     reading, span = evidence.reading, evidence.interval
-    if _nothing_there(reading):
+    if _nothing_there(reading, span):
         return missed_by(rule), "no effect above numerical noise"
     # One text that lost a little is no sign that the model was turned from all of its kind.
     if span is None:
@@ -71,7 +71,7 @@ def by_items_alone(reading: Reading) -> bool:
     if not isinstance(rule, AboveNull) or not reading.tuned.interval:
         return False
     span = interval_of(reading)
-    if _nothing_there(reading) or span is None:
+    if _nothing_there(reading, span) or span is None:
         return True
     return _reaches(span, rule, reading) and (_has_sign(reading) or rule.optional)
 
@@ -99,9 +99,10 @@ def too_few_for_interval(reading: Reading) -> str:
     return f"{too_few(fewest, MIN_ITEMS, 'text to compare with', 'texts to compare with')} (--general FILE)"
 
 
-def _nothing_there(reading: Reading) -> bool:
-    """Whether a mean of effects is no larger than noise."""
-    return abs(reading.tuned.value) <= (reading.floor or 0.0)
+def _nothing_there(reading: Reading, span: Interval | None) -> bool:
+    """Whether a mean of effects is no larger than noise; of one with a sign, wherever in its interval it may lie."""
+    wide = max(map(abs, span)) if span and _has_sign(reading) else 0.0
+    return max(wide, abs(reading.tuned.value)) <= (reading.floor or 0.0)
 
 
 def _has_sign(reading: Reading) -> bool:
@@ -115,9 +116,9 @@ def _clears(span: Interval, rule: AboveNull, reading: Reading) -> bool:
 
 
 def _reaches(span: Interval, rule: AboveNull, reading: Reading) -> bool:
-    """Whether a part of it lies beyond zero and noise in the rule's direction, and a part does not."""
+    """Whether a part of it lies beyond zero in the rule's direction, and a part no further than noise."""
     near, far = _turned(span, rule.direction)
-    return near <= (reading.floor or 0.0) < far
+    return near <= (reading.floor or 0.0) and far > 0
 
 
 def _turned(span: Interval, direction: Direction) -> Interval:

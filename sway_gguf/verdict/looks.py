@@ -92,7 +92,7 @@ def ended(readings: Sequence[Reading], first: int | None) -> dict[int, float]:
     over = overwhelming(readings, first)
     left = [place for place in _decided_by_nulls(readings) if place not in over]
     found = {place: calibration_of(readings[place].at_first) for place in left if _seen(readings[place], first)}
-    if not all(idle(readings[place]) and found.get(place) for place in left):
+    if not all(idle(readings[place].at_first) and found.get(place) for place in left):
         return over
     return over | {place: min(1.0, each.tail_p * len(left) ** 2) for place, each in found.items() if each}
 
@@ -103,7 +103,7 @@ def near(readings: Sequence[Reading], first: int | None) -> list[int]:
     It is where one of them was beaten, or saw no null: the last look has to be made for it anyway.
     """
     over = overwhelming(readings, first)
-    left = [place for place in _decided_by_nulls(readings) if place not in over and not idle(readings[place])]
+    left = [place for place in _decided_by_nulls(readings) if place not in over and not idle(readings[place].at_first)]
     found = [calibration_of(readings[place].at_first) for place in left if _seen(readings[place], first)]
     return left if len(found) == len(left) and all(each and each.beats_all for each in found) else []
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.score import Score
+from sway_gguf.stats.calibration import MIN_NULLS
 
 WEIGHTS: Mapping[str, float] = {
     "adherence": 0.30,
@@ -75,12 +76,21 @@ def _mean(parts: list[Part]) -> float:
 
 
 def _part(probe: ProbeResult) -> Part | None:
-    """By its z where nulls decide it, else by its verdict; None for what was not decided or could not be measured."""
-    if probe.verdict not in _BY_VERDICT:
+    """By its z where nulls decide it, else by its verdict; None for what was not decided or could not be measured.
+
+    What its items leave open has its z all the same: without it the score of noise would rise by what shows no side.
+    """
+    z = _z_toward(probe) if probe.verdict in _BY_VERDICT or _open_by_items(probe) else None
+    score = _BY_VERDICT.get(probe.verdict) if z is None else sigmoid_of(z)
+    if score is None:
         return None
-    z = _z_toward(probe)
-    score = _BY_VERDICT[probe.verdict] if z is None else sigmoid_of(z)
     return Part(_CATEGORIES.get(probe.kind, _BY_AXIS.get(probe.axis, "baseline")), score)
+
+
+def _open_by_items(probe: ProbeResult) -> bool:
+    """Whether it is open, though there were items and nulls enough."""
+    enough = probe.null is not None and len(probe.null.values) >= MIN_NULLS
+    return probe.verdict == Verdict.INCONCLUSIVE and probe.interval is not None and enough
 
 
 def _z_toward(probe: ProbeResult) -> float | None:
