@@ -194,10 +194,10 @@ def answering(**said: str) -> Callable[..., Done]:
         if command == "inspect":
             return Done(0, json.dumps([{"role": "adapter", "fits": {"b": []}}]), "")
         if command in said:
-            word, _, axis = said[command].partition(" but ")
+            word, _, warned = said[command].partition(" but ")
             if word == REFUSED:
                 return Done(2, "", "sway-gguf: it cannot be read")
-            axes = [{"axis": axis, "verdict": "WARN", "reason": "too small"}] if axis else []
+            axes = [{"axis": axis, "verdict": "WARN", "reason": "too small"} for axis in warned.split(" and ") if axis]
             found = {"diagnosis": word, "axes": axes, "headline": "so"}
             Path(words[words.index("--json") + 1]).write_text(json.dumps(found), encoding="utf-8")
         return Done(0, "", "")
@@ -212,6 +212,7 @@ def answering(**said: str) -> Callable[..., Done]:
         ("noise", "healthy", "noise", "check"),
         ("healthy", "memorizing", "memorizing", "run"),
         ("healthy but signal", "healthy", "healthy but signal", "check"),
+        ("healthy but applied and signal", "healthy", "healthy but applied and signal", "check"),
         ("healthy but signal", "damaging", "damaging", "run"),
         ("refused", "healthy", "refused", "check"),
     ],
@@ -226,6 +227,15 @@ def test_the_first_command_that_finds_a_fault_ends_a_visit(
 
 def row(case: str, fault: str, accepted: str, word: str, form: str = "F32", **more: str | float) -> Row:
     return Row("demo", form, case, fault, (accepted,), word, "because", "check", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("fault", "right"), [("weak", True), ("healthy", False)])
+def test_one_of_several_warnings_may_be_that_of_a_fault_and_each_has_to_be_that_of_a_sound_one(
+    fault: str, right: bool
+) -> None:
+    assert row("a", fault, "healthy but signal", "healthy but applied and signal").right == right
+    assert row("a", fault, "healthy but signal", "healthy but signal").right
+    assert not row("a", fault, "healthy but signal", "healthy").right
 
 
 def test_rows_are_kept_one_by_one_and_the_last_of_a_visit_counts(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
 from sway_gguf.core.engine_settings import EngineSettings
-from sway_gguf.look.doctor import Finding, examine
+from sway_gguf.look.doctor import Finding, examine, features
 from sway_gguf.material.packaged import DEMO
 from tests.artifact_files import finish, spoiled
 from tests.command_line import spoken, succeeded
@@ -96,3 +96,9 @@ def test_the_command_exits_with_one_where_something_fails() -> None:
     done = spoken("doctor", BASE, BASE, "--json")
     assert done.returncode == 1
     assert {found["status"] for found in json.loads(done.stdout)} == {"OK", "FAIL"}
+
+
+def test_what_the_build_can_do_is_told_in_words() -> None:
+    assert features("CUDA : ARCHS = 900 | CPU : SSE3 = 1 | AVX = 1 | REPACK = 1 | ") == (
+        "CUDA: ARCHS = 900, CPU: SSE3, AVX, REPACK"
+    )

@@ -77,6 +77,16 @@ def test_general_text_that_was_trained_on_is_no_general_text(tmp_path: Path) -> 
     )
 
 
+def test_files_beside_the_data_that_hold_no_text_are_told() -> None:
+    base, adapter, data = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", DEMO / "document.md"
+    general = DEMO / "preferences.jsonl"
+    spec = default_spec(base, adapter, data=data, holdout=DEMO / "paraphrases.jsonl", general=general)
+    assert read_texts(spec).remarks == (
+        "the holdout holds paraphrases alone and no text, so nothing was held out",
+        "the general text holds preferences alone and no text: packaged text takes its place",
+    )
+
+
 def test_a_paragraph_of_a_longer_trained_text_was_trained_on() -> None:
     trained = [Section("a", "The bell is blue.\n\nNobody knows who brought the bell to\nthe tower. It rings at noon.")]
     inside, other, short = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import yaml
 
 from sway_gguf.cli.main import cli
+from sway_gguf.core.errors import UserError
 from sway_gguf.look.init import held_out
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
@@ -145,3 +148,13 @@ def test_general_text_that_any_of_the_data_holds_is_dropped_though_the_item_was_
     assert [section.text for section in read_texts(load_spec(out)).general] == told
     init("--data", data, "--general", data, "-o", out, "--force")
     assert load_spec(out).general is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text are Linux's")
+def test_a_name_that_no_spec_can_hold_is_told(tmp_path: Path) -> None:
+    base = tmp_path / os.fsdecode(b"b\xfc.gguf")
+    base.write_bytes((DEMO / "base.f32.gguf").read_bytes())
+    words = ["init", str(base), str(DEMO / "healthy.lora.gguf"), "--data", str(DEMO / "document.md")]
+    with pytest.raises(UserError, match="this name is not UTF-8, and a spec is; rename it"):
+        cli.main([*words, "-o", str(tmp_path / "s.yaml")], standalone_mode=False)
+    assert not (tmp_path / "s.yaml").exists()

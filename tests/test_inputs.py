@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -33,10 +34,22 @@ def test_pipes_and_devices_are_refused_without_being_opened(tmp_path: Path) -> N
             read_bytes(path)
 
 
-def test_a_model_given_for_a_text_is_named_and_a_text_about_them_is_none(tmp_path: Path) -> None:
-    (tmp_path / "m").write_bytes(b"GGUF\x03\0\0\0")
-    with pytest.raises(UserError, match=r"m: this is a GGUF file, and a sway\.yaml is wanted here"):
-        read_utf8(tmp_path / "m", "a sway.yaml", most=4)
+@pytest.mark.parametrize(
+    ("begun", "said"),
+    [
+        (b"GGUF\x03\0\0\0", "this is a GGUF file, and a sway.yaml is wanted here"),
+        (gzip.compress(b"text"), r"packed by gzip \(unpack it\), and a sway.yaml"),
+        (b"PK\x03\x04", "an archive or an office document"),
+        (b"%PDF-1.7", "a PDF"),
+    ],
+)
+def test_what_is_given_for_a_text_and_is_none_is_named(tmp_path: Path, begun: bytes, said: str) -> None:
+    (tmp_path / "f").write_bytes(begun)
+    with pytest.raises(UserError, match=said):
+        read_utf8(tmp_path / "f", "a sway.yaml", most=4)
+
+
+def test_a_text_about_models_is_a_text(tmp_path: Path) -> None:
     (tmp_path / "t.md").write_text("GGUF is a format.")
     assert read_utf8(tmp_path / "t.md") == "GGUF is a format."
 

@@ -254,6 +254,28 @@ def test_what_has_no_end_is_not_opened(tmp_path: Path, what: str) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_what_others_keep_models_in_is_called_that_with_the_way_to_a_gguf(tmp_path: Path) -> None:
+    adapter, model = tmp_path / "adapter", tmp_path / "model"
+    for folder, name in ((adapter, "adapter_config.json"), (model, "config.json")):
+        folder.mkdir()
+        (folder / name).write_text("{}")
+        (folder / "w.safetensors").write_text("x")
+    lora = tmp_path / "a.gguf"
+    lora.write_text("x")
+    for path, said in {
+        adapter: "the folder of an adapter, where a GGUF file is wanted",
+        adapter / "w.safetensors": f"weights of an adapter alone; give the folder, {adapter}",
+        model: "a model as transformers keeps it; make a GGUF of its folder",
+        model / "w.safetensors": "a model as transformers keeps it",
+        Path(f"{lora}:0.5"): f"no such file; an adapter at a scale is given by --lora-scaled {lora}:0.5",
+        lora: "not a GGUF file",
+        Path(f"{lora}:x"): "cannot be read",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            GGUFFile(path)
+        assert str(caught.value).startswith(f"{path}: {said}")
+
+
 def test_names_that_no_file_can_have_are_told(tmp_path: Path) -> None:
     for name in ("x" * 300, "a\0b", str(tmp_path / "none" / "x.gguf")):
         with pytest.raises(UserError, match="cannot be read"):

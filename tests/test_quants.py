@@ -226,6 +226,12 @@ def matrix_text(found: SurvivalMatrix, width: int = 400) -> str:
     return console.export_text()
 
 
+@pytest.mark.parametrize(("best", "told"), [(("F16 merged",), False), (("F16 merged", "Q4_0 merged"), True)])
+def test_what_each_size_keeps_at_best_is_told_where_there_is_a_choice(best: tuple[str, ...], told: bool) -> None:
+    drawn = matrix_text(SurvivalMatrix((), 0.9, -0.15, "F16 merged", best, "F16 merged is the smallest."))
+    assert (f"Each keeps more than any smaller one: {', '.join(best)}." in drawn) is told
+
+
 def test_a_file_that_is_given_first_is_the_reference_of_a_quantized_base_too(tmp_path: Path) -> None:
     for kind in ("Q4_0", "F16"):
         merge(DEMO / "base.f32.gguf", None, tmp_path / f"{kind}.gguf", kind=kind)

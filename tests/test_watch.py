@@ -268,3 +268,16 @@ def test_an_adapter_alone_needs_its_base(adapter: Path) -> None:
     done = CliRunner().invoke(cli, ["watch", str(adapter), "--once"])
     assert isinstance(done.exception, UserError)
     assert "--base FILE" in str(done.exception)
+
+
+def test_what_no_adapter_would_mend_is_told_at_once(tmp_path: Path) -> None:
+    """The adapter may come later; data, base and suite have to be there, or the watch would wait for ever."""
+    wrong = {
+        "none.md": ["later.gguf", "--base", str(BASE), "--data", "none.md"],
+        "none.gguf": ["later.gguf", "--base", "none.gguf"],
+        "format 'none'": ["later.gguf", "--base", str(BASE), "--format", "none"],
+    }
+    for said, words in wrong.items():
+        done = CliRunner().invoke(cli, ["watch", *words, "--history", str(tmp_path / "runs"), "--no-store"])
+        assert isinstance(done.exception, UserError)
+        assert said in str(done.exception)

@@ -73,8 +73,8 @@ class Concluded:
     """What the product says of an adapter.
 
     Attributes:
-        word: its diagnosis; `healthy but AXIS` where an axis warns of something; `refused` where a command will not
-            work on the files; `wrong conversion` where the GGUF is not what its PEFT folder holds.
+        word: its diagnosis; `healthy but AXIS and AXIS` where axes warn of something; `refused` where a command will
+            not work on the files; `wrong conversion` where the GGUF is not what its PEFT folder holds.
         why: in the product's own words.
         by: the command that said so.
     """
@@ -183,7 +183,8 @@ def _told(by: str, done: Done, result: Path) -> Concluded:
         return Concluded(word, named[0] if named else found["headline"], by)
     warned = [axis for axis in found["axes"] if axis["verdict"] in _WARNING and _finds(axis["reason"])]
     if warned:
-        return Concluded(f"{HEALTHY} but {warned[0]['axis']}", warned[0]["reason"], by)
+        axes = " and ".join(axis["axis"] for axis in warned)
+        return Concluded(f"{HEALTHY} but {axes}", "; ".join(axis["reason"] for axis in warned), by)
     return Concluded(HEALTHY, found["headline"], by)
 
 

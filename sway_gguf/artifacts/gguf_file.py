@@ -20,6 +20,7 @@ from gguf.quants import dequantize, quantize
 from numpy.typing import NDArray
 
 from sway_gguf.artifacts.gguf_header import MAGIC, Header, HeaderError, TensorPlace
+from sway_gguf.artifacts.misgiven import misgiven
 from sway_gguf.core.errors import UserError
 from sway_gguf.core.inputs import check_input
 
@@ -257,6 +258,8 @@ def stored_size(shape: tuple[int, ...], kind: GGMLQuantizationType) -> int:
 
 
 def _check_magic(path: Path) -> None:
+    if other := misgiven(path):
+        raise UserError(f"{path}: {other}")
     check_input(path, "a .gguf file")
     try:
         with path.open("rb") as file:

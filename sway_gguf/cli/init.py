@@ -60,4 +60,4 @@ def init(
     ours, beside = written_by_init(output), [path for path in files if path != output]
     check_outputs([suite, *(Output(path, "-o", "items", inputs, force, proposes_force=ours) for path in beside)])
     write_whole(output, files.pop(output), files.items())
-    say(f"{output}: next, {pasted('run', output)}")
+    say(f"{output}: next, {pasted('run', str(output))}")

@@ -40,7 +40,7 @@ def _finds(called: Path) -> bool:
 
 def _short(path: Path) -> str:
     here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return str(path.relative_to(here)) if here != here.parent and path.is_relative_to(here) else str(path)
 
 
 def _joined(words: list[str]) -> str:

@@ -12,6 +12,16 @@ from pathlib import Path
 
 from sway_gguf.core.errors import UserError
 
+_NO_TEXT = {
+    b"GGUF\x02\0": "a GGUF file",
+    b"GGUF\x03\0": "a GGUF file",
+    b"\x1f\x8b": "packed by gzip (unpack it)",
+    b"\x28\xb5\x2f\xfd": "packed by zstd (unpack it)",
+    b"PK\x03\x04": "an archive or an office document",
+    b"PAR1\x15": "a Parquet file (its name has to end in .parquet)",
+    b"%PDF-": "a PDF",
+}
+"""How files begin that are often given for a text; a text may well begin with GGUF or PK."""
 MOST_TEXT = 256 << 20
 """Bytes of a text that is read whole."""
 
@@ -81,22 +91,22 @@ def read_exact(path: Path, give: str = "a text file", most: int = MOST_TEXT) -> 
     Raises:
         UserError: as `read_utf8`.
     """
-    if check_input(path, give) and _is_gguf(path):
-        raise UserError(f"{path}: this is a GGUF file, and {give} is wanted here")
+    if check_input(path, give) and (other := _other_than_text(path)):
+        raise UserError(f"{path}: this is {other}, and {give} is wanted here")
     try:
         return read_bytes(path, give, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
-def _is_gguf(path: Path) -> bool:
-    """Whether a model was given for a text, as where two words were swapped."""
+def _other_than_text(path: Path) -> str:
+    """What a file is that begins as no text does, such as a model where two words were swapped; else ""."""
     try:
         with path.open("rb") as file:
             begun = file.read(8)
     except OSError as error:
         raise unreadable(path, error) from error
-    return begun.startswith(b"GGUF") and b"\0" in begun  # A version follows; a text may be about them.
+    return next((what for magic, what in _NO_TEXT.items() if begun.startswith(magic)), "")
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> UserError:

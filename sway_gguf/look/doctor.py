@@ -49,6 +49,12 @@ class Finding:
     text: str
 
 
+def features(told: str) -> str:
+    """What llama.cpp says of its build, "CPU : SSE3 = 1 | AVX = 1 | LEVEL = 2 |", in words: what is 1 is there."""
+    words = [word.strip().removesuffix(" = 1") for word in told.split("|")]
+    return ", ".join(filter(None, words)).replace(" : ", ": ")
+
+
 def examine(
     base: Path | None, adapter: Path | None, settings: EngineSettings, peft: Path | None = None
 ) -> Iterator[Finding]:
@@ -59,7 +65,8 @@ def examine(
         settings: of the engine.
         peft: the folder that training left, whose chat template is held against the base's.
     """
-    yield Finding("build", "OK", f"sway-gguf {__version__}, llama-cpp-python {llama.version()}: {llama.system_info()}")
+    built = f"llama-cpp-python {llama.version()}; {features(llama.system_info())}"
+    yield Finding("build", "OK", f"sway-gguf {__version__}, {built}")
     yield _device(settings)
     if base is None:
         return

@@ -216,12 +216,12 @@ def _data_lines(names: list[str], picked: Sample, kept: Kept) -> Iterator[str]:
             yield f"# {PICKED} of {count:,} {name}, picked by seed so that a run stays short."
         elif count:
             yield f"# All {count} {name}."
-    yield f"data: {json.dumps(names[0])}"
+    yield f"data: {_quoted(names[0])}"
     if len(names) > 1:
         yield "# Text like the training data that was kept out of training: what is recited of it was not memorized."
     yield from (f"# {one_line(remark)}" for remark in kept.remarks)
     if len(names) > 1:
-        yield f"holdout: {json.dumps(names[1])}"
+        yield f"holdout: {_quoted(names[1])}"
     elif not kept.remarks:
         yield "# holdout: other.jsonl   # text like the data that was kept out of training"
 
@@ -254,6 +254,19 @@ def _names(given: Files) -> str:
 def _path(path: Path, out: Path) -> str:
     """Quoted, and relative to the spec's folder where the two share a drive."""
     try:
-        return json.dumps(Path(os.path.relpath(path, out.parent)).as_posix())
+        return _quoted(Path(os.path.relpath(path, out.parent)).as_posix())
     except ValueError:
-        return json.dumps(path.absolute().as_posix())
+        return _quoted(path.absolute().as_posix())
+
+
+def _quoted(name: str) -> str:
+    """A name as YAML has it.
+
+    Raises:
+        UserError: it holds what is no text, such as a byte of another encoding, and no spec could name it.
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{name}: this name is not UTF-8, and a spec is; rename it") from None
+    return json.dumps(name)

@@ -36,7 +36,8 @@ def print_matrix(matrix: SurvivalMatrix, console: Console) -> None:
     console.print(Padding(Text(matrix.summary, style="bold"), (1, 0, 0, 0)))
     for remark in matrix.remarks:
         console.print(Text(remark))
-    console.print(Text(f"No smaller one keeps more: {', '.join(matrix.pareto)}.", style="dim"))
+    if len(matrix.pareto) > 1:
+        console.print(Text(f"Each keeps more than any smaller one: {', '.join(matrix.pareto)}.", style="dim"))
     console.print(
         Text(
             "Retained: the document's gain in log-probability over the first row's. Floor: KL of the base alone from "

@@ -5,7 +5,7 @@ Knows data files and formats; neither models nor what is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -31,6 +31,11 @@ from sway_gguf.suite.speech import Speech, speech_of
 from sway_gguf.suite.two_templates import beside_adapter
 
 Item = TypeVar("Item")
+_BESIDE = {
+    "holdout": "the holdout holds {} alone and no text, so nothing was held out",
+    "general": "the general text holds {} alone and no text: packaged text takes its place",
+}
+"""What may be given beside the data, and what is said where it holds nothing of use."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,16 @@ def read_texts(spec: Spec, material: Material | None = None) -> Texts:
     """
     if material is None:
         material = read_material(spec.data) if spec.data else Material()
-    holdout = read_material(spec.holdout).sections if spec.holdout else ()
-    general = distinct(read_material(spec.general).sections) if spec.general else ()
+    read = {role: read_material(given) for role in _BESIDE if (given := getattr(spec, role))}
+    holdout, unrelated_text = (read.get(role, Material()).sections for role in _BESIDE)
+    general = distinct(unrelated_text)
     once, speech = material.each_once(), speech_of(spec, material)
     unseen = distinct(holdout)
     kept_out = apart(unseen, once.sections)
     kept_apart = apart(general, (*once.sections, *holdout))
     remarks = (
         *_copies(material),
+        *_no_text(read),
         *_seen(len(unseen) - len(kept_out), len(unseen)),
         *_trained_on(len(general) - len(kept_apart), len(general)),
     )
@@ -219,6 +226,14 @@ def _first_asked(section: Section) -> str:
     """What the user asks first."""
     assert section.dialogue is not None
     return section.dialogue.turns[0].content
+
+
+def _no_text(read: Mapping[str, Material]) -> Iterator[str]:
+    """A remark on each file beside the data in which there is no text to ask about."""
+    for role, found in read.items():
+        if not found.sections:
+            kinds = [kind for kind in ("preferences", "paraphrases", "canaries") if getattr(found, kind)]
+            yield _BESIDE[role].format(" and ".join(kinds))
 
 
 def _copies(material: Material) -> tuple[str, ...]:

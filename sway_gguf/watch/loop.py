@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sway_gguf.artifacts.base import read_base
 from sway_gguf.artifacts.digest import sha256_of
 from sway_gguf.artifacts.training_folder import adapter_in
 from sway_gguf.core.errors import EngineError, UserError
 from sway_gguf.core.result import Diagnosis, SuiteResult
 from sway_gguf.spec.model import Spec
+from sway_gguf.suite.entries import check_entries
 from sway_gguf.suite.prepare import Prepared, prepare
+from sway_gguf.suite.texts import read_texts
 from sway_gguf.watch.arrival import Arrival
 from sway_gguf.watch.history import History
 from sway_gguf.watch.hook import Hook
@@ -46,13 +49,17 @@ class Watch:
         """Watch until interrupted; with `once`, until the first content was tested.
 
         Raises:
-            UserError: the spec names no single adapter; with `once`, the content cannot be tested.
+            UserError: the spec names no single adapter, or something that no adapter would mend, such as data that are
+                not there; with `once`, the content cannot be tested.
         """
         adapter = self.spec.models.ft.adapter
         if adapter is None:
             raise UserError(
                 "watch waits for one adapter at scale 1, without text of its own; name it in models.ft.adapter"
             )
+        check_entries(self.spec)
+        read_base(self.spec.models.base.base)
+        read_texts(self.spec)
         arrival, said = Arrival(adapter), ""
         while True:
             digest = arrival.look()
@@ -66,7 +73,7 @@ class Watch:
                 except (UserError, EngineError) as error:
                     if once:
                         raise
-                    self.note(str(error))
+                    self.note(f"not tested: {error}")
             if arrival.waits_for not in ("", said):
                 self.note(f"waiting: {arrival.waits_for}")
             said = arrival.waits_for or ("" if digest else said)
