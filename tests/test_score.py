@@ -64,8 +64,8 @@ def test_known_adapters_come_in_the_order_that_their_verdicts_have() -> None:
     assert found["healthy"] > found["noise"]
 
 
-def test_noise_is_none_the_better_for_a_direction_that_is_open() -> None:
-    """What its items leave open gives its z as a miss does; what had no interval for want of items gives nothing."""
+def test_a_direction_that_is_open_counts_as_one_that_is_missed() -> None:
+    """Where some null does as well; without an interval or five nulls, or beyond all of them, it gives nothing."""
     path = Path(__file__).parent / "results" / "v1-noise.json"
     result = from_json(path.read_text(encoding="utf-8"), str(path))
     missed = next(probe for probe in result.probes if probe.kind == "section_internalization")
@@ -77,4 +77,11 @@ def test_noise_is_none_the_better_for_a_direction_that_is_open() -> None:
         assert score is not None
         return score.overall
 
-    assert overall(verdict=Verdict.INCONCLUSIVE) == overall() < overall(verdict=Verdict.INCONCLUSIVE, interval=None)
+    null = missed.null
+    assert null is not None
+    assert overall(verdict=Verdict.INCONCLUSIVE) == overall()
+    assert overall(verdict=Verdict.INCONCLUSIVE, null=replace(null, z=-9.0, tail_p=0.99)) < overall()
+    without = overall(verdict=Verdict.SKIP)
+    assert overall(verdict=Verdict.INCONCLUSIVE, null=replace(null, rank_p=1 / (len(null.values) + 1))) == without
+    assert overall(verdict=Verdict.INCONCLUSIVE, interval=None) == without != overall()
+    assert overall(verdict=Verdict.INCONCLUSIVE, null=replace(null, values=null.values[:4])) == without

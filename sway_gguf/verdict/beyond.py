@@ -138,9 +138,13 @@ def _left_open(evidence: Evidence, span: Interval, rule: AboveNull) -> str:
     gained = _gained_by_other_text(reading)
     whose = f"{_moves(reading, gained)}; the interval of the difference" if gained else "its interval"
     told = f"{whose} ({span.low:.2g} to {span.high:.2g}) reaches {what}"
-    if found and not found.beats_all:
-        return f"{told}, and {_beaten(evidence, rule, found)}"
-    return f"beyond all {len(found.nulls)} nulls, but {told}; give more items" if found else f"{told}; give more items"
+    if found:
+        told = (
+            f"beyond all {len(found.nulls)} nulls, but {told}"
+            if found.beats_all
+            else f"{told}, and {_beaten(evidence, rule, found)}"
+        )
+    return f"{told}; give more items"
 
 
 def _other_way(reading: Reading) -> str:

@@ -100,12 +100,15 @@ def ended(readings: Sequence[Reading], first: int | None) -> dict[int, float]:
 def near(readings: Sequence[Reading], first: int | None) -> list[int]:
     """Places that one more null of the first look may settle; none where that is in vain.
 
-    It is where one of them was beaten, or saw no null: the last look has to be made for it anyway.
+    It is where one of them was beaten, or saw no null: the last look has to be made for it anyway. Beside any, so may
+    those that are idle: in the last look they would go along with what is asked of them there.
     """
     over = overwhelming(readings, first)
-    left = [place for place in _decided_by_nulls(readings) if place not in over and not idle(readings[place].at_first)]
-    found = [calibration_of(readings[place].at_first) for place in left if _seen(readings[place], first)]
-    return left if len(found) == len(left) and all(each and each.beats_all for each in found) else []
+    left = [place for place in _decided_by_nulls(readings) if place not in over]
+    seen = [place for place in left if _seen(readings[place], first)]
+    beyond = {place for place in seen if (each := calibration_of(readings[place].at_first)) and each.beats_all}
+    asked = {place for place in left if not idle(readings[place].at_first)}
+    return sorted(beyond) if asked and asked <= beyond else []
 
 
 def settled(readings: Sequence[Reading], first: int | None) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.score import Score
-from sway_gguf.stats.calibration import MIN_NULLS
+from sway_gguf.stats.calibration import MIN_NULLS, smallest_rank_p
 
 WEIGHTS: Mapping[str, float] = {
     "adherence": 0.30,
@@ -78,19 +78,21 @@ def _mean(parts: list[Part]) -> float:
 def _part(probe: ProbeResult) -> Part | None:
     """By its z where nulls decide it, else by its verdict; None for what was not decided or could not be measured.
 
-    What its items leave open has its z all the same: without it the score of noise would rise by what shows no side.
+    What is open though nulls do as well has its z: left out, it would raise the score of noise.
     """
-    z = _z_toward(probe) if probe.verdict in _BY_VERDICT or _open_by_items(probe) else None
+    z = _z_toward(probe) if probe.verdict in _BY_VERDICT or _open_and_beaten(probe) else None
     score = _BY_VERDICT.get(probe.verdict) if z is None else sigmoid_of(z)
     if score is None:
         return None
     return Part(_CATEGORIES.get(probe.kind, _BY_AXIS.get(probe.axis, "baseline")), score)
 
 
-def _open_by_items(probe: ProbeResult) -> bool:
-    """Whether it is open, though there were items and nulls enough."""
-    enough = probe.null is not None and len(probe.null.values) >= MIN_NULLS
-    return probe.verdict == Verdict.INCONCLUSIVE and probe.interval is not None and enough
+def _open_and_beaten(probe: ProbeResult) -> bool:
+    """Whether its items leave it open, though they are enough, and of enough nulls some does as well."""
+    if probe.verdict != Verdict.INCONCLUSIVE or probe.null is None or probe.interval is None:
+        return False
+    count = len(probe.null.values)
+    return count >= MIN_NULLS and probe.null.rank_p > smallest_rank_p(count)
 
 
 def _z_toward(probe: ProbeResult) -> float | None:
