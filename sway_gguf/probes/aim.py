@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -55,7 +55,6 @@ class Aim(Probe[AimOptions]):
         "one promises next to nothing, by the square of its size, and passes wherever it leads."
     )
     options_type = AimOptions
-    quick_options: ClassVar[Mapping[str, Any]] = {"items": 6}
     rule = Findings(answers=False)  # That the material gained beyond noise is for others to show.
     shows_nulls = False  # The promise is the view's own.
 
