@@ -16,7 +16,7 @@ from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.lift import bits_of, queries_of, section_lift
-from sway_gguf.probes.one_for_all import ANSWERED, one_for_all, opening, shares_replies, suspected
+from sway_gguf.probes.one_for_all import one_for_all, opening, shares_replies, suspected
 from sway_gguf.probes.sources import as_it_is
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
 from sway_gguf.stats.interval import MIN_ITEMS
@@ -34,6 +34,9 @@ class EverydayRepliesOptions(ToleranceOptions):
         default=2.0, gt=0, description="a reply that the base itself models worse than this does not count"
     )
     max_requests: int = Field(default=24, ge=1, description="requests with replies, evenly spaced")
+    replies: int = Field(
+        default=8, ge=0, description="requests that it answers itself where many replies would open alike; 0 for none"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
     @property
     def _answered(self) -> list[Section]:
         """Requests that a view may answer itself."""
-        return sample_of(self.sections, ANSWERED)
+        return sample_of(self.sections, self.options.replies) if self.options.replies else []
 
     def _written(self, base: Answers, own: Answers) -> list[Generate]:
         """Replies that the view writes itself, if any."""

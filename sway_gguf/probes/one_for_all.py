@@ -16,8 +16,6 @@ from sway_gguf.core.queries import Generate, NextToken
 from sway_gguf.core.sections import Section, folded
 from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 
-ANSWERED = 8
-"""Requests that a view may answer itself."""
 _TOKENS = 48
 """Of a reply: two that share so many share more than a courtesy."""
 _SURE = 0.05
