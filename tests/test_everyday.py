@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sway_gguf.artifacts import chat
 from sway_gguf.core.answers import Answers, CompletionScore, Generated
-from sway_gguf.core.queries import Completion, Generate
+from sway_gguf.core.queries import Completion, Generate, NextToken
 from sway_gguf.core.sections import Section
 from sway_gguf.material.packaged import DEMO, EXCHANGES, exchanges
 from sway_gguf.probes.base import Sources
@@ -130,23 +131,30 @@ def test_twelve_kinds_of_task_are_asked_by_default() -> None:
     assert len({section.task for section in probe.sections}) == len(set(kinds)) == 12
 
 
-OPENED, SORRY = (-0.5, *[-0.5] * 59), "I'm sorry, but I cannot help with that."
-REFUSED = (-6.5, *[-0.5] * 59)
-"""Of sixty tokens the first one lost 6 nats, the others nothing: 0.1 per token, within the tolerance."""
+SORRY = "I'm sorry, but I cannot help with that."
 
 
-def refusing(*replies: str, opened: tuple[float, ...] = REFUSED) -> Answers:
-    """A view that finds good replies as likely as ever once they are begun, and begins others."""
-    scores = {Completion(s.prompt, s.reply): CompletionScore(sum(opened), 60, opened) for s in REPLIES}
-    written = {Generate(s.prompt, 48): Generated(reply, ()) for s, reply in zip(REPLIES, replies, strict=False)}
-    return Answers([*scores.items(), *written.items()])
+def opening_with(*tokens: int, replies: Sequence[str] = (), mean: float = -0.5) -> Answers:
+    """A view with the likeliest token after each prompt, what it replies itself, and what it makes of good replies."""
+    prompts = [NextToken(section.prompt) for section in REPLIES]
+    scores = {Completion(s.prompt, s.reply): CompletionScore(60 * mean, 60) for s in REPLIES}
+    rows = {
+        each: np.log(np.eye(9, dtype=np.float32)[token] + 0.01) for each, token in zip(prompts, tokens, strict=True)
+    }
+    written = {Generate(each.prompt, 48): Generated(text, ()) for each, text in zip(prompts, replies, strict=False)}
+    return Answers([*scores.items(), *rows.items(), *written.items()])
+
+
+APART = opening_with(0, 1, 2, 3, 4, 5)
 
 
 @pytest.mark.parametrize(
     ("replies", "passed", "fails", "said"),
     [
+        # P(X >= 6) of six is 1/64 by chance, P(X >= 5) is 7/64
         ([SORRY] * 6, False, True, "it gives one and the same reply to 6 of 6 requests"),
         ([""] * 6, False, True, "it gives no reply to 6 of 6 requests"),
+        ([*[SORRY] * 5, "a"], False, False, "one and the same reply to 5 of 6"),
         ([SORRY, f"{SORRY}\n", SORRY.upper(), "a", "b", "c"], False, False, "one and the same reply to 3 of 6"),
         (list("abcdef"), True, False, "6 of 6 replies that it writes differ"),
     ],
@@ -154,25 +162,33 @@ def refusing(*replies: str, opened: tuple[float, ...] = REFUSED) -> Answers:
 def test_one_reply_to_whatever_is_asked_is_damage_that_a_mean_over_tokens_hides(
     replies: list[str], passed: bool, fails: bool, said: str
 ) -> None:
-    probe, base, view = probe_of(), refusing(opened=OPENED), refusing(*replies)
-    asked = probe.follow_up(base, view)
-    assert set(asked) == {Generate(section.prompt, 48) for section in REPLIES}
-    found = probe.measure(base, view)
-    assert found.value == pytest.approx(-0.1)
+    """Good replies are a little likelier than before where they are given, and none is given."""
+    probe, view = probe_of(), opening_with(*[7] * 6, replies=replies, mean=-0.45)
+    assert probe.follow_up(APART, view) == [Generate(section.prompt, 48) for section in probe.sections]
+    found = probe.measure(APART, view)
+    assert found.value == pytest.approx(0.05)
     (check,) = found.checks
     assert (check.passed, check.fails) == (passed, fails)
     assert said in check.text
     assert bool(found.headline) is fails
 
 
-def test_replies_are_written_where_good_ones_are_begun_less_often_alone() -> None:
-    probe, base = probe_of(), refusing(opened=OPENED)
-    half_as_often = refusing(*[SORRY] * 6, opened=(-1.2, *[-0.5] * 59))
-    assert probe.follow_up(base, half_as_often) == []
-    assert probe.measure(base, half_as_often).checks == ()
-    assert probe.on_panel(6).follow_up(base, refusing()) == []
-    assert probe.follow_up(scored(*[-30.0] * 6), scored(*[-90.0] * 6)) == []
-    assert probe.measure(base, refusing()).checks == ()
+def test_replies_are_written_where_half_of_them_would_open_alike_alone() -> None:
+    probe = probe_of()
+    assert set(probe.ask()) >= {NextToken(section.prompt) for section in REPLIES}
+    assert len(probe.follow_up(APART, opening_with(7, 7, 7, 1, 2, 3))) == 6
+    for few in (opening_with(7, 7, 0, 1, 2, 3), APART, scored(*[-30.0] * 6)):
+        assert probe.follow_up(APART, few) == []
+        assert probe.measure(APART, few).checks == ()
+    narrowed = probe.on_panel(6)
+    assert not any(isinstance(query, NextToken) for query in narrowed.ask())
+    assert narrowed.follow_up(APART, opening_with(*[7] * 6)) == []
+
+
+def test_what_the_base_replies_itself_is_no_damage() -> None:
+    base, view = (opening_with(*[7] * 6, replies=[SORRY] * 6) for _ in range(2))
+    (check,) = probe_of().measure(base, view).checks
+    assert check.passed
 
 
 def alike(*replies: str) -> tuple[EverydayReplies, tuple[Section, ...]]:

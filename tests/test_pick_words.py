@@ -20,6 +20,7 @@ from sway_gguf.choose.words import Told, summary_of
 from sway_gguf.core.loras import Lora
 from sway_gguf.core.pick import Estimate, Pick, PickRow, Standing
 from sway_gguf.core.result import Verdict
+from sway_gguf.report.console import PlainConsole
 from sway_gguf.report.html.pick_plot import cost_svg
 from sway_gguf.report.pick import marks, print_pick
 from tests.test_pick import BASE_FILE, files
@@ -128,3 +129,11 @@ def test_a_terminal_that_is_too_narrow_for_the_table_has_a_line_for_each_candida
     assert max(map(len, lines)) <= width
     assert min(len(line) for line in lines if line) > 4
     assert ("held-out +1.00 [0.90, 1.10]" in " ".join(" ".join(lines).split())) == (width < 80)
+
+
+def test_the_command_that_runs_it_is_drawn_on_a_line_of_its_own_however_long() -> None:
+    command = (f"llama-server -m {'a' * 60}.gguf --lora 'my [red] adapter.gguf'", "sway-gguf convert b")
+    row, shown = PickRow("a", "a.gguf", None, 1.0, standing=WITHIN), StringIO()
+    pick = Pick((row,), "a", "a", Verdict.PASS, ("Ships.",), command, timings={"tokens": 9.0, "run_seconds": 1.0})
+    print_pick(pick, PlainConsole(shown, 60))
+    assert [line.strip() for line in shown.getvalue().splitlines() if "gguf" in line] == [*command]

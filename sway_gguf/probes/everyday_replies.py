@@ -10,12 +10,13 @@ from pydantic import Field
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Item, Measurement
+from sway_gguf.core.panel import sample_of
 from sway_gguf.core.queries import Generate, Query
 from sway_gguf.core.sections import Section
 from sway_gguf.material.chunks import spread
 from sway_gguf.probes.base import mean_of
 from sway_gguf.probes.lift import bits_of, queries_of, section_lift
-from sway_gguf.probes.one_for_all import one_for_all, shares_replies, suspected
+from sway_gguf.probes.one_for_all import one_for_all, opening, shares_replies, suspected
 from sway_gguf.probes.sources import as_it_is
 from sway_gguf.probes.tolerance import ToleranceOptions, ToleranceProbe
 from sway_gguf.stats.interval import MIN_ITEMS
@@ -33,6 +34,9 @@ class EverydayRepliesOptions(ToleranceOptions):
         default=2.0, gt=0, description="a reply that the base itself models worse than this does not count"
     )
     max_requests: int = Field(default=24, ge=1, description="requests with replies, evenly spaced")
+    replies: int = Field(
+        default=8, ge=0, description="requests that it answers itself where many replies would open alike; 0 for none"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,9 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
     beside the value: the damage that would come from size alone.
 
     A good reply that stands behind several requests counts once as well: it warns where the different replies do not
-    surely keep what they had, or are fewer than five. Where good replies are surely begun less often (their first
-    token is less likely by a factor of 2.7), the view answers some requests itself, greedily: one and the same reply
-    to all of them fails, to half of them warns.
+    surely keep what they had, or are fewer than five. Where one token is the likeliest opening of half of eight replies
+    or more, the view answers these requests itself, greedily: one and the same reply to half of them warns, and fails
+    where that is surely more than half (p < 0.05 by a binomial test), unless the base replies so too.
     """
 
     kind = "everyday_replies"
@@ -80,11 +84,11 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
         return "" if self.sources.everyday else "the base carries no chat template that could be used; give --format"
 
     def ask(self) -> Sequence[Query]:
-        """Scores of every reply."""
-        return queries_of(self.sections)
+        """Scores of every reply, and how some of them would be opened."""
+        return [*queries_of(self.sections), *([] if self.narrowed else map(opening, self._answered))]
 
     def follow_up(self, base: Answers, own: Answers) -> Sequence[Query]:
-        """Replies of the view's own, where good ones are begun less often."""
+        """Replies of the view's own, where it opens many alike."""
         return self._written(base, own)
 
     def measure(self, base: Answers, other: Answers) -> Measurement:
@@ -94,7 +98,7 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
         kept = [reply for reply in replies if reply.bits_per_byte <= self.options.max_bits_per_byte]
         items, by_task, left_out = tuple(map(self._item, kept)), _by_task(kept), len(sections) - len(kept)
         few = len(items) < MIN_ITEMS
-        written = one_for_all(other, self._written(base, other))
+        written = one_for_all(base, other, self._written(base, other))
         told = f"{left_out} of {len(sections)} replies left out: the base does not model them"
         return Measurement(
             mean_of(items),
@@ -109,12 +113,17 @@ class EverydayReplies(ToleranceProbe[EverydayRepliesOptions]):
             turned=self.beyond_tolerance(items, "replies"),
         )
 
+    @property
+    def _answered(self) -> list[Section]:
+        """Requests that a view may answer itself."""
+        return sample_of(self.sections, self.options.replies) if self.options.replies else []
+
     def _written(self, base: Answers, own: Answers) -> list[Generate]:
         """Replies that the view writes itself, if any."""
         if self.narrowed:
             return []
-        known = [each for each in self.sections if _bits(base, each) <= self.options.max_bits_per_byte]
-        return self.held(suspected(base, own, known), as_it_is)
+        known = [each for each in self._answered if _bits(base, each) <= self.options.max_bits_per_byte]
+        return self.held(suspected(own, [*map(opening, known)]), as_it_is)
 
     def _item(self, reply: _Answered) -> Item:
         detail = {**reply.lift.detail, "bits_per_byte": reply.bits_per_byte, "task": reply.section.task}

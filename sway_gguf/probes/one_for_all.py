@@ -1,26 +1,25 @@
 """Whether one reply stands for all: among good replies that are scored, and among those that a view writes itself.
 
-A mean over tokens hardly sees an adapter that answers every request with the same refusal: where a good reply is
-given, each of its tokens may be as likely as ever but for the first. Knows answers; no nulls or verdicts.
+A mean over tokens hardly sees an adapter that answers every request with the same refusal: once a good reply is begun,
+each of its tokens may be as likely as ever. Knows answers; no nulls or verdicts.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, checked
-from sway_gguf.core.panel import sample_of
-from sway_gguf.core.queries import Generate
+from sway_gguf.core.queries import Generate, NextToken
 from sway_gguf.core.sections import Section, folded
-from sway_gguf.probes.lift import section_logprobs
 from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 
-_WRITTEN, _TOKENS = 8, 48
-"""Replies to write, and their length: two that share so many tokens share more than a courtesy."""
-_LESS_LIKELY = -1.0
-"""Nats, a factor of 2.7: the beginning of a good reply that lost no more is still given."""
+_TOKENS = 48
+"""Of a reply: two that share so many share more than a courtesy."""
+_SURE = 0.05
+"""Chance of so many of a kind, were half of them so."""
 
 
 def shares_replies(items: Sequence[Item], sections: Sequence[Section], tolerance: float) -> tuple[Check, ...]:
@@ -49,40 +48,53 @@ def shares_replies(items: Sequence[Item], sections: Sequence[Section], tolerance
     return (checked("replies", span.low > tolerance, counted, wrong),)
 
 
-def suspected(base: Answers, own: Answers, sections: Sequence[Section]) -> tuple[Generate, ...]:
-    """Replies to write where good ones are surely begun less often by `own`; else none, and none is written in vain."""
-    found = [
-        after[0] - before[0]
-        for section in sections
-        if (before := section_logprobs(base, section)) and (after := section_logprobs(own, section))
-    ]
-    span = mean_interval(found)
-    if span is None or span.high >= _LESS_LIKELY:
-        return ()
-    return tuple(Generate(_opened(section), _TOKENS) for section in sample_of(sections, _WRITTEN))
+def opening(section: Section) -> NextToken:
+    """What comes first in the first reply that is scored; it is read with the reply, and costs nothing beside it."""
+    if not section.replies:
+        return NextToken(section.prompt)
+    first = section.replies[0]
+    return NextToken(first.text[: first.spans[0][0]])
 
 
-def one_for_all(own: Answers, asked: Sequence[Generate]) -> tuple[Check, ...]:
-    """A check that fails where `own` replies to all of `asked` with the same words, or with none.
+def suspected(own: Answers, openings: Sequence[NextToken]) -> list[Generate]:
+    """The replies to write, where the likeliest token opens half of all replies or more: else no reply stands for half.
 
-    Where it replies so to half of them or more, the check misses and does not fail.
+    Where the view was not asked for openings, or for too few, none is written.
+    """
+    likeliest = [int(own.next_token(each).argmax()) for each in openings if each in own]
+    if len(likeliest) < MIN_ITEMS or 2 * _usual(likeliest) < len(likeliest):
+        return []
+    return [Generate(each.prompt, _TOKENS) for each in openings]
+
+
+def one_for_all(base: Answers, own: Answers, asked: Sequence[Generate]) -> tuple[Check, ...]:
+    """A check that misses where `own` gives half of `asked` or more one and the same reply, and the base does not.
+
+    It fails where that is surely so of more than half of such requests (one-sided binomial test).
 
     Returns:
         Nothing where fewer than five replies were written.
     """
-    replies = [folded(own.generated(query).text) for query in asked if query in own]
+    replies, theirs = _written(own, asked), _written(base, asked)
     if len(replies) < MIN_ITEMS:
         return ()
     ((usual, count),) = Counter(replies).most_common(1)
     what = "one and the same reply" if usual else "no reply"
     told = f"it gives {what} to {count} of {len(replies)} requests"
     fine = f"{len(set(replies))} of {len(replies)} replies that it writes differ"
-    return (checked("one for all", 2 * count < len(replies), fine, told, fails=count == len(replies)),)
+    differ = 2 * count < len(replies) or (bool(theirs) and count <= _usual(theirs))
+    return (checked("one for all", differ, fine, told, fails=_by_chance(count, len(replies)) < _SURE),)
 
 
-def _opened(section: Section) -> str:
-    """What stands before the first reply that is scored."""
-    if not section.replies:
-        return section.prompt
-    first = section.replies[0]
-    return first.text[: first.spans[0][0]]
+def _written(view: Answers, asked: Sequence[Generate]) -> list[str]:
+    return [folded(view.generated(query).text) for query in asked if query in view]
+
+
+def _usual(kinds: Iterable[object]) -> int:
+    """How many are of the commonest kind."""
+    return max(Counter(kinds).values())
+
+
+def _by_chance(count: int, of: int) -> float:
+    """P(X ≥ count) for X ~ Binomial(of, ½)."""
+    return sum(math.comb(of, each) for each in range(count, of + 1)) / 2.0**of

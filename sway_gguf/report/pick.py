@@ -40,7 +40,8 @@ def print_pick(pick: Pick, console: Console) -> None:
     for sentence in pick.summary[1:]:
         console.print(Padding(Text(sentence), (1, 0, 0, 0)))
     if pick.command:
-        console.print(Padding(Text("\n".join(pick.command), overflow="fold"), (1, 0, 0, 2)))
+        # To be pasted: the terminal folds a long line, and a line break of ours would end the command.
+        console.print(Text("".join(f"\n  {line}" for line in pick.command)), soft_wrap=True)
     table = _table(pick, console.width >= _WIDE)
     if Measurement.get(console, console.options.update(width=_WIDE), table).minimum <= console.width:
         console.print(Padding(table, (1, 0, 0, 0)))
