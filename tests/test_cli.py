@@ -23,7 +23,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import spoiled
 from tests.command_line import COMMAND, apart, complaint, spoken, succeeded
-from tests.short import DOCUMENT
+from tests.short import DOCUMENT, GENERAL
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
 RESULT = str(Path(__file__).parent / "results" / "v1-healthy.json")
@@ -175,14 +175,12 @@ def test_probes_lists_kinds_and_shows_one() -> None:
 
 
 def test_init_writes_a_spec_that_runs_as_it_is(tmp_path: Path) -> None:
-    data, general, spec = tmp_path / "train.jsonl", tmp_path / "general.txt", tmp_path / "sway.yaml"
+    data, spec = tmp_path / "train.jsonl", tmp_path / "sway.yaml"
     files = (DEMO / "preferences.jsonl", DEMO / "paraphrases.jsonl")
     asked = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()[::2]]
     texts = [json.dumps({"text": section.text}) for section in read_material(DEMO / "document.md").sections[:10]]
     data.write_text("\n".join([*asked, *texts]), encoding="utf-8")
-    pieces = (DEMO / "general.txt").read_text(encoding="utf-8").split("\n\n")
-    general.write_text("\n\n".join(pieces[:20]), encoding="utf-8")
-    words = ("init", BASE, HEALTHY, "--data", str(data), "--general", str(general), "-o", str(spec))
+    words = ("init", BASE, HEALTHY, "--data", str(data), "--general", str(GENERAL), "-o", str(spec))
     assert "sway-gguf run" in succeeded(*words)
     text = spec.read_text(encoding="utf-8")
     assert "# All 10 sections." in text
