@@ -7,6 +7,8 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Images are not what we test; leaving llava out makes the build of llama.cpp shorter.
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Tests start hundreds of processes, each of which would compile the package anew where nothing may be kept.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test test-real check format bench fuzz kills clean
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from sway_gguf.artifacts.gguf_file import GGUFFile
 from sway_gguf.artifacts.merge import copy_metadata
@@ -20,6 +22,10 @@ from tests.artifact_files import finish
 
 STORIES = Path(__file__).parents[2] / "shared" / "models" / "stories260k"
 
+# An example that takes long on a busy machine is no fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_store() -> Iterator[None]:
@@ -27,6 +33,12 @@ def no_store() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SWAY_GGUF_STORE", "off")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell starts what stands in the background deaf to Ctrl-C, and so its children: tests of it would not end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

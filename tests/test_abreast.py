@@ -77,12 +77,13 @@ def endless(backend: DoorBackend, view: View) -> Answers:
 
 
 def test_every_view_answers_the_same_bits_as_it_does_alone(three: LlamaBackend) -> None:
+    some = VIEWS[:7]
     with LlamaBackend(BASE_FILE, ADAPTER, EngineSettings(parallel=1)) as backend:
-        alone = [bits(asked(backend, view)) for view in VIEWS]
+        alone = [bits(asked(backend, view)) for view in some]
     with Abreast(three) as abreast:
-        rounds = [list(abreast.each(VIEWS, asked)) for _ in range(2)]
+        rounds = [list(abreast.each(some, asked)) for _ in range(2)]
     for found in rounds:
-        assert [view for view, _ in found] == VIEWS
+        assert [view for view, _ in found] == some
         assert [bits(answers) for _, answers in found] == alone
     assert bits(asked(three, TUNED)) == alone[1]
 
@@ -113,7 +114,7 @@ def test_a_run_gives_the_same_result_whatever_the_number_of_workers() -> None:
             BASE_FILE,
             ADAPTER,
             data=DEMO / "document.md",
-            defaults=Defaults(nulls=5, items=8, prompts=8, show=1),
+            defaults=Defaults(nulls=5, items=5, prompts=5, show=1),
             engine=EngineSettings(parallel=number),
             kinds=("applied", "delta_kl", "adapter_ablation", "top1_flips"),
         )

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sway_gguf.artifacts.lora import read_lora
 from sway_gguf.artifacts.lora_write import write_lora
@@ -139,16 +142,6 @@ class Machine(NamedTuple):
     null: float
 
 
-class MadeUpTime:
-    """A clock that stands still but for what the engine does."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 MACHINES = {
     "calls": Machine(0.05, 0.0001, 0.0, 0.0),
     "tokens": Machine(0.0, 0.002, 0.0, 0.0),
@@ -158,33 +151,46 @@ MACHINES = {
 }
 
 
-@pytest.fixture(scope="module")
-def one_by_one() -> Iterator[LlamaBackend]:
+def alone() -> LlamaBackend:
     """Made-up time goes on wherever the engine works: two views at once would take as long as one after the other."""
     settings = EngineSettings(kv_type="f32", parallel=1)
-    with LlamaBackend(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", settings) as backend:
-        yield backend
+    return LlamaBackend(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", settings)
 
 
 @pytest.fixture
-def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MadeUpTime:
-    """A clock that the real engine moves as it would on the machine named by the test."""
-    machine, clock = MACHINES[request.param], MadeUpTime()
-    real_run, real_null = Context._run, contexts.null_of
+def one_by_one() -> Iterator[LlamaBackend]:
+    """One that has kept nothing yet: an embedding is computed once."""
+    with alone() as backend:
+        yield backend
 
-    def timed(self: Context, pieces: Sequence[Piece]) -> int:
-        outputs = real_run(self, pieces)
-        tokens = sum(len(piece.tokens) for piece in pieces)
-        clock.now += machine.call + tokens * machine.token + outputs * machine.output
-        return outputs
+
+@contextmanager
+def counting() -> Iterator[NDArray[np.float64]]:
+    """[4] calls, tokens, tokens with logits and null adapters, counted as the real engine works.
+
+    Their product with a machine is its time, which stands still but for what the engine does.
+    """
+    real_run, real_decode, real_null, done = Context._run, Context.decode, contexts.null_of, np.zeros(4)
+
+    def counted(self: Context, pieces: Sequence[Piece]) -> int:
+        done[:2] += 1, sum(len(piece.tokens) for piece in pieces)
+        return real_run(self, pieces)
+
+    def decoded(self: Context, pieces: Sequence[Piece]) -> NDArray[np.float32]:
+        """What an embedding puts out is no logits."""
+        logits = real_decode(self, pieces)
+        done[2] += len(logits)
+        return logits
 
     def drawn(*given: Any) -> Any:
-        clock.now += machine.null
+        done[3] += 1
         return real_null(*given)
 
-    monkeypatch.setattr(Context, "_run", timed)
-    monkeypatch.setattr(contexts, "null_of", drawn)
-    return clock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Context, "_run", counted)
+        patch.setattr(Context, "decode", decoded)
+        patch.setattr(contexts, "null_of", drawn)
+        yield done
 
 
 SUITES = {
@@ -207,32 +213,45 @@ def suite_of(kinds: Sequence[str], nulls: int) -> Prepared:
     return prepare(spec)
 
 
-@pytest.mark.parametrize("kinds", SUITES.values(), ids=SUITES)
-@pytest.mark.parametrize("clock", MACHINES, indirect=True)
+@pytest.fixture(scope="module", params=SUITES.values(), ids=SUITES)
+def ran(request: pytest.FixtureRequest) -> tuple[Prepared, NDArray[np.float64]]:
+    """A suite, and what its run has the engine do, which is the same on every machine."""
+    ready = suite_of(request.param, nulls=2)
+    with counting() as done, alone() as backend:
+        run(ready, backend)
+    return ready, done
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 def test_an_estimate_holds_within_a_quarter(
-    one_by_one: LlamaBackend, clock: MadeUpTime, kinds: tuple[str, ...]
+    one_by_one: LlamaBackend, ran: tuple[Prepared, NDArray[np.float64]], machine: Machine
 ) -> None:
-    ready = suite_of(kinds, nulls=2)
-    foreseen, began = measured_pace(ready, one_by_one, 4.0, clock).seconds_of(ready), clock.now
-    run(ready, one_by_one)
-    assert foreseen == pytest.approx(clock.now - began, rel=0.25)
+    ready, work = ran
+    with counting() as done:
+        pace = measured_pace(ready, one_by_one, 4.0, lambda: float(done @ machine))
+    assert pace.seconds_of(ready) == pytest.approx(work @ machine, rel=0.25)
 
 
-@pytest.mark.parametrize("clock", ["all"], indirect=True)
-def test_a_budget_is_kept_to_with_what_the_timing_takes(one_by_one: LlamaBackend, clock: MadeUpTime) -> None:
+def test_a_budget_is_kept_to_with_what_the_timing_takes(one_by_one: LlamaBackend) -> None:
     ready = suite_of(SUITES["scores"], nulls=8)
-    pace = measured_pace(ready, one_by_one, 4.0, clock)
-    budget, began = 0.75 * pace.seconds_of(ready), clock.now
-    cut = fitted(ready, one_by_one, budget, began, clock)
-    assert cut.spec.remarks == (f"cut to keep to {budget:g} s: at most 8 items of each kind, 5 nulls",)
-    assert clock.now - began < 0.25 * budget
-    run(cut, one_by_one)
-    assert 0.5 * budget < clock.now - began < 1.25 * budget
+    with counting() as done:
+
+        def clock() -> float:
+            return float(done @ MACHINES["all"])
+
+        pace = measured_pace(ready, one_by_one, 4.0, clock)
+        budget, began = 0.75 * pace.seconds_of(ready), clock()
+        cut = fitted(ready, one_by_one, budget, began, clock)
+        assert cut.spec.remarks == (f"cut to keep to {budget:g} s: at most 8 items of each kind, 5 nulls",)
+        assert clock() - began < 0.25 * budget
+        run(cut, one_by_one)
+        assert 0.5 * budget < clock() - began < 1.25 * budget
 
 
 def test_a_budget_on_the_command_line_is_told() -> None:
     """So short that no machine keeps to it."""
-    record = json.loads(succeeded("check", BASE, HEALTHY, *TEXT, "--budget", "0.001m", "--json", "-"))
+    words = ("check", BASE, HEALTHY, "--general", str(DEMO / "general.txt"), "--budget", "0.001m", "--json", "-")
+    record = json.loads(succeeded(*words))
     assert "cut to keep to 0.06 s" in " ".join(record["remarks"])
     assert record["nulls"]["count"] == 5
     assert "write 60s, 5m or 1h" in complaint("check", BASE, HEALTHY, "--budget", "soon")

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -22,7 +23,7 @@ from sway_gguf.material.packaged import DEMO
 from sway_gguf.material.read import read_material
 from tests.artifact_files import spoiled
 from tests.command_line import COMMAND, apart, complaint, spoken, succeeded
-from tests.short import DOCUMENT
+from tests.short import DOCUMENT, GENERAL
 
 BASE, HEALTHY = str(DEMO / "base.f32.gguf"), str(DEMO / "healthy.lora.gguf")
 RESULT = str(Path(__file__).parent / "results" / "v1-healthy.json")
@@ -32,8 +33,8 @@ TEXT = ["--data", str(DOCUMENT), "--general", str(DEMO / "general.txt")]
 def test_check_takes_held_out_text(tmp_path: Path) -> None:
     out, told = tmp_path / "r.json", (DEMO / "general.txt").read_text(encoding="utf-8").split("\n\n")
     unseen, general = tmp_path / "unseen.txt", tmp_path / "general.txt"
-    unseen.write_text("\n\n".join(told[:12]), encoding="utf-8")
-    general.write_text("\n\n".join(told[12:]), encoding="utf-8")
+    unseen.write_text("\n\n".join(told[:6]), encoding="utf-8")
+    general.write_text("\n\n".join(told[6:30]), encoding="utf-8")
     words = ("check", BASE, HEALTHY, "--data", str(DOCUMENT), "--general", str(general), "--holdout", str(unseen))
     text = succeeded(*words, "--nulls", "5", "--json", str(out))
     record = json.loads(out.read_text(encoding="utf-8"))
@@ -67,14 +68,29 @@ def test_check_without_data_answers_what_it_can_and_says_what_data_would_add() -
     assert "With --data FILE" in text
 
 
-def test_json_to_stdout_is_only_json_and_repeats_exactly_in_another_process() -> None:
-    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--json", "-")
-    done = apart(*words)
+REPEATED = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--nulls-for-everything")
+
+
+@pytest.fixture(scope="module")
+def printed() -> Mapping[str, Any]:
+    """What a check of this process wrote to stdout."""
+    found: dict[str, Any] = json.loads(succeeded(*REPEATED, "--json", "-"))
+    return found
+
+
+def test_json_to_stdout_is_only_json_and_repeats_exactly_in_another_process(printed: Mapping[str, Any]) -> None:
+    done = apart(*REPEATED, "--json", "-")
     assert done.returncode == 0, done.stderr
-    first, second = json.loads(done.stdout), json.loads(succeeded(*words))
-    for record in (first, second):
-        del record["timings"], record["started_at"]
+    first, second = ({**record, "timings": {}, "started_at": ""} for record in (json.loads(done.stdout), printed))
     assert first == second
+
+
+def test_dry_run_shows_the_plan_that_the_run_then_keeps(printed: Mapping[str, Any]) -> None:
+    text = succeeded(*REPEATED, "--dry-run")
+    planned = re.search(r"([\d,]+) tokens to evaluate", text)
+    assert planned
+    assert "13 views" in text
+    assert printed["timings"]["tokens"] == float(planned[1].replace(",", ""))
 
 
 def test_demo_gives_four_diagnoses_and_the_next_step() -> None:
@@ -113,16 +129,6 @@ def test_run_takes_a_spec_and_flags_over_it(tmp_path: Path) -> None:
     assert [probe["name"] for probe in record["probes"]] == ["moved"]
     assert (record["nulls"]["count"], record["nulls"]["seeds"]) == (6, [*range(1001, 1007)])
     assert (record["engine"]["threads"], record["engine"]["context"], record["engine"]["batch"]) == (1, 128, 256)
-
-
-def test_dry_run_shows_the_plan_that_the_run_then_keeps() -> None:
-    words = ("check", BASE, HEALTHY, *TEXT, "--nulls", "5", "--nulls-for-everything")
-    text = succeeded(*words, "--dry-run")
-    planned = re.search(r"([\d,]+) tokens to evaluate", text)
-    assert planned
-    assert "13 views" in text
-    record = json.loads(succeeded(*words, "--json", "-"))
-    assert record["timings"]["tokens"] == float(planned[1].replace(",", ""))
 
 
 def test_inspect_tells_what_is_in_a_file_and_whether_it_fits() -> None:
@@ -174,7 +180,7 @@ def test_init_writes_a_spec_that_runs_as_it_is(tmp_path: Path) -> None:
     asked = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()[::2]]
     texts = [json.dumps({"text": section.text}) for section in read_material(DEMO / "document.md").sections[:10]]
     data.write_text("\n".join([*asked, *texts]), encoding="utf-8")
-    words = ("init", BASE, HEALTHY, "--data", str(data), "--general", str(DEMO / "general.txt"), "-o", str(spec))
+    words = ("init", BASE, HEALTHY, "--data", str(data), "--general", str(GENERAL), "-o", str(spec))
     assert "sway-gguf run" in succeeded(*words)
     text = spec.read_text(encoding="utf-8")
     assert "# All 10 sections." in text

@@ -31,6 +31,7 @@ from sway_gguf.artifacts.peft import interleaved
 from sway_gguf.material.packaged import DEMO
 from sway_gguf.spec.model import load_spec
 from tests.command_line import spoken
+from tests.short import GENERAL
 
 BASE, HEALTHY_FILE = DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf"
 
@@ -165,10 +166,9 @@ FOUND = ("one-nan", "half-lost", "middle-left", "rows-not-moved", "factor-lost",
 @pytest.mark.parametrize("name", FOUND)
 def test_the_products_commands_find_what_is_planted(kit: Kit, tmp_path: Path, name: str) -> None:
     """With a third of the general text, five nulls and no suite: the whole stands in the clinic's own tables."""
-    case, general = named(DEMO_CASES)[name], tmp_path / "general.txt"
-    held = case.held(kit, "F32", tmp_path / "held")
-    general.write_text("\n\n".join(held.general[0].read_text(encoding="utf-8").split("\n\n")[:20]), encoding="utf-8")
-    found = visit(replace(held, general=(general,)), tmp_path, speak, whole=False, options=("--nulls", "5"))
+    case = named(DEMO_CASES)[name]
+    held = replace(case.held(kit, "F32", tmp_path / "held"), general=(GENERAL,))
+    found = visit(held, tmp_path, speak, whole=False, options=("--nulls", "5"))
     assert case.right(found.word), found
 
 

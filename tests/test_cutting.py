@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sway_gguf.engine.cutting import cut
@@ -64,7 +64,6 @@ def _units(jobs: list[Job], groups: list[Group]) -> set[tuple[Job, ...]]:
     return {tuple(jobs[index] for index in group.jobs) for group in groups}
 
 
-@settings(deadline=None)
 @given(jobs_of_texts, st.booleans(), st.data())
 def test_one_job_more_changes_one_group_of_those_that_share_nothing(
     jobs: list[Job], whole: bool, data: st.DataObject
@@ -79,7 +78,6 @@ def test_one_job_more_changes_one_group_of_those_that_share_nothing(
     assert {job for unit in after - before for job in unit} == moved
 
 
-@settings(deadline=None)
 @given(forests(), st.data())
 def test_one_job_more_changes_what_may_be_one_unit_of_those_that_share(jobs: list[Job], data: st.DataObject) -> None:
     jobs = list(dict.fromkeys(jobs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -17,11 +18,12 @@ from tests.short import DOCUMENT
 from tests.test_peft import folder
 
 FAST = ["--nulls", "5"]
-SHORT = [*FAST, "--general", "notes.txt"]
+NOTES = ["--general", "notes.txt"]
 MORE = {
-    "check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*SHORT, "--once"], "diff": SHORT, "sweep": FAST,
+    "check": FAST, "pick": FAST, "run": FAST, "gate": FAST, "watch": [*FAST, *NOTES, "--once"], "sweep": FAST,
+    "diff": ["--nulls", "0", *NOTES], "quants": ["--types", "F16"],
 }  # fmt: skip
-"""What keeps an example short, or lets it end."""
+"""What keeps an example short, or lets it end; an option's last value counts."""
 PARSED = {
     "demo": "tests/test_cli.py runs it",
     "serve": "it runs until it is stopped; tests/test_serve.py runs it",
@@ -83,6 +85,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
+def placed(file: str, target: str) -> str:
+    """No command writes into a GGUF that is there: every example has the same ones, and a folder of its own."""
+    (os.link if file.endswith(".gguf") else shutil.copy2)(file, target)
+    return target
+
+
 def test_every_command_has_an_example() -> None:
     assert {name for name, _ in examples()} == set(cli.commands)
 
@@ -90,7 +98,7 @@ def test_every_command_has_an_example() -> None:
 @pytest.mark.parametrize(("name", "words"), examples(), ids=lambda value: value if isinstance(value, str) else "")
 def test_the_example_does_what_it_says(name: str, words: list[str], place: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(shutil.copytree(place, tmp_path / "place"))
+        patch.chdir(shutil.copytree(place, tmp_path / "place", copy_function=placed))
         if name == "store":
             patch.setenv("SWAY_GGUF_STORE", "store")
         if name in PARSED:

@@ -41,6 +41,11 @@ SUITE = [
 ]
 DIRECTION = {str(entry["kind"]) for entry in SUITE[2:]}
 ITEMS = 8
+MORE = Defaults(prompts=10, nulls=7, items=ITEMS, chunk_chars=300)
+FEW = Defaults(prompts=6, nulls=5, items=6, chunk_chars=200)
+"""Enough to pass an adapter that learned its document."""
+POWERS = {"sharper": 1.6, "flatter": 0.5}
+"""Of adapters that multiply every logit."""
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +57,8 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Pat
     return {
         "inverted": (BASE, written(inverted(healthy), folder / "inverted.gguf")),
         "damaged": (BASE, written(damaged(BASE, healthy), folder / "damaged.gguf")),
-        "sharper": (headed, written(over_confident(headed, 1.6), folder / "sharper.gguf")),
-        "flatter": (headed, written(over_confident(headed, 0.5), folder / "flatter.gguf")),
+        "sharper": (headed, written(over_confident(headed, POWERS["sharper"]), folder / "sharper.gguf")),
+        "flatter": (headed, written(over_confident(headed, POWERS["flatter"]), folder / "flatter.gguf")),
         "trained on something else": (BASE, DEMO / "healthy.lora.gguf"),
         "forgot its language": (BASE, DEMO / "overtrained.lora.gguf"),
     }
@@ -91,13 +96,24 @@ def judged(
     material: Material,
     suite: Sequence[Mapping[str, object]] = SUITE,
     holdout: Path | None = None,
+    defaults: Defaults = MORE,
 ) -> SuiteResult:
-    defaults = Defaults(prompts=10, nulls=7, items=ITEMS, chunk_chars=300)
     spec = default_spec(*files, general=DEMO / "general.txt", holdout=holdout, defaults=defaults, kinds=())
     entries = [{"name": entry["kind"], **entry} for entry in suite]
     prepared = prepare(spec.model_copy(update={"suite": entries}), material)
     with LlamaBackend(*files, prepared.engine) as backend:
         return run(prepared, backend)
+
+
+def probe_in(found: SuiteResult, kind: str) -> ProbeResult:
+    return next(probe for probe in found.probes if probe.kind == kind)
+
+
+def test_as_many_questions_pass_an_adapter_that_learned_its_document() -> None:
+    found = judged((BASE, DEMO / "healthy.lora.gguf"), document(), defaults=FEW)
+    passed = {probe.name for probe in found.probes if probe.verdict == Verdict.PASS}
+    assert passed >= {"section_internalization", "content", "preference_flip"}
+    assert found.diagnosis == Diagnosis.HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -118,24 +134,17 @@ def judged(
 def test_no_direction_passes_for_an_adapter_that_has_none(
     fakes: dict[str, tuple[Path, Path]], name: str, material: Callable[[], Material]
 ) -> None:
-    found = judged(fakes[name], material())
+    found = judged(fakes[name], material(), defaults=FEW)
     assert {probe.name for probe in found.probes if probe.axis == "direction"} == DIRECTION
     assert [probe.name for probe in found.probes if probe.name in DIRECTION and probe.verdict == Verdict.PASS] == []
     assert found.diagnosis != Diagnosis.HEALTHY
-
-
-def test_mere_sharpness_is_told(fakes: dict[str, tuple[Path, Path]]) -> None:
-    found = judged(fakes["sharper"], document())
-    details = next(probe.details for probe in found.probes if probe.kind == "delta_kl")
-    assert details["power"] == pytest.approx(1.6, abs=0.05)
-    assert details["explained_by_power"] > 0.95
+    if name in POWERS:
+        details = probe_in(found, "delta_kl").details
+        assert details["power"] == pytest.approx(POWERS[name], abs=0.05)
+        assert details["explained_by_power"] > 0.95
 
 
 LEARNED: Sequence[Mapping[str, object]] = [{"kind": "section_internalization"}, {"kind": "content"}]
-
-
-def probe_in(found: SuiteResult, kind: str) -> ProbeResult:
-    return next(probe for probe in found.probes if probe.kind == kind)
 
 
 def test_a_fondness_for_the_words_of_the_replies_is_no_content(

@@ -164,7 +164,7 @@ def test_no_word_in_markdown_is_markup_a_link_or_a_mention() -> None:
 
 
 @given(st.text(alphabet=st.characters() | st.sampled_from("|`<>[]()!@#*_~$&\\:/-w.GH"), max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_words_read_as_they_were_written(text: str) -> None:
     found = list(tokens(f"**x** {words(text)}"))
     assert {token.type for token in found} <= {

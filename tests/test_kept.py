@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gguf
 import numpy as np
@@ -454,38 +454,50 @@ def outcome(prepared: Prepared, store: Kept | None) -> tuple[dict[str, Any], dic
     return record, record.pop("timings"), told
 
 
-def test_a_run_is_the_same_from_a_store_and_loads_no_weights(loads: list[Path]) -> None:
+class First(NamedTuple):
+    """A run that began with an empty store, and that store behind it."""
+
+    prepared: Prepared
+    store: Kept
+    record: dict[str, Any]
+    timings: dict[str, float]
+    told: int
+
+
+@pytest.fixture(scope="module")
+def first() -> First:
+    """Tests go on with a copy of the store."""
     store, prepared = Kept(), small()
+    return First(prepared, store, *outcome(prepared, store))
+
+
+def test_a_run_is_the_same_from_a_store_and_loads_no_weights(first: First, loads: list[Path]) -> None:
+    prepared, cold = first.prepared, first.timings
     alone, without, told = outcome(prepared, None)
-    cold, first, told_cold = outcome(prepared, store)
     before = len(loads)
-    warm, second, told_warm = outcome(prepared, store)
+    warm, second, told_warm = outcome(prepared, Kept(first.store))
     assert len(loads) == before
-    assert alone == cold == warm
-    assert told == told_cold == told_warm == without["tokens"]
+    assert alone == first.record == warm
+    assert told == first.told == told_warm == without["tokens"]
     assert without["tokens_from_store"] == second["tokens"] == 0
-    assert second["tokens_from_store"] == told == first["tokens"] + first["tokens_from_store"]
+    assert second["tokens_from_store"] == told == cold["tokens"] + cold["tokens_from_store"]
     with backend_of(prepared, None) as backend:
         planned = sum(tokens_of(plan(prepared).every, backend.count_tokens_of).values())
     assert told <= planned
 
 
-def test_more_nulls_pay_for_themselves_alone(loads: list[Path]) -> None:
-    store, prepared = Kept(), small()
-    outcome(prepared, store)
-    more = prepared.with_defaults(nulls=3)
-    _, timings, told = outcome(more, store)
+def test_more_nulls_pay_for_themselves_alone(first: First) -> None:
+    more = first.prepared.with_defaults(nulls=3)
+    _, timings, told = outcome(more, Kept(first.store))
     with backend_of(more, None) as backend:
         by_view = tokens_of(plan(more).every, backend.count_tokens_of)
     assert 0 < timings["tokens"] <= by_view["null"] / 3
     assert timings["tokens"] + timings["tokens_from_store"] == told
 
 
-def test_a_budget_is_measured_on_the_model(loads: list[Path]) -> None:
-    store, prepared = Kept(), small()
-    outcome(prepared, store)
-    before, puts = len(loads), store.puts
-    with backend_of(prepared, store) as backend:
-        pace = measured_pace(prepared, backend, 0.01)
-        assert pace.seconds_of(prepared) > 0
-    assert (len(loads), store.puts) == (before + 1, puts)
+def test_a_budget_is_measured_on_the_model(first: First, loads: list[Path]) -> None:
+    store = Kept(first.store)
+    with backend_of(first.prepared, store) as backend:
+        pace = measured_pace(first.prepared, backend, 0.01)
+        assert pace.seconds_of(first.prepared) > 0
+    assert (len(loads), store.puts) == (1, 0)

@@ -33,7 +33,7 @@ def update(whole: LoraAdapter, place: int) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 2**32), rank=st.integers(1, 8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_rotation_keeps_the_size_of_the_effect_on_every_input(seed: int, rank: int) -> None:
     real = adapter(rank)
     null = null_adapter(real, seed)
@@ -55,7 +55,7 @@ def test_rotation_leaves_nothing_of_the_direction() -> None:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_spectrum_keeps_the_singular_values(seed: int) -> None:
     real = adapter()
     null = null_adapter(real, seed, NullDesign("spectrum"))

@@ -22,7 +22,7 @@ PROMPTS = [" ".join(words[:9]) for sentence in SENTENCES if len(words := sentenc
 
 def suite_of(prompts: list[str]) -> Prepared:
     """A suite that names its prompts, with texts beside."""
-    spec = default_spec(*FILES, data=DEMO / "document.md", defaults=Defaults(nulls=5))
+    spec = default_spec(*FILES, data=DEMO / "document.md", defaults=Defaults(nulls=1))
     entries = [
         {"name": "moved", "kind": "delta_kl", "prompts": prompts},
         {"name": "learned", "kind": "section_internalization"},
@@ -44,7 +44,7 @@ def test_one_prompt_more_is_evaluated_with_those_that_share_its_batch(tmp_path: 
         for count in (31, 32):
             record, more = result_of(suite_of(PROMPTS[:count]), store)
             whole = more["tokens"] + more["tokens_from_store"]
-            # About ten tokens, with twenty prompts of the kind, of each of eight views; 14 sections stay as they are.
+            # About ten tokens, with twenty prompts of the kind, of each of four views; 14 sections stay as they are.
             assert 0 < more["tokens"] < 0.08 * whole
     alone, every = result_of(suite_of(PROMPTS[:32]), None)
     assert record == alone

@@ -46,7 +46,9 @@ def turned(verdicts: dict[str, Verdict]) -> SuiteResult:
 
 def ran(pytester: pytest.Pytester, *words: str, plugins: tuple[str, ...] = ("no:xdist",)) -> pytest.RunResult:
     chosen = [word for name in (PLUGIN, *plugins) for word in ("-p", name)]
-    return pytester.runpytest_inprocess(*chosen, "--strict-markers", *words)
+    # The run that this one is in has loaded the plugins already.
+    quiet = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+    return pytester.runpytest_inprocess(*chosen, *quiet, "--strict-markers", *words)
 
 
 def test_a_suite_that_a_server_answers_has_its_items_too(tmp_path: Path) -> None:

@@ -76,14 +76,14 @@ def test_a_ratio_of_means_and_its_interval_by_hand() -> None:
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[SurvivalMatrix, Path]:
     work = tmp_path_factory.mktemp("work")
-    found = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F16", "Q8_0", "Q4_K_M")
+    found = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F32", "Q8_0", "Q4_K_M")
     return found, work
 
 
 def test_a_robust_adapter_survives_everywhere(healthy: tuple[SurvivalMatrix, Path]) -> None:
     found, _ = healthy
     assert [row.name for row in found.rows] == [
-        f"{t} {m}" for t in ("F16", "Q8_0", "Q4_K_M") for m in ("runtime", "merged")
+        f"{t} {m}" for t in ("F32", "Q8_0", "Q4_K_M") for m in ("runtime", "merged")
     ]
     assert {row.verdict for row in found.rows} == {Verdict.PASS}
     assert all(0.95 < row.retained < 1.05 and row.cosine > 0.99 for row in found.rows)
@@ -158,10 +158,10 @@ def test_what_was_measured_is_not_measured_again(
 
     monkeypatch.setattr(workshop, "measured", never)
     said: list[str] = []
-    again = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F16", "Q8_0", "Q4_K_M", said=said)
+    again = matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", work, "F32", "Q8_0", "Q4_K_M", said=said)
     assert again == found
     with pytest.raises(AssertionError, match="measured again"):
-        matrix(DEMO / "base.f32.gguf", DEMO / "overtrained.lora.gguf", work, "F16")
+        matrix(DEMO / "base.f32.gguf", DEMO / "overtrained.lora.gguf", work, "F32")
 
 
 def test_a_drift_below_the_quantization_step_is_wiped_out_by_a_4_bit_merge_and_caught(tmp_path: Path) -> None:
@@ -179,16 +179,21 @@ def test_a_drift_below_the_quantization_step_is_wiped_out_by_a_4_bit_merge_and_c
     assert found.recommended == "Q4_0 runtime"
 
 
-def test_a_file_that_exists_stands_for_itself(tmp_path: Path) -> None:
-    merge(DEMO / "base.f32.gguf", None, tmp_path / "mine.Q8_0.gguf", kind="Q8_0")
-    found = matrix(
-        DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path / "w", "F16", str(tmp_path / "mine.Q8_0.gguf")
-    )
-    assert [row.name for row in found.rows] == ["F16 runtime", "F16 merged", "mine.Q8_0 runtime"]
-    assert found.rows[2].retained == pytest.approx(1.0, abs=0.02)
-    assert (tmp_path / "mine.Q8_0.gguf").exists()
+def test_files_that_exist_stand_for_themselves_and_split_ones_are_measured_whole(
+    healthy: tuple[SurvivalMatrix, Path], tmp_path: Path, shards: list[Path]
+) -> None:
+    mine, adapter = tmp_path / "mine.Q8_0.gguf", DEMO / "healthy.lora.gguf"
+    merge(DEMO / "base.f32.gguf", None, mine, kind="Q8_0")
+    found = matrix(shards[0], adapter, tmp_path / "w", "F32", str(shards[0]), str(mine))
+    assert [row.name for row in found.rows[2:]] == [f"{shards[0].stem} runtime", "mine.Q8_0 runtime"]
+    whole, _ = healthy
+    assert [row.effect for row in found.rows[:2]] == [row.effect for row in whole.rows[:2]]
+    assert found.rows[2].effect == pytest.approx(whole.rows[0].effect)
+    assert found.rows[2].size == sum(path.stat().st_size for path in [*shards, adapter])
+    assert found.rows[3].retained == pytest.approx(1.0, abs=0.02)
+    assert mine.exists()
     with pytest.raises(UserError, match="swap the two files"):
-        matrix(DEMO / "base.f32.gguf", DEMO / "healthy.lora.gguf", tmp_path, str(DEMO / "zero.lora.gguf"))
+        matrix(DEMO / "base.f32.gguf", adapter, tmp_path, str(DEMO / "zero.lora.gguf"))
 
 
 def test_a_quantized_base_is_the_reference_as_it_stands(tmp_path: Path) -> None:
@@ -382,15 +387,6 @@ def test_a_child_that_is_killed_ends_quants_with_the_type_named(
 
 def killed(*_: object) -> None:
     os.kill(os.getpid(), 9)
-
-
-def test_a_split_base_and_a_split_deployment_are_measured_whole(tmp_path: Path, shards: list[Path]) -> None:
-    adapter = DEMO / "healthy.lora.gguf"
-    parts = matrix(shards[0], adapter, tmp_path / "w", "F32", str(shards[0]))
-    whole = matrix(DEMO / "base.f32.gguf", adapter, tmp_path / "w", "F32")
-    assert [row.effect for row in parts.rows[:2]] == [row.effect for row in whole.rows]
-    assert parts.rows[2].effect == pytest.approx(whole.rows[0].effect)
-    assert parts.rows[2].size == sum(path.stat().st_size for path in [*shards, adapter])
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M"])

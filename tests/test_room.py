@@ -109,7 +109,7 @@ def vocabulary() -> Model:
     return Model(DEMO_BASE, vocabulary_only=True)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(max_size=120), st.integers(0, 40), st.integers(4, 64))
 def test_what_is_held_is_what_the_engine_takes(text: str, written: int, width: int) -> None:
     if not text.strip():

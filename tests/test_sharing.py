@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sway_gguf.engine.layout import batches_of, calls_of, lay_out, runs_of, tokens_of
@@ -112,7 +112,6 @@ def test_a_model_that_cannot_share_does_not() -> None:
     assert lay_out(jobs, alone) == group_jobs(jobs, alone)
 
 
-@settings(deadline=None)
 @given(forests(), limits)
 def test_each_job_is_read_whole_in_order_and_within_the_limits(jobs: list[Job], limit: Limits) -> None:
     groups = lay_out(jobs, limit)
@@ -144,7 +143,6 @@ def _held_to(jobs: Sequence[Job], group: Group, runs: Sequence[Sequence[Stretch]
         assert branch.first_output == min(jobs[group.jobs[place]].first_output for place in branch.places)
 
 
-@settings(deadline=None)
 @given(forests(), limits)
 def test_a_unit_that_shares_saves_a_quarter_and_fits(jobs: list[Job], limit: Limits) -> None:
     for group in shared_groups(jobs, limit):
@@ -153,7 +151,6 @@ def test_a_unit_that_shares_saves_a_quarter_and_fits(jobs: list[Job], limit: Lim
         assert tokens_of([group]) <= group.length <= limit.cells
 
 
-@settings(deadline=None)
 @given(forests(), limits)
 def test_no_beginning_is_read_twice_in_a_unit(jobs: list[Job], limit: Limits) -> None:
     for group in shared_groups(jobs, limit):
@@ -161,7 +158,6 @@ def test_no_beginning_is_read_twice_in_a_unit(jobs: list[Job], limit: Limits) ->
         assert tokens_of([group]) == len({text[:stop] for text in texts for stop in range(1, len(text) + 1)})
 
 
-@settings(deadline=None)
 @given(forests(), limits, st.data())
 def test_units_do_not_depend_on_the_order_in_which_jobs_come(
     jobs: list[Job], limit: Limits, data: st.DataObject
@@ -171,7 +167,6 @@ def test_units_do_not_depend_on_the_order_in_which_jobs_come(
     assert units == [[turned[index] for index in group.jobs] for group in shared_groups(turned, limit)]
 
 
-@settings(deadline=None)
 @given(forests(), limits)
 def test_a_rerun_has_other_batches_wherever_there_is_more_than_a_lone_token(jobs: list[Job], limit: Limits) -> None:
     once, again = batches_of(jobs, limit), batches_of(jobs, limit, rerun=True)

@@ -77,29 +77,28 @@ def stopped(number: int, where: str, *words: str) -> tuple[int, list[str], float
     return process.returncode, said, time.monotonic() - sent
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
 @pytest.mark.parametrize(
-    "where",
+    ("number", "where"),
     [
-        "import rich",
-        "import pydantic",
-        "import sway_gguf.spec.model",
-        "import numpy",
-        "import llama_cpp",
-        "import scipy",
+        (signal.SIGINT, "import rich"),
+        (signal.SIGTERM, "import pydantic"),
+        (signal.SIGINT, "import sway_gguf.spec.model"),
+        (signal.SIGTERM, "import numpy"),
+        (signal.SIGINT, "import llama_cpp"),
+        (signal.SIGTERM, "import scipy"),
+        # llama.cpp's log
+        (signal.SIGTERM, "loading"),
+        (signal.SIGINT, "KV"),
+        (signal.SIGTERM, "graph"),
     ],
 )
-def test_a_signal_during_an_import_ends_the_command(number: int, code: int, where: str) -> None:
+def test_a_signal_during_an_import_and_in_llama_cpps_log_ends_the_command(number: int, where: str) -> None:
+    """One handler takes both signals; which of them it was is told by the exit code."""
     found, said, seconds = stopped(number, where, *CHECK)
-    assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
-    assert seconds < 20
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("where", ["loading", "KV", "graph"])
-def test_a_signal_in_llama_cpps_log_ends_the_command(number: int, code: int, where: str) -> None:
-    found, said, seconds = stopped(number, where, *CHECK)
-    assert (found, said) == (code, ["sway-gguf: stopped; nothing half-written is left"])
+    assert (found, said) == (CODES[number], ["sway-gguf: stopped; nothing half-written is left"])
     assert seconds < 20
 
 

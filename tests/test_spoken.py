@@ -82,7 +82,7 @@ def scored(section: Section) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pairs=CONTENTS, system=st.none() | WORDS)
 def test_all_replies_with_their_endings_are_scored_and_nothing_else(
     name: str, pairs: list[tuple[str, str]], system: str | None

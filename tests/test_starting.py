@@ -50,6 +50,16 @@ def test_help_imports_no_command() -> None:
     assert printed(code) == str([f"sway_gguf.cli.{name}" for name in ("commands", "main", "output")])
 
 
+def test_what_is_said_of_proportions_loads_none_of_scipys_statistics() -> None:
+    """Their import is a tenth of a small check."""
+    code = (
+        "import sys; from sway_gguf.stats.binomial import more_often_p, proportion_interval\n"
+        "proportion_interval(3, 10), more_often_p(3, 1, 10)\n"
+        "print('scipy.special' in sys.modules, 'scipy.stats' in sys.modules)"
+    )
+    assert printed(code) == "True False"
+
+
 def test_what_tries_a_file_loads_the_library_alone_and_the_package_comes_when_it_is_wanted() -> None:
     code = (
         "import sys, sway_gguf.engine.trying\n"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sway_gguf.stats.binomial import proportion_interval
+from sway_gguf.stats.binomial import more_often_p, proportion_interval
 from sway_gguf.stats.calibration import calibrate, smallest_rank_p
 from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.family import family_rank_p
@@ -194,12 +194,20 @@ def test_equal_items_give_a_point() -> None:
     assert mean_interval([0.25] * 6) == (0.25, 0.25)
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 7), (3, 10), (10, 10)])
-def test_proportion_interval_is_clopper_pearson(successes: int, trials: int) -> None:
-    found = proportion_interval(successes, trials)
-    low = stats.beta.ppf(0.025, successes, trials - successes + 1) if successes else 0.0
-    high = stats.beta.ppf(0.975, successes + 1, trials - successes) if successes < trials else 1.0
-    assert found == pytest.approx((low, high))
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.integers(0, n), st.just(n))))
+def test_what_is_said_of_proportions_is_what_scipy_says(counts: tuple[int, int, int]) -> None:
+    one, other, trials = counts
+    for confidence in (0.95, 0.99):
+        theirs = stats.binomtest(one, trials).proportion_ci(confidence, method="exact")
+        assert proportion_interval(one, trials, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    theirs = stats.fisher_exact([[one, trials - one], [other, trials - other]], alternative="greater")
+    assert more_often_p(one, other, trials) == pytest.approx(theirs.pvalue, rel=1e-6)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(8, 7), (-1, 7), (0, -1), (1, 0)])
+def test_more_than_all_or_less_than_none_is_no_proportion(successes: int, trials: int) -> None:
+    with pytest.raises(ValueError, match=f"{successes} of {trials}"):
+        proportion_interval(successes, trials)
 
 
 def test_a_proportion_of_nothing_has_no_interval() -> None:

@@ -71,7 +71,7 @@ def test_exactly_what_was_put_is_there_for_exactly_its_request(store: AnswerStor
     assert (store.asked, store.found) == (3, 1)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.binary(max_size=200), st.binary(max_size=2000), max_size=20))
 def test_any_bytes_come_back_bit_for_bit(store: AnswerStore, answers: dict[bytes, bytes]) -> None:
     store.put_many(answers.items())
@@ -487,7 +487,7 @@ def test_a_damaged_request_is_not_drawn(filled: Path) -> None:
         assert opened.trouble == ""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=200)), min_size=1, max_size=6),
     st.booleans(),
