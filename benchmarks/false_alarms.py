@@ -32,7 +32,7 @@ from sway_gguf.suite.measure import measure
 from sway_gguf.suite.schedule import Nulls, schedule
 from sway_gguf.verdict.axes import axes_of, diagnose
 from sway_gguf.verdict.judge import judge
-from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS
+from sway_gguf.verdict.looks import FIRST_ITEMS, FIRST_NULLS, bar_of
 
 DEFAULTS = Defaults()
 KINDS = ("delta_kl", "section_internalization", "preference_flip", "content", "paraphrase_invariance")
@@ -93,12 +93,15 @@ def outcomes(world: World, kinds: Sequence[str], rules: Sequence[Rule]) -> list[
 
 
 def let_through(result: ProbeResult) -> bool:
-    """Whether the nulls reject: as the rule asks, without the further conditions on the interval and the floor."""
+    """Whether the nulls reject: as the rule asks, without the further conditions on the interval and the floor.
+
+    At the first look that is beyond its bar: what ended there because its items leave it open was not rejected.
+    """
     null = result.null
     if null is None or null.holm_p is None or null.family_p is None:
         return False
     if null.early:
-        return True
+        return null.holm_p < bar_of(len(null.values))
     beyond = null.value > max(null.values)
     return beyond and null.holm_p < DEFAULTS.alpha and null.family_p <= max(DEFAULTS.alpha, 1 / (len(null.values) + 1))
 
