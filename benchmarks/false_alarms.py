@@ -88,21 +88,24 @@ def outcomes(world: World, kinds: Sequence[str], rules: Sequence[Rule]) -> list[
         sections = [r for r in results if r.kind == "section_internalization" and r.verdict == Verdict.PASS]
         visits = max(len(r.early) for r in readings) + max(len(r.nulls) for r in readings)
         healthy = diagnose(axes, results)[0] == Diagnosis.HEALTHY
-        found.append(Outcome(any(map(let_through, results)), claimed, healthy, len(sections), visits))
+        found.append(
+            Outcome(any(let_through(each, world.nulls) for each in results), claimed, healthy, len(sections), visits)
+        )
     return found
 
 
-def let_through(result: ProbeResult) -> bool:
+def let_through(result: ProbeResult, planned: int) -> bool:
     """Whether the nulls reject: as the rule asks, without the further conditions on the interval and the floor.
 
-    At the first look that is beyond its bar: what ended there because its items leave it open was not rejected.
+    At the first look that is beyond its bar, and else beyond all that were planned: what ended before, because its
+    items leave it open, was not rejected.
     """
     null = result.null
-    if null is None or null.holm_p is None or null.family_p is None:
+    if null is None or null.value is None or null.holm_p is None or null.family_p is None:
         return False
     if null.early:
         return null.holm_p < bar_of(len(null.values))
-    beyond = null.value > max(null.values)
+    beyond = len(null.values) == planned and null.value > max(null.values)
     return beyond and null.holm_p < DEFAULTS.alpha and null.family_p <= max(DEFAULTS.alpha, 1 / (len(null.values) + 1))
 
 

@@ -54,7 +54,7 @@ def kept(result: SuiteResult) -> dict[str, Any]:
         "axes": axes,
         "verdicts": {probe.kind: str(probe.verdict) for probe in claims},
         "passed": [probe.kind for probe in claims if probe.verdict == Verdict.PASS],
-        "beyond": [probe.kind for probe in claims if let_through(probe)],
+        "beyond": [probe.kind for probe in claims if let_through(probe, result.nulls.planned or result.nulls.count)],
         "values": {probe.kind: short(probe.value) for probe in claims},
         "nulls": result.nulls.count,
     }
