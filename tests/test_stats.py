@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sway_gguf.stats.binomial import more_often_p, proportion_interval
+from sway_gguf.stats.binomial import majority_p, more_often_p, proportion_interval
 from sway_gguf.stats.calibration import calibrate, smallest_rank_p
 from sway_gguf.stats.contrast import contrast
 from sway_gguf.stats.family import family_rank_p
@@ -202,6 +202,14 @@ def test_what_is_said_of_proportions_is_what_scipy_says(counts: tuple[int, int, 
         assert proportion_interval(one, trials, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
     theirs = stats.fisher_exact([[one, trials - one], [other, trials - other]], alternative="greater")
     assert more_often_p(one, other, trials) == pytest.approx(theirs.pvalue, rel=1e-6)
+
+
+def test_a_majority_is_sure_where_fair_coins_hardly_make_it() -> None:
+    """Of eight coins one way gives eight heads, eight give seven; scipy's exact test says the same."""
+    assert majority_p(8, 8) == 1 / 256
+    assert majority_p(7, 8) == 9 / 256
+    assert majority_p(0, 8) == 1.0
+    assert majority_p(1200, 2000) == pytest.approx(stats.binomtest(1200, 2000, 0.5, "greater").pvalue)
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(8, 7), (-1, 7), (0, -1), (1, 0)])

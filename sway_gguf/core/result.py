@@ -91,6 +91,11 @@ class NullSummary:
         """The p that decides: by rank over the run, or the corrected tail p where the first look settled it."""
         return self.holm_p if self.early else self.family_p
 
+    @property
+    def beaten(self) -> bool:
+        """Whether some null does as well: beyond all m of them the rank p is 1 / (m + 1)."""
+        return self.rank_p > 1.0 / (len(self.values) + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class PartResult:

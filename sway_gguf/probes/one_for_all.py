@@ -6,7 +6,6 @@ each of its tokens may be as likely as ever. Knows answers; no nulls or verdicts
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +13,7 @@ from sway_gguf.core.answers import Answers
 from sway_gguf.core.measurement import Check, Item, checked
 from sway_gguf.core.queries import Generate, NextToken
 from sway_gguf.core.sections import Section, folded
+from sway_gguf.stats.binomial import majority_p
 from sway_gguf.stats.interval import MIN_ITEMS, mean_interval
 
 _TOKENS = 48
@@ -83,7 +83,7 @@ def one_for_all(base: Answers, own: Answers, asked: Sequence[Generate]) -> tuple
     told = f"it gives {what} to {count} of {len(replies)} requests"
     fine = f"{len(set(replies))} of {len(replies)} replies that it writes differ"
     differ = 2 * count < len(replies) or (bool(theirs) and count <= _usual(theirs))
-    return (checked("one for all", differ, fine, told, fails=_by_chance(count, len(replies)) < _SURE),)
+    return (checked("one for all", differ, fine, told, fails=majority_p(count, len(replies)) < _SURE),)
 
 
 def _written(view: Answers, asked: Sequence[Generate]) -> list[str]:
@@ -93,8 +93,3 @@ def _written(view: Answers, asked: Sequence[Generate]) -> list[str]:
 def _usual(kinds: Iterable[object]) -> int:
     """How many are of the commonest kind."""
     return max(Counter(kinds).values())
-
-
-def _by_chance(count: int, of: int) -> float:
-    """P(X ≥ count) for X ~ Binomial(of, ½)."""
-    return sum(math.comb(of, each) for each in range(count, of + 1)) / 2.0**of

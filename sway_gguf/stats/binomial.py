@@ -46,6 +46,16 @@ def more_often_p(one: int, other: int, trials: int) -> float:
     return ways / comb(2 * trials, both)
 
 
+def majority_p(successes: int, trials: int) -> float:
+    """One-sided p that no more than half are successes (exact binomial test): P(X ≥ successes) of fair coins.
+
+    Raises:
+        ValueError: more successes than trials, or a negative count.
+    """
+    _check(successes, trials)
+    return sum(comb(trials, each) for each in range(successes, trials + 1)) / (1 << trials)
+
+
 def _check(successes: int, trials: int) -> None:
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is no proportion")

@@ -102,11 +102,9 @@ def _open(probe: ProbeResult) -> bool:
 def _beside_others(probe: ProbeResult) -> Verdict:
     """As what it counts where other probes answer: a warning, if it is open and some null does as well."""
     null = probe.null
-    if null is None or null.value is None or null.holm_p is None:
-        return probe.verdict
+    beaten = null is not None and null.holm_p is not None and null.beaten
     opened = probe.decides and probe.verdict == Verdict.INCONCLUSIVE
-    as_well = (null.value >= other if probe.better == "lower" else null.value <= other for other in null.values)
-    return Verdict.WARN if opened and any(as_well) else probe.verdict
+    return Verdict.WARN if opened and beaten else probe.verdict
 
 
 def _answers(probe: ProbeResult) -> bool:

@@ -138,12 +138,10 @@ def _left_open(evidence: Evidence, span: Interval, rule: AboveNull) -> str:
     gained = _gained_by_other_text(reading)
     whose = f"{_moves(reading, gained)}; the interval of the difference" if gained else "its interval"
     told = f"{whose} ({span.low:.2g} to {span.high:.2g}) reaches {what}"
-    if found:
-        told = (
-            f"beyond all {len(found.nulls)} nulls, but {told}"
-            if found.beats_all
-            else f"{told}, and {_beaten(evidence, rule, found)}"
-        )
+    if found and found.beats_all:
+        told = f"beyond all {len(found.nulls)} nulls, but {told}"
+    elif found:
+        told = f"{told}, and {_beaten(evidence, rule, found)}"
     return f"{told}; give more items"
 
 

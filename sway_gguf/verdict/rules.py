@@ -32,11 +32,10 @@ def verdict_of(evidence: Evidence) -> tuple[Verdict, str]:
 
 def _softened(verdict: Verdict, reason: str, evidence: Evidence) -> tuple[Verdict, str]:
     """A miss is a WARN where a part that says so passes by itself, and so is what its own items leave open."""
-    if verdict == Verdict.FAIL or by_items_alone(evidence.reading):
-        passed = {part.name for part in evidence.parts if part.above}
-        for part in evidence.reading.tuned.parts:
-            if part.instead and part.name in passed:
-                return Verdict.WARN, f"{part.instead}: {reason}"
+    passed = {part.name for part in evidence.parts if part.above}
+    told = next((part.instead for part in evidence.reading.tuned.parts if part.instead and part.name in passed), "")
+    if told and (verdict == Verdict.FAIL or by_items_alone(evidence.reading)):
+        return Verdict.WARN, f"{told}: {reason}"
     return verdict, reason
 
 

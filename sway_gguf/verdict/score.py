@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sway_gguf.core.result import ProbeResult, SuiteResult, Verdict
 from sway_gguf.core.score import Score
-from sway_gguf.stats.calibration import MIN_NULLS, smallest_rank_p
+from sway_gguf.stats.calibration import MIN_NULLS
 
 WEIGHTS: Mapping[str, float] = {
     "adherence": 0.30,
@@ -91,8 +91,7 @@ def _open_and_beaten(probe: ProbeResult) -> bool:
     """Whether its items leave it open, though they are enough, and of enough nulls some does as well."""
     if probe.verdict != Verdict.INCONCLUSIVE or probe.null is None or probe.interval is None:
         return False
-    count = len(probe.null.values)
-    return count >= MIN_NULLS and probe.null.rank_p > smallest_rank_p(count)
+    return len(probe.null.values) >= MIN_NULLS and probe.null.beaten
 
 
 def _z_toward(probe: ProbeResult) -> float | None:
